@@ -1,0 +1,3 @@
+"""transferbench: adversarial transferability, measured exactly."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,30 @@
+"""The one exception that users are meant to read."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input, told in one line: what was wrong, what was expected, what to do.
+
+    Stages print it without a traceback and exit with code 2.
+    """
+
+
+def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
+    """An error for a name that is not among the valid ones, with the nearest of them.
+
+    Args:
+        kind: What the name stands for, as the user would say it ("model", "key of attack igsm").
+        name: What was given.
+        valid: All names that would have been right.
+    """
+    choices = sorted(valid)
+    near = difflib.get_close_matches(str(name), choices, n=2, cutoff=0.6)
+    if near:
+        hint = "did you mean " + " or ".join(near) + "?"
+    elif len(choices) <= 20:
+        hint = "valid: " + ", ".join(choices) if choices else "none is valid here"
+    else:
+        hint = f"valid: {', '.join(choices[:12])} and {len(choices) - 12} more"
+    return UserError(f"unknown {kind} {name!r}; {hint}")

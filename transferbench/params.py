@@ -1,0 +1,377 @@
+"""params.yaml as frozen, validated objects: unknown, missing, unused and impossible values are errors.
+
+Units: pixels are 0..255, so epsilon, step size and sigma are pixel values (paper section 3.2).
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from transferbench import zoo
+from transferbench.errors import UserError, unknown
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Pixels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
+Level = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Dataset(Section):
+    """The evaluation (and training) images.
+
+    Attributes:
+        name: Which data set.
+        path: A folder or tar file with the images; relative to params.yaml, `~` and `$VARIABLES` expanded.
+        classes: For `imagefolder`: whose class names the folders bear.
+        folder: For `imagefolder`: the folder inside `path` whose sub-folders are the classes.
+        train_folder: For `imagefolder`: likewise for the training images, where models are trained.
+    """
+
+    name: Literal["mnist", "cifar10", "imagenet", "imagenet-sample", "imagefolder"]
+    path: str | None = None
+    classes: Literal["mnist", "cifar10", "imagenet"] | None = None
+    folder: str | None = None
+    train_folder: str | None = None
+
+    @model_validator(mode="after")
+    def _used(self) -> "Dataset":
+        folder = self.name == "imagefolder"
+        for key in ("classes", "folder", "train_folder"):
+            if getattr(self, key) is not None and not folder:
+                raise ValueError(f"{key} is used by imagefolder, not by {self.name}; remove it")
+        if self.name == "imagenet-sample" and self.path is not None:
+            raise ValueError("path is not used by imagenet-sample, whose images come with foolbox; remove it")
+        if self.name in ("imagenet", "imagefolder") and self.path is None:
+            raise ValueError(f"path is missing; {self.name} needs the folder or tar file that holds the images")
+        return self
+
+    @property
+    def family(self) -> str:
+        """Whose classes the labels are: mnist, cifar10 or imagenet."""
+        if self.name == "imagefolder":
+            return self.classes or "imagenet"
+        return "imagenet" if self.name == "imagenet-sample" else self.name
+
+
+class Weights(Section):
+    """Where published weights come from.
+
+    Attributes:
+        dir: A local folder that is searched first; relative to params.yaml.
+        sha256: Model name -> the sha256 that its weights file must have, where the zoo pins none.
+    """
+
+    dir: str | None = None
+    sha256: dict[Name, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = {}
+
+
+class Training(Section):
+    """The recipe of the `train` stage for models that have no published weights.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images a step.
+        learning_rate: Peak of the one-cycle schedule.
+        momentum: Nesterov momentum of SGD.
+        weight_decay: L2 penalty.
+        label_smoothing: 0 for none.
+        augment: Random shifts of four pixels and mirror images.
+        seed: Of initial weights, order and augmentation.
+    """
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NotNegative = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augment: bool = False
+    seed: Seed = 0
+
+
+class Subset(Section):
+    """Which images are attacked: drawn from those that all models classify correctly (paper section 4).
+
+    Attributes:
+        images: How many, or `all`.
+        seed: Of the draw of images and of target labels.
+        targets: How a targeted attack's label is drawn: `random` among the other classes, or the `next` class.
+    """
+
+    images: Count | Literal["all"]
+    seed: Seed = 0
+    targets: Literal["random", "next"] = "random"
+
+    @field_validator("images", mode="wrap")
+    @classmethod
+    def _images(cls, value: Any, handler: Any) -> Any:
+        if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        raise ValueError(f"is {value!r}, expected a whole number of at least 1, or all")
+
+
+class Compute(Section):
+    """What changes a result's bytes beside the mathematics.
+
+    Attributes:
+        precision: Of the networks' arithmetic: float32, or bfloat16 by autocast.
+        chunk: Images a unit of work: the batch of every forward and backward pass, and what a killed cell resumes by.
+    """
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    chunk: Count
+
+
+class Attack(Section):
+    """One row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts.
+
+    Attributes:
+        epsilon: Radius of the L-inf ball.
+        steps: T, the number of iterations.
+        step_size: alpha.
+        gradient: `plain`, or `smoothed` (sg-*, equation 8).
+        samples: m of the smoothed gradient.
+        sigma: Standard deviation of its noise.
+        seed: Of its noise (0 where not given).
+        update: `sign`, or `momentum` (equation 5).
+        decay: mu of the momentum.
+        objective: `untargeted` or `targeted`.
+        fusion: What an ensemble takes the mean of (equation 3); a single model is the same under all three.
+    """
+
+    epsilon: Pixels
+    steps: Count
+    step_size: Positive
+    gradient: Literal["plain", "smoothed"] = "plain"
+    samples: Count | None = None
+    sigma: NotNegative | None = None
+    seed: Seed | None = None
+    update: Literal["sign", "momentum"] = "sign"
+    decay: NotNegative | None = None
+    objective: Literal["untargeted", "targeted"] = "untargeted"
+    fusion: Literal["probabilities", "logits", "losses"] = "probabilities"
+
+    @model_validator(mode="after")
+    def _used(self) -> "Attack":
+        for key, option, value, optional in (
+            ("samples", "gradient", "smoothed", False),
+            ("sigma", "gradient", "smoothed", False),
+            ("seed", "gradient", "smoothed", True),
+            ("decay", "update", "momentum", False),
+        ):
+            used, given = getattr(self, option) == value, getattr(self, key) is not None
+            if given and not used:
+                raise ValueError(
+                    f"{key} is used only with {option}: {value}, and here {option} is "
+                    f"{getattr(self, option)}; remove {key} or set {option}: {value}"
+                )
+            if used and not given and not optional:
+                raise ValueError(f"{key} is missing; {option}: {value} needs it")
+        return self
+
+    @property
+    def gradients(self) -> int:
+        """Gradient evaluations an image and model."""
+        return self.steps * (self.samples or 1)
+
+    @property
+    def targeted(self) -> bool:
+        return self.objective == "targeted"
+
+
+TRANSFORMS = {  # name -> (least level, greatest level, unit)
+    "rotation": (-360.0, 360.0, "degrees"),
+    "gaussian_noise": (0.0, 255.0, "standard deviation in pixel values"),
+    "gaussian_blur": (0.0, 100.0, "standard deviation in pixels"),
+    "jpeg": (1.0, 100.0, "quality"),
+}
+
+
+class Experiment(Section):
+    """All of a params.yaml."""
+
+    root: str
+    dataset: Dataset
+    models: tuple[Name, ...]
+    weights: Weights
+    training: Training | None
+    subset: Subset
+    compute: Compute
+    sources: tuple[Name, ...]
+    attacks: dict[Name, Attack]
+    transforms: dict[str, tuple[Level, ...]]
+
+    @field_validator("transforms", mode="before")
+    @classmethod
+    def _levels(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Experiment":
+        family = self.dataset.family
+        if not self.models:
+            raise ValueError("models: is empty, expected at least one model")
+        for where, names in (("models", self.models), ("sources", self.sources)):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{where}: {twice[0]} stands twice; remove one")
+        for model in self.models:
+            spec = zoo.spec(model)
+            if spec.family != family:
+                raise ValueError(
+                    f"models: {model} classifies {spec.family}, and the data set {self.dataset.name} "
+                    f"is {family}; take models and images of one kind"
+                )
+        for source in self.sources:
+            members = source.split("+")
+            if len(set(members)) < len(members):
+                raise ValueError(f"sources: {source} names a member twice")
+            for member in members:
+                if member not in self.models:
+                    error = unknown("model", member, self.models)
+                    raise ValueError(f"sources: {source}: {error} (a source's members must be in models)")
+            if source == "clean":
+                raise ValueError("sources: clean is reserved; give the model another name")
+        for attack in self.attacks:
+            if "+" in attack:
+                raise ValueError(f"attacks: the name {attack} may have letters, digits and _ only")
+        for transform, levels in self.transforms.items():
+            if transform not in TRANSFORMS:
+                raise ValueError(f"transforms: {unknown('transform', transform, TRANSFORMS)}")
+            low, high, unit = TRANSFORMS[transform]
+            for level in levels:
+                if not low <= level <= high:
+                    raise ValueError(f"transforms: {transform}: {level:g} is out of range {low:g} to {high:g} ({unit})")
+                if transform == "jpeg" and level != int(level):
+                    raise ValueError(f"transforms: jpeg: {level:g} is no whole number, expected a quality of 1 to 100")
+            if len(set(levels)) < len(levels):
+                raise ValueError(f"transforms: {transform}: a level stands twice")
+        trained = [m for m in self.models if zoo.is_trained(m, self.weights.dir is not None)]
+        if trained and self.training is None:
+            raise ValueError(
+                f"training: is null, but {trained[0]} has no published weights; give epochs, batch_size, learning_rate"
+            )
+        if self.training is not None and not trained:
+            raise ValueError("training: is used by no model here, all have published weights; set training: null")
+        for model in self.weights.sha256:
+            if model not in self.models:
+                raise ValueError(f"weights: sha256: {unknown('model', model, self.models)}")
+        return self
+
+
+def load(path: str | Path = "params.yaml") -> Experiment:
+    """Read and validate a params.yaml.
+
+    Raises:
+        UserError: anything in it is wrong; one line that says what, where, and what was expected.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the stage in an experiment's folder") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    try:
+        values = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first(error)}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice and reads 1e-4 as a number, as DVC does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.YAMLError(
+                        f"the key {key.value} stands twice, the second time on line {key.start_mark.line + 1}"
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _first(error: ValidationError) -> str:
+    """The first of pydantic's errors, as one line."""
+    errors = error.errors(include_url=False)
+    # a misspelt key is both unknown and missing: tell the first, which names the nearest
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    place = [str(part) for part in first["loc"] if part not in ("[key]",)]
+    where, kind, given = ": ".join(place[:-1]), first["type"], first.get("input")
+    if kind == "extra_forbidden":
+        section = _section(place[:-1])
+        name = f"key of {'.'.join(place[:-1])}" if place[:-1] else "key"
+        return str(unknown(name, place[-1], section.model_fields if section else ()))
+    if kind == "missing":
+        return f"{where + ': ' if where else ''}{place[-1]} is missing"
+    path = ": ".join(place)
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return f"{': '.join(place[:-1]) + ': ' if place[:-1] else ''}{unknown(place[-1], given, choices)}"
+    message = " ".join(first["msg"].removeprefix("Value error, ").split())
+    message = message[0].lower() + message[1:]
+    if kind == "value_error":
+        return f"{path}: {message}" if path else first["msg"].removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch" and "sha256" not in place:
+        message = "a name has letters, digits and _ only (a source joins models by +)"
+    if kind == "string_type" and isinstance(given, (int, float)):
+        message = "expected a name (in quotes, if it looks like a number)"
+    if kind in ("model_type", "dict_type", "tuple_type"):
+        message = "expected a list" if kind == "tuple_type" else "expected a section of keys and values"
+    shown = f" is {given!r}" if isinstance(given, (str, int, float, bool, type(None))) else ""
+    shown = shown if len(shown) < 80 else ""
+    return f"{path}{shown}: {message}"
+
+
+def _section(place: list[str]) -> type[Section] | None:
+    """The section that a place in the file belongs to."""
+    if not place:
+        return Experiment
+    if place[0] == "attacks":
+        return Attack
+    named: dict[str, type[Section]] = {
+        "dataset": Dataset,
+        "weights": Weights,
+        "training": Training,
+        "subset": Subset,
+        "compute": Compute,
+    }
+    return named.get(place[0])
+
+
+def located(path: str) -> Path:
+    """A path from params.yaml, `~` and `$VARIABLES` expanded."""
+    import os
+
+    return Path(os.path.expandvars(path)).expanduser()

