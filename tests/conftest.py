@@ -1,0 +1,52 @@
+"""Small things that tests share."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from transferbench.artefacts import write_tensors
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)  # tiny networks: threads only get in each other's way
+
+
+@pytest.fixture
+def subset(tmp_path: Path) -> Path:
+    """Eleven made images of 1x28x28 with labels, target labels and ids that are not their places."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(11) % 10
+    path = tmp_path / "subset" / "images.safetensors"
+    write_tensors(
+        path,
+        {
+            "images": generator.integers(0, 256, (11, 1, 28, 28), np.uint8),
+            "labels": labels,
+            "target_labels": (labels + 3) % 10,
+            "index": np.arange(11) * 7 + 2,
+        },
+        {"dataset": "made", "family": "mnist", "classes": "10"},
+    )
+    return path
+
+
+@pytest.fixture
+def fnn_weights(tmp_path: Path) -> Path:
+    """A folder with weights files of fnn0 and fnn2, random but seeded."""
+    from transferbench import networks, weights, zoo
+
+    for seed, name in enumerate(("fnn0", "fnn2")):
+        torch.manual_seed(seed)
+        state = networks.build(name).state_dict()
+        weights.write(tmp_path / "weights" / f"{name}.safetensors", state, weights.describe(zoo.spec(name)))
+    return tmp_path / "weights"
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """A safetensors file's metadata, read without the library under test."""
+    with open(path, "rb") as file:
+        return json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]

@@ -1,0 +1,53 @@
+"""The attack loop, once. FGSM, IGSM, mIGSM and sg-* differ only in what is passed to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Loss = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> one loss an image (N,)
+Estimate = Callable[[Loss, Tensor], Tensor]  # loss, images -> raw gradient, shaped as the images
+Direction = Callable[[Tensor], Tensor]  # raw gradient -> what the step takes the sign of
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far and how long: radius of the ball and step size in pixel values, number of steps."""
+
+    epsilon: float
+    steps: int
+    step_size: float
+
+
+def project_linf(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
+    """The nearest point of D = [0,255]^d and the L-inf ball of radius epsilon around x (paper equation 4)."""
+    return torch.clamp(x_adv, min=(x - epsilon).clamp_(min=0), max=(x + epsilon).clamp_(max=255))
+
+
+def attack(loss: Loss, x: Tensor, budget: Budget, *, estimate: Estimate, update: Callable[[], Direction]) -> Tensor:
+    """Maximise a per-example loss in the L-inf ball around x (paper equations 4, 5 and 8).
+
+    Args:
+        loss: What to maximise, an image at a time; a targeted attack passes the negative.
+        x: Clean images (N,C,H,W), pixels 0..255; where the iteration starts.
+        budget: Radius, number of steps, step size.
+        estimate: Gradient estimator (`gradients.py`).
+        update: Makes a fresh update rule (`updates.py`).
+
+    Returns:
+        Adversarial images, shaped as x. With integer x, epsilon and step size they are integers.
+    """
+    direction, x_adv = update(), x
+    for _ in range(budget.steps):
+        gradient = estimate(loss, x_adv)  # raw: not signed, not normalised
+        x_adv = project_linf(x_adv + budget.step_size * direction(gradient).sign(), x, budget.epsilon)
+    return x_adv
+
+
+def quantise(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
+    """Round to uint8 and project again, so that what is stored lies in the ball; exact for integers.
+
+    A fractional epsilon leaves whole pixel values within floor(epsilon) of a whole-numbered x.
+    """
+    return project_linf(x_adv.round(), x, float(int(epsilon))).to(torch.uint8)

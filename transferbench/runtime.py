@@ -1,0 +1,45 @@
+"""Where a stage runs: device, threads, memory. Nothing here enters DVC's hashes."""
+
+import ctypes
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from transferbench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
+
+
+def keep_memory() -> None:
+    """Have glibc keep freed memory instead of giving it back and faulting it in again at every layer.
+
+    Same results, about 1.5 times the speed on the CPU. Nothing happens on other C libraries.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_TOP_PAD, 64 << 20)
+
+
+def device() -> "torch.device":
+    """`TRANSFERBENCH_DEVICE`, or the first GPU, or the CPU.
+
+    Raises:
+        UserError: the device named is not there.
+    """
+    import torch
+
+    name = os.environ.get("TRANSFERBENCH_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(name)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"TRANSFERBENCH_DEVICE is {name!r}, which cannot be used here: {reason}") from None
+    return found
