@@ -1,0 +1,47 @@
+# `make repro` and `make test` need Python 3.11 or newer, git and nothing else: both make their own environment.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: help install repro test check lint show clean
+
+help:
+	@echo "make repro   run the default benchmark and experiments/depth-mnist, print the tables"
+	@echo "make show    print the tables of the last run"
+	@echo "make test    run the tests"
+	@echo "make check   ruff, mypy and the tests"
+	@echo "make clean   remove what can be made again (not the DVC cache)"
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	pip install --quiet --editable .
+	touch $@
+
+.venv/tested: .venv/installed tests/requirements-peers.txt
+	pip install --quiet --editable '.[test]'
+	pip install --quiet --no-deps --requirement tests/requirements-peers.txt
+	touch $@
+
+repro: install
+	dvc repro
+	cd experiments/depth-mnist && dvc repro
+	transferbench show . experiments/depth-mnist
+
+show: install
+	transferbench show . experiments/depth-mnist
+
+test: .venv/tested
+	pytest
+
+lint: .venv/tested
+	ruff check .
+	ruff format --check .
+	mypy
+
+check: lint test
+
+clean:
+	rm -rf .venv .transferbench .pytest_cache .mypy_cache .ruff_cache

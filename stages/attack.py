@@ -1,0 +1,31 @@
+"""Adversarial images of one cell: a source, an attack, all images of the subset."""
+
+from pathlib import Path
+
+import click
+
+from transferbench import cells, models, params, sources
+from transferbench.artefacts import read_json
+from transferbench.runtime import device
+from transferbench.stage import stage
+
+
+@stage
+@click.option("--source", required=True, help="A name from sources in params.yaml.")
+@click.option("--attack", required=True, help="A name from attacks in params.yaml.")
+def main(source: str, attack: str) -> None:
+    experiment = params.load()
+    fingerprint = read_json(Path("sources") / f"{source}.json")
+    cell = cells.Cell(
+        fingerprint, attack, experiment.attacks[attack], experiment.compute, Path("subset/images.safetensors")
+    )
+    members = [
+        models.load(path, device=device(), precision=experiment.compute.precision)
+        for path in sources.verify(fingerprint, Path("weights"))
+    ]
+    out = Path("adversarial") / source / f"{attack}.safetensors"
+    cells.run(cell, members, out, device=device(), scratch=Path(".transferbench/chunks"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Every target's answers to a cell's adversarial images, read back from disk, and the success rates."""
+
+import json
+from pathlib import Path
+
+import click
+
+from transferbench import adversarial, answers, models, params, predictions, stats
+from transferbench.artefacts import TensorFile, write_json
+from transferbench.runtime import device
+from transferbench.stage import stage
+
+
+@stage
+@click.option("--source", required=True, help="A name from sources in params.yaml.")
+@click.option("--attack", required=True, help="A name from attacks in params.yaml.")
+def main(source: str, attack: str) -> None:
+    experiment = params.load()
+    subset, compute = Path("subset/images.safetensors"), experiment.compute
+    images, about = adversarial.read(Path("adversarial") / source / f"{attack}.safetensors", subset)
+    targets = models.load_all(experiment.models, Path("weights"), device=device(), precision=compute.precision)
+    top = {
+        name: predictions.top5(model, images, batch=compute.chunk, device=device(), label=name)
+        for name, model in targets.items()
+    }
+    table = Path("predictions") / source / f"{attack}.parquet"
+    answers.write_cell(table, top, TensorFile(subset))
+    found, labels, target_labels = answers.read_cell(table)
+    targeted = json.loads(about["params"])["objective"] == "targeted"
+    metrics = stats.cell_metrics(found, labels, target_labels if targeted else None, source)
+    write_json(Path("metrics") / source / f"{attack}.json", metrics)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""A model's answers to the clean images of the data set, and its accuracy."""
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+
+from transferbench import answers, models, params, predictions
+from transferbench.artefacts import TensorFile, write_json
+from transferbench.runtime import device
+from transferbench.stage import stage
+
+
+@stage
+@click.option("--model", required=True, help="A name from models in params.yaml.")
+def main(model: str) -> None:
+    compute = params.load().compute
+    images, weights = TensorFile("data/images.safetensors"), Path("weights") / f"{model}.safetensors"
+    labels = np.asarray(images["labels"])
+    network = models.load(weights, device=device(), precision=compute.precision)
+    top = predictions.top5(network, images["images"], batch=compute.chunk, device=device(), label=model)
+    about = json.loads(TensorFile(weights).metadata["model"])
+    accuracy = predictions.accuracy(top, labels, dataset=images.metadata["dataset"], about=about)
+    answers.write_clean(Path("predictions/clean") / f"{model}.parquet", top, labels)
+    write_json(Path("metrics/clean") / f"{model}.json", accuracy)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Decode the evaluation images of the data set, and the training images where a model is trained."""
+
+from pathlib import Path
+
+from transferbench import datasets, params
+from transferbench.stage import stage
+
+
+@stage
+def main() -> None:
+    experiment = params.load()
+    datasets.prepare(
+        experiment.dataset,
+        Path("data/images.safetensors"),
+        Path("data/images.csv"),
+        Path("data/train.safetensors"),
+        training=experiment.training is not None,
+    )
+
+
+if __name__ == "__main__":
+    main()

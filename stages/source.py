@@ -1,0 +1,19 @@
+"""A source's fingerprint, so that a cell reruns for its own weights and for no other model's."""
+
+from pathlib import Path
+
+import click
+
+from transferbench import sources
+from transferbench.artefacts import write_json
+from transferbench.stage import stage
+
+
+@stage
+@click.option("--source", required=True, help="A name from sources in params.yaml.")
+def main(source: str) -> None:
+    write_json(Path("sources") / f"{source}.json", sources.fingerprint(source, Path("weights")))
+
+
+if __name__ == "__main__":
+    main()

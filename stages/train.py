@@ -1,0 +1,39 @@
+"""A model's weights: trained here, or published ones fetched and verified."""
+
+from pathlib import Path
+
+import click
+
+from transferbench import models, params, training, weights, zoo
+from transferbench.artefacts import TensorFile
+from transferbench.runtime import device
+from transferbench.stage import stage
+
+
+@stage
+@click.option("--model", required=True, help="A name from models in params.yaml.")
+def main(model: str) -> None:
+    experiment = params.load()
+    spec, recipe = zoo.spec(model), experiment.training
+    if zoo.is_trained(model, experiment.weights.dir is not None):
+        assert recipe is not None
+        images = TensorFile("data/train.safetensors")
+        network = training.seeded_init(lambda: models.build(model, spec.library), recipe.seed)
+        state = training.train(
+            network,
+            images["images"],
+            images["labels"],
+            recipe,
+            normalise=(spec.mean, spec.std),
+            device=device(),
+            checkpoint=Path(".transferbench/train") / f"{model}.safetensors",
+            label=model,
+        )
+        about = weights.describe(spec) | {"recipe": recipe.model_dump()}
+    else:
+        state, about = weights.fetch(spec, experiment.weights)
+    weights.write(Path("weights") / f"{model}.safetensors", state, about)
+
+
+if __name__ == "__main__":
+    main()

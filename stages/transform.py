@@ -1,0 +1,32 @@
+"""Destruction rates of a cell: which adversarial images still fool after each image transform."""
+
+from pathlib import Path
+
+import click
+
+from transferbench import adversarial, answers, destruction, models, params
+from transferbench.artefacts import TensorFile, write_json
+from transferbench.runtime import device
+from transferbench.stage import stage
+
+
+@stage
+@click.option("--source", required=True, help="A name from sources in params.yaml.")
+@click.option("--attack", required=True, help="A name from attacks in params.yaml.")
+def main(source: str, attack: str) -> None:
+    experiment = params.load()
+    subset, compute = Path("subset/images.safetensors"), experiment.compute
+    images, _ = adversarial.read(Path("adversarial") / source / f"{attack}.safetensors", subset)
+    names = experiment.models if experiment.transforms else ()
+    targets = models.load_all(names, Path("weights"), device=device(), precision=compute.precision)
+    ids = TensorFile(subset)["index"].tolist()
+    after = destruction.transformed(images, ids, targets, experiment.transforms, batch=compute.chunk, device=device())
+    out = Path("transformed") / source / f"{attack}.parquet"
+    answers.write_transformed(out, after, TensorFile(subset))
+    before, labels, _ = answers.read_cell(Path("predictions") / source / f"{attack}.parquet")
+    rates = destruction.rates(before, answers.read_transformed(out, len(labels)), labels)
+    write_json(Path("metrics") / source / f"{attack}.transform.json", rates)
+
+
+if __name__ == "__main__":
+    main()

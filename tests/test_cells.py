@@ -1,0 +1,197 @@
+"""Cells: chunks, resume, noise by image, and files that are what they claim."""
+
+import json
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import metadata
+
+from transferbench import adversarial, artefacts, cells, models, sources
+from transferbench.artefacts import TensorFile, sha256, write_tensors
+from transferbench.errors import UserError
+from transferbench.params import Attack, Compute
+
+CPU = torch.device("cpu")
+SG = {"epsilon": 15, "steps": 3, "step_size": 6, "gradient": "smoothed", "samples": 4, "sigma": 15}
+ROWS = {
+    "fgsm": {"epsilon": 15, "steps": 1, "step_size": 15},
+    "migsm": {"epsilon": 15, "steps": 4, "step_size": 5, "update": "momentum", "decay": 1.0},
+    "sg": SG,
+    "targeted": {**SG, "objective": "targeted"},
+    "fractional": {"epsilon": 2.5, "steps": 3, "step_size": 0.7},
+}
+
+
+def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", chunk: int = 4) -> cells.Cell:
+    return cells.Cell(sources.fingerprint(source, weights), row, Attack(**ROWS[row]), Compute(chunk=chunk), subset)
+
+
+def run(cell: cells.Cell, weights: Path, out: Path) -> Path:
+    members = [models.load(path, device=CPU) for path in sources.verify(cell.source, weights)]
+    cells.run(cell, members, out, device=CPU, scratch=out.parent / "scratch")
+    return out
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("source", ["fnn2", "fnn0+fnn2"])
+def test_file_is_uint8_in_the_ball_with_metadata(tmp_path, subset, fnn_weights, row, source):
+    out = run(cell(subset, fnn_weights, row, source=source), fnn_weights, tmp_path / "out.safetensors")
+    clean, found = TensorFile(subset)["images"].astype(int), TensorFile(out)["images"]
+    assert found.dtype == np.uint8 and found.shape == clean.shape
+    distance = np.abs(found - clean)
+    assert distance.max() == int(ROWS[row]["epsilon"])
+    about = metadata(out)
+    assert json.loads(about["params"])["steps"] == ROWS[row]["steps"]
+    assert about["source"] == source and about["seed"] == "0" and about["subset"] == sha256(subset)
+    assert json.loads(about["weights"]) == {
+        name: sha256(fnn_weights / f"{name}.safetensors") for name in source.split("+")
+    }
+    images, _ = adversarial.read(out, subset)
+    assert np.array_equal(images, found)
+
+
+def test_rerun_is_byte_identical_and_leaves_no_scratch(tmp_path, subset, fnn_weights):
+    first = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
+    again = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors")
+    assert first.read_bytes() == again.read_bytes()
+    assert [path.name for path in (tmp_path / "a" / "scratch").iterdir()] == ["fnn2-sg.lock"]
+
+
+def test_other_chunks_have_the_same_noise(tmp_path, subset, fnn_weights, monkeypatch):
+    """In another chunk size a float may round otherwise, but each image's noise is the same."""
+    drawn: dict[int, list[np.ndarray]] = {}
+    original = cells.gradients.gaussian
+
+    def spy(seed, ids, sigma):
+        noise = original(seed, ids, sigma)
+
+        def draw(step, x):
+            for sample in noise(step, x):
+                for place, image in enumerate(ids):
+                    drawn.setdefault(image, []).append(sample[place].numpy().copy())
+                yield sample
+
+        return draw
+
+    monkeypatch.setattr(cells.gradients, "gaussian", spy)
+    run(cell(subset, fnn_weights, chunk=4), fnn_weights, tmp_path / "a.safetensors")
+    first = {image: np.stack(samples) for image, samples in drawn.items()}
+    drawn.clear()
+    run(cell(subset, fnn_weights, chunk=11), fnn_weights, tmp_path / "b.safetensors")
+    assert first.keys() == drawn.keys() and len(first) == 11
+    for image, samples in first.items():
+        assert samples.shape[0] == 3 * 4
+        assert np.array_equal(samples, np.stack(drawn[image]))
+
+
+def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
+    subset, weights, start = arguments
+    torch.set_num_threads(1)
+    one = cell(subset, weights)
+    file = TensorFile(subset)
+    members = [models.load(path, device=CPU) for path in sources.verify(one.source, weights)]
+    part = slice(start, start + 4)
+    images = cells._chunk(one, members, file, part, CPU)
+    return start, images.tobytes()
+
+
+def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):
+    whole = TensorFile(run(cell(subset, fnn_weights), fnn_weights, tmp_path / "out.safetensors"))["images"]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        parts = dict(pool.map(_chunk, [(subset, fnn_weights, start) for start in (8, 0, 4)]))
+    assert b"".join(parts[start] for start in (0, 4, 8)) == whole.tobytes()
+
+
+def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights, monkeypatch):
+    undisturbed = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
+    computed = []
+    original = cells._chunk
+
+    def dies_at_the_third(cell, members, file, part, device, evaluated):
+        computed.append(part.start)
+        if len(computed) == 3:
+            raise KeyboardInterrupt
+        return original(cell, members, file, part, device, evaluated)
+
+    monkeypatch.setattr(cells, "_chunk", dies_at_the_third)
+    out = tmp_path / "b" / "out.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(cell(subset, fnn_weights), fnn_weights, out)
+    assert not out.exists() and not list(out.parent.glob(".*.tmp"))
+    run(cell(subset, fnn_weights), fnn_weights, out)
+    assert computed == [0, 4, 8, 8]  # no finished chunk twice
+    assert out.read_bytes() == undisturbed.read_bytes()
+
+
+def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
+    original = cells._chunk
+
+    def dies(cell, members, file, part, device, evaluated):
+        if part.start == 8:
+            raise KeyboardInterrupt
+        return original(cell, members, file, part, device, evaluated)
+
+    out = tmp_path / "b" / "out.safetensors"
+    monkeypatch.setattr(cells, "_chunk", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(cell(subset, fnn_weights), fnn_weights, out)
+    monkeypatch.setattr(cells, "_chunk", original)
+    other = cell(subset, fnn_weights)
+    other = cells.Cell(other.source, "sg", Attack(**{**SG, "sigma": 3}), other.compute, subset)
+    run(other, fnn_weights, out)
+    assert run(other, fnn_weights, tmp_path / "c" / "out.safetensors").read_bytes() == out.read_bytes()
+    assert [path.name for path in (tmp_path / "b" / "scratch").iterdir()] == ["fnn2-sg.lock"]
+
+
+def test_failed_write_leaves_no_half_file(tmp_path, subset, fnn_weights, monkeypatch):
+    def full(self, name, values):
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "out.safetensors"
+    monkeypatch.setattr(artefacts.TensorWriter, "append", full)
+    with pytest.raises(OSError):
+        run(cell(subset, fnn_weights), fnn_weights, out)
+    assert not out.exists() and not list(tmp_path.rglob("*.tmp"))
+
+
+def test_nan_gradient_names_model_and_image(tmp_path, subset, fnn_weights):
+    file = TensorFile(fnn_weights / "fnn2.safetensors")
+    tensors = {name: file[name].copy() for name in file.names()}
+    tensors["layers.0.weight" if "layers.0.weight" in tensors else file.names()[-1]][:] = np.nan
+    write_tensors(fnn_weights / "fnn2.safetensors", tensors, file.metadata)
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(UserError, match="sg: the gradient of fnn2 is not finite at image 2;"):
+        run(cell(subset, fnn_weights), fnn_weights, out)
+    assert not out.exists()
+
+
+def test_weights_that_changed_since_are_refused(tmp_path, subset, fnn_weights):
+    one = cell(subset, fnn_weights)
+    shutil.copy(fnn_weights / "fnn0.safetensors", fnn_weights / "fnn2.safetensors")
+    with pytest.raises(UserError, match=r"fnn2.safetensors is not the file that sources/fnn2.json names"):
+        run(one, fnn_weights, tmp_path / "out.safetensors")
+
+
+def test_strangers_file_is_checked_against_its_clean_images(tmp_path, subset, fnn_weights):
+    out = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "out.safetensors")
+    file = TensorFile(out)
+    images = file["images"].copy()
+    far = images.copy()
+    far[3, 0, 0, 0] = (int(TensorFile(subset)["images"][3, 0, 0, 0]) + 128) % 256
+    write_tensors(out, {"images": far}, file.metadata)
+    with pytest.raises(UserError, match="is 128 from its clean one, more than its epsilon 15"):
+        adversarial.read(out, subset)
+    write_tensors(out, {"images": images[:5]}, file.metadata)
+    with pytest.raises(UserError, match=r"uint8 \(5, 1, 28, 28\), expected uint8 \(11, 1, 28, 28\)"):
+        adversarial.read(out, subset)
+    write_tensors(out, {"images": images}, {**file.metadata, "subset": "0" * 64})
+    with pytest.raises(UserError, match="was made from another subset"):
+        adversarial.read(out, subset)
+    out.write_bytes(out.read_bytes()[:-10])
+    with pytest.raises(UserError, match="is no whole safetensors file"):
+        adversarial.read(out, subset)

@@ -1,0 +1,84 @@
+"""A stage depends on the library files that it uses, and on no other; heavy imports stay where they are needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+# Not dependencies, because a result cannot change with them: error texts, the command line, the device.
+NO_RESULT = {"__init__", "errors", "stage", "runtime"}
+# The zoo validates names in params.py everywhere, but says what a model is only where its weights are made.
+ZOO_MATTERS = {"check", "train"}
+# The tables in transferbench/data that a module reads.
+TABLES = {"classes": {"imagenet_classes"}, "results": {"paper_tables", "reported"}, "zoo": {"torchvision_models"}}
+
+
+def imported(path: Path) -> set[str]:
+    """Names of the package's modules that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "transferbench":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("transferbench."):
+            names.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("transferbench.")}
+    return {name for name in names if name != "__version__"}
+
+
+def closure(start: Path) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        path = waiting.pop()
+        for file in path.rglob("*.py") if path.is_dir() else [path]:
+            for name in imported(file) - found:
+                found.add(name)
+                module = ROOT / "transferbench" / name
+                if name not in NO_RESULT and name != "zoo":
+                    waiting.append(module if module.is_dir() else module.with_suffix(".py"))
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dependencies_are_what_the_stage_imports(stage):
+    used = closure(ROOT / "stages" / f"{stage}.py") - NO_RESULT
+    if stage not in ZOO_MATTERS:
+        used -= {"zoo"}
+    prefix = "${root}/transferbench/"
+    tables = {f"data/{table}.csv" for name in used for table in TABLES.get(name, ())}
+    declared = {dep.removeprefix(prefix).removesuffix(".py") for dep in STAGES[stage]["deps"] if dep.startswith(prefix)}
+    assert declared == used | tables
+    assert f"${{root}}/stages/{stage}.py" in STAGES[stage]["deps"]
+    assert STAGES[stage]["cmd"].startswith(f"python -P ${{root}}/stages/{stage}.py")
+
+
+def loads(code: str) -> set[str]:
+    """The top-level packages that are loaded once some code has run, in a process of its own."""
+    probe = f"{code}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    return set(subprocess.run([sys.executable, "-c", probe], check=True, text=True, capture_output=True).stdout.split())
+
+
+def test_attack_loads_neither_torchvision_nor_plots_nor_tables():
+    code = (
+        "from transferbench import cells, models, params, sources; models.build('efficientnet_lite0', 'transferbench')"
+    )
+    assert loads(code) & {"torchvision", "matplotlib", "pandas", "scipy", "timm", "pyarrow", "PIL"} == set()
+
+
+def test_params_and_sources_load_no_torch():
+    assert "torch" not in loads("from transferbench import params, sources, stage")
+
+
+def test_every_table_has_a_reader():
+    tables = {path.stem for path in (ROOT / "transferbench/data").glob("*.csv")}
+    assert tables == set().union(*TABLES.values())
+    for module, names in TABLES.items():
+        text = (ROOT / "transferbench" / f"{module}.py").read_text()
+        assert all(name in text for name in names)

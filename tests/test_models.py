@@ -1,0 +1,214 @@
+"""The zoo: names, wrappers, folding, weights that are verified before they are read."""
+
+import csv
+import json
+import os
+import pickle
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from transferbench import models, networks, params, weights, zoo
+from transferbench.artefacts import TensorFile, sha256, write_tensors
+from transferbench.errors import UserError
+
+CPU = torch.device("cpu")
+NOTHING = params.Weights()
+
+
+def randomise(network: nn.Module) -> nn.Module:
+    """Batch statistics that are not the identity, so that folding has something to do."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return network
+
+
+def test_pixels_normalise_in_pixel_units():
+    model = models.Pixels(nn.Flatten(), mean=(127.0, 10.0), std=(128.0, 2.0), side=1)
+    x = torch.tensor([255.0, 14.0]).view(1, 2, 1, 1)
+    assert model(x).tolist() == [[1.0, 2.0]]
+
+
+def test_pixels_resize_to_the_native_side():
+    model = models.Pixels(nn.Identity(), mean=(0.0,), std=(1.0,), side=3)
+    x = torch.rand(2, 1, 6, 6) * 255
+    expected = F.interpolate(x, size=(3, 3), mode="bilinear", antialias=True)
+    assert torch.equal(model(x), expected)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite1", "resnet20"])
+def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
+    torch.manual_seed(1)
+    network = randomise(networks.build(name)).eval()
+    spec = zoo.spec(name)
+    weights.write(tmp_path / "w.safetensors", network.state_dict(), weights.describe(spec))
+    model = models.load(tmp_path / "w.safetensors", device=CPU)
+    assert not [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert not [parameter for parameter in model.parameters() if parameter.requires_grad]
+    x = torch.randint(0, 256, (2, 3, spec.side, spec.side)).float()
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    with torch.no_grad():
+        expected = network((x - mean) / std)
+    assert torch.allclose(model(x), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_folding_keeps_input_gradients(tmp_path):
+    network = randomise(networks.build("resnet20")).eval()
+    x = torch.randn(2, 3, 32, 32, requires_grad=True)
+    plain = torch.autograd.grad(network(x).logsumexp(1).sum(), x)[0]
+    folded = torch.autograd.grad(models.folded(network)(x).logsumexp(1).sum(), x)[0]
+    assert 1 - F.cosine_similarity(plain.flatten(), folded.flatten(), dim=0) < 1e-5
+
+
+def test_bfloat16_is_near_float32():
+    network = networks.build("lenet").eval()
+    exact = models.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32)
+    rough = models.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32, precision="bfloat16")
+    x = torch.rand(4, 3, 32, 32) * 255
+    assert rough(x).dtype == torch.float32
+    difference = (rough(x) - exact(x)).abs().max()
+    assert 0 < difference < 0.05 * exact(x).abs().max()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_table_is_torchvisions_own_metadata():
+    from torchvision import models as published
+
+    table = resources.files("transferbench") / "data" / "torchvision_models.csv"
+    rows = {row["name"]: row for row in csv.DictReader(table.read_text().splitlines())}
+    assert set(rows) >= {"resnet18", "resnet152", "vgg19_bn", "densenet161", "alexnet", "squeezenet1_0", "vit_b_16"}
+    for name in published.list_models(module=published):
+        version = published.get_model_weights(name)[rows[name]["version"]]
+        preset = version.transforms()
+        assert rows[name]["url"] == version.url and rows[name]["sha256"] in version.url
+        assert float(rows[name]["top1"]) == version.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+        assert int(rows[name]["side"]) == preset.crop_size[0]
+        assert zoo.spec(name).mean == tuple(255 * value for value in preset.mean)
+        if "IMAGENET1K_V1" in published.get_model_weights(name).__members__:
+            assert rows[name]["version"] == "IMAGENET1K_V1"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "googlenet", "squeezenet1_0"])
+def test_torchvision_models_load_from_a_folder_as_torchvision_runs_them(tmp_path, monkeypatch, name):
+    """Weights of random numbers, in a file named and hashed as published, through our loader and torchvision's."""
+    from torchvision import models as published
+
+    torch.manual_seed(0)
+    extra = {"init_weights": False} if name == "googlenet" else {}
+    state = randomise(published.get_model(name, weights=None, **extra)).state_dict()
+    spec = zoo.spec(name)
+    torch.save(state, tmp_path / spec.file)
+    digest = sha256(tmp_path / spec.file)
+    with pytest.raises(UserError, match=f"{name}: .* has sha256 {digest[:16]}..., expected {spec.sha256}"):
+        weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+    monkeypatch.setattr(weights, "verify", lambda path, spec, weights: sha256(path))
+    state, about = weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+    assert about["file_sha256"] == digest and about["version"] == "IMAGENET1K_V1"
+    weights.write(tmp_path / "w.safetensors", state, about)
+    model = models.load(tmp_path / "w.safetensors", device=CPU)
+
+    # torchvision's own way: weights given as an enum member whose file is ours
+    version = published.get_model_weights(name).IMAGENET1K_V1
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: torch.load(tmp_path / spec.file))
+    monkeypatch.setattr(type(version), "get_state_dict", lambda *_, **__: torch.load(tmp_path / spec.file))
+    theirs = published.get_model(name, weights=version).eval()
+    images = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    preset = version.transforms()
+    normalised = torch.stack([(image / 255 - torch.tensor(preset.mean).view(3, 1, 1)) for image in images])
+    normalised = normalised / torch.tensor(preset.std).view(3, 1, 1)
+    with torch.no_grad():
+        expected, found = theirs(normalised), model(images.float())
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_timm_model_from_a_folder_needs_a_pinned_hash(tmp_path):
+    timm = pytest.importorskip("timm")
+    from safetensors.torch import save_file
+
+    network = timm.create_model("mobilenetv3_small_050", pretrained=False)
+    save_file(network.state_dict(), tmp_path / "timm_mobilenetv3_small_050.safetensors")
+    digest = sha256(tmp_path / "timm_mobilenetv3_small_050.safetensors")
+    spec = zoo.spec("timm_mobilenetv3_small_050")
+    with pytest.raises(UserError, match=f"set weights: {{sha256: {{{spec.name}: {digest}}}}} in params.yaml"):
+        weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+    state, about = weights.fetch(spec, params.Weights(dir=str(tmp_path), sha256={spec.name: digest}))
+    weights.write(tmp_path / "w.safetensors", state, about)
+    model = models.load(tmp_path / "w.safetensors", device=CPU)
+    config = timm.data.resolve_model_data_config(network)
+    x = torch.randint(0, 256, (2, 3, 224, 224)).float()
+    mean, std = (torch.tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    with torch.no_grad():
+        expected = network.eval()((x / 255 - mean) / std)
+    assert torch.allclose(model(x), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_embedded_weights_are_the_wheels_own(tmp_path, monkeypatch):
+    spec = zoo.spec("efficientnet_lite0")
+    state, about = weights.fetch(spec, NOTHING)
+    assert about["file_sha256"] == spec.sha256
+    assert state["_fc.weight"].shape == (1000, 1280)
+
+
+class Bomb:
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.canary),)
+
+
+def test_code_in_a_weights_file_does_not_run(tmp_path):
+    canary = tmp_path / "canary"
+    torch.save({"conv1.weight": Bomb(canary)}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match="holds no weights that can be read safely"):
+        weights.read(tmp_path / "evil.pth")
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Bomb(canary), protocol=2))
+    with pytest.raises(UserError):
+        weights.read(tmp_path / "raw.pth")
+    assert not canary.exists()
+    pickle.loads(pickle.dumps(Bomb(canary)))  # the canary does sing when it is let out
+    assert canary.exists()
+
+
+def test_weights_of_another_architecture(tmp_path, monkeypatch):
+    spec = zoo.spec("resnet20")
+    torch.save({"state_dict": networks.build("resnet44").state_dict()}, tmp_path / spec.file)
+    monkeypatch.setattr(weights, "verify", lambda *_: "0" * 64)
+    with pytest.raises(UserError, match=r"resnet20: weights: .* these are the weights of another architecture"):
+        weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+
+
+def test_missing_published_file_names_it(tmp_path):
+    with pytest.raises(UserError, match=r"holds no resnet20-12fca82f\.th; put it there, or remove weights: dir"):
+        weights.fetch(zoo.spec("resnet20"), params.Weights(dir=str(tmp_path)))
+    with pytest.raises(UserError, match="is no folder"):
+        weights.fetch(zoo.spec("resnet20"), params.Weights(dir=str(tmp_path / "none")))
+
+
+def test_damaged_weights_file_is_refused(tmp_path, fnn_weights):
+    path = fnn_weights / "fnn0.safetensors"
+    file = TensorFile(path)
+    about = json.loads(file.metadata["model"])
+    write_tensors(path, {"wrong": np.zeros(3, np.float32)}, {"model": json.dumps(about)})
+    with pytest.raises(UserError, match=r"fnn0.safetensors does not fit fnn0"):
+        models.load(path, device=CPU)
+    write_tensors(path, {"wrong": np.zeros(3, np.float32)})
+    with pytest.raises(UserError, match="its metadata lacks 'model'"):
+        models.load(path, device=CPU)
+
+
+def test_unknown_models_name_the_nearest():
+    with pytest.raises(UserError, match="unknown model 'resnet_18'; did you mean resnet18"):
+        zoo.spec("resnet_18")
+    with pytest.raises(UserError):
+        zoo.spec("timm_../evil")

@@ -1,0 +1,139 @@
+"""Every mistake in params.yaml is one clear line, and the right files load."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from transferbench import params
+from transferbench.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+
+
+def load(tmp_path: Path, text: str) -> params.Experiment:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return params.load(path)
+
+
+def test_default_loads_as_the_paper_has_it(tmp_path):
+    experiment = load(tmp_path, DEFAULT)
+    row = experiment.attacks["sg_migsm"]
+    assert (row.epsilon, row.steps, row.step_size, row.samples, row.sigma, row.decay) == (15, 5, 5, 20, 15, 1)
+    assert row.gradients == 100 and not row.targeted
+    assert experiment.attacks["igsm_targeted"].targeted
+    assert experiment.subset.images == "all"
+    with pytest.raises(ValueError):
+        row.epsilon = 3  # frozen
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/*/params.yaml")), ids=lambda path: path.parent.name)
+def test_experiments_load(path):
+    params.load(path)
+
+
+# what stands in the default file, what is put instead, what the error must say
+MISTAKES = [
+    ("dataset:", "datset:", "unknown key 'datset'; did you mean dataset?"),
+    ("images: all", "imges: all", "unknown key of subset 'imges'; did you mean images?"),
+    ("steps: 1,", "step: 1,", "unknown key of attacks.fgsm 'step'; did you mean steps or step_size?"),
+    ("gradient: smoothed", "gradient: smothed", "attacks: sg_fgsm: unknown gradient 'smothed'; did you mean smoothed?"),
+    ("update: momentum", "update: momentm", "unknown update 'momentm'; did you mean momentum?"),
+    ("objective: targeted", "objective: target", "unknown objective 'target'; did you mean targeted"),
+    ("name: imagenet-sample", "name: imagenet_sample", "unknown name 'imagenet_sample'; did you mean imagenet-sample"),
+    ("efficientnet_lite2]", "resnet1888]", "unknown model 'resnet1888'; did you mean resnet18"),
+    ("efficientnet_lite2]", "../evil]", "letters, digits and _"),
+    ("efficientnet_lite2]", "vgg-bn]", "letters, digits and _"),
+    ("  jpeg:", "  jpg:", "unknown transform 'jpg'; did you mean jpeg?"),
+    ("fgsm:     {epsilon: 15", "fgsm:     {epsilon: -1", "attacks: fgsm: epsilon is -1"),
+    ("fgsm:     {epsilon: 15", "fgsm:     {epsilon: .nan", "attacks: fgsm: epsilon is nan"),
+    ("fgsm:     {epsilon: 15", "fgsm:     {epsilon: '15'", "attacks: fgsm: epsilon is '15'"),
+    ("fgsm:     {epsilon: 15, ", "fgsm:     {", "attacks: fgsm: epsilon is missing"),
+    ("steps: 1,", "steps: 0,", "attacks: fgsm: steps is 0"),
+    ("steps: 1,", "steps: 1.5,", "attacks: fgsm: steps is 1.5"),
+    ("samples: 20", "samples: 0", "attacks: sg_fgsm: samples is 0"),
+    ("images: all", "images: 0", "subset: images: is 0, expected a whole number of at least 1, or all"),
+    ("images: all", "images: yes", "subset: images: is True, expected"),
+    ("jpeg: [75,", "jpeg: [101,", "transforms: jpeg: 101 is out of range 1 to 100 (quality)"),
+    ("jpeg: [75,", "jpeg: [75.5,", "transforms: jpeg: 75.5 is no whole number"),
+    ("seed: 0", "seed: -1", "subset: seed is -1"),
+    ("chunk: 20", "chunk: 0", "compute: chunk is 0"),
+    ("precision: float32", "precision: float31", "unknown precision 'float31'; did you mean float32"),
+    (
+        "  - efficientnet_lite1\n",
+        "  - resnet18\n",
+        "sources: resnet18: unknown model 'resnet18'; valid: efficientnet_l",
+    ),
+    ("  - efficientnet_lite1\n", "  - efficientnet_lite0\n", "sources: efficientnet_lite0 stands twice"),
+    ("e0+efficientnet_lite1", "e0+efficientnet_lite0", "names a member twice"),
+    (
+        "  igsm:     {",
+        "  igsm:     {sigma: 15, ",
+        "sigma is used only with gradient: smoothed, and here gradient is plain",
+    ),
+    ("  igsm:     {", "  igsm:     {seed: 1, ", "seed is used only with gradient: smoothed"),
+    ("  igsm:     {", "  igsm:     {decay: 1.0, ", "decay is used only with update: momentum, and here update is sign"),
+    ("samples: 20, ", "", "samples is missing; gradient: smoothed needs it"),
+    ("update: momentum, decay: 1.0", "update: momentum", "decay is missing; update: momentum needs it"),
+    (
+        "training: null",
+        "training: {epochs: 1, batch_size: 8, learning_rate: 0.1}",
+        "training: is used by no model here",
+    ),
+    ("name: imagenet-sample", "name: mnist", "efficientnet_lite0 classifies imagenet, and the data set mnist is mnist"),
+    ("name: imagenet-sample", "name: imagefolder", "path is missing; imagefolder needs"),
+    ("name: imagenet-sample", "name: imagenet-sample, classes: imagenet", "classes is used by imagefolder"),
+    ("weights: {}", "weights: {sha256: {resnet18: abc}}", "weights: sha256: resnet18"),
+    ("  igsm: ", "  fgsm: ", "the key fgsm stands twice"),
+    ("attacks:", "attacks: []\nother:", "unknown key 'other'"),
+    ("dataset: {", "dataset: {{", "is no YAML"),
+    ("models: [", "models: ['7', ", "unknown model '7'"),
+    ("models: [", "models: [7, ", "models: 0 is 7"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), MISTAKES, ids=[wrong.strip() for _, wrong, _ in MISTAKES])
+def test_mistakes_are_one_clear_line(tmp_path, right, wrong, message):
+    assert right in DEFAULT
+    with pytest.raises(UserError) as error:
+        load(tmp_path, DEFAULT.replace(right, wrong, 1))
+    text = str(error.value)
+    assert message in text
+    assert "\n" not in text and len(text) < 320
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "3", "a: !!python/object/apply:os.system ['true']", "\x00", "a: &x [*x]"])
+def test_no_params_file_at_all(tmp_path, text):
+    with pytest.raises(UserError) as error:
+        load(tmp_path, text)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(UserError, match="is missing; run the stage in an experiment's folder"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_trained_model_needs_a_recipe(tmp_path):
+    values = yaml.safe_load(DEFAULT)
+    values |= {"dataset": {"name": "mnist"}, "models": ["fnn0"], "sources": ["fnn0"]}
+    with pytest.raises(UserError, match="training: is null, but fnn0 has no published weights"):
+        load(tmp_path, yaml.safe_dump(values))
+    values["training"] = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-4}
+    assert load(tmp_path, yaml.safe_dump(values)).training.learning_rate == 1e-4
+
+
+def test_cifar_resnets_are_trained_unless_a_folder_is_given(tmp_path):
+    values = yaml.safe_load(DEFAULT)
+    values |= {"dataset": {"name": "cifar10"}, "models": ["resnet20"], "sources": ["resnet20"]}
+    with pytest.raises(UserError, match="training: is null"):
+        load(tmp_path, yaml.safe_dump(values))
+    values["weights"] = {"dir": "somewhere"}
+    load(tmp_path, yaml.safe_dump(values))
+
+
+def test_scientific_numbers_are_numbers(tmp_path):
+    text = DEFAULT.replace("epsilon: 15", "epsilon: 1e1", 1)
+    assert load(tmp_path, text).attacks["fgsm"].epsilon == 10

@@ -1,0 +1,241 @@
+"""The whole graph, by DVC, on a tiny made data set in a git repository of its own.
+
+The data: 28x28 images of ten classes, a bright square in one of ten places, which fully connected
+networks learn in a few epochs. What runs is read off DVC's own "Running stage" lines.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from transferbench.artefacts import TensorFile
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+IDENTITY = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+PARAMS = {
+    "root": ".",
+    "dataset": {"name": "imagefolder", "path": "$MADE_DIGITS", "classes": "mnist", "folder": "test",
+                "train_folder": "train"},
+    "models": ["fnn0", "fnn2"],
+    "weights": {},
+    "training": {"epochs": 6, "batch_size": 10, "learning_rate": 0.05},
+    "subset": {"images": 12, "seed": 0, "targets": "random"},
+    "compute": {"precision": "float32", "chunk": 5},
+    "sources": ["fnn0", "fnn0+fnn2"],
+    "attacks": {
+        "fgsm": {"epsilon": 100, "steps": 1, "step_size": 100},
+        "sg_igsm": {"epsilon": 100, "steps": 2, "step_size": 50, "gradient": "smoothed", "samples": 3, "sigma": 15},
+    },
+    "transforms": {"jpeg": [30]},
+}  # fmt: skip
+
+
+class Repository:
+    """A git repository with the project's graph, and DVC to run in it."""
+
+    def __init__(self, path: Path, digits: Path) -> None:
+        self.path = path
+        names = ("PATH", "HOME", "LANG", "PIP_CERT", "TMPDIR", "TRANSFERBENCH_CACHE")
+        self.environment = {name: os.environ[name] for name in names if name in os.environ}
+        self.environment |= {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "MADE_DIGITS": str(digits),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            **{f"GIT_{who}": "a@example.org" for who in IDENTITY},
+        }  # fmt: skip
+
+    def run(self, *command: str, code: int = 0) -> str:
+        done = subprocess.run(
+            command, cwd=self.path, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert done.returncode == code, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def dvc(self, *arguments: str, code: int = 0) -> str:
+        return self.run(sys.executable, "-m", "dvc", *arguments, code=code)
+
+    def repro(self, *arguments: str) -> set[str]:
+        """The stages that `dvc repro` ran; those taken from the run cache are not among them."""
+        return set(re.findall(r"^Running stage '([^']+)'", self.dvc("repro", *arguments), re.MULTILINE))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def edit(self, change) -> None:
+        values = yaml.safe_load((self.path / "params.yaml").read_text())
+        change(values)
+        (self.path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def metrics(self, name: str) -> dict:
+        return json.loads((self.path / "metrics" / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("digits größe")
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 3)):
+        for label in range(10):
+            (folder / part / str(label)).mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 60, (28, 28), np.uint8)
+                top, left = 4 + 12 * (label // 5), 1 + 5 * (label % 5)
+                pixels[top : top + 8, left : left + 5] += 150
+                Image.fromarray(pixels).save(folder / part / str(label) / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory, digits) -> Repository:
+    path = tmp_path_factory.mktemp("a repository")
+    for name in ("stages", "transferbench", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml"):
+        source, target = ROOT / name, path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    made = Repository(path, digits)
+    (path / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False))
+    made.run("git", "init", "--quiet")
+    made.commit("start")
+    made.first = made.repro()
+    made.commit("first run")
+    return made
+
+
+def cells(stage: str, sources=("fnn0", "fnn0+fnn2"), attacks=("fgsm", "sg_igsm")) -> set[str]:
+    return {f"{stage}@{source}-{attack}" for source in sources for attack in attacks}
+
+
+ONE_ATTACK = {"check", "report"} | {
+    name for stage in ("attack", "evaluate", "transform") for name in cells(stage, attacks=("sg_igsm",))
+}
+
+
+def test_every_stage_runs_once(repository):
+    expected = {"check", "prepare", "train@fnn0", "train@fnn2", "predict@fnn0", "predict@fnn2", "select", "report"}
+    expected |= {"source@fnn0", "source@fnn0+fnn2"}
+    for stage in ("attack", "evaluate", "transform"):
+        expected |= cells(stage)
+    assert repository.first == expected
+
+
+def test_second_run_runs_nothing(repository):
+    assert repository.repro() == set()
+    assert repository.run("git", "status", "--porcelain") == ""
+
+
+def test_results_are_what_the_contract_says(repository):
+    images = TensorFile(repository.path / "subset/images.safetensors")
+    assert images["images"].shape == (12, 1, 28, 28)
+    cell = TensorFile(repository.path / "adversarial/fnn0+fnn2/sg_igsm.safetensors")
+    assert np.abs(cell["images"].astype(int) - images["images"]).max() == 100
+    metrics = repository.metrics("fnn0/fgsm.json")
+    assert metrics["fnn0"]["whitebox"] is True and metrics["fnn2"]["whitebox"] is False
+    assert metrics["fnn2"]["n"] == 12
+    assert metrics["fnn0"]["top1"] > 50  # a square of this contrast does not survive
+    destroyed = repository.metrics("fnn0/fgsm.transform.json")
+    assert set(destroyed["fnn0"]["jpeg"]) == {"30"}
+    assert repository.metrics("clean/fnn0.json")["top1"] == 100
+    assert "fnn0/fgsm.json" in repository.dvc("metrics", "show")
+
+
+def test_attack_number_reruns_its_cells_alone(repository):
+    repository.edit(lambda values: values["attacks"]["sg_igsm"].update(sigma=25))
+    assert "attacks.sg_igsm.sigma" in repository.dvc("params", "diff")
+    assert repository.repro() == ONE_ATTACK
+    repository.run("git", "checkout", "--quiet", ".")
+    assert repository.repro() == set()  # the old values come from the run cache
+
+
+def test_experiment_by_command_line_reruns_its_cells_alone(repository):
+    printed = repository.dvc("exp", "run", "--set-param", "attacks.sg_igsm.sigma=40", "--name", "rough")
+    ran = set(re.findall(r"^Running stage '([^']+)'", printed, re.MULTILINE))
+    assert ran == ONE_ATTACK
+    assert "sg_igsm.json" in repository.dvc("metrics", "diff", "--all")
+    assert "rough" in repository.dvc("exp", "show", "--csv", "--all-commits")
+    repository.run("git", "checkout", "--quiet", ".")
+    repository.dvc("checkout", "--quiet")
+
+
+def test_plot_code_reruns_the_report_alone(repository):
+    figures = repository.path / "transferbench/figures.py"
+    before = figures.read_text()
+    figures.write_text(before + "\n# a remark\n")
+    assert repository.repro() == {"report"}
+    figures.write_text(before)
+    assert repository.repro() == set()
+
+
+def test_new_target_is_one_edit_and_attacks_nothing(repository):
+    repository.edit(lambda values: values["models"].append("fnn4"))
+    ran = repository.repro()
+    assert "train@fnn4" in ran and "predict@fnn4" in ran
+    assert not [name for name in ran if name.startswith("attack@")]
+    assert cells("evaluate") <= ran
+    assert set(repository.metrics("fnn0/fgsm.json")) == {"fnn0", "fnn2", "fnn4"}
+    repository.run("git", "checkout", "--quiet", ".")
+    # what the removed model left behind is refused by name, not silently read
+    refused = repository.dvc("repro", code=255)
+    assert "fnn4" in refused and "delete it" in refused and "Traceback" not in refused
+    for left in repository.path.glob("*/**/fnn4.*"):
+        left.unlink()
+    assert repository.repro() == set()
+
+
+def test_new_attack_is_one_edit(repository):
+    row = {"epsilon": 100, "steps": 1, "step_size": 100, "update": "momentum", "decay": 1.0}
+    repository.edit(lambda values: values["attacks"].update(migsm=row))
+    ran = repository.repro()
+    expected = {"check", "report"}
+    for stage in ("attack", "evaluate", "transform"):
+        expected |= cells(stage, attacks=("migsm",))
+    assert ran == expected
+    repository.run("git", "checkout", "--quiet", ".")
+    for left in repository.path.glob("*/**/migsm.*"):
+        left.unlink()
+    assert repository.repro() == set()
+
+
+def test_colleague_pulls_and_nothing_runs(repository, tmp_path, digits):
+    remote = tmp_path / "remote"
+    repository.dvc("remote", "add", "--local", "--default", "folder", str(remote))
+    repository.dvc("push", "--quiet")
+    clone = tmp_path / "clone"
+    repository.run("git", "clone", "--quiet", str(repository.path), str(clone))
+    colleague = Repository(clone, digits / "not here")
+    colleague.dvc("remote", "add", "--local", "--default", "folder", str(remote))
+    colleague.dvc("pull", "--quiet")
+    assert colleague.repro() == set()
+    cell = "adversarial/fnn0/fgsm.safetensors"
+    assert (clone / cell).read_bytes() == (repository.path / cell).read_bytes()
+    assert colleague.run("git", "status", "--porcelain") == ""
+
+
+def test_mistake_stops_before_anything_is_written(repository):
+    repository.edit(lambda values: values["attacks"]["fgsm"].update(epsilonn=3))
+    printed = repository.dvc("repro", code=255)
+    assert "error: params.yaml: unknown key of attacks.fgsm 'epsilonn'; did you mean epsilon?" in printed
+    assert "Traceback" not in printed
+    repository.run("git", "checkout", "--quiet", ".")
+    assert repository.repro() == set()
+
+
+def test_experiments_share_one_graph():
+    graph = (ROOT / "dvc.yaml").read_bytes()
+    copies = list(ROOT.glob("experiments/*/dvc.yaml"))
+    assert copies
+    for copy in copies:
+        assert copy.read_bytes() == graph and not copy.is_symlink()

@@ -1,0 +1,497 @@
+"""The report and what is printed, on made experiment folders whose rates are counted by hand."""
+
+import csv
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from transferbench import figures, params, report, results, stats
+from transferbench.answers import write_cell, write_clean
+from transferbench.artefacts import TensorFile, write_json, write_tensors
+from transferbench.errors import UserError
+from transferbench.show import show
+
+FGSM = {"epsilon": 40, "steps": 1, "step_size": 40}
+SG = {"epsilon": 40, "steps": 1, "step_size": 40, "gradient": "smoothed", "samples": 5, "sigma": 15}
+TARGETED = {"epsilon": 20, "steps": 20, "step_size": 15, "objective": "targeted"}
+LABELS = np.array([0, 1, 2, 3, 4, 5, 6, 7])
+
+
+def make(
+    folder: Path,
+    fooled: Mapping[tuple[str, str, str], int],
+    *,
+    models: tuple[str, ...] = ("fnn0", "fnn2", "fnn4"),
+    sources: tuple[str, ...] = ("fnn0", "fnn2+fnn0"),
+    attacks: Mapping[str, Mapping[str, Any]] | None = None,
+    transforms: Mapping[str, list[float]] | None = None,
+    dataset: Mapping[str, Any] | None = None,
+    labels: np.ndarray = LABELS,
+    images: np.ndarray | None = None,
+) -> params.Experiment:
+    """Write an experiment's folder, in which an attack succeeds on the first images.
+
+    Args:
+        folder: Where to.
+        fooled: (source, attack, target) -> on how many; 2 where nothing stands. A transform undoes the first half.
+        models, sources, attacks, transforms, dataset: Of params.yaml.
+        labels: True classes, (N,).
+        images: (N,C,H,W) uint8.
+    """
+    count = len(labels)
+    images = np.full((count, 1, 28, 28), 100, np.uint8) if images is None else images
+    attacks = attacks or {"fgsm": FGSM, "sg_fgsm": SG, "far": TARGETED}
+    transforms = {"jpeg": [75, 20], "rotation": [5]} if transforms is None else transforms
+    trained = models[0].startswith("fnn")
+    values = {
+        "root": ".",
+        "dataset": dict(dataset or {"name": "mnist"}),
+        "models": list(models),
+        "weights": {},
+        "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1} if trained else None,
+        "subset": {"images": "all"},
+        "compute": {"chunk": 8},
+        "sources": list(sources),
+        "attacks": {name: dict(attack) for name, attack in attacks.items()},
+        "transforms": dict(transforms),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    targets, ids = (labels + 3) % 10, np.arange(count) * 2 + 1
+    tensors = {"images": images, "labels": labels, "target_labels": targets, "index": ids}
+    write_tensors(folder / "subset/images.safetensors", tensors)
+    subset = TensorFile(folder / "subset/images.safetensors")
+    for number, model in enumerate(models):
+        whole = np.arange(2 * count + 1)  # the data set: the subset's images, and others that are wrong
+        top = np.zeros((len(whole), 5), np.int64) + 9
+        top[ids, 0] = labels
+        truth = np.full(len(whole), 8)
+        truth[ids] = labels
+        write_clean(folder / "predictions/clean" / f"{model}.parquet", top, truth)
+        rate = stats.rate(90 + number, 100)
+        accuracy = {"top1": rate.percent, "top1_low": rate.low, "top1_high": rate.high, "top5": 99.0, "n": 100}
+        write_json(
+            folder / "metrics/clean" / f"{model}.json", {**accuracy, "published_top1": 91.25 if number else None}
+        )
+    wrong = np.stack([(labels + step) % 10 for step in (1, 2, 4, 5, 6)], 1)  # neither label nor target
+    right = np.concatenate([labels[:, None], wrong[:, 1:]], 1)
+    aimed = np.concatenate([targets[:, None], wrong[:, 1:]], 1)
+    for source in sources:
+        for name, attack in attacks.items():
+            targeted = attack.get("objective") == "targeted"
+            hits = {model: np.arange(count) < fooled.get((source, name, model), 2) for model in models}
+            answers = {
+                model: np.where(hit[:, None], aimed if targeted else wrong, right) for model, hit in hits.items()
+            }
+            write_cell(folder / "predictions" / source / f"{name}.parquet", answers, subset)
+            rates = stats.cell_metrics(answers, labels, targets if targeted else None, source)
+            write_json(folder / "metrics" / source / f"{name}.json", rates)
+            destroyed = {
+                model: {
+                    transform: {
+                        f"{level:g}": stats.destruction(hit, np.arange(count) < (int(hit.sum()) + 1) // 2)
+                        for level in levels
+                    }
+                    for transform, levels in transforms.items()
+                }
+                for model, hit in hits.items()
+            }
+            write_json(folder / "metrics" / source / f"{name}.transform.json", destroyed if transforms else {})
+            noise = np.random.default_rng(0).choice([-1, 1], images.shape) * attack["epsilon"]
+            adversarial = np.clip(images + noise, 0, 255).astype(np.uint8)
+            write_tensors(folder / "adversarial" / source / f"{name}.safetensors", {"images": adversarial})
+    return params.load(folder / "params.yaml")
+
+
+FOOLED = {
+    ("fnn0", "fgsm", "fnn0"): 8,
+    ("fnn0", "fgsm", "fnn2"): 5,
+    ("fnn0", "fgsm", "fnn4"): 0,
+    ("fnn2+fnn0", "fgsm", "fnn4"): 4,
+    ("fnn0", "far", "fnn2"): 1,
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, params.Experiment]:
+    """A made experiment with its report; tests read it and change copies."""
+    folder = tmp_path_factory.mktemp("made")
+    experiment = make(folder, FOOLED)
+    report.write_report(folder, experiment, folder / "report")
+    return folder, experiment
+
+
+@pytest.fixture
+def copied(made: tuple[Path, params.Experiment], tmp_path: Path) -> tuple[Path, params.Experiment]:
+    shutil.copytree(made[0], tmp_path / "copy", ignore=shutil.ignore_patterns("report"))
+    return tmp_path / "copy", made[1]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def printed(folder: Path, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    show(folder, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_results_csv(made: tuple[Path, params.Experiment]) -> None:
+    table = {(row["source"], row["attack"], row["target"]): row for row in rows(made[0] / "report/results.csv")}
+    assert len(table) == 2 * 3 * 3
+    row = table["fnn0", "fgsm", "fnn2"]
+    wilson = stats.rate(5, 8)
+    assert row == {
+        "source": "fnn0",
+        "target": "fnn2",
+        "attack": "fgsm",
+        "objective": "untargeted",
+        "epsilon": "40",
+        "steps": "1",
+        "step_size": "40",
+        "gradient": "plain",
+        "samples": "",
+        "sigma": "",
+        "update": "sign",
+        "decay": "",
+        "gradients": "1",
+        "whitebox": "false",
+        "n": "8",
+        "top1": "62.5",
+        "top1_low": str(wilson.low),
+        "top1_high": str(wilson.high),
+        "top5": "62.5",
+        "top5_low": str(wilson.low),
+        "top5_high": str(wilson.high),
+        # the paper's table 2a: from depth 0 to depth 2 by FGSM with epsilon 40 it has 62.9
+        "paper": "62.9",
+        "difference": "-0.4",
+        "paper_table": "table2a",
+        "paper_top5": "",
+        "difference_top5": "",
+        "paper_top5_table": "",
+    }
+    assert table["fnn0", "sg_fgsm", "fnn2"]["paper"] == ""
+    assert (table["fnn0", "sg_fgsm", "fnn2"]["samples"], table["fnn0", "sg_fgsm", "fnn2"]["gradients"]) == ("5", "5")
+    assert [table["fnn2+fnn0", "fgsm", name]["whitebox"] for name in ("fnn0", "fnn2", "fnn4")] == [
+        "true",
+        "true",
+        "false",
+    ]
+    assert (table["fnn0", "far", "fnn2"]["top1"], table["fnn0", "far", "fnn2"]["top5"]) == ("12.5", "12.5")
+
+
+def test_destruction_csv(made: tuple[Path, params.Experiment]) -> None:
+    table = rows(made[0] / "report/destruction.csv")
+    assert len(table) == 2 * 3 * 3 * 3
+    by = {(r["source"], r["attack"], r["target"], r["transform"], r["level"]): r for r in table}
+    row = by["fnn0", "fgsm", "fnn2", "jpeg", "20"]  # five fooled, the first three made right again
+    assert (row["rate"], row["n"], row["whitebox"]) == ("60", "5", "false")
+    assert (row["low"], row["high"]) == (str(stats.rate(3, 5).low), str(stats.rate(3, 5).high))
+    none = by["fnn0", "fgsm", "fnn4", "rotation", "5"]
+    assert (none["rate"], none["low"], none["high"], none["n"]) == ("", "", "", "0")
+
+
+def test_tables(made: tuple[Path, params.Experiment]) -> None:
+    text = (made[0] / "report/tables.md").read_text(encoding="utf-8")
+    assert "8 images of mnist: every one that all 3 models classify correctly" in text
+    assert "| source | fnn0 | fnn2 | fnn4 |\n| --- | ---: | ---: | ---: |\n" in text
+    assert "| fnn0 | 100.0 [67.6, 100.0]* | 62.5 [30.6, 86.3] (62.9) | 0.0 [0.0, 32.4] (62.9) |" in text
+    # an ensemble has no figure in the paper here
+    assert "| fnn2+fnn0 | 25.0 [7.1, 59.1]* | 25.0 [7.1, 59.1]* | 50.0 [21.5, 78.5] |" in text
+    assert text.count("Top-5 success rate") == 1  # of the targeted attack
+    assert (
+        "smoothed gradient of m = 5 samples with σ = 15, one step of α = 40, ε = 40; 5 gradient evaluations an image"
+        in text
+    )
+    low, high = stats.rate(91, 100).low, stats.rate(91, 100).high
+    assert f"| fnn2 | 91.0 [{low:.1f}, {high:.1f}] | 99.0 | 91.2 | 100 |" in text
+    # fgsm's black-box pairs: 5 and 0 fooled from fnn0, 4 from the ensemble; destroyed 3 of 5 and 2 of 4
+    pooled = stats.rate(5, 9)
+    cell = f"{pooled.percent:.1f} [{pooled.low:.1f}, {pooled.high:.1f}]"
+    assert f"| fgsm | {cell} | {cell} | 9 |" in text and f"| fgsm | {cell} | 9 |" in text
+
+
+def test_figures_are_there(made: tuple[Path, params.Experiment]) -> None:
+    found = sorted(str(path.relative_to(made[0] / "report")) for path in (made[0] / "report").rglob("*.*"))
+    names = ["destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
+    pictures = [f"figures/{name}.png" for name in [*names, "panel"]] + [f"vector/{name}.svg" for name in names]
+    assert found == sorted(["results.csv", "destruction.csv", "tables.md", *pictures])
+
+
+def test_the_panel_tells_right_from_wrong(made: tuple[Path, params.Experiment]) -> None:
+    folder, experiment = made
+    cells = {
+        (source, attack): TensorFile(folder / "adversarial" / source / f"{attack}.safetensors")
+        for source in experiment.sources
+        for attack in experiment.attacks
+    }
+    subset = TensorFile(folder / "subset/images.safetensors")
+    figure = report._panel(folder, results.load_metrics(folder, experiment), subset, cells)
+    assert figure is not None
+    marks = [text.get_text()[0] for text in figure.texts if text.get_text()[:1] in ("✓", "✗")]
+    # four images, fnn0 against fnn2 and fnn4: 8 clean answers; fgsm fools fnn2 on all and fnn4 on none; sg_fgsm
+    # fools each on two
+    assert (marks.count("✓"), marks.count("✗")) == (8 + 4 + 4, 4 + 4)
+    clean, fgsm, change, *_ = (np.unique(np.asarray(axes.images[0].get_array())).tolist() for axes in figure.axes)
+    assert (clean, fgsm, change) == ([100], [60, 140], [1, 255])
+
+
+def test_a_heat_maps_scale_is_fixed_and_its_numbers_are_printed() -> None:
+    rates = (np.array([[12.5, 100.0]]), np.array([[2.2, 67.6]]), np.array([[47.1, 100.0]]))
+    grid = figures.Grid(["a"], ["b", "a"], rates, np.array([[False, True]]))
+    figure = figures.heatmap(grid, "igsm", "in words")
+    axes = figure.axes[0]
+    assert axes.images[0].get_clim() == (0, 100)
+    assert [text.get_text() for text in axes.texts] == ["12.5", "2.2 – 47.1", "100.0*", "67.6 – 100.0"]
+    assert [0.5 < patch.get_path().get_extents(patch.get_patch_transform()).x0 < 1 for patch in axes.patches] == [True]
+
+
+def test_a_second_run_writes_the_same_bytes(made: tuple[Path, params.Experiment], tmp_path: Path) -> None:
+    folder, experiment = made
+    report.write_report(folder, experiment, tmp_path)
+    first = {path.relative_to(folder / "report"): path.read_bytes() for path in (folder / "report").rglob("*.*")}
+    again = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.*")}
+    assert first == again
+    assert b"<dc:date>" not in first[Path("vector/destruction.svg")]
+
+
+def test_nothing_to_transform_gives_no_destruction(tmp_path: Path) -> None:
+    experiment = make(tmp_path, {}, attacks={"fgsm": FGSM}, transforms={})
+    report.write_report(tmp_path, experiment, tmp_path / "report")
+    assert rows(tmp_path / "report/destruction.csv") == []
+    assert not (tmp_path / "report/figures/destruction.png").exists()
+    assert "Destruction" not in (tmp_path / "report/tables.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["metrics/fnn0/old.json", "metrics/fnn8/fgsm.json", "metrics/clean/fnn8.json", "adversarial/fnn0/old.safetensors"],
+)
+def test_a_left_over_file_is_refused(copied: tuple[Path, params.Experiment], place: str) -> None:
+    folder, experiment = copied
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{place} is of no .* that params.yaml lists; delete it"):
+        report.write_report(folder, experiment, folder / "report")
+    assert not (folder / "report").exists()
+
+
+def test_hidden_files_are_no_left_overs(copied: tuple[Path, params.Experiment]) -> None:
+    folder, experiment = copied
+    (folder / "metrics/fnn0/.gitignore").write_text("*", encoding="utf-8")
+    assert results.load_metrics(folder, experiment).n == 8
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "metrics/fnn0/fgsm.json",
+        "metrics/fnn0/fgsm.transform.json",
+        "metrics/clean/fnn2.json",
+        "adversarial/fnn2+fnn0/far.safetensors",
+        "predictions/fnn0/fgsm.parquet",
+        "subset/images.safetensors",
+    ],
+)
+def test_a_missing_file_is_named(copied: tuple[Path, params.Experiment], place: str) -> None:
+    folder, experiment = copied
+    (folder / place).unlink()
+    with pytest.raises(UserError) as error:
+        report.write_report(folder, experiment, folder / "report")
+    assert f"{place} is missing" in str(error.value)
+    assert not (folder / "report").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("metrics/fnn0/fgsm.json", {"fnn0": {}}, "targets are fnn0, expected fnn0, fnn2, fnn4"),
+        ("metrics/fnn0/fgsm.json", [], "targets are list"),
+        ("metrics/fnn0/fgsm.json", {name: {"top1": 3} for name in ("fnn0", "fnn2", "fnn4")}, "lacks n, top1_high"),
+        ("metrics/fnn0/fgsm.transform.json", {}, "lacks a model, transform or level"),
+        ("metrics/clean/fnn0.json", {"top1": 3}, "lacks n, published_top1"),
+    ],
+)
+def test_metrics_of_another_shape_are_refused(
+    copied: tuple[Path, params.Experiment], place: str, value: Any, message: str
+) -> None:
+    folder, experiment = copied
+    write_json(folder / place, value)
+    with pytest.raises(UserError, match=message) as error:
+        results.load_metrics(folder, experiment)
+    assert str(error.value).startswith(str(folder / place))
+
+
+def test_metrics_of_other_images_are_refused(copied: tuple[Path, params.Experiment]) -> None:
+    folder, experiment = copied
+    right = np.tile(np.arange(5), (3, 1))
+    other = stats.cell_metrics(dict.fromkeys(experiment.models, right), np.zeros(3, int), None, "fnn0")
+    write_json(folder / "metrics/fnn0/sg_fgsm.json", other)
+    with pytest.raises(UserError, match=r"rests on 8 images and .*sg_fgsm.json on 3"):
+        results.load_metrics(folder, experiment)
+
+
+def test_show(made: tuple[Path, params.Experiment]) -> None:
+    text = printed(made[0])
+    lines = text.splitlines()
+    assert "Success rates in percent: 8 images of mnist: every one that all 3 models classify correctly" in lines
+    heading = next(number for number, line in enumerate(lines) if line.startswith("fgsm  untargeted, plain gradient"))
+    assert lines[heading + 1].split() == ["source", "fnn0", "fnn2", "fnn4"]
+    assert lines[heading + 3].split() == [
+        *("fnn0", "100.0*", "67.6–100.0", "62.5", "(62.9)", "30.6–86.3", "0.0", "(62.9)", "0.0–32.4")
+    ]
+    assert "Clean accuracy on 100 images: fnn0 90.0%, fnn2 91.0%, fnn4 92.0%" in lines
+    assert str(made[0] / "report/tables.md") in text and str(made[0] / "metrics") in text
+
+
+def test_show_needs_no_report_and_no_images(copied: tuple[Path, params.Experiment]) -> None:
+    folder, _ = copied
+    for place in ("adversarial", "predictions", "subset"):
+        shutil.rmtree(folder / place)
+    text = printed(folder)
+    assert "62.5 (62.9)" in text and "tables.md" not in text
+
+
+def test_show_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    lite = [f"efficientnet_lite{number}" for number in range(3)]
+    igsm = {"epsilon": 15, "steps": 5, "step_size": 5}
+    make(
+        tmp_path,
+        {},
+        models=(lite[0], lite[1], lite[2]),
+        sources=(lite[0], f"{lite[0]}+{lite[1]}"),
+        attacks={"igsm": igsm},
+        dataset={"name": "imagenet-sample"},
+    )
+    text = printed(tmp_path, 80)
+    assert "\nefficientnet_lite0  " in text
+    assert max(len(line) for line in text.splitlines() if str(tmp_path) not in line) <= 80
+    assert text.count("25.0* 7.1–59.1") == 3 and text.count("25.0 7.1–59.1") == 3
+
+
+def test_many_targets_in_a_narrow_terminal_are_legible(tmp_path: Path) -> None:
+    models = ("resnet18", "resnet101", "vgg13_bn", "vgg16_bn", "densenet121", "densenet161")
+    igsm = {"epsilon": 15, "steps": 5, "step_size": 5}
+    data = {"name": "imagenet-sample"}
+    make(tmp_path, {}, models=models, sources=("resnet18",), attacks={"igsm": igsm}, dataset=data)
+    narrow = printed(tmp_path, 75).splitlines()
+    place = next(number for number, line in enumerate(narrow) if line.startswith("source"))
+    assert narrow[place].split() == ["source", *models]
+    # the paper's table 1 has five of these cells; a figure that does not fit beside the rate stands under it
+    numbers = " ".join(narrow[place + 2 : place + 4])
+    assert [numbers.count(figure) for figure in ("(43.4)", "(58.0)", "(51.7)", "(49.2)", "(35.8)")] == [1] * 5
+    assert numbers.count("25.0") == 6
+    assert "7.1–59.1" in "".join(narrow) and "7.1–59.1" not in printed(tmp_path, 70)
+    assert "25.0 (43.4) 7.1–59.1" in printed(tmp_path, 160)
+
+
+def test_show_loads_nothing_heavy(made: tuple[Path, params.Experiment]) -> None:
+    code = (
+        "import sys; from pathlib import Path; from rich.console import Console; from transferbench.show import show; "
+        f"show(Path({str(made[0])!r}), Console(quiet=True)); "
+        "print(sorted({'torch', 'pandas', 'matplotlib', 'scipy', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- the paper's figures ----------------------------------------------------------------------------
+
+
+def paper(models: str, source: str, target: str, **attack: Any) -> dict[str, tuple[float, str]]:
+    """The figures that an ImageNet experiment with these models gets."""
+    names = models.split()
+    experiment = params.Experiment.model_validate(
+        {
+            "root": ".",
+            "dataset": {"name": "imagenet", "path": "x"},
+            "models": names,
+            "weights": {},
+            "training": None,
+            "subset": {"images": "all"},
+            "compute": {"chunk": 8},
+            "sources": [source],
+            "attacks": {"any": attack},
+            "transforms": {},
+        }
+    )
+    found = results.reported(experiment, source, target, experiment.attacks["any"])
+    return {metric: (figure.percent, figure.table) for metric, figure in found.items()}
+
+
+IGSM = {"epsilon": 15, "steps": 5, "step_size": 5}
+SMOOTHED = {"gradient": "smoothed", "samples": 20, "sigma": 15}
+FAR = {"epsilon": 20, "steps": 20, "step_size": 15, "objective": "targeted"}
+
+
+def test_each_table_has_its_parameters() -> None:
+    two = "resnet18 densenet121"
+    assert paper(two, "resnet18", "densenet121", epsilon=15, steps=1, step_size=15) == {"top1": (41.1, "table1")}
+    assert paper(two, "resnet18", "densenet121", **IGSM) == {"top1": (49.2, "table1")}
+    assert paper(two, "resnet18", "densenet121", **IGSM, **SMOOTHED) == {"top1": (73.1, "table5")}
+    momentum = {"update": "momentum", "decay": 1.0}
+    assert paper(two, "resnet18", "densenet121", **IGSM, **momentum) == {"top1": (65.6, "table5")}
+    assert paper(two, "resnet18", "densenet121", **IGSM, **SMOOTHED, **momentum) == {"top1": (86.5, "table5")}
+    slow = {"epsilon": 15, "steps": 100, "step_size": 1}
+    assert paper("resnet34 densenet121", "densenet121", "resnet34", **slow) == {"top1": (59.9, "table3")}
+    three = "vgg11_bn densenet161 resnet50"
+    assert paper(three, "vgg11_bn+densenet161", "resnet50", epsilon=20, steps=100, step_size=3) == {
+        "top1": (80.3, "table6")
+    }
+    assert paper(three, "vgg11_bn+densenet161", "resnet50", epsilon=20, steps=50, step_size=3, **SMOOTHED) == {
+        "top1": (94.8, "table6")
+    }
+
+
+def test_targeted_figures_are_top1_and_top5() -> None:
+    models = "resnet101 densenet121 resnet50"
+    expected = {"top5": (26.2, "table4"), "top1": (11.9, "table7")}
+    assert paper(models, "resnet101+densenet121", "resnet50", **FAR) == expected
+    assert paper(models, "densenet121+resnet101", "resnet50", **FAR) == expected  # the order does not matter
+    smoothed = {"top5": (52.4, "table4"), "top1": (34.5, "table7")}
+    assert paper(models, "resnet101+densenet121", "resnet50", **FAR, **SMOOTHED) == smoothed
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        {**IGSM, "epsilon": 16},
+        {**IGSM, "steps": 6},
+        {**IGSM, "step_size": 4},
+        {**IGSM, "objective": "targeted"},
+        {**IGSM, "gradient": "smoothed", "samples": 30, "sigma": 15},
+        {**IGSM, "gradient": "smoothed", "samples": 20, "sigma": 10},
+        {**IGSM, "update": "momentum", "decay": 0.9},
+    ],
+)
+def test_other_parameters_have_no_figure(attack: dict[str, Any]) -> None:
+    assert paper("resnet18 densenet121", "resnet18", "densenet121", **attack) == {}
+
+
+def test_white_box_cells_have_no_figure() -> None:
+    assert paper("resnet18 densenet121", "resnet18", "resnet18", **IGSM) == {}
+
+
+def test_of_two_tables_the_one_with_the_experiments_models_is_taken() -> None:
+    attack = {**IGSM, **SMOOTHED}
+    table3 = "densenet121 resnet152 resnet34 vgg13_bn vgg19_bn"
+    assert paper(table3, "densenet121", "vgg13_bn", **attack) == {"top1": (82.2, "table3")}
+    assert paper("resnet18 densenet121 vgg13_bn", "densenet121", "vgg13_bn", **attack) == {"top1": (80.3, "table5")}
+
+
+def test_every_figure_of_the_paper_can_be_found() -> None:
+    figures = [pair for found in results._paper().values() for pair in found]
+    assert len(figures) == 60 + 12 + 9 + 40 + 18 + 18 + 24 + 22  # tables 1, 2a, 2b, 3, 4, 5, 6, 7

@@ -1,0 +1,80 @@
+"""The subset: who is in it, in what order, and with which target labels."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transferbench import selection
+from transferbench.artefacts import TensorFile, write_table, write_tensors
+from transferbench.errors import UserError
+from transferbench.params import Subset
+
+LABELS = np.array([4, 1, 3, 3, 0, 2])
+
+
+def clean(folder: Path, model: str, top1: list[int]) -> None:
+    columns = {f"top{rank}": np.full(6, 9) for rank in range(2, 6)}
+    write_table(folder / f"{model}.parquet", {"id": np.arange(6), "label": LABELS, "top1": np.array(top1), **columns})
+
+
+def test_commonly_correct_by_hand(tmp_path):
+    clean(tmp_path, "a", [4, 1, 0, 3, 0, 2])  # wrong at 2
+    clean(tmp_path, "b", [4, 0, 3, 3, 0, 2])  # wrong at 1
+    assert selection.commonly_correct(tmp_path, ("a", "b")).tolist() == [0, 3, 4, 5]
+    with pytest.raises(UserError, match=r"b.parquet is of a model that params.yaml does not list; delete it"):
+        selection.commonly_correct(tmp_path, ("a",))
+    with pytest.raises(UserError, match=r"c.parquet is missing"):
+        selection.commonly_correct(tmp_path, ("a", "b", "c"))
+
+
+def test_draw_is_seeded_sorted_and_nested():
+    available = np.arange(0, 400, 2)
+    some = selection.draw(available, Subset(images=50, seed=3))
+    assert some.tolist() == sorted(set(some.tolist())) and set(some) <= set(available) and len(some) == 50
+    assert np.array_equal(some, selection.draw(available, Subset(images=50, seed=3)))
+    assert set(some) < set(selection.draw(available, Subset(images=80, seed=3)))
+    assert set(some) != set(selection.draw(available, Subset(images=50, seed=4)))
+    assert np.array_equal(selection.draw(available, Subset(images="all")), available)
+
+
+def test_fewer_than_asked_says_how_many_there_are():
+    with pytest.raises(UserError, match="images: 8 asked, but all models classify only 7 correctly; ask for 7 at most"):
+        selection.draw(np.arange(7), Subset(images=8))
+    with pytest.raises(UserError, match="no image is classified correctly by all models"):
+        selection.draw(np.arange(0), Subset(images="all"))
+
+
+def test_target_labels_are_never_the_true_label_and_cover_the_others():
+    ids, labels = np.arange(3000), np.arange(3000) % 10
+    targets = selection.target_labels(ids, labels, 10, Subset(images="all", seed=1))
+    assert (targets != labels).all() and targets.min() == 0 and targets.max() == 9
+    counts = np.bincount((targets - labels) % 10, minlength=10)
+    assert counts[0] == 0 and counts[1:].min() > 250  # 333 expected of each of the nine others
+    some = selection.target_labels(ids[5:9], labels[5:9], 10, Subset(images="all", seed=1))
+    assert some.tolist() == targets[5:9].tolist()  # of the image, not of the subset
+    other = selection.target_labels(ids, labels, 10, Subset(images="all", seed=2))
+    assert (other != targets).any()
+    following = selection.target_labels(ids, labels, 10, Subset(images="all", targets="next"))
+    assert following[:3].tolist() == [1, 2, 3] and following[9] == 0
+    two = selection.target_labels(np.arange(4), np.array([0, 1, 1, 0]), 2, Subset(images="all"))
+    assert two.tolist() == [1, 0, 0, 1]
+
+
+def test_written_subset_is_the_images(tmp_path):
+    pixels = np.arange(6 * 12, dtype=np.uint8).reshape(6, 3, 2, 2)
+    about = {"dataset": "made", "family": "cifar10", "classes": "10"}
+    write_tensors(tmp_path / "images.safetensors", {"images": pixels, "labels": LABELS}, about)
+    (tmp_path / "images.csv").write_text("id,label,file\n" + "".join(f"{i},{LABELS[i]},é{i}.png\n" for i in range(6)))
+    images = TensorFile(tmp_path / "images.safetensors")
+    selection.write(np.array([1, 5]), images, tmp_path / "images.csv", Subset(images=2, targets="next"), tmp_path / "s")
+    out = TensorFile(tmp_path / "s" / "images.safetensors")
+    assert out["images"].tolist() == pixels[[1, 5]].tolist()
+    assert (out["labels"].tolist(), out["target_labels"].tolist(), out["index"].tolist()) == ([1, 2], [2, 3], [1, 5])
+    with open(tmp_path / "s" / "subset.csv", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [
+            ["id", "label", "target_label", "file"],
+            ["1", "1", "2", "é1.png"],
+            ["5", "2", "3", "é5.png"],
+        ]

@@ -1,0 +1,173 @@
+"""A cell: one source, one attack, all images of the subset; computed in chunks that survive a kill.
+
+A chunk is the unit of work and of resume. Its result depends on its images and the cell's parameters,
+not on which other chunks were computed, in what order, or by whom.
+"""
+
+import contextlib
+import fcntl
+import glob
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+import transferbench
+from transferbench import gradients, objectives, updates
+from transferbench.artefacts import TensorFile, sha256, tensor_writer, write_tensors
+from transferbench.attack import Budget, Estimate, Loss, attack, quantise
+from transferbench.errors import UserError
+from transferbench.objectives import Model
+from transferbench.params import Attack, Compute
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell computes, and on what."""
+
+    source: Mapping[str, Any]  # `sources.fingerprint`
+    name: str
+    attack: Attack
+    compute: Compute
+    subset: Path
+
+
+def craft(
+    members: Sequence[Model],
+    row: Attack,
+    images: Tensor,
+    labels: Tensor,
+    target_labels: Tensor,
+    ids: Sequence[int],
+    evaluated: Callable[[int], object] = lambda count: None,
+) -> tuple[Tensor, Tensor]:
+    """Adversarial images of one chunk.
+
+    Args:
+        members: The source's models.
+        row: The attack.
+        images: (N,C,H,W) uint8.
+        labels, target_labels: (N,) int64.
+        ids: The images' ids in the data set, which the noise is drawn by.
+        evaluated: Told how many gradients each pass evaluates.
+
+    Returns:
+        Adversarial images (N,C,H,W) uint8, and which images had finite gradients throughout, (N,) bool.
+    """
+    x = images.float().contiguous(memory_format=torch.channels_last)
+    model = objectives.source(members, row.fusion)
+    loss = objectives.targeted(model, target_labels) if row.targeted else objectives.untargeted(model, labels)
+    estimate: Estimate = gradients.plain
+    if row.gradient == "smoothed":
+        assert row.samples is not None and row.sigma is not None
+        estimate = gradients.smoothed(row.samples, gradients.gaussian(row.seed or 0, ids, row.sigma))
+    finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
+
+    def counted(x: Tensor) -> Tensor:
+        evaluated(len(x))
+        return loss(x)
+
+    def watched(loss: Loss, x: Tensor) -> Tensor:
+        gradient = estimate(loss, x)
+        finite.logical_and_(gradient.isfinite().flatten(1).all(1))
+        return gradient
+
+    update = updates.momentum(row.decay) if row.decay is not None else updates.sign
+    x_adv = attack(counted, x, Budget(row.epsilon, row.steps, row.step_size), estimate=watched, update=update)
+    return quantise(x_adv, x, row.epsilon), finite
+
+
+def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device, scratch: Path) -> None:
+    """Compute a cell, chunk by chunk, and write `images` (N,C,H,W) uint8 to `out`.
+
+    Chunks that an earlier, killed run of the very same cell finished are taken from `scratch`.
+
+    Raises:
+        UserError: a gradient was not finite; names model and image.
+    """
+    subset = TensorFile(cell.subset)
+    images, ids = subset["images"], np.asarray(subset["index"])
+    about = describe(cell)
+    with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about)) as folder:
+        starts = range(0, len(images), cell.compute.chunk)
+        total, label = len(images) * cell.attack.gradients, f"{cell.source['source']} {cell.name}"
+        with tqdm(total=total, desc=label, unit="gradient") as progress:
+            for start in starts:
+                part = slice(start, start + cell.compute.chunk)
+                path = folder / f"{start:08d}.safetensors"
+                if path.exists():
+                    progress.update(len(ids[part]) * cell.attack.gradients)
+                else:
+                    write_tensors(path, {"images": _chunk(cell, members, subset, part, device, progress.update)})
+        with tensor_writer(out, {"images": ("uint8", images.shape)}, about) as writer:
+            for start in starts:
+                writer.append("images", TensorFile(folder / f"{start:08d}.safetensors")["images"])
+        shutil.rmtree(folder)
+
+
+def _chunk(
+    cell: Cell,
+    members: Sequence[Model],
+    subset: TensorFile,
+    part: slice,
+    device: torch.device,
+    evaluated: Callable[[int], object] = lambda count: None,
+) -> np.ndarray:
+    ids = subset["index"][part]
+    tensors = [torch.from_numpy(np.array(subset[name][part])) for name in ("images", "labels", "target_labels")]
+    images, labels, target_labels = (tensor.to(device) for tensor in tensors)
+    adversarial, finite = craft(members, cell.attack, images, labels, target_labels, ids.tolist(), evaluated)
+    if not finite.all():
+        image = int(ids[int((~finite).nonzero()[0])])
+        raise UserError(
+            f"{cell.name}: the gradient of {cell.source['source']} is not finite at image {image}; "
+            "look at the model's weights and at the image (subset/subset.csv names its file)"
+        )
+    return adversarial.cpu().numpy()
+
+
+def describe(cell: Cell) -> dict[str, str]:
+    """A cell's metadata: what was computed from what. Strings, as safetensors wants them."""
+    return {
+        "source": cell.source["source"],
+        "attack": cell.name,
+        "params": cell.attack.model_dump_json(exclude_none=True),
+        "compute": cell.compute.model_dump_json(),
+        "epsilon": f"{cell.attack.epsilon:g}",
+        "seed": str(cell.attack.seed or 0),
+        "weights": json.dumps({name: member["sha256"] for name, member in cell.source["members"].items()}),
+        "subset": sha256(cell.subset),
+        "transferbench": transferbench.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def _key(about: Mapping[str, str]) -> str:
+    """A hash of all that a chunk depends on, this package's code included."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    package = Path(transferbench.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _own_folder(scratch: Path, cell: str, key: str) -> Iterator[Path]:
+    """The folder of a cell's chunks, which no other process works in meanwhile; chunks of other keys are stale."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    with open(scratch / f"{cell}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for an orphan of a killed run
+        for stale in scratch.glob(f"{glob.escape(cell)}-*"):
+            if stale.name != f"{cell}-{key}":
+                shutil.rmtree(stale)
+        folder = scratch / f"{cell}-{key}"
+        folder.mkdir(exist_ok=True)
+        yield folder

@@ -1,0 +1,81 @@
+"""The zoo's own networks. All take normalised images and return logits.
+
+Each is traceable by `torch.fx` and keeps batch normalisation as a module right behind its
+convolution, so that it can be folded for inference.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from transferbench.errors import UserError, unknown
+
+NETWORKS: dict[str, tuple[str, str, tuple[int, ...]]] = {  # name -> module, class, arguments
+    "fnn0": ("fnn", "FNN", (0,)),
+    "fnn2": ("fnn", "FNN", (2,)),
+    "fnn4": ("fnn", "FNN", (4,)),
+    "fnn8": ("fnn", "FNN", (8,)),
+    "lenet": ("lenet", "LeNet", ()),
+    "resnet20": ("resnet_cifar", "ResNetCIFAR", (20,)),
+    "resnet44": ("resnet_cifar", "ResNetCIFAR", (44,)),
+    "resnet56": ("resnet_cifar", "ResNetCIFAR", (56,)),
+    "densenet": ("densenet_cifar", "DenseNetCIFAR", ()),
+    "efficientnet_lite0": ("efficientnet_lite", "EfficientNetLite", (0,)),
+    "efficientnet_lite1": ("efficientnet_lite", "EfficientNetLite", (1,)),
+    "efficientnet_lite2": ("efficientnet_lite", "EfficientNetLite", (2,)),
+}
+
+
+@runtime_checkable
+class Adapting(Protocol):
+    """A network whose published weights have other shapes than its own."""
+
+    def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]: ...
+
+
+def build(name: str) -> nn.Module:
+    """A network with random weights (of torch's global generator).
+
+    Raises:
+        UserError: no such network.
+    """
+    if name not in NETWORKS:
+        raise unknown("network", name, NETWORKS)
+    module, network, arguments = NETWORKS[name]
+    built: nn.Module = getattr(importlib.import_module(f"{__name__}.{module}"), network)(*arguments)
+    return built
+
+
+def load_published(name: str, network: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load a published state dict into a network of this package, in place.
+
+    Takes what training scripts save: the state dict nested under `state_dict`, its names with the
+    `module.` of DataParallel before them.
+
+    Raises:
+        UserError: a tensor is missing, has another shape, or has no place in the network; names the first.
+    """
+    state = state.get("state_dict", state)
+    if not isinstance(state, Mapping):
+        raise UserError(f"{name}: state_dict is a {type(state).__name__}, expected tensors by name")
+    state = {str(key).removeprefix("module."): value for key, value in state.items()}
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise UserError(f"{name}: weights: {key} is a {type(value).__name__}, expected a tensor")
+    if isinstance(network, Adapting):
+        state = network.adapted(state)
+    own = network.state_dict()
+    advice = f"these are the weights of another architecture, give those of {name}"
+    for key, tensor in own.items():
+        expected, found = tuple(tensor.shape), tuple(state[key].shape) if key in state else None
+        if found is not None and found != expected:
+            raise UserError(f"{name}: weights: {key} has shape {found}, expected {expected}; {advice}")
+        # a count of batches that inference does not use; absent from files of old versions of torch
+        if found is None and not key.endswith(".num_batches_tracked"):
+            raise UserError(f"{name}: weights: {key} is missing, expected with shape {expected}; {advice}")
+    for key, value in state.items():
+        if key not in own:
+            raise UserError(f"{name}: weights: {key} of shape {tuple(value.shape)} is not expected at all; {advice}")
+    network.load_state_dict({key: state.get(key, tensor) for key, tensor in own.items()})

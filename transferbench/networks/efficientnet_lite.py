@@ -1,0 +1,103 @@
+"""EfficientNet-Lite 0 to 2 (Tan and Le, arXiv 1905.11946; lite: no squeeze-and-excite, ReLU6).
+
+Module names are those of the published weights (`_blocks.0._depthwise_conv.weight`). TensorFlow's
+SAME padding depends on the size of the input: a strided convolution over an even side pads only at
+the right and bottom. Here such a kernel is extended by a row and column of zeros at the top and left
+instead, so that the padding is symmetric and the result is the same.
+"""
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# (repeats, kernel, stride, expansion, input channels, output channels) of the base network.
+STAGES = [
+    (1, 3, 1, 1, 32, 16),
+    (2, 3, 2, 6, 16, 24),
+    (2, 5, 2, 6, 24, 40),
+    (3, 3, 2, 6, 40, 80),
+    (3, 5, 1, 6, 80, 112),
+    (4, 5, 2, 6, 112, 192),
+    (1, 3, 1, 6, 192, 320),
+]
+SCALES = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # lite number -> width, depth
+
+
+def same_conv(inputs: int, outputs: int, kernel: int, *, stride: int, groups: int, side: int) -> nn.Conv2d:
+    """A convolution with TensorFlow's SAME padding for an input of `side` pixels."""
+    total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+    kernel += total % 2  # asymmetric: one row and column of zeros more
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=(total + 1) // 2, groups=groups, bias=False)
+
+
+class Block(nn.Module):
+    """Expand, filter by channel, project; add the input where the shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, side: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.skip = stride == 1 and inputs == outputs
+        self.expand = expansion != 1
+        if self.expand:
+            self._expand_conv = nn.Conv2d(inputs, hidden, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
+        self._depthwise_conv = same_conv(hidden, hidden, kernel, stride=stride, groups=hidden, side=side)
+        self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
+        self._project_conv = nn.Conv2d(hidden, outputs, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(outputs, eps=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expand else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.skip else y
+
+
+class EfficientNetLite(nn.Module):
+    """Logits (N,1000) of normalised images (N,3,side,side)."""
+
+    def __init__(self, number: int, side: int = 224) -> None:
+        super().__init__()
+        width, depth = SCALES[number]
+        self._conv_stem = same_conv(3, 32, 3, stride=2, groups=1, side=side)
+        self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        side = math.ceil(side / 2)
+        blocks: list[nn.Module] = []
+        for position, (repeats, kernel, stride, expansion, inputs, outputs) in enumerate(STAGES):
+            ends = position in (0, len(STAGES) - 1)  # the lite networks do not deepen their ends
+            inputs = inputs if position == 0 else round_channels(inputs, width)
+            outputs = round_channels(outputs, width)
+            for repeat in range(repeats if ends else math.ceil(repeats * depth)):
+                first = repeat == 0
+                blocks.append(
+                    Block(inputs if first else outputs, outputs, kernel, stride if first else 1, expansion, side)
+                )
+                side = math.ceil(side / stride) if first else side
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head = nn.Conv2d(outputs, 1280, 1, bias=False)
+        self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
+        self._fc = nn.Linear(1280, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu6(self._bn0(self._conv_stem(x)))
+        for block in self._blocks:
+            x = block(x)
+        x = F.relu6(self._bn1(self._conv_head(x)))
+        return self._fc(x.mean((2, 3)))
+
+    def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Published weights with a row and column of zeros added to the kernels that `same_conv` extended."""
+        own = self.state_dict()
+
+        def extended(name: str, value: Tensor) -> bool:
+            return name in own and value.ndim == 4 and own[name].shape[-1] == value.shape[-1] + 1
+
+        return {n: F.pad(v, (1, 0, 1, 0)) if extended(n, v) else v for n, v in state.items()}
+
+
+def round_channels(channels: int, width: float) -> int:
+    """Scale and round to a multiple of eight, never below nine tenths."""
+    scaled = channels * width
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * scaled else rounded + 8

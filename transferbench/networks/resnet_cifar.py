@@ -1,0 +1,64 @@
+"""ResNet 20 to 56 for CIFAR-10 (He et al., arXiv 1512.03385, section 4.2).
+
+Module names are those of the published weights (github.com/akamaster/pytorch_resnet_cifar10).
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Shortcut(nn.Module):
+    """Option A: every second pixel, and zeros for the new channels; no parameters."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.extra = (outputs - inputs) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.extra, self.extra))
+
+
+class Block(nn.Module):
+    """Two convolutions beside a shortcut: (N,inputs,H,W) to (N,outputs,H/stride,W/stride)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Identity() if inputs == outputs else Shortcut(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return F.relu(y + self.shortcut(x))
+
+
+class ResNetCIFAR(nn.Module):
+    """Logits (N,10) of normalised images (N,3,32,32); `depth` is 6n+2."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        assert depth % 6 == 2, f"depth {depth} is not 6n+2"
+        count = depth // 6
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = blocks(16, 16, 1, count)
+        self.layer2 = blocks(16, 32, 2, count)
+        self.layer3 = blocks(32, 64, 2, count)
+        self.linear = nn.Linear(64, 10)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.linear(x.mean((2, 3)))
+
+
+def blocks(inputs: int, outputs: int, stride: int, count: int) -> nn.Sequential:
+    """A stage of `count` blocks, of which the first widens and strides."""
+    rest = (Block(outputs, outputs, 1) for _ in range(count - 1))
+    return nn.Sequential(Block(inputs, outputs, stride), *rest)

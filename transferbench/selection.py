@@ -1,0 +1,88 @@
+"""The subset: images that all models classify correctly, and a wrong label for each (paper section 4)."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from transferbench import params
+from transferbench.answers import read_clean
+from transferbench.artefacts import TensorFile, replacing, tensor_writer
+from transferbench.errors import UserError
+
+BLOCK = 512  # images copied at a time
+
+
+def commonly_correct(folder: Path, models: tuple[str, ...]) -> np.ndarray:
+    """Ids of the images that every model classifies correctly, from its table of clean predictions.
+
+    Raises:
+        UserError: a table is missing, or the folder holds one of a model that is not listed any more.
+    """
+    for path in sorted(folder.glob("*")):
+        if path.stem not in models:
+            raise UserError(f"{path} is of a model that params.yaml does not list; delete it and run again")
+    right = []
+    for model in models:
+        labels, answers = read_clean(folder / f"{model}.parquet")
+        right.append(answers[:, 0] == labels)
+    return np.flatnonzero(np.logical_and.reduce(right))
+
+
+def draw(available: np.ndarray, subset: params.Subset) -> np.ndarray:
+    """The ids to attack, sorted. A larger subset of the same seed holds the smaller.
+
+    Raises:
+        UserError: fewer are available than asked.
+    """
+    if subset.images == "all":
+        if not len(available):
+            raise UserError("no image is classified correctly by all models; look at metrics/clean")
+        return available
+    if len(available) < subset.images:
+        raise UserError(
+            f"subset: images: {subset.images} asked, but all models classify only {len(available)} correctly; "
+            f"ask for {len(available)} at most, or all"
+        )
+    return np.sort(np.random.default_rng(subset.seed).permutation(available)[: subset.images])
+
+
+def target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: params.Subset) -> np.ndarray:
+    """A label for each image that is not its own, drawn from (seed, id) alone: the same in every subset."""
+    if subset.targets == "next":
+        return (labels + 1) % classes
+    shifts = [np.random.default_rng((subset.seed, int(image))).integers(1, classes) for image in ids]
+    return (labels + np.array(shifts, np.int64).reshape(labels.shape)) % classes
+
+
+def write(ids: np.ndarray, images: TensorFile, table: Path, subset: params.Subset, out: Path) -> None:
+    """Write `images.safetensors` and `subset.csv` of the drawn images to the folder `out`.
+
+    Args:
+        ids: Of the images, (N,).
+        images: The data set's images and labels.
+        table: The data set's `id,label,file`.
+        subset: How targets are drawn.
+        out: Folder.
+    """
+    labels = np.asarray(images["labels"])[ids]
+    targets = target_labels(ids, labels, int(images.metadata["classes"]), subset)
+    pixels = images["images"]
+    with open(table, encoding="utf-8", newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+    assert len(names) == len(pixels)
+    shapes = {
+        "images": ("uint8", (len(ids), *pixels.shape[1:])),
+        **{name: ("int64", (len(ids),)) for name in ("labels", "target_labels", "index")},
+    }
+    about = {name: images.metadata[name] for name in ("dataset", "family", "classes")}
+    with tensor_writer(out / "images.safetensors", shapes, about) as writer:
+        for start in range(0, len(ids), BLOCK):
+            writer.append("images", pixels[ids[start : start + BLOCK]])
+        writer.append("labels", labels)
+        writer.append("target_labels", targets)
+        writer.append("index", ids.astype(np.int64))
+    with replacing(out / "subset.csv") as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["id", "label", "target_label", "file"])
+        rows.writerows(zip(ids, labels, targets, (names[image] for image in ids), strict=True))

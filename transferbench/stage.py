@@ -1,0 +1,45 @@
+"""What every stage script shares: user errors as one line and exit code 2, never a traceback."""
+
+import functools
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from transferbench import runtime
+from transferbench.errors import UserError
+
+
+def friendly(main: Callable[..., None]) -> Callable[..., None]:
+    """Print a `UserError`, or what the operating system refused (a full disk, a permission), as one line."""
+
+    @functools.wraps(main)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            main(*arguments, **options)
+        except UserError as error:
+            message = str(error)
+        except OSError as error:
+            if error.errno is None:  # no system call failed: a bug, whose traceback is wanted
+                raise
+            message = f"{error.strerror}: {error.filename or 'while writing'}"
+        else:
+            return
+        click.secho(f"error: {message}", fg="red", err=True)
+        sys.exit(2)
+
+    return guarded
+
+
+def stage(main: Callable[..., None]) -> click.Command:
+    """Make a click command of a stage's main function. A SIGTERM unwinds it, so that temporary files go."""
+
+    @functools.wraps(main)
+    def prepared(**options: Any) -> None:
+        runtime.keep_memory()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        main(**options)
+
+    return click.command(friendly(prepared))

