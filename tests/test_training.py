@@ -98,7 +98,7 @@ class Killed(Exception):
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, path: Path, recipe: params.Training, after: int) -> None:
     """Train until `after` checkpoints are written, and die at the next."""
-    written = []
+    written: list[object] = []
 
     def write(*arguments: Any) -> None:
         if len(written) == after:
@@ -113,7 +113,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, path: Path, recipe: params.Trai
 
 def epochs_run(monkeypatch: pytest.MonkeyPatch, recipe: params.Training, path: Path) -> tuple[int, dict[str, Tensor]]:
     """Train, and count the epochs that were really run, by the generators that they draw from."""
-    drawn = []
+    drawn: list[object] = []
     real = np.random.default_rng
 
     def counted(seed: Any) -> np.random.Generator:
@@ -238,3 +238,9 @@ def test_augmented_draws_all_shifts() -> None:
     counts = y.sum((0, 1))
     assert int(counts.sum()) == 2000
     assert counts.min() > 5  # each of the 81 places: 25 expected
+
+
+def test_no_training_images_is_an_error() -> None:
+    nothing = np.zeros((0, 3, 8, 8), np.uint8)
+    with pytest.raises(UserError, match="tiny is to be trained, and the data set has no training images"):
+        training.train(Tiny(), nothing, np.zeros(0, np.int64), RECIPE, normalise=NORMALISE, device=CPU, label="tiny")

@@ -5,10 +5,10 @@ leaves no half-written artefact, and a file that DVC has hard-linked to its cach
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,21 +25,34 @@ DTYPES = {"uint8": "U8", "int64": "I64", "float32": "F32"}  # numpy -> safetenso
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path`, renamed to `path` when the block ends well."""
+    """A temporary path in the folder of `path`, renamed to `path` when the block ends well.
+
+    What a process killed outright left there is removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not _alive(left.name.split(".")[-2]):
+            left.unlink(missing_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
-        yield Path(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
+        temporary.touch()
+        yield temporary
+        os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _alive(pid: str) -> bool:
+    """Whether a process of this number runs; a name that is no number counts as one."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError, OverflowError):
+        return True
+    return True
 
 
 class TensorWriter:

@@ -61,10 +61,12 @@ def train(
         The state dict, on the CPU.
 
     Raises:
-        UserError: the loss is no longer finite.
+        UserError: the loss is no longer finite, or there are no images.
     """
     assert images.dtype == np.uint8 and images.ndim == 4, "images are (N,C,H,W) uint8"
     assert labels.dtype == np.int64 and labels.shape == images.shape[:1], "labels are (N,) int64"
+    if not len(images):
+        raise UserError(f"{label} is to be trained, and the data set has no training images (dataset: train_folder)")
     mean, std = (torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1).to(device) for values in normalise)
     run = fingerprint(network, images, labels, recipe, normalise, device) if checkpoint else ""
     network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

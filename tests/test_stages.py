@@ -1,0 +1,116 @@
+"""Stage scripts as processes: exit codes, one line for a user's mistake, nothing half-written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from test_pipeline import PARAMS
+
+from transferbench import sources
+from transferbench.artefacts import write_json
+
+STAGES = Path(__file__).parents[1] / "stages"
+ROW = {"epsilon": 15, "steps": 300, "step_size": 1, "gradient": "smoothed", "samples": 4, "sigma": 5}
+
+
+def start(stage: str, *arguments: str, folder: Path, **environment: str) -> subprocess.Popen:
+    command = [sys.executable, "-P", str(STAGES / f"{stage}.py"), *arguments]
+    variables = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    return subprocess.Popen(
+        command, cwd=folder, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def run(stage: str, *arguments: str, folder: Path, **environment: str) -> tuple[int, str]:
+    process = start(stage, *arguments, folder=folder, **environment)
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+@pytest.fixture
+def folder(tmp_path, subset, fnn_weights) -> Path:
+    """An experiment's folder, ready for the attack stage on fnn2."""
+    values = PARAMS | {"compute": {"precision": "float32", "chunk": 2}, "sources": ["fnn2"], "attacks": {"long": ROW}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    write_json(tmp_path / "sources/fnn2.json", sources.fingerprint("fnn2", fnn_weights))
+    return tmp_path
+
+
+ATTACK = ("attack", "--source", "fnn2", "--attack", "long")
+
+
+@pytest.mark.parametrize("stage", [("check",), ("prepare",), ATTACK, ("select",)], ids=lambda stage: stage[0])
+def test_a_mistake_is_one_line_and_exit_code_two(folder, stage):
+    text = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(text.replace("samples:", "sampels:"))
+    before = sorted(folder.rglob("*"))
+    code, errors = run(*stage, folder=folder)
+    assert code == 2
+    assert errors == "error: params.yaml: unknown key of attacks.long 'sampels'; did you mean samples?\n"
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_device_that_is_not_there(folder):
+    code, errors = run(*ATTACK, folder=folder, TRANSFERBENCH_DEVICE="cuda:77")
+    assert code == 2 and errors.startswith("error: TRANSFERBENCH_DEVICE is 'cuda:77', which cannot be used here")
+    assert errors.count("\n") == 1
+
+
+def test_a_missing_input_names_the_file(folder):
+    (folder / "subset/images.safetensors").unlink()
+    code, errors = run(*ATTACK, folder=folder)
+    assert code == 2 and errors.splitlines()[-1].startswith(
+        "error: subset/images.safetensors is missing; run `dvc repro`"
+    )
+
+
+def test_a_write_that_the_system_refuses_is_one_line(folder):
+    """As on a full disk: a limit of ten bytes a file."""
+    (folder / "sources/fnn2.json").unlink()
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); import runpy, sys; "
+    code += (
+        f"sys.argv = ['source', '--source', 'fnn2']; runpy.run_path({str(STAGES / 'source.py')!r}, run_name='__main__')"
+    )
+    limited = subprocess.run([sys.executable, "-c", code], cwd=folder, text=True, capture_output=True)
+    assert limited.returncode == 2
+    assert limited.stderr == "error: File too large: while writing\n"
+    assert list((folder / "sources").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_attack_leaves_nothing_half_written_and_resumes(folder, how):
+    out = folder / "adversarial/fnn2/long.safetensors"
+    assert run(*ATTACK, folder=folder)[0] == 0
+    undisturbed = out.read_bytes()
+    out.unlink()
+    process = start(*ATTACK, folder=folder)
+    chunks = folder / ".transferbench/chunks"
+    for _ in range(1200):
+        if len(list(chunks.glob("*/*.safetensors"))) >= 2 or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    assert process.returncode in (-signal.SIGKILL, 143)
+    finished = {path: path.stat().st_mtime_ns for path in chunks.glob("*/*.safetensors")}
+    assert 2 <= len(finished) < 6 and not out.exists()
+    if how == signal.SIGTERM:
+        assert not list(folder.rglob("*.tmp"))
+    process = start(*ATTACK, folder=folder)
+    for _ in range(1200):
+        if len(list(chunks.glob("*/*.safetensors"))) > len(finished) or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    kept = {path: path.stat().st_mtime_ns for path in finished if path.exists()}
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert all(finished[path] == when for path, when in kept.items())  # none was computed again
+    assert out.read_bytes() == undisturbed
+    assert not list(folder.rglob("*.tmp"))
+    assert json.loads((folder / "sources/fnn2.json").read_text())["source"] == "fnn2"
