@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from transferbench import params, selection
+from transferbench import leftovers, params, selection
 from transferbench.artefacts import TensorFile
 from transferbench.stage import stage
 
@@ -10,6 +10,7 @@ from transferbench.stage import stage
 @stage
 def main() -> None:
     experiment = params.load()
+    leftovers.refuse(Path(), experiment, "weights", "predictions/clean")
     available = selection.commonly_correct(Path("predictions/clean"), experiment.models)
     ids = selection.draw(available, experiment.subset)
     images = TensorFile("data/images.safetensors")

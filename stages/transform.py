@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from transferbench import adversarial, answers, destruction, models, params
+from transferbench import adversarial, answers, params, stats
 from transferbench.artefacts import TensorFile, write_json
-from transferbench.runtime import device
 from transferbench.stage import stage
 
 
@@ -17,14 +16,18 @@ def main(source: str, attack: str) -> None:
     experiment = params.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
     images, _ = adversarial.read(Path("adversarial") / source / f"{attack}.safetensors", subset)
-    names = experiment.models if experiment.transforms else ()
-    targets = models.load_all(names, Path("weights"), device=device(), precision=compute.precision)
-    ids = TensorFile(subset)["index"].tolist()
-    after = destruction.transformed(images, ids, targets, experiment.transforms, batch=compute.chunk, device=device())
+    after: answers.Transformed = {}
+    if experiment.transforms:  # torch takes seconds to import: not for nothing
+        from transferbench import destruction, models
+        from transferbench.runtime import device
+
+        where, ids = device(), TensorFile(subset)["index"].tolist()
+        targets = models.load_all(experiment.models, Path("weights"), device=where, precision=compute.precision)
+        after = destruction.transformed(images, ids, targets, experiment.transforms, batch=compute.chunk, device=where)
     out = Path("transformed") / source / f"{attack}.parquet"
     answers.write_transformed(out, after, TensorFile(subset))
     before, labels, _ = answers.read_cell(Path("predictions") / source / f"{attack}.parquet")
-    rates = destruction.rates(before, answers.read_transformed(out, len(labels)), labels)
+    rates = stats.destruction_rates(before, answers.read_transformed(out, len(labels)), labels)
     write_json(Path("metrics") / source / f"{attack}.transform.json", rates)
 
 

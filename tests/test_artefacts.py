@@ -133,3 +133,8 @@ def test_missing_and_broken_files_are_one_line(tmp_path):
     for read in (TensorFile, artefacts.read_json, artefacts.read_table):
         with pytest.raises(UserError, match="broken is no"):
             read(tmp_path / "broken")
+
+
+def test_a_dtype_that_files_do_not_hold(tmp_path):
+    with pytest.raises(UserError, match="tensor mask is bool, expected one of uint8, int64, float32"):
+        write_tensors(tmp_path / "a", {"mask": np.zeros(2, bool)})

@@ -165,9 +165,10 @@ def test_nan_gradient_names_model_and_image(tmp_path, subset, fnn_weights):
     tensors["layers.0.weight" if "layers.0.weight" in tensors else file.names()[-1]][:] = np.nan
     write_tensors(fnn_weights / "fnn2.safetensors", tensors, file.metadata)
     out = tmp_path / "out.safetensors"
-    with pytest.raises(UserError, match="sg: the gradient of fnn2 is not finite at image 2;"):
-        run(cell(subset, fnn_weights), fnn_weights, out)
-    assert not out.exists()
+    for source in ("fnn2", "fnn0+fnn2"):
+        with pytest.raises(UserError, match="sg: the gradient of fnn2 is not finite at image 2;"):
+            run(cell(subset, fnn_weights, source=source), fnn_weights, out)
+        assert not out.exists()
 
 
 def test_weights_that_changed_since_are_refused(tmp_path, subset, fnn_weights):

@@ -56,8 +56,8 @@ MISTAKES = [
     ("samples: 20", "samples: 0", "attacks: sg_fgsm: samples is 0"),
     ("images: all", "images: 0", "subset: images: is 0, expected a whole number of at least 1, or all"),
     ("images: all", "images: yes", "subset: images: is True, expected"),
-    ("jpeg: [75,", "jpeg: [101,", "transforms: jpeg: 101 is out of range 1 to 100 (quality)"),
-    ("jpeg: [75,", "jpeg: [75.5,", "transforms: jpeg: 75.5 is no whole number"),
+    ("jpeg: [50,", "jpeg: [101,", "transforms: jpeg: 101 is out of range 1 to 100 (quality)"),
+    ("jpeg: [50,", "jpeg: [75.5,", "transforms: jpeg: 75.5 is no whole number"),
     ("seed: 0", "seed: -1", "subset: seed is -1"),
     ("chunk: 20", "chunk: 0", "compute: chunk is 0"),
     ("precision: float32", "precision: float31", "unknown precision 'float31'; did you mean float32"),
@@ -86,6 +86,13 @@ MISTAKES = [
     ("name: imagenet-sample", "name: imagefolder", "path is missing; imagefolder needs"),
     ("name: imagenet-sample", "name: imagenet-sample, classes: imagenet", "classes is used by imagefolder"),
     ("weights: {}", "weights: {sha256: {resnet18: abc}}", "weights: sha256: resnet18"),
+    (
+        "weights: {}",
+        f"weights: {{sha256: {{efficientnet_lite0: {'a' * 64}}}}}",
+        "has its hash pinned by the zoo; remove",
+    ),
+    ("sources:\n", "sources: []\nothers:\n", "unknown key 'others'"),
+    ("attacks:\n", "attacks: {}\nothers:\n", "unknown key 'others'"),
     ("  igsm: ", "  fgsm: ", "the key fgsm stands twice"),
     ("attacks:", "attacks: []\nother:", "unknown key 'other'"),
     ("dataset: {", "dataset: {{", "is no YAML"),
@@ -137,3 +144,28 @@ def test_cifar_resnets_are_trained_unless_a_folder_is_given(tmp_path):
 def test_scientific_numbers_are_numbers(tmp_path):
     text = DEFAULT.replace("epsilon: 15", "epsilon: 1e1", 1)
     assert load(tmp_path, text).attacks["fgsm"].epsilon == 10
+
+
+def changed(**sections) -> str:
+    return yaml.safe_dump(yaml.safe_load(DEFAULT) | sections)
+
+
+def test_keys_that_nothing_would_use(tmp_path):
+    row = {"epsilon": 1, "steps": 1, "step_size": 1, "fusion": "logits"}
+    with pytest.raises(UserError, match="attacks: a: fusion is used by ensembles, and no source is one"):
+        load(tmp_path, changed(sources=["efficientnet_lite0"], attacks={"a": row}))
+    load(tmp_path, changed(attacks={"a": row}))
+    folder = {"name": "imagefolder", "path": "photos", "train_folder": "train"}
+    with pytest.raises(UserError, match="train_folder is used by no model here, none is trained"):
+        load(tmp_path, changed(dataset=folder))
+    trained = {"models": ["fnn0"], "sources": ["fnn0"], "training": {"epochs": 1, "batch_size": 8, "learning_rate": 1}}
+    with pytest.raises(UserError, match="train_folder is missing; fnn0 is to be trained on its images"):
+        load(tmp_path, changed(dataset={"name": "imagefolder", "path": "digits", "classes": "mnist"}, **trained))
+    with pytest.raises(UserError, match="dataset: path"):
+        load(tmp_path, changed(dataset={"name": "imagefolder", "path": ""}))
+
+
+def test_empty_lists(tmp_path):
+    for name, nothing in (("models", []), ("sources", []), ("attacks", {})):
+        with pytest.raises(UserError, match=f"{name}: is empty, expected at least one"):
+            load(tmp_path, changed(**{name: nothing}))

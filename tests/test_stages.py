@@ -114,3 +114,22 @@ def test_a_killed_attack_leaves_nothing_half_written_and_resumes(folder, how):
     assert out.read_bytes() == undisturbed
     assert not list(folder.rglob("*.tmp"))
     assert json.loads((folder / "sources/fnn2.json").read_text())["source"] == "fnn2"
+
+
+def test_out_of_memory_is_one_line(capsys):
+    from transferbench.stage import friendly
+
+    class OutOfMemoryError(RuntimeError):  # as torch names its own
+        pass
+
+    @friendly
+    def greedy(error):
+        raise error
+
+    for error in (OutOfMemoryError(), MemoryError()):
+        with pytest.raises(SystemExit) as ended:
+            greedy(error)
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == "error: out of memory; lower compute: chunk in params.yaml\n"
+    with pytest.raises(RuntimeError, match="a bug"):
+        greedy(RuntimeError("a bug"))

@@ -90,3 +90,14 @@ def test_destruction_counts_only_what_fooled() -> None:
 def test_destruction_where_nothing_fooled_is_undefined() -> None:
     nothing = np.zeros(3, bool)
     assert stats.destruction(nothing, ~nothing) == {"rate": None, "low": None, "high": None, "n": 0}
+
+
+def test_destruction_rates_by_hand() -> None:
+    # four images of class 7; the target is fooled on the first three, and right again on one of them after blurring
+    before = {"a": np.array([[1, 0, 0, 0, 0], [2, 0, 0, 0, 0], [3, 0, 0, 0, 0], [7, 0, 0, 0, 0]])}
+    after = {("a", "blur", 0.5): np.array([7, 2, 1, 7]), ("a", "jpeg", 50.0): np.array([7, 7, 7, 1])}
+    found = stats.destruction_rates(before, after, np.full(4, 7))
+    assert found["a"]["blur"]["0.5"]["rate"] == pytest.approx(100 / 3, abs=1e-4)
+    assert found["a"]["blur"]["0.5"]["n"] == 3
+    assert found["a"]["jpeg"]["50"]["rate"] == 100
+    assert stats.destruction_rates(before, {}, np.full(4, 7)) == {"a": {}}

@@ -7,7 +7,7 @@ from typing import Any
 
 from torchvision import models
 
-FIELDS = ["name", "version", "url", "sha256", "side", "interpolation", "mean", "std", "top1", "parameters"]
+FIELDS = ["name", "version", "url", "sha256", "resize", "side", "interpolation", "mean", "std", "top1", "parameters"]
 
 
 def row(name: str) -> dict[str, Any]:
@@ -22,6 +22,7 @@ def row(name: str) -> dict[str, Any]:
         "version": weights.name,
         "url": weights.url,
         "sha256": digits[1],
+        "resize": preset.resize_size[0],
         "side": preset.crop_size[0],
         "interpolation": preset.interpolation.value,
         "mean": " ".join(map(str, preset.mean)),

@@ -27,5 +27,17 @@ def show(folders: tuple[Path, ...]) -> None:
         show_folder(folder, Console())
 
 
+@main.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@friendly
+def tidy(folder: Path) -> None:
+    """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more."""
+    from transferbench import leftovers, params
+
+    for path in leftovers.find(folder, params.load(folder / "params.yaml"), *leftovers.FOLDERS):
+        path.unlink()
+        click.echo(f"deleted {path}")
+
+
 if __name__ == "__main__":
     main()

@@ -132,6 +132,9 @@ def tensor_writer(
 def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays or CPU tensors (uint8, int64, float32) to a safetensors file."""
     arrays = {name: np.asarray(value) for name, value in tensors.items()}
+    for name, array in arrays.items():
+        if array.dtype.name not in DTYPES:
+            raise UserError(f"{path}: tensor {name} is {array.dtype}, expected one of {', '.join(DTYPES)}")
     shapes = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
     with tensor_writer(path, shapes, metadata) as writer:
         for name, array in arrays.items():

@@ -8,8 +8,10 @@ import contextlib
 import fcntl
 import glob
 import hashlib
+import importlib.metadata
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +98,7 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
     subset = TensorFile(cell.subset)
     images, ids = subset["images"], np.asarray(subset["index"])
     about = describe(cell)
-    with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about)) as folder:
+    with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, device)) as folder:
         starts = range(0, len(images), cell.compute.chunk)
         total, label = len(images) * cell.attack.gradients, f"{cell.source['source']} {cell.name}"
         with tqdm(total=total, desc=label, unit="gradient") as progress:
@@ -126,12 +128,22 @@ def _chunk(
     images, labels, target_labels = (tensor.to(device) for tensor in tensors)
     adversarial, finite = craft(members, cell.attack, images, labels, target_labels, ids.tolist(), evaluated)
     if not finite.all():
-        image = int(ids[int((~finite).nonzero()[0])])
+        first = int((~finite).nonzero()[0])
+        culprit = _culprit(cell, members, images[first : first + 1].float(), labels[first : first + 1])
         raise UserError(
-            f"{cell.name}: the gradient of {cell.source['source']} is not finite at image {image}; "
+            f"{cell.name}: the gradient of {culprit} is not finite at image {int(ids[first])}; "
             "look at the model's weights and at the image (subset/subset.csv names its file)"
         )
     return adversarial.cpu().numpy()
+
+
+def _culprit(cell: Cell, members: Sequence[Model], x: Tensor, label: Tensor) -> str:
+    """The member whose gradient at a clean image is not finite; the whole source where it takes them all."""
+    for name, member in zip(cell.source["members"], members, strict=True):
+        loss = objectives.untargeted(objectives.source([member], cell.attack.fusion), label)
+        if not gradients.plain(loss, x).isfinite().all():
+            return str(name)
+    return str(cell.source["source"])
 
 
 def describe(cell: Cell) -> dict[str, str]:
@@ -147,12 +159,19 @@ def describe(cell: Cell) -> dict[str, str]:
         "subset": sha256(cell.subset),
         "transferbench": transferbench.__version__,
         "torch": torch.__version__,
+        **_libraries(cell),
     }
 
 
-def _key(about: Mapping[str, str]) -> str:
-    """A hash of all that a chunk depends on, this package's code included."""
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+def _libraries(cell: Cell) -> dict[str, str]:
+    """Versions of the libraries whose networks the source is made of."""
+    names = {member["library"] for member in cell.source["members"].values()} - {"transferbench"}
+    return {name: importlib.metadata.version(name) for name in sorted(names)}
+
+
+def _key(about: Mapping[str, str], device: torch.device) -> str:
+    """A hash of all that a chunk's bytes depend on, this package's code and the kind of device included."""
+    digest = hashlib.sha256(json.dumps([dict(about), device.type], sort_keys=True).encode())
     package = Path(transferbench.__file__).parent
     for path in sorted(package.rglob("*.py")):
         digest.update(path.read_bytes())
@@ -164,7 +183,11 @@ def _own_folder(scratch: Path, cell: str, key: str) -> Iterator[Path]:
     """The folder of a cell's chunks, which no other process works in meanwhile; chunks of other keys are stale."""
     scratch.mkdir(parents=True, exist_ok=True)
     with open(scratch / f"{cell}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for an orphan of a killed run
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{cell} is being computed by another process; waiting for it", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         for stale in scratch.glob(f"{glob.escape(cell)}-*"):
             if stale.name != f"{cell}-{key}":
                 shutil.rmtree(stale)

@@ -1,13 +1,12 @@
-"""Destruction rates: which adversarial images still fool once the image is transformed (paper section 7.4)."""
+"""Answers to adversarial images once they are transformed, for destruction rates (paper section 7.4)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from transferbench import stats, transforms
+from transferbench import transforms
 from transferbench.answers import Transformed
 from transferbench.models import Pixels
 from transferbench.predictions import top5
@@ -36,23 +35,3 @@ def transformed(
                     parts[model, name, level].append(top5(network, changed, batch=batch, device=device))
                 progress.update(len(changed))
     return {key: np.concatenate(answers) for key, answers in parts.items()}
-
-
-def rates(
-    before: Mapping[str, np.ndarray], after: Mapping[tuple[str, str, float], np.ndarray], labels: np.ndarray
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Target -> transform -> level -> destruction rate, from the answers before and after the transforms.
-
-    The share, of the adversarial images that fool a target, that it gets right again once transformed
-    (Kurakin et al. 2017, arXiv 1607.02533). Its clean images are all right by the choice of the subset.
-
-    Args:
-        before: Target model -> answers (N,5) to the adversarial images.
-        after: Target model, transform, level -> first answers (N,).
-        labels: (N,).
-    """
-    found: dict[str, dict[str, dict[str, Any]]] = {model: {} for model in before}
-    for (model, transform, level), top1 in after.items():
-        fooled = before[model][:, 0] != labels
-        found[model].setdefault(transform, {})[f"{level:g}"] = stats.destruction(fooled, top1 == labels)
-    return found

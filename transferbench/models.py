@@ -76,6 +76,9 @@ def load(path: Path, *, device: torch.device, precision: str = "float32") -> Pix
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit {about['name']}: {reason}; delete it and run `dvc repro`") from None
     network = network.eval().requires_grad_(False)
+    # float32 is to mean float32 on a GPU, and the same every time
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
     mean, std = tuple(about["mean"]), tuple(about["std"])
     model = Pixels(
         folded(network),
@@ -94,9 +97,9 @@ def folded(network: nn.Module) -> nn.Module:
 
     Same function up to rounding. A network that torch.fx cannot trace is returned as it is.
     """
-    from torch.fx.experimental.optimization import fuse
-
     try:
+        from torch.fx.experimental.optimization import fuse
+
         return fuse(network).requires_grad_(False)
     except Exception:  # torch.fx raises many kinds; unfolded is right too, only slower
         return network

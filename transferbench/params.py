@@ -44,7 +44,7 @@ class Dataset(Section):
     """
 
     name: Literal["mnist", "cifar10", "imagenet", "imagenet-sample", "imagefolder"]
-    path: str | None = None
+    path: Annotated[str, Field(min_length=1)] | None = None
     classes: Literal["mnist", "cifar10", "imagenet"] | None = None
     folder: str | None = None
     train_folder: str | None = None
@@ -92,6 +92,7 @@ class Training(Section):
         weight_decay: L2 penalty.
         label_smoothing: 0 for none.
         augment: Random shifts of four pixels and mirror images.
+        precision: Of the arithmetic: float32, or bfloat16 by autocast.
         seed: Of initial weights, order and augmentation.
     """
 
@@ -102,6 +103,7 @@ class Training(Section):
     weight_decay: NotNegative = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
     seed: Seed = 0
 
 
@@ -227,8 +229,9 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _agree(self) -> "Experiment":
         family = self.dataset.family
-        if not self.models:
-            raise ValueError("models: is empty, expected at least one model")
+        for where, some in (("models", self.models), ("sources", self.sources), ("attacks", self.attacks)):
+            if not some:
+                raise ValueError(f"{where}: is empty, expected at least one")
         for where, names in (("models", self.models), ("sources", self.sources)):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -274,6 +277,17 @@ class Experiment(Section):
         for model in self.weights.sha256:
             if model not in self.models:
                 raise ValueError(f"weights: sha256: {unknown('model', model, self.models)}")
+            if model in trained or zoo.spec(model).sha256:
+                why = "is trained here" if model in trained else "has its hash pinned by the zoo"
+                raise ValueError(f"weights: sha256: {model} {why}; remove it")
+        if self.dataset.train_folder is not None and not trained:
+            raise ValueError("dataset: train_folder is used by no model here, none is trained; remove it")
+        if self.dataset.name == "imagefolder" and trained and self.dataset.train_folder is None:
+            raise ValueError(f"dataset: train_folder is missing; {trained[0]} is to be trained on its images")
+        ensembles = any("+" in source for source in self.sources)
+        for attack, row in self.attacks.items():
+            if "fusion" in row.model_fields_set and not ensembles:
+                raise ValueError(f"attacks: {attack}: fusion is used by ensembles, and no source is one; remove it")
         return self
 
 

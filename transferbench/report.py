@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from transferbench import answers, figures, params, stats
+from transferbench import answers, figures, leftovers, params, stats
 from transferbench.artefacts import TensorFile, replacing
 from transferbench.classes import class_names
 from transferbench.errors import UserError
-from transferbench.results import Results, chosen, load_metrics, refuse_others, reported, words, wrapped
+from transferbench.results import Results, chosen, load_metrics, reported, words, wrapped
 
 IMAGES = 4  # rows of the panel
 TARGETS = 3  # whose answers it shows
@@ -47,8 +47,8 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
         UserError: a file is missing, broken, or left over from a model or attack that is not listed any more.
     """
     results = load_metrics(folder, experiment)
+    leftovers.refuse(folder, experiment, "adversarial", "predictions")
     cells = {cell: folder / "adversarial" / cell[0] / f"{cell[1]}.safetensors" for cell in results.success}
-    refuse_others(folder / "adversarial", cells.values())
     subset = TensorFile(folder / "subset/images.safetensors")
     if cells and len(subset["index"]) != results.n:
         raise UserError(

