@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install repro test check lint show clean
+.PHONY: help install repro smoke test check lint show clean
 
 help:
 	@echo "make repro   run the default benchmark and experiments/depth-mnist, print the tables"
 	@echo "make show    print the tables of the last run"
+	@echo "make smoke   run every experiment's graph in small, on embedded images and models"
 	@echo "make test    run the tests"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make clean   remove what can be made again (not the DVC cache)"
@@ -29,6 +30,9 @@ repro: install
 	dvc repro
 	cd experiments/depth-mnist && dvc repro
 	transferbench show . experiments/depth-mnist
+
+smoke: install
+	transferbench smoke
 
 show: install
 	transferbench show . experiments/depth-mnist

@@ -12,12 +12,12 @@ from transferbench.stage import stage
 
 @stage
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
-@click.option("--attack", required=True, help="A name from attacks in params.yaml.")
+@click.option("--attack", required=True, help="A name from attacks in params.yaml, or of a grid's cell.")
 def main(source: str, attack: str) -> None:
     experiment = params.load()
     fingerprint = read_json(Path("sources") / f"{source}.json")
     cell = cells.Cell(
-        fingerprint, attack, experiment.attacks[attack], experiment.compute, Path("subset/images.safetensors")
+        fingerprint, attack, experiment.row(attack), experiment.compute, Path("subset/images.safetensors")
     )
     members = [
         models.load(path, device=device(), precision=experiment.compute.precision)

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 from transferbench import params
-from transferbench.artefacts import replacing
+from transferbench.artefacts import replacing, write_json
 from transferbench.stage import stage
 
 
 @stage
 def main() -> None:
-    params.load()
+    experiment = params.load()
+    # the report reads the folder whole, so that it is to be there even where nothing is analysed
+    analyses = {kind: sorted(getattr(experiment, kind)) for kind in ("similarity", "boundary", "saliency")}
+    write_json(Path("analysis/list.json"), analyses)
     with replacing(Path("data/params.checked")) as temporary:
         temporary.write_text("params.yaml is valid\n", encoding="utf-8")
 

@@ -13,12 +13,12 @@ from transferbench.stage import stage
 
 @stage
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
-@click.option("--attack", required=True, help="A name from attacks in params.yaml.")
+@click.option("--attack", required=True, help="A name from attacks in params.yaml, or of a grid's cell.")
 def main(source: str, attack: str) -> None:
     experiment = params.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
     images, about = adversarial.read(Path("adversarial") / source / f"{attack}.safetensors", subset)
-    targets = models.load_all(experiment.models, Path("weights"), device=device(), precision=compute.precision)
+    targets = models.load_all(experiment.answering, Path("weights"), device=device(), precision=compute.precision)
     top = {
         name: predictions.top5(model, images, batch=compute.chunk, device=device(), label=name)
         for name, model in targets.items()

@@ -15,7 +15,7 @@ from transferbench.stage import stage
 def main(model: str) -> None:
     experiment = params.load()
     spec, recipe = zoo.spec(model), experiment.training
-    if zoo.is_trained(model, experiment.weights.dir is not None):
+    if experiment.is_trained(model):
         assert recipe is not None
         images = TensorFile("data/train.safetensors")
         network = training.seeded_init(lambda: models.build(model, spec.library), recipe.seed)
@@ -29,7 +29,7 @@ def main(model: str) -> None:
             checkpoint=Path(".transferbench/train") / f"{model}.safetensors",
             label=model,
         )
-        about = weights.describe(spec) | {"recipe": recipe.model_dump()}
+        about = weights.describe(spec, network) | {"recipe": recipe.model_dump(exclude={"retrain"})}
     else:
         state, about = weights.fetch(spec, experiment.weights)
     weights.write(Path("weights") / f"{model}.safetensors", state, about)

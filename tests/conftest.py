@@ -9,6 +9,17 @@ import torch
 
 from transferbench.artefacts import write_tensors
 
+UNUSED = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
+# Sections of params.yaml that most experiments leave empty.
+EMPTY = {
+    "targets": "all",
+    "grids": {"a": UNUSED, "b": UNUSED},
+    "similarity": {},
+    "boundary": {},
+    "saliency": {},
+    "scatter": {"attacks": [], "same_family": False},
+}
+
 
 @pytest.fixture(autouse=True)
 def _one_thread():
@@ -41,8 +52,9 @@ def fnn_weights(tmp_path: Path) -> Path:
 
     for seed, name in enumerate(("fnn0", "fnn2")):
         torch.manual_seed(seed)
-        state = networks.build(name).state_dict()
-        weights.write(tmp_path / "weights" / f"{name}.safetensors", state, weights.describe(zoo.spec(name)))
+        network = networks.build(name)
+        about = weights.describe(zoo.spec(name), network)
+        weights.write(tmp_path / "weights" / f"{name}.safetensors", network.state_dict(), about)
     return tmp_path / "weights"
 
 

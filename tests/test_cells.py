@@ -14,6 +14,7 @@ from conftest import metadata
 from transferbench import adversarial, artefacts, cells, models, sources
 from transferbench.artefacts import TensorFile, sha256, write_tensors
 from transferbench.errors import UserError
+from transferbench.fitting import Fit
 from transferbench.params import Attack, Compute
 
 CPU = torch.device("cpu")
@@ -96,7 +97,7 @@ def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
     file = TensorFile(subset)
     members = [models.load(path, device=CPU) for path in sources.verify(one.source, weights)]
     part = slice(start, start + 4)
-    images = cells._chunk(one, members, file, part, CPU)
+    images = cells._chunk(one, members, file, part, CPU, Fit(4))
     return start, images.tobytes()
 
 
@@ -112,11 +113,11 @@ def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights
     computed = []
     original = cells._chunk
 
-    def dies_at_the_third(cell, members, file, part, device, evaluated):
+    def dies_at_the_third(cell, members, file, part, *others):
         computed.append(part.start)
         if len(computed) == 3:
             raise KeyboardInterrupt
-        return original(cell, members, file, part, device, evaluated)
+        return original(cell, members, file, part, *others)
 
     monkeypatch.setattr(cells, "_chunk", dies_at_the_third)
     out = tmp_path / "b" / "out.safetensors"
@@ -131,10 +132,10 @@ def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights
 def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
     original = cells._chunk
 
-    def dies(cell, members, file, part, device, evaluated):
+    def dies(cell, members, file, part, *others):
         if part.start == 8:
             raise KeyboardInterrupt
-        return original(cell, members, file, part, device, evaluated)
+        return original(cell, members, file, part, *others)
 
     out = tmp_path / "b" / "out.safetensors"
     monkeypatch.setattr(cells, "_chunk", dies)
@@ -196,3 +197,28 @@ def test_strangers_file_is_checked_against_its_clean_images(tmp_path, subset, fn
     out.write_bytes(out.read_bytes()[:-10])
     with pytest.raises(UserError, match="is no whole safetensors file"):
         adversarial.read(out, subset)
+
+
+def test_memory_that_runs_out_halves_what_goes_through_at_once(tmp_path, subset, fnn_weights, monkeypatch):
+    whole = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
+    sizes = []
+    original = cells.craft
+
+    def craft(members, row, images, *others):
+        sizes.append(len(images))
+        if len(images) > 3:
+            raise torch.OutOfMemoryError("made")
+        return original(members, row, images, *others)
+
+    monkeypatch.setattr(cells, "craft", craft)
+    parts = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "b" / "out.safetensors")
+    assert sizes == [8, 4, 2, 2, 2, 2, 2, 1]  # eleven images in chunks of 8 and 3; found once, then remembered
+    assert np.array_equal(TensorFile(parts)["images"], TensorFile(whole)["images"])
+
+
+def test_not_even_one_image_fits(monkeypatch):
+    def work(part):
+        raise torch.OutOfMemoryError("made")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Fit(4).map(work, 4)

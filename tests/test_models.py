@@ -49,7 +49,7 @@ def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
     torch.manual_seed(1)
     network = randomise(networks.build(name)).eval()
     spec = zoo.spec(name)
-    weights.write(tmp_path / "w.safetensors", network.state_dict(), weights.describe(spec))
+    weights.write(tmp_path / "w.safetensors", network.state_dict(), weights.describe(spec, network))
     model = models.load(tmp_path / "w.safetensors", device=CPU)
     assert not [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     assert not [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -169,3 +169,113 @@ def test_empty_lists(tmp_path):
     for name, nothing in (("models", []), ("sources", []), ("attacks", {})):
         with pytest.raises(UserError, match=f"{name}: is empty, expected at least one"):
             load(tmp_path, changed(**{name: nothing}))
+
+
+GRID = {
+    "attack": {},
+    "epsilon": [0.5, 10],
+    "steps": [1],
+    "step_size": ["epsilon"],
+    "samples": [0, 5],
+    "sigma": [15],
+    "figure": {"x": "epsilon", "lines": "samples"},
+}
+
+
+def with_grid(tmp_path: Path, **changes: object) -> params.Experiment:
+    values = yaml.safe_load(DEFAULT)
+    values["grids"]["a"] = {**GRID, **changes}
+    return load(tmp_path, yaml.safe_dump(values))
+
+
+def test_a_grid_is_its_product_named_as_it_is_written(tmp_path):
+    experiment = with_grid(tmp_path)
+    cells = experiment.grids.cells()
+    assert list(cells) == [
+        "a_e0.5_T1_aepsilon_m0_s15",
+        "a_e0.5_T1_aepsilon_m5_s15",
+        "a_e10_T1_aepsilon_m0_s15",
+        "a_e10_T1_aepsilon_m5_s15",
+    ]
+    plain, smoothed = cells["a_e10_T1_aepsilon_m0_s15"], cells["a_e10_T1_aepsilon_m5_s15"]
+    assert (plain.epsilon, plain.step_size, plain.gradient, plain.sigma) == (10, 10, "plain", None)
+    assert (smoothed.step_size, smoothed.gradient, smoothed.samples, smoothed.sigma) == (10, "smoothed", 5, 15)
+    assert experiment.row("a_e0.5_T1_aepsilon_m0_s15").epsilon == 0.5
+    with pytest.raises(UserError, match="unknown attack 'a_e1"):
+        experiment.row("a_e11_T1_aepsilon_m0_s15")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epsilon": []}, "grids: a: epsilon is empty, but the grid is used"),
+        ({"figure": None}, "grids: a: figure is null, but the grid is used"),
+        ({"epsilon": [1, 1]}, "grids: a: epsilon: a value stands twice"),
+        ({"sigma": [5, 15]}, "samples: 0 is the plain gradient, the same for every sigma"),
+        ({"steps": [1, 5]}, "figure: draws x and lines, and steps has several values too"),
+        ({"figure": {"x": "epsilon", "lines": "epsilon"}}, "x and lines are both epsilon"),
+        ({"figure": {"x": "epsilom"}}, "grids: a: figure: unknown x 'epsilom'; did you mean epsilon?"),
+        ({"attack": {"decay": 1.0}}, "decay is used only with update: momentum"),
+        ({"attack": {"fusion": "logits"}, "samples": [5]}, None),
+        ({"step_size": ["alpha"]}, "grids: a: step_size"),
+        ({"epsilon": [300]}, "grids: a: epsilon"),
+    ],
+)
+def test_mistakes_in_a_grid_are_one_line(tmp_path, changes, message):
+    if message is None:  # the default has an ensemble, which uses it
+        assert with_grid(tmp_path, **changes).grids.cells()["a_e10_T1_aepsilon_m5_s15"].fusion == "logits"
+        return
+    with pytest.raises(UserError) as error:
+        with_grid(tmp_path, **changes)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "row", "message"),
+    [
+        ("similarity", {"source": "efficientnet_lite9"}, "similarity: one: source: unknown model 'efficientnet_lite9'"),
+        ("similarity", {"samples": [5, 2]}, "similarity: one: samples are [5, 2], expected rising numbers"),
+        ("similarity", {"sample": [5]}, "unknown key of similarity.one 'sample'; did you mean samples?"),
+        ("boundary", {"targets": ["resnet18"]}, "boundary: one: targets: unknown model 'resnet18'"),
+        ("boundary", {"points": 2}, "boundary: one: points is 2"),
+        ("saliency", {"model": "resnet18"}, "saliency: one: model: unknown model 'resnet18'"),
+    ],
+)
+def test_mistakes_in_an_analysis_are_one_line(tmp_path, section, row, message):
+    lite = "efficientnet_lite0"
+    right = {
+        "similarity": {"source": lite, "target": lite, "images": 2, "samples": [1, 2], "sigma": 15},
+        "boundary": {
+            **{"source": lite, "targets": [lite], "image": 0, "samples": 2, "sigma": 15, "sign": True},
+            **{"extent": 10, "points": 3},
+        },
+        "saliency": {"model": lite, "images": [0], "samples": [1, 2], "sigma": 15},
+    }[section]
+    values = yaml.safe_load(DEFAULT)
+    values[section] = {"one": right}
+    assert load(tmp_path, yaml.safe_dump(values))
+    values[section] = {"one": {**right, **row}}
+    with pytest.raises(UserError) as error:
+        load(tmp_path, yaml.safe_dump(values))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_targets_retraining_and_scatter_name_what_there_is(tmp_path):
+    values = yaml.safe_load(DEFAULT)
+    for changes, message in (
+        ({"targets": ["resnet18"]}, "targets: unknown model 'resnet18'"),
+        ({"targets": []}, "targets: is empty"),
+        ({"targets": "some"}, "targets: is 'some', expected a list of models, or all"),
+        ({"scatter": {"attacks": ["fgms"], "same_family": False}}, "scatter: attacks: unknown attack 'fgms'"),
+    ):
+        with pytest.raises(UserError) as error:
+            load(tmp_path, yaml.safe_dump(values | changes))
+        assert message in str(error.value)
+    assert load(tmp_path, yaml.safe_dump(values | {"targets": ["efficientnet_lite2"]})).answering == (
+        "efficientnet_lite2",
+    )
+    text = (ROOT / "experiments/depth-cifar10/params.yaml").read_text(encoding="utf-8")
+    experiment = load(tmp_path, text)
+    assert [model for model in experiment.models if experiment.is_trained(model)] == ["lenet", "resnet20"]
+    with pytest.raises(UserError, match="retrain: lenet is trained here anyway"):
+        load(tmp_path, text.replace("retrain: [resnet20]", "retrain: [lenet]"))

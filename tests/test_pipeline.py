@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from conftest import EMPTY
 from PIL import Image
 
 from transferbench.artefacts import TensorFile
@@ -37,6 +38,7 @@ PARAMS = {
         "sg_igsm": {"epsilon": 100, "steps": 2, "step_size": 50, "gradient": "smoothed", "samples": 3, "sigma": 15},
     },
     "transforms": {"jpeg": [30]},
+    **EMPTY,
 }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ def test_answers_that_are_not_finite_name_model_and_image():
 
 def gate(correct: int, *, dataset: str, published: float | None, preprocessing: str = OURS) -> dict:
     about = {"name": "resnet18", "published_top1": published, "published_preprocessing": preprocessing}
+    about["parameters"] = 11
     top = np.zeros((1000, 5), np.int64)
     labels = np.where(np.arange(1000) < correct, 0, 1)
     return predictions.accuracy(top, labels, dataset=dataset, about=about)

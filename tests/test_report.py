@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from conftest import EMPTY
 from rich.console import Console
 
 from transferbench import figures, params, report, results, stats
-from transferbench.answers import write_cell, write_clean
+from transferbench.answers import write_cell, write_clean, write_transformed
 from transferbench.artefacts import TensorFile, write_json, write_tensors
 from transferbench.errors import UserError
 from transferbench.show import show
@@ -63,6 +64,7 @@ def make(
         "sources": list(sources),
         "attacks": {name: dict(attack) for name, attack in attacks.items()},
         "transforms": dict(transforms),
+        **EMPTY,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
@@ -79,6 +81,7 @@ def make(
         write_clean(folder / "predictions/clean" / f"{model}.parquet", top, truth)
         rate = stats.rate(90 + number, 100)
         accuracy = {"top1": rate.percent, "top1_low": rate.low, "top1_high": rate.high, "top5": 99.0, "n": 100}
+        accuracy["parameters"] = 1000 + number
         write_json(
             folder / "metrics/clean" / f"{model}.json", {**accuracy, "published_top1": 91.25 if number else None}
         )
@@ -106,9 +109,19 @@ def make(
                 for model, hit in hits.items()
             }
             write_json(folder / "metrics" / source / f"{name}.transform.json", destroyed if transforms else {})
+            after = {
+                (model, transform, float(level)): np.where(
+                    (np.arange(count) < (int(hit.sum()) + 1) // 2)[:, None] | ~hit[:, None], right, answers[model]
+                )
+                for model, hit in hits.items()
+                for transform, levels in transforms.items()
+                for level in levels
+            }
+            write_transformed(folder / "transformed" / source / f"{name}.parquet", after, subset)
             noise = np.random.default_rng(0).choice([-1, 1], images.shape) * attack["epsilon"]
             adversarial = np.clip(images + noise, 0, 255).astype(np.uint8)
             write_tensors(folder / "adversarial" / source / f"{name}.safetensors", {"images": adversarial})
+    write_json(folder / "analysis/list.json", {})
     return params.load(folder / "params.yaml")
 
 
@@ -226,9 +239,10 @@ def test_tables(made: tuple[Path, params.Experiment]) -> None:
 
 def test_figures_are_there(made: tuple[Path, params.Experiment]) -> None:
     found = sorted(str(path.relative_to(made[0] / "report")) for path in (made[0] / "report").rglob("*.*"))
-    names = ["destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
+    names = ["agreement", "destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
     pictures = [f"figures/{name}.png" for name in [*names, "panel"]] + [f"vector/{name}.svg" for name in names]
-    assert found == sorted(["results.csv", "destruction.csv", "tables.md", *pictures])
+    tables = ["results", "destruction", "comparison", "claims", "grid_a", "grid_b", "scatter", "similarity"]
+    assert found == sorted(["tables.md", *(f"{name}.csv" for name in tables), *pictures])
 
 
 def test_the_panel_tells_right_from_wrong(made: tuple[Path, params.Experiment]) -> None:
@@ -322,7 +336,7 @@ def test_a_missing_file_is_named(copied: tuple[Path, params.Experiment], place: 
         ("metrics/fnn0/fgsm.json", [], "targets are list"),
         ("metrics/fnn0/fgsm.json", {name: {"top1": 3} for name in ("fnn0", "fnn2", "fnn4")}, "lacks n, top1_high"),
         ("metrics/fnn0/fgsm.transform.json", {}, "lacks a model, transform or level"),
-        ("metrics/clean/fnn0.json", {"top1": 3}, "lacks n, published_top1"),
+        ("metrics/clean/fnn0.json", {"top1": 3}, "lacks n, parameters, published_top1"),
     ],
 )
 def test_metrics_of_another_shape_are_refused(
@@ -426,6 +440,7 @@ def paper(models: str, source: str, target: str, **attack: Any) -> dict[str, tup
             "sources": [source],
             "attacks": {"any": attack},
             "transforms": {},
+            **EMPTY,
         }
     )
     found = results.reported(experiment, source, target, experiment.attacks["any"])

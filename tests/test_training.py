@@ -56,20 +56,11 @@ def test_learns_what_can_be_learnt(momentum: float) -> None:
     network = Tiny().eval()
     network.load_state_dict(state)
     images, labels = data(60)
-    assert training.accuracy(lambda x: network((x - 127.5) / 127.5), images, labels, batch=7) == 100
+    with torch.inference_mode():
+        answers = network((torch.from_numpy(images).float() - 127.5) / 127.5).argmax(1)
+    assert np.array_equal(answers.numpy(), labels)
     assert state["norm.num_batches_tracked"] == 12 * 6  # 90 images are 5 batches of 16 and one of 10
     assert all(value.is_contiguous() for value in state.values())
-
-
-def test_accuracy_counts() -> None:
-    images = np.zeros((5, 1, 2, 2), np.uint8)
-    images[:, 0, 0, 0] = [0, 1, 2, 2, 255]
-
-    def model(x: Tensor) -> Tensor:
-        assert x.dtype == torch.float32
-        return torch.stack([1 - x[:, 0, 0, 0], x[:, 0, 0, 0] - 0.5], 1)  # class 1 from pixel value 1 on
-
-    assert training.accuracy(model, images, np.array([0, 1, 0, 1, 1]), batch=2) == 80
 
 
 @pytest.mark.parametrize("augment", [False, True])

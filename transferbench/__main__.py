@@ -28,6 +28,16 @@ def show(folders: tuple[Path, ...]) -> None:
 
 
 @main.command()
+@click.option("--folder", default=".transferbench/smoke", type=click.Path(path_type=Path), help="Where to compute.")
+@friendly
+def smoke(folder: Path) -> None:
+    """Run every experiment end to end in small: few embedded images, small models in place of the paper's."""
+    from transferbench import smoke as small
+
+    small.run(Path(), folder)
+
+
+@main.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @friendly
 def tidy(folder: Path) -> None:

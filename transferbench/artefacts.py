@@ -1,10 +1,11 @@
-"""Files in and out: safetensors, parquet, JSON; written whole or not at all.
+"""Files in and out: safetensors, parquet, JSON, CSV; written whole or not at all.
 
 Every writer fills a temporary file beside the destination and renames it, so that a killed stage
 leaves no half-written artefact, and a file that DVC has hard-linked to its cache is never altered.
 """
 
 import contextlib
+import csv
 import glob
 import hashlib
 import json
@@ -233,3 +234,24 @@ def sha256(path: str | Path) -> str:
     """The sha256 of a file's bytes, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV with a head.
+
+    Raises:
+        UserError: the file is missing, or has other columns.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            table = csv.DictReader(file)
+            rows = list(table)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `dvc repro`") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    if list(table.fieldnames or ()) != list(columns):
+        raise UserError(
+            f"{path} has columns {table.fieldnames}, expected {list(columns)}; delete it and run `dvc repro`"
+        )
+    return rows

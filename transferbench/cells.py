@@ -27,6 +27,7 @@ from transferbench import gradients, objectives, updates
 from transferbench.artefacts import TensorFile, sha256, tensor_writer, write_tensors
 from transferbench.attack import Budget, Estimate, Loss, attack, quantise
 from transferbench.errors import UserError
+from transferbench.fitting import Fit
 from transferbench.objectives import Model
 from transferbench.params import Attack, Compute
 
@@ -97,7 +98,7 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
     """
     subset = TensorFile(cell.subset)
     images, ids = subset["images"], np.asarray(subset["index"])
-    about = describe(cell)
+    about, fit = describe(cell), Fit(cell.compute.chunk)
     with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, device)) as folder:
         starts = range(0, len(images), cell.compute.chunk)
         total, label = len(images) * cell.attack.gradients, f"{cell.source['source']} {cell.name}"
@@ -108,7 +109,7 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
                 if path.exists():
                     progress.update(len(ids[part]) * cell.attack.gradients)
                 else:
-                    write_tensors(path, {"images": _chunk(cell, members, subset, part, device, progress.update)})
+                    write_tensors(path, {"images": _chunk(cell, members, subset, part, device, fit, progress.update)})
         with tensor_writer(out, {"images": ("uint8", images.shape)}, about) as writer:
             for start in starts:
                 writer.append("images", TensorFile(folder / f"{start:08d}.safetensors")["images"])
@@ -121,12 +122,18 @@ def _chunk(
     subset: TensorFile,
     part: slice,
     device: torch.device,
+    fit: Fit,
     evaluated: Callable[[int], object] = lambda count: None,
 ) -> np.ndarray:
     ids = subset["index"][part]
     tensors = [torch.from_numpy(np.array(subset[name][part])) for name in ("images", "labels", "target_labels")]
     images, labels, target_labels = (tensor.to(device) for tensor in tensors)
-    adversarial, finite = craft(members, cell.attack, images, labels, target_labels, ids.tolist(), evaluated)
+
+    def work(some: slice) -> tuple[Tensor, Tensor]:
+        own = images[some], labels[some], target_labels[some], ids[some].tolist()
+        return craft(members, cell.attack, *own, evaluated)
+
+    adversarial, finite = (torch.cat(parts) for parts in zip(*fit.map(work, len(ids)), strict=True))
     if not finite.all():
         first = int((~finite).nonzero()[0])
         culprit = _culprit(cell, members, images[first : first + 1].float(), labels[first : first + 1])

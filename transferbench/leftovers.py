@@ -6,7 +6,7 @@ from pathlib import Path
 from transferbench import params
 from transferbench.errors import UserError
 
-FOLDERS = ("weights", "predictions", "sources", "adversarial", "transformed", "metrics")
+FOLDERS = ("weights", "predictions", "sources", "adversarial", "transformed", "metrics", "analysis")
 
 
 def expected(experiment: params.Experiment) -> Iterator[Path]:
@@ -17,12 +17,17 @@ def expected(experiment: params.Experiment) -> Iterator[Path]:
         yield Path("metrics/clean", f"{model}.json")
     for source in experiment.sources:
         yield Path("sources", f"{source}.json")
-        for attack in experiment.attacks:
+        for attack in experiment.rows:
             yield Path("adversarial", source, f"{attack}.safetensors")
             yield Path("predictions", source, f"{attack}.parquet")
-            yield Path("transformed", source, f"{attack}.parquet")
             yield Path("metrics", source, f"{attack}.json")
+        for attack in experiment.attacks:
+            yield Path("transformed", source, f"{attack}.parquet")
             yield Path("metrics", source, f"{attack}.transform.json")
+    yield Path("analysis/list.json")
+    yield from (Path("analysis/similarity", f"{name}.csv") for name in experiment.similarity)
+    yield from (Path("analysis/boundary", f"{name}.safetensors") for name in experiment.boundary)
+    yield from (Path("analysis/saliency", f"{name}.safetensors") for name in experiment.saliency)
 
 
 def find(folder: Path, experiment: params.Experiment, *within: str) -> list[Path]:

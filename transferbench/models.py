@@ -6,7 +6,7 @@ and native input size in its metadata, so that weights and preprocessing cannot 
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,13 @@ class Pixels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.side:
             x = F.interpolate(x, size=(self.side, self.side), mode=self.interpolation, antialias=True)
-        with self._autocast(x.device.type):
+        with autocast(x.device.type, self.precision):
             return self.network((x - self.mean) / self.std).float()
 
-    def _autocast(self, device: str) -> contextlib.AbstractContextManager[Any]:
-        return contextlib.nullcontext() if self.precision == "float32" else torch.autocast(device, torch.bfloat16)
+
+def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """The context in which a network computes: float32 as it is, or bfloat16 where torch thinks it safe."""
+    return contextlib.nullcontext() if precision == "float32" else torch.autocast(device, torch.bfloat16)
 
 
 def load(path: Path, *, device: torch.device, precision: str = "float32") -> Pixels:
@@ -75,6 +77,17 @@ def load(path: Path, *, device: torch.device, precision: str = "float32") -> Pix
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit {about['name']}: {reason}; delete it and run `dvc repro`") from None
+    return wrap(network, about, device=device, precision=precision)
+
+
+def wrap(network: nn.Module, about: Mapping[str, Any], *, device: torch.device, precision: str = "float32") -> Pixels:
+    """A network as a frozen model on pixels.
+
+    Args:
+        network: Its weights loaded.
+        about: mean, std, side and interpolation, as in a weights file's metadata.
+        device, precision: Where and how it computes.
+    """
     network = network.eval().requires_grad_(False)
     # float32 is to mean float32 on a GPU, and the same every time
     torch.backends.cudnn.allow_tf32 = False

@@ -3,8 +3,10 @@
 Units: pixels are 0..255, so epsilon, step size and sigma are pixel values (paper section 3.2).
 """
 
+import functools
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +22,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Pixels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
+Axis = Annotated[int | float, Field(ge=0, le=255)]  # as it is written, since cells are named by it
 Level = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -94,6 +97,7 @@ class Training(Section):
         augment: Random shifts of four pixels and mirror images.
         precision: Of the arithmetic: float32, or bfloat16 by autocast.
         seed: Of initial weights, order and augmentation.
+        retrain: Models that are trained here although `weights: dir` holds published weights of them.
     """
 
     epochs: Count
@@ -105,6 +109,7 @@ class Training(Section):
     augment: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: Seed = 0
+    retrain: tuple[Name, ...] = ()
 
 
 class Subset(Section):
@@ -197,6 +202,186 @@ class Attack(Section):
         return self.objective == "targeted"
 
 
+class GridAttack(Section):
+    """What all cells of a grid share; the axes say the rest. See `Attack`."""
+
+    update: Literal["sign", "momentum"] = "sign"
+    decay: NotNegative | None = None
+    objective: Literal["untargeted", "targeted"] = "untargeted"
+    fusion: Literal["probabilities", "logits", "losses"] = "probabilities"
+    seed: Seed | None = None
+
+
+class GridFigure(Section):
+    """How a grid is drawn.
+
+    Attributes:
+        x: The axis that runs along the abscissa.
+        lines: The axis with a line for each of its values; none where null.
+        metric: The success rate drawn.
+        average: One plot a target, of the mean over sources that do not hold it; else one plot a black-box pair.
+    """
+
+    x: Literal["epsilon", "steps", "step_size", "samples", "sigma"]
+    lines: Literal["epsilon", "steps", "step_size", "samples", "sigma"] | None = None
+    metric: Literal["top1", "top5"] = "top1"
+    average: bool = False
+
+
+AXES = ("epsilon", "steps", "step_size", "samples", "sigma")
+
+
+class Grid(Section):
+    """A sweep: every combination of the axes' values is a cell, from every source.
+
+    Attributes:
+        attack: What the cells share; null for a grid that is not used, whose axes are empty.
+        epsilon, steps, sigma: Values, as in `Attack`.
+        step_size: Likewise; the word `epsilon` takes each cell's epsilon.
+        samples: m; 0 is the plain gradient.
+        figure: How it is drawn.
+    """
+
+    attack: GridAttack | None
+    epsilon: tuple[Axis, ...]
+    steps: tuple[Count, ...]
+    step_size: tuple[Annotated[int | float, Field(gt=0, le=255)] | Literal["epsilon"], ...]
+    samples: tuple[Annotated[int, Field(ge=0)], ...]
+    sigma: tuple[Axis, ...]
+    figure: GridFigure | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Grid":
+        filled = [axis for axis in AXES if getattr(self, axis)]
+        if self.attack is None and self.figure is None and not filled:
+            return self
+        for what in ("attack", "figure", *AXES):
+            if getattr(self, what) in (None, ()):
+                raise ValueError(
+                    f"{what} is {'null' if what in ('attack', 'figure') else 'empty'}, but the grid is used"
+                )
+        for axis in AXES:
+            values = getattr(self, axis)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{axis}: a value stands twice")
+        if 0 in self.samples and len(self.sigma) > 1:
+            raise ValueError("samples: 0 is the plain gradient, the same for every sigma; take it in the other grid")
+        assert self.figure is not None
+        if self.figure.x == self.figure.lines:
+            raise ValueError(f"figure: x and lines are both {self.figure.x}")
+        for axis in AXES:
+            if len(getattr(self, axis)) > 1 and axis not in (self.figure.x, self.figure.lines):
+                raise ValueError(f"figure: draws x and lines, and {axis} has several values too; take one of it")
+        return self
+
+    def points(self) -> Iterator[tuple[Any, ...]]:
+        """Values of `AXES` for each cell, as they are written, in the order of `cells`."""
+        return itertools.product(*(getattr(self, axis) for axis in AXES))
+
+    def cells(self, name: str) -> "dict[str, Attack]":
+        """The cells of the grid called `name`: attack -> its row, each named as dvc.yaml names it."""
+        if self.attack is None:
+            return {}
+        shared = self.attack.model_dump(exclude_unset=True)
+        rows = {}
+        for epsilon, steps, step_size, samples, sigma in self.points():
+            row = {"epsilon": float(epsilon), "steps": steps}
+            row["step_size"] = float(epsilon if step_size == "epsilon" else step_size)
+            own = dict(shared)
+            if samples:
+                row |= {"gradient": "smoothed", "samples": samples, "sigma": float(sigma)}
+            else:
+                own.pop("seed", None)
+            rows[f"{name}_e{epsilon}_T{steps}_a{step_size}_m{samples}_s{sigma}"] = Attack(**own, **row)
+        return rows
+
+
+class Grids(Section):
+    """Two grids an experiment, as the paper's figure 4 has (a) and (b)."""
+
+    a: Grid
+    b: Grid
+
+    def cells(self) -> "dict[str, Attack]":
+        return {**self.a.cells("a"), **self.b.cells("b")}
+
+
+class Similarity(Section):
+    """Cosine of a source's gradient with a target's, against m (paper section 6.2, figure 3a).
+
+    Attributes:
+        source, target: Models.
+        images: How many of the subset, from its start.
+        samples: Values of m, rising; the plain gradient is measured too.
+        sigma: Of the noise.
+        seed: Of the noise.
+    """
+
+    source: Name
+    target: Name
+    images: Count
+    samples: tuple[Count, ...]
+    sigma: NotNegative
+    seed: Seed = 0
+
+
+class Boundary(Section):
+    """Answers in the plane of the smoothed gradient G and the noise h (paper figures 3b and 9).
+
+    Attributes:
+        source: Whose gradient.
+        targets: Models whose answers are drawn.
+        image: Id of the image in the data set, from 0.
+        samples: m.
+        sigma: Of the noise.
+        sign: Take the signs of G and h (figure 9), so that u and v are pixel values; else unit vectors, and u and v
+            are L2 lengths.
+        extent: u and v run from minus this to this.
+        points: On each axis.
+        seed: Of the noise.
+    """
+
+    source: Name
+    targets: tuple[Name, ...]
+    image: Annotated[int, Field(ge=0)]
+    samples: Count
+    sigma: NotNegative
+    sign: bool
+    extent: Positive
+    points: Annotated[int, Field(ge=3)]
+    seed: Seed = 0
+
+
+class Saliency(Section):
+    """The gradient and its smoothed versions as pictures (paper figure 6).
+
+    Attributes:
+        model: Whose gradient.
+        images: Ids of images in the data set, from 0.
+        samples: Values of m, rising.
+        sigma: Of the noise.
+        seed: Of the noise.
+    """
+
+    model: Name
+    images: tuple[Annotated[int, Field(ge=0)], ...]
+    samples: tuple[Count, ...]
+    sigma: NotNegative
+    seed: Seed = 0
+
+
+class Scatter(Section):
+    """Success rates over the sources' clean error and number of parameters (paper figures 1 and 8).
+
+    Attributes:
+        attacks: Which are drawn, a row of plots each and target.
+        same_family: Whether sources of the target's architecture family are drawn too; the paper leaves them out.
+    """
+
+    attacks: tuple[Name, ...]
+    same_family: bool
+
+
 TRANSFORMS = {  # name -> (least level, greatest level, unit)
     "rotation": (-360.0, 360.0, "degrees"),
     "gaussian_noise": (0.0, 255.0, "standard deviation in pixel values"),
@@ -211,13 +396,46 @@ class Experiment(Section):
     root: str
     dataset: Dataset
     models: tuple[Name, ...]
+    targets: tuple[Name, ...] | Literal["all"]
     weights: Weights
     training: Training | None
     subset: Subset
     compute: Compute
     sources: tuple[Name, ...]
     attacks: dict[Name, Attack]
+    grids: Grids
     transforms: dict[str, tuple[Level, ...]]
+    similarity: dict[Name, Similarity]
+    boundary: dict[Name, Boundary]
+    saliency: dict[Name, Saliency]
+    scatter: Scatter
+
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """The models whose answers to adversarial images are taken, in the order of `models`."""
+        return tuple(model for model in self.models if self.targets == "all" or model in self.targets)
+
+    @functools.cached_property
+    def rows(self) -> dict[str, Attack]:
+        """Every attack of the experiment: those of `attacks`, then those of the grids."""
+        return {**self.attacks, **self.grids.cells()}
+
+    def row(self, attack: str) -> Attack:
+        """An attack by its name.
+
+        Raises:
+            UserError: neither `attacks` nor a grid has it.
+        """
+        if attack not in self.rows:
+            raise unknown("attack", attack, self.rows)
+        return self.rows[attack]
+
+    @field_validator("targets", mode="wrap")
+    @classmethod
+    def _targets(cls, value: Any, handler: Any) -> Any:
+        if value == "all" or isinstance(value, (list, tuple)):
+            return handler(value)
+        raise ValueError(f"is {value!r}, expected a list of models, or all")
 
     @field_validator("transforms", mode="before")
     @classmethod
@@ -253,9 +471,14 @@ class Experiment(Section):
                     raise ValueError(f"sources: {source}: {error} (a source's members must be in models)")
             if source == "clean":
                 raise ValueError("sources: clean is reserved; give the model another name")
-        for attack in self.attacks:
-            if "+" in attack:
-                raise ValueError(f"attacks: the name {attack} may have letters, digits and _ only")
+        self._name_known_models()
+        for where in ("attacks", "similarity", "boundary", "saliency"):
+            for name in getattr(self, where):
+                if "+" in name:
+                    raise ValueError(f"{where}: the name {name} may have letters, digits and _ only")
+        both = sorted(self.attacks.keys() & self.grids.cells().keys())
+        if both:
+            raise ValueError(f"attacks: {both[0]} is also a grid's cell; give the attack another name")
         for transform, levels in self.transforms.items():
             if transform not in TRANSFORMS:
                 raise ValueError(f"transforms: {unknown('transform', transform, TRANSFORMS)}")
@@ -267,7 +490,7 @@ class Experiment(Section):
                     raise ValueError(f"transforms: jpeg: {level:g} is no whole number, expected a quality of 1 to 100")
             if len(set(levels)) < len(levels):
                 raise ValueError(f"transforms: {transform}: a level stands twice")
-        trained = [m for m in self.models if zoo.is_trained(m, self.weights.dir is not None)]
+        trained = [model for model in self.models if self.is_trained(model)]
         if trained and self.training is None:
             raise ValueError(
                 f"training: is null, but {trained[0]} has no published weights; give epochs, batch_size, learning_rate"
@@ -284,11 +507,49 @@ class Experiment(Section):
             raise ValueError("dataset: train_folder is used by no model here, none is trained; remove it")
         if self.dataset.name == "imagefolder" and trained and self.dataset.train_folder is None:
             raise ValueError(f"dataset: train_folder is missing; {trained[0]} is to be trained on its images")
+        self._retrain()
         ensembles = any("+" in source for source in self.sources)
-        for attack, row in self.attacks.items():
+        for attack, row in self.rows.items():
             if "fusion" in row.model_fields_set and not ensembles:
-                raise ValueError(f"attacks: {attack}: fusion is used by ensembles, and no source is one; remove it")
+                where = f"attacks: {attack}" if attack in self.attacks else f"grids: {attack[0]}: attack"
+                raise ValueError(f"{where}: fusion is used by ensembles, and no source is one; remove it")
         return self
+
+    def is_trained(self, model: str) -> bool:
+        """Whether the `train` stage trains a model rather than fetching its published weights."""
+        retrained = self.training is not None and model in self.training.retrain
+        return retrained or zoo.is_trained(model, self.weights.dir is not None)
+
+    def _retrain(self) -> None:
+        for model in self.training.retrain if self.training else ():
+            if model not in self.models:
+                raise ValueError(f"training: retrain: {unknown('model', model, self.models)}")
+            if zoo.is_trained(model, self.weights.dir is not None):
+                raise ValueError(f"training: retrain: {model} is trained here anyway; remove it")
+            if zoo.spec(model).family == "imagenet":
+                raise ValueError(f"training: retrain: {model} is an ImageNet model; none is trained here; remove it")
+
+    def _name_known_models(self) -> None:
+        """Sections that name models name those of `models`."""
+        places = [("targets", model) for model in (() if self.targets == "all" else self.targets)]
+        for name, pair in self.similarity.items():
+            places += [(f"similarity: {name}: {role}", getattr(pair, role)) for role in ("source", "target")]
+        for name, plane in self.boundary.items():
+            places += [(f"boundary: {name}: source", plane.source)]
+            places += [(f"boundary: {name}: targets", model) for model in plane.targets]
+        places += [(f"saliency: {name}: model", saliency.model) for name, saliency in self.saliency.items()]
+        for where, model in places:
+            if model not in self.models:
+                raise ValueError(f"{where}: {unknown('model', model, self.models)}")
+        if not self.answering:
+            raise ValueError("targets: is empty, expected at least one, or all")
+        for attack in self.scatter.attacks:
+            if attack not in self.attacks:
+                raise ValueError(f"scatter: attacks: {unknown('attack', attack, self.attacks)}")
+        for where, some in (("similarity", self.similarity), ("saliency", self.saliency)):
+            for name, row in some.items():
+                if not row.samples or list(row.samples) != sorted(set(row.samples)):
+                    raise ValueError(f"{where}: {name}: samples are {list(row.samples)}, expected rising numbers")
 
 
 def load(path: str | Path = "params.yaml") -> Experiment:
@@ -304,7 +565,7 @@ def load(path: str | Path = "params.yaml") -> Experiment:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     try:
-        values = yaml.load(text, _Loader)
+        values = yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
@@ -315,7 +576,7 @@ def load(path: str | Path = "params.yaml") -> Experiment:
         raise UserError(f"{path}: {_first(error)}") from None
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice and reads 1e-4 as a number, as DVC does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -330,8 +591,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
+Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
@@ -372,12 +633,23 @@ def _section(place: list[str]) -> type[Section] | None:
     """The section that a place in the file belongs to."""
     if not place:
         return Experiment
-    if place[0] == "attacks":
-        return Attack
+    rows: dict[str, type[Section]] = {
+        "attacks": Attack,
+        "similarity": Similarity,
+        "boundary": Boundary,
+        "saliency": Saliency,
+    }
+    if place[0] in rows:
+        return rows[place[0]]
+    if place[0] == "grids":
+        if len(place) > 2:
+            return GridAttack if place[2] == "attack" else GridFigure
+        return Grids if len(place) == 1 else Grid
     named: dict[str, type[Section]] = {
         "dataset": Dataset,
         "weights": Weights,
         "training": Training,
+        "scatter": Scatter,
         "subset": Subset,
         "compute": Compute,
     }

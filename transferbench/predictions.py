@@ -77,4 +77,5 @@ def accuracy(top: np.ndarray, labels: np.ndarray, *, dataset: str, about: Mappin
         "top5_high": right5.high,
         "n": len(labels),
         "published_top1": published,
+        "parameters": about["parameters"],
     }

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from transferbench import answers, figures, leftovers, params, stats
-from transferbench.artefacts import TensorFile, replacing
+from transferbench import answers, claims, comparison, drawings, figures, findings, leftovers, params, stats
+from transferbench.artefacts import TensorFile, replacing, write_json
 from transferbench.classes import class_names
 from transferbench.errors import UserError
 from transferbench.results import Results, chosen, load_metrics, reported, words, wrapped
@@ -36,7 +36,7 @@ COLUMNS = [
 
 
 def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None:
-    """Write results.csv, destruction.csv, tables.md, `figures/` (PNG) and `vector/` (SVG) to `out`.
+    """Write tables (CSV and tables.md), `figures/` (PNG) and `vector/` (SVG) to `out`, and `folder`/agreement.json.
 
     Args:
         folder: The experiment's: metrics, predictions, adversarial images, subset.
@@ -47,7 +47,7 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
         UserError: a file is missing, broken, or left over from a model or attack that is not listed any more.
     """
     results = load_metrics(folder, experiment)
-    leftovers.refuse(folder, experiment, "adversarial", "predictions")
+    leftovers.refuse(folder, experiment, "adversarial", "analysis", "predictions", "transformed")
     cells = {cell: folder / "adversarial" / cell[0] / f"{cell[1]}.safetensors" for cell in results.success}
     subset = TensorFile(folder / "subset/images.safetensors")
     if cells and len(subset["index"]) != results.n:
@@ -59,7 +59,15 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
     _write_csv(out / "results.csv", COLUMNS, _success_rows(results))
     columns = ["source", "target", "attack", "whitebox", "transform", "level", "rate", "low", "high", "n"]
     _write_csv(out / "destruction.csv", columns, _destruction_rows(results))
-    _write(out / "tables.md", tables(results))
+    evidence = findings.gather(folder, results)
+    compared, found = comparison.rows(results), claims.check(evidence)
+    _write_csv(out / "comparison.csv", comparison.COLUMNS, compared)
+    _write_csv(out / "claims.csv", claims.COLUMNS, claims.table(found))
+    write_json(folder / "agreement.json", findings.agreement(compared, found))
+    _write(out / "tables.md", "\n\n".join([tables(results), *findings.lines(compared, found)]) + "\n")
+    data = drawings.tables(results, evidence)
+    for name, rows in data.items():
+        _write_csv(out / f"{name}.csv", drawings.COLUMNS[name], rows)
     for kind in ("figures", "vector"):
         (out / kind).mkdir(parents=True, exist_ok=True)
     for attack in experiment.attacks if experiment.sources else ():
@@ -67,6 +75,8 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
         _both(figures.heatmap(_grid(results, attack), attack, title), out, f"heatmap_{attack}")
     if shots is not None:
         figures.save(shots, out / "figures/panel.png")
+    for name, figure in drawings.draw(folder, results, data, compared):
+        _both(figure, out, name)
     curves = {name: _pooled(results, name) for name in experiment.transforms}
     curves = {name: lines for name, lines in curves.items() if any(lines.values())}
     if curves:
@@ -163,7 +173,7 @@ def tables(results: Results) -> str:
                     f"### {transform} ({params.TRANSFORMS[transform][2]})",
                     _destruction_table(results, transform),
                 ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -184,14 +194,14 @@ def _success_table(results: Results, attack: str, metric: str) -> str:
         figure = reported(experiment, source, target, experiment.attacks[attack]).get(metric)
         return f"{text} ({figure.percent:.1f})" if figure else text
 
-    rows = [[source, *(cell(source, target) for target in experiment.models)] for source in experiment.sources]
-    return _table(["source", *experiment.models], rows)
+    rows = [[source, *(cell(source, target) for target in experiment.answering)] for source in experiment.sources]
+    return _table(["source", *experiment.answering], rows)
 
 
 def _quoted(results: Results, attack: str) -> Iterable[Any]:
     experiment = results.experiment
     for source in experiment.sources:
-        for target in experiment.models:
+        for target in experiment.answering:
             yield from reported(experiment, source, target, experiment.attacks[attack]).values()
 
 
@@ -260,7 +270,7 @@ def _fooled(results: Results, transform: str, attack: str) -> int:
 
 
 def _grid(results: Results, attack: str) -> figures.Grid:
-    sources, targets = results.experiment.sources, results.experiment.models
+    sources, targets = results.experiment.sources, results.experiment.answering
 
     def values(key: str) -> np.ndarray:
         return np.array([[results.success[source, attack][target][key] for target in targets] for source in sources])
@@ -333,10 +343,10 @@ def _two_attacks(names: tuple[str, ...]) -> list[str]:
 def _pair(experiment: params.Experiment) -> tuple[str, list[str]]:
     """A source and targets that are not in it (its own, where every source holds every model)."""
     for source in experiment.sources:
-        targets = [model for model in experiment.models if model not in source.split("+")]
+        targets = [model for model in experiment.answering if model not in source.split("+")]
         if targets:
             return source, targets[:TARGETS]
-    return experiment.sources[0], list(experiment.models[:TARGETS])
+    return experiment.sources[0], list(experiment.answering[:TARGETS])
 
 
 def _answers(path: Path, model: str, count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ RATES = [f"{top}{end}" for top in ("top1", "top5") for end in ("", "_low", "_hig
 KEYS = {
     "success": {*RATES, "n", "whitebox"},
     "destruction": {"rate", "low", "high", "n"},
-    "clean": {"top1", "top1_low", "top1_high", "top5", "n", "published_top1"},
+    "clean": {"top1", "top1_low", "top1_high", "top5", "n", "published_top1", "parameters"},
 }
 
 
@@ -32,6 +32,7 @@ class Results:
         n: Attacked images, which every success rate rests on.
         clean: Model -> its accuracy on the whole data set.
         success: (source, attack) -> target -> top1, top1_low, ..., n, whitebox.
+        swept: The same of the grids' cells.
         destruction: (source, attack) -> target -> transform -> level -> rate, low, high, n.
     """
 
@@ -39,6 +40,7 @@ class Results:
     n: int
     clean: dict[str, dict[str, Any]]
     success: dict[tuple[str, str], dict[str, dict[str, Any]]]
+    swept: dict[tuple[str, str], dict[str, dict[str, Any]]]
     destruction: dict[tuple[str, str], dict[str, dict[str, dict[str, dict[str, Any]]]]]
 
 
@@ -49,23 +51,26 @@ def load_metrics(folder: Path, experiment: params.Experiment) -> Results:
         UserError: a file is missing, is left over from a model or attack that is not listed any more, or
             is not of the models that are listed.
     """
-    cells = [(source, attack) for source in experiment.sources for attack in experiment.attacks]
+    cells = [(source, attack) for source in experiment.sources for attack in experiment.rows]
     clean = {model: folder / "metrics/clean" / f"{model}.json" for model in experiment.models}
     success = {cell: folder / "metrics" / cell[0] / f"{cell[1]}.json" for cell in cells}
-    transformed = {cell: path.with_suffix(".transform.json") for cell, path in success.items()}
+    transformed = {
+        cell: path.with_suffix(".transform.json") for cell, path in success.items() if cell[1] in experiment.attacks
+    }
     leftovers.refuse(folder, experiment, "metrics")
-    results = Results(
-        experiment,
-        0,
-        {model: _keyed(path, read_json(path), KEYS["clean"]) for model, path in clean.items()},
-        {cell: _success(path, experiment.models) for cell, path in success.items()},
-        {cell: _destruction(path, experiment) for cell, path in transformed.items()},
-    )
-    counts = {rates["n"]: success[cell] for cell, targets in results.success.items() for rates in targets.values()}
+    rates = {cell: _success(path, experiment.answering) for cell, path in success.items()}
+    counts = {one["n"]: success[cell] for cell, targets in rates.items() for one in targets.values()}
     if len(counts) > 1:
         (few, one), (many, other) = list(counts.items())[:2]
         raise UserError(f"{one} rests on {few} images and {other} on {many}; run `dvc repro`")
-    return Results(experiment, next(iter(counts), 0), results.clean, results.success, results.destruction)
+    return Results(
+        experiment,
+        next(iter(counts), 0),
+        {model: _keyed(path, read_json(path), KEYS["clean"]) for model, path in clean.items()},
+        {cell: one for cell, one in rates.items() if cell[1] in experiment.attacks},
+        {cell: one for cell, one in rates.items() if cell[1] not in experiment.attacks},
+        {cell: _destruction(path, experiment) for cell, path in transformed.items()},
+    )
 
 
 def _keyed(path: Path, value: Any, keys: set[str]) -> dict[str, Any]:
@@ -96,7 +101,7 @@ def _destruction(path: Path, experiment: params.Experiment) -> dict[str, dict[st
                 name: {level: _keyed(path, values[model][name][level], KEYS["destruction"]) for level in some}
                 for name, some in wanted.items()
             }
-            for model in experiment.models
+            for model in experiment.answering
         }
     except (KeyError, TypeError):
         raise UserError(

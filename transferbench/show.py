@@ -51,10 +51,10 @@ def _table(results: Results, attack: str, paper: str, interval: str | None) -> T
     experiment = results.experiment
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     table.add_column("source", overflow="fold")
-    for target in experiment.models:
+    for target in experiment.answering:
         table.add_column(wrapped(target), justify="right", overflow="fold")
     for source in experiment.sources:
-        cells = (_cell(results, source, target, attack, paper, interval) for target in experiment.models)
+        cells = (_cell(results, source, target, attack, paper, interval) for target in experiment.answering)
         table.add_row(source.replace("+", "+\n"), *cells)
     return table
 

@@ -4,7 +4,6 @@ Order and augmentation of an epoch are drawn from (seed, epoch) alone, so that a
 and goes on ends in the same bytes as one that was not (on the CPU; GPU kernels may add in any order).
 """
 
-import contextlib
 import hashlib
 import json
 import math
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
-from transferbench import params
+from transferbench import models, params
 from transferbench.artefacts import TensorFile, write_tensors
 from transferbench.errors import UserError
 
@@ -96,7 +95,7 @@ def train(
                 x = ((x.float() - mean) / std).contiguous(memory_format=torch.channels_last)
                 for group in optimizer.param_groups:
                     group["lr"] = rates[epoch * steps + step]
-                with _autocast(device, recipe.precision):
+                with models.autocast(device.type, recipe.precision):
                     loss = F.cross_entropy(network(x), y, label_smoothing=recipe.label_smoothing)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -115,24 +114,6 @@ def train(
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
     return state
-
-
-def accuracy(
-    model: Callable[[Tensor], Tensor],
-    images: np.ndarray,
-    labels: np.ndarray,
-    *,
-    batch: int = 256,
-    device: torch.device | None = None,
-) -> float:
-    """Percent of images (N,C,H,W) uint8 whose greatest logit is their label; `model` takes float pixels 0..255."""
-    right = 0
-    with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            x = torch.from_numpy(np.array(images[start : start + batch])).to(device)
-            answers = model(x.float()).argmax(1).cpu().numpy()
-            right += int((answers == labels[start : start + batch]).sum())
-    return 100 * right / len(images)
 
 
 def schedule(recipe: params.Training, steps: int) -> list[float]:
@@ -171,7 +152,14 @@ def fingerprint(
     device: torch.device,
 ) -> str:
     """A hash of all that decides the result: a checkpoint is for one such run only."""
-    about = [recipe.model_dump(), normalise, repr(network), images.shape, device.type, torch.__version__]
+    about = [
+        recipe.model_dump(exclude={"retrain"}),
+        normalise,
+        repr(network),
+        images.shape,
+        device.type,
+        torch.__version__,
+    ]
     digest = hashlib.sha256(json.dumps(about).encode())
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -215,7 +203,3 @@ def _diverged(label: str, recipe: params.Training, epoch: int) -> UserError:
         f"{label}: training diverged in epoch {epoch + 1} of {recipe.epochs}, the loss is no longer finite; "
         f"lower training: learning_rate, which is {recipe.learning_rate:g}"
     )
-
-
-def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
-    return contextlib.nullcontext() if precision == "float32" else torch.autocast(device.type, torch.bfloat16)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transferbench import models, networks, params, wheels, zoo
 from transferbench.artefacts import replacing, sha256, write_tensors
@@ -35,10 +35,11 @@ def fetch(spec: zoo.Spec, weights: params.Weights) -> tuple[dict[str, Tensor], d
         state = {RENAMED.sub(r"\1\2.", key): value for key, value in state.items()}
     network = models.build(spec.name, spec.library)
     networks.load_published(spec.name, network, state)
-    return network.state_dict(), describe(spec) | {"file": path.name, "file_sha256": digest, "version": spec.version}
+    about = describe(spec, network) | {"file": path.name, "file_sha256": digest, "version": spec.version}
+    return network.state_dict(), about
 
 
-def describe(spec: zoo.Spec) -> dict[str, Any]:
+def describe(spec: zoo.Spec, network: nn.Module) -> dict[str, Any]:
     """How a model wants its images: what a weights file carries beside the weights. Pixels are 0..255.
 
     Raises:
@@ -54,6 +55,7 @@ def describe(spec: zoo.Spec) -> dict[str, Any]:
         "interpolation": spec.interpolation,
         "published_top1": spec.published_top1,
         "published_preprocessing": spec.published_preprocessing,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
     if spec.library == "timm":
         config = _timm_config(spec)

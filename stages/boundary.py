@@ -1,0 +1,42 @@
+"""Answers of targets in the plane of a source's smoothed gradient and its noise, around one image."""
+
+import functools
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from transferbench import analysis, models, params
+from transferbench.artefacts import TensorFile, write_tensors
+from transferbench.runtime import device
+from transferbench.stage import stage
+
+
+@stage
+@click.option("--analysis", "name", required=True, help="A name from boundary in params.yaml.")
+def main(name: str) -> None:
+    experiment = params.load()
+    row, compute, where = experiment.boundary[name], experiment.compute, device()
+    data = TensorFile("data/images.safetensors")
+    image, label = analysis.chosen(data["images"], row.image), int(data["labels"][row.image])
+    x = torch.from_numpy(image).float().to(where)
+    load = functools.partial(models.load, device=where, precision=compute.precision)
+    source = load(Path("weights") / f"{row.source}.safetensors")
+    axes = analysis.directions(source, x, label, row, batch=compute.chunk)
+    steps = np.linspace(-row.extent, row.extent, row.points, dtype=np.float32)
+    planes = []
+    for target in tqdm(row.targets, desc=name, unit="model"):
+        model = load(Path("weights") / f"{target}.safetensors")
+        planes.append(analysis.answers(model, x, axes, steps, steps, batch=compute.chunk))
+    write_tensors(
+        Path("analysis/boundary") / f"{name}.safetensors",
+        {"labels": np.stack(planes), "u": steps, "v": steps, "image": image},
+        {"label": str(label), "params": json.dumps(row.model_dump())},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""A model's gradient at some images, and its smoothed versions."""
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from transferbench import analysis, models, params
+from transferbench.artefacts import TensorFile, write_tensors
+from transferbench.runtime import device
+from transferbench.stage import stage
+
+
+@stage
+@click.option("--analysis", "name", required=True, help="A name from saliency in params.yaml.")
+def main(name: str) -> None:
+    experiment = params.load()
+    row, compute, where = experiment.saliency[name], experiment.compute, device()
+    data = TensorFile("data/images.safetensors")
+    images = np.stack([analysis.chosen(data["images"], id) for id in row.images])
+    labels = data["labels"][list(row.images)]
+    model = models.load(Path("weights") / f"{row.model}.safetensors", device=where, precision=compute.precision)
+    found = [
+        analysis.saliency(model, torch.from_numpy(image).float().to(where), int(label), id, row, batch=compute.chunk)
+        for id, image, label in zip(row.images, images, tqdm(labels, desc=name, unit="image"), strict=True)
+    ]
+    write_tensors(
+        Path("analysis/saliency") / f"{name}.safetensors",
+        {"images": images, "labels": np.asarray(labels), "gradients": np.stack(found)},
+        {"params": json.dumps(row.model_dump())},
+    )
+
+
+if __name__ == "__main__":
+    main()

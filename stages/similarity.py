@@ -1,0 +1,38 @@
+"""Cosine of a source's gradient, plain and smoothed, with a target's, image by image."""
+
+import csv
+from pathlib import Path
+
+import click
+import torch
+
+from transferbench import analysis, models, params
+from transferbench.artefacts import TensorFile, replacing
+from transferbench.errors import UserError
+from transferbench.runtime import device
+from transferbench.stage import stage
+
+
+@stage
+@click.option("--analysis", "name", required=True, help="A name from similarity in params.yaml.")
+def main(name: str) -> None:
+    experiment = params.load()
+    row, compute, where = experiment.similarity[name], experiment.compute, device()
+    subset = TensorFile("subset/images.safetensors")
+    if row.images > len(subset["index"]):
+        raise UserError(f"similarity: {name}: {row.images} images asked, the subset has {len(subset['index'])}")
+    pair = models.load_all((row.source, row.target), Path("weights"), device=where, precision=compute.precision)
+    images, labels = (torch.from_numpy(subset[key][: row.images].copy()) for key in ("images", "labels"))
+    x, ids = images.float().to(where), subset["index"][: row.images].tolist()
+    found = analysis.similarity(pair[row.source], pair[row.target], x, labels, ids, row, batch=compute.chunk)
+    with (
+        replacing(Path("analysis/similarity") / f"{name}.csv") as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["image", "samples", "cosine"])
+        table.writerows([id, m, f"{cosine:.9g}"] for id, m, cosine in found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,587 @@
+"""The paper's claims on made answers of eight images: effects and p values worked out by hand.
+
+Where all images that differ do so the same way, k of them, both paired tests give p = 2 / 2^k.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from transferbench import pairing, params, zoo
+from transferbench.architectures import depth, family
+from transferbench.claims import COLUMNS, Claim, Evidence, check, table
+from transferbench.evidence import SAID
+
+UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
+FGSM = {"epsilon": 4, "steps": 1, "step_size": 4}
+IGSM = {"epsilon": 4, "steps": 4, "step_size": 2}
+SMOOTHED = {"gradient": "smoothed", "samples": 2, "sigma": 15}
+MOMENTUM = {"update": "momentum", "decay": 1.0}
+
+
+def first(count: int, n: int = 8) -> np.ndarray:
+    """(n,) bool: the first `count` of the images."""
+    return np.arange(n) < count
+
+
+def made(
+    hits: Mapping[tuple[str, str, str], int | np.ndarray],
+    attacks: Mapping[str, Mapping[str, Any]],
+    *,
+    hits5: Mapping[tuple[str, str, str], int] | None = None,
+    destroyed: Mapping[tuple[str, str, str, str, float], int] | None = None,
+    similarity: Mapping[str, tuple[tuple[int, ...], np.ndarray]] | None = None,
+    clean: Mapping[str, tuple[float, int]] | None = None,
+    grids: Mapping[str, Mapping[str, Any]] | None = None,
+    scatter: Sequence[str] = (),
+    same_family: bool = False,
+) -> Evidence:
+    """Evidence of the cells given: an attack succeeds on the first so many of eight images."""
+    sources = list(dict.fromkeys(source for source, _, _ in hits))
+    named = [model for source, _, target in hits for model in (*source.split("+"), target)]
+    values = {
+        "root": ".",
+        "dataset": {"name": "imagenet-sample"},
+        "models": list(dict.fromkeys(named)),
+        "targets": "all",
+        "weights": {},
+        "training": None,
+        "subset": {"images": "all"},
+        "compute": {"chunk": 8},
+        "sources": sources,
+        "attacks": {name: dict(row) for name, row in attacks.items()},
+        "grids": {"a": UNUSED, "b": UNUSED, **(grids or {})},
+        "transforms": {},
+        "similarity": {},
+        "boundary": {},
+        "saliency": {},
+        "scatter": {"attacks": list(scatter), "same_family": same_family},
+    }
+    found = {key: first(some) if isinstance(some, int) else some for key, some in hits.items()}
+    return Evidence(
+        params.Experiment.model_validate(values),
+        found,
+        found if hits5 is None else {key: first(count) for key, count in hits5.items()},
+        {key: first(count) for key, count in (destroyed or {}).items()},
+        {model: {"top1": top1, "parameters": count} for model, (top1, count) in (clean or {}).items()},
+        similarity or {},
+    )
+
+
+def checked(evidence: Evidence) -> dict[str, Claim]:
+    claims = check(evidence)
+    assert len({claim.name for claim in claims}) == len(claims)
+    return {claim.name: claim for claim in claims}
+
+
+def verdict(claim: Claim) -> tuple[bool, float, float, int]:
+    """What a claim came to, rounded against floating point's dust."""
+    assert claim.p is not None
+    return claim.holds, round(claim.effect, 9), round(claim.p, 9), claim.comparisons
+
+
+# --- tests ------------------------------------------------------------------------------------------
+
+
+def test_mcnemar_is_the_binomial_of_the_images_that_differ() -> None:
+    # 5 one way, 1 the other: 2 (C(6,0) + C(6,1)) / 2^6
+    a, b = np.array([1, 1, 1, 1, 1, 0, 1, 0], bool), np.array([0, 0, 0, 0, 0, 1, 1, 0], bool)
+    assert pairing.mcnemar(a, b) == pytest.approx(14 / 64)
+    assert pairing.mcnemar(b, a) == pytest.approx(14 / 64)
+    assert pairing.mcnemar(a, a) == 1
+
+
+@pytest.mark.parametrize("n", [1, 4, 10])
+def test_the_paired_test_enumerates_all_signs(n: int) -> None:
+    difference = np.random.default_rng(n).normal(0.5, 1, n)
+    sums = np.array(list(itertools.product([-1, 1], repeat=n))) @ difference
+    tails = [(sums >= difference.sum() - 1e-9).mean(), (sums <= difference.sum() + 1e-9).mean()]
+    assert pairing.paired(difference) == pytest.approx(min(1, 2 * min(tails)))
+    assert pairing.paired(np.append(difference, [0, 0])) == pytest.approx(pairing.paired(difference))
+
+
+def test_the_paired_test_of_many_images_draws_the_same_signs_each_time() -> None:
+    difference = np.random.default_rng(0).integers(-2, 3, 300) / 2
+    assert pairing.paired(difference) == pairing.paired(difference) > 0.05
+    assert pairing.paired(difference + 1) == 2 / 10_000  # the least that 9,999 draws can say
+    assert pairing.paired(np.zeros(5)) == 1
+
+
+def test_holm_by_hand() -> None:
+    assert pairing.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert pairing.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert pairing.holm([0.2]) == [0.2]
+
+
+def test_ranks_are_permuted_exactly() -> None:
+    # of the 3! and 5! orders one is as extreme in each tail
+    assert pairing.ranked(np.array([1.0, 2, 5]), np.array([9.0, 4, 3])) == pytest.approx(2 / 6)
+    assert pairing.ranked(np.arange(5.0), np.arange(5.0) ** 2) == pytest.approx(2 / 120)
+    assert pairing.rho([1, 2, 3], [9, 4, 5]) == pytest.approx(-0.5)
+    assert pairing.rho([1, 1, 1], [9, 4, 5]) is None
+
+
+def test_a_contrast_averages_pairs_within_an_image() -> None:
+    # images: +1 and 0, +1 and -1, 0 and 0: means 1/2, 0, 0
+    a, b = np.array([1, 1, 0], bool), np.array([0, 0, 0], bool)
+    c, d = np.array([1, 0, 0], bool), np.array([1, 1, 0], bool)
+    found = pairing.contrast([(a, b), (c, d)])
+    assert (found.points, found.p, found.ahead) == (pytest.approx(100 / 6), 1.0, 1)
+    assert (found.comparisons, found.images) == (2, 3)
+
+
+def test_a_contrast_leaves_out_images_that_a_pair_does_not_count() -> None:
+    # first image: +1 by the first pair alone; second: +1 and -1; third by no pair
+    a, b = np.array([1, 1, 1], bool), np.array([0, 0, 0], bool)
+    counted = [np.array([1, 1, 0], bool), np.array([0, 1, 0], bool)]
+    found = pairing.contrast([(a, b), (b, a)], counted)
+    assert (found.points, found.images, found.ahead) == (50, 2, 1)
+    alone = pairing.contrast([(a, b)], counted[:1])
+    assert (alone.points, alone.images, alone.p) == (100, 2, 0.5)
+
+
+# --- names ------------------------------------------------------------------------------------------
+
+NAMED = {
+    "resnet18": ("resnet", 18),
+    "resnet20": ("resnet", 20),
+    "timm_resnet18": ("resnet", 18),
+    "timm_resnetv2_50": ("resnet", 50),
+    "wide_resnet50_2": ("wide_resnet", 50),
+    "resnext50_32x4d": ("resnext", 50),
+    "vgg19_bn": ("vgg", 19),
+    "densenet121": ("densenet", 121),
+    "densenet": ("densenet", None),
+    "fnn0": ("fnn", 0),
+    "fnn8": ("fnn", 8),
+    "lenet": ("lenet", None),
+    "alexnet": ("alexnet", None),
+    "squeezenet1_0": ("squeezenet", None),
+    "mnasnet0_75": ("mnasnet", None),
+    "mobilenet_v3_large": ("mobilenet", None),
+    "timm_mobilenetv3_small_050": ("mobilenet", None),
+    "regnet_y_1_6gf": ("regnet", None),
+    "efficientnet_b0": ("efficientnet", None),
+    "efficientnet_lite0": ("efficientnet_lite", None),
+    "timm_tf_efficientnet_lite1": ("efficientnet_lite", None),
+    "vit_b_16": ("vit", None),
+    "timm_vit_base_patch16_224": ("vit", None),
+    "swin_v2_t": ("swin", None),
+}
+
+
+@pytest.mark.parametrize("model", NAMED)
+def test_family_and_depth(model: str) -> None:
+    assert (family(model), depth(model)) == NAMED[model]
+
+
+def test_only_layered_families_of_the_zoo_have_a_depth() -> None:
+    layered = {"resnet", "wide_resnet", "resnext", "vgg", "densenet", "fnn"}
+    for model in zoo.names():
+        assert (depth(model) is not None) == (family(model) in layered and model != "densenet"), model
+        assert model.startswith(family(model))
+
+
+# --- models -----------------------------------------------------------------------------------------
+
+
+def test_asymmetry() -> None:
+    # fgsm 8 against 0: p = 2/2^8, doubled by Holm; igsm on the same 4 images both ways
+    hits = {
+        ("resnet18", "fgsm", "vgg13_bn"): 8,
+        ("vgg13_bn", "fgsm", "resnet18"): 0,
+        ("resnet18", "igsm", "vgg13_bn"): 4,
+        ("vgg13_bn", "igsm", "resnet18"): 4,
+        ("resnet18", "far", "vgg13_bn"): 8,
+        ("vgg13_bn", "far", "resnet18"): 0,
+    }
+    attacks = {"fgsm": FGSM, "igsm": IGSM, "far": {**FGSM, "objective": "targeted"}}
+    claim = checked(made(hits, attacks))["asymmetry"]
+    assert verdict(claim) == (True, 50, 4 / 256, 2)
+    assert "1 of 2 pairs differ" in claim.detail
+    assert "fgsm from resnet18 to vgg13_bn 100.0%, back 0.0%" in claim.detail
+    assert (claim.unit, claim.images, claim.section) == ("points", 8, "section 5.1, table 1")
+
+    hits["resnet18", "fgsm", "vgg13_bn"] = 4  # p = 2/2^4, doubled
+    claim = checked(made(hits, attacks))["asymmetry"]
+    assert verdict(claim) == (False, 25, 0.25, 2)
+    assert "0 of 2 pairs differ" in claim.detail
+
+
+def test_asymmetry_needs_both_ways() -> None:
+    one = {("resnet18", "fgsm", "vgg13_bn"): 8, ("resnet18", "fgsm", "resnet18"): 8}
+    assert check(made(one, {"fgsm": FGSM})) == []
+    ensemble = {("resnet18+alexnet", "fgsm", "vgg13_bn"): 8, ("vgg13_bn", "fgsm", "resnet18"): 0}
+    assert "asymmetry" not in checked(made(ensemble, {"fgsm": FGSM}))
+
+
+def test_same_family() -> None:
+    # resnet18: 8 near, 0 far; resnet34: 6 near, 2 far; an image's mean is 1/2 (2 images), 1 (4), 1/2 (2)
+    hits = {
+        ("resnet18", "fgsm", "resnet18"): 0,
+        ("resnet18", "fgsm", "resnet34"): 8,
+        ("resnet18", "fgsm", "vgg13_bn"): 0,
+        ("resnet34", "fgsm", "resnet18"): 6,
+        ("resnet34", "fgsm", "vgg13_bn"): 2,
+        ("vgg13_bn", "fgsm", "resnet18"): 8,
+    }
+    claim = checked(made(hits, {"fgsm": FGSM}))["same_family"]
+    assert verdict(claim) == (True, 75, 2 / 256, 2)
+    assert claim.detail == "from resnet18, resnet34; ahead in 2 of 2 sources and attacks"
+
+
+def test_same_family_that_does_not_hold() -> None:
+    # one source: near 2 of 8; far 8 and 4, whose mean is 1 on 4 images and 1/2 on 4: -0, -1 and -1/2
+    hits = {
+        ("resnet18", "fgsm", "resnet34"): 2,
+        ("resnet18", "fgsm", "vgg13_bn"): 8,
+        ("resnet18", "fgsm", "alexnet"): 4,
+    }
+    claim = checked(made(hits, {"fgsm": FGSM}))["same_family"]
+    assert verdict(claim) == (False, -50, 2 / 64, 1)
+
+
+def test_depth() -> None:
+    # 18 against 34 on vgg13_bn: 8 and 4; on one another: 6 and 0; an image's mean is 1/2 (4), 1 (2), 1/2 (2)
+    hits = {
+        ("resnet18", "fgsm", "vgg13_bn"): 8,
+        ("resnet34", "fgsm", "vgg13_bn"): 4,
+        ("resnet18", "fgsm", "resnet34"): 6,
+        ("resnet34", "fgsm", "resnet18"): 0,
+        ("vgg13_bn", "fgsm", "resnet18"): 0,
+    }
+    claim = checked(made(hits, {"fgsm": FGSM}))["depth"]
+    assert verdict(claim) == (True, 62.5, 2 / 256, 2)
+    assert claim.detail == "resnet18 against resnet34; ahead in 2 of 2 cells"
+
+    swapped = {"resnet18": "resnet34", "resnet34": "resnet18"}
+    back = {(swapped.get(s, s), a, swapped.get(t, t)): count for (s, a, t), count in hits.items()}
+    assert verdict(checked(made(back, {"fgsm": FGSM}))["depth"]) == (False, -62.5, 2 / 256, 2)
+
+
+def test_depth_needs_two_depths_of_one_family() -> None:
+    hits = {(source, "fgsm", "alexnet"): 8 for source in ("resnet18", "timm_resnet18", "vgg13_bn", "squeezenet1_0")}
+    assert "depth" not in checked(made(hits, {"fgsm": FGSM}))
+
+
+CLEAN = {"resnet18": (90, 5), "resnet34": (80, 4), "densenet121": (70, 3), "alexnet": (60, 2), "squeezenet1_0": (50, 1)}
+
+
+def test_accuracy_and_capacity() -> None:
+    # success falls with the error in all 5 sources: rho -1, one of 5! orders a tail; so it rises with the capacity
+    hits = {(source, "fgsm", "vgg19_bn"): 7 - place for place, source in enumerate(CLEAN)}
+    hits["vgg13_bn", "fgsm", "vgg19_bn"] = 8  # the target's own family
+    clean = {**CLEAN, "vgg13_bn": (10, 1)}
+    claims = checked(made(hits, {"fgsm": FGSM}, clean=clean, scatter=["fgsm"]))
+    assert verdict(claims["accuracy"]) == (True, -1, round(2 / 120, 9), 1)
+    assert verdict(claims["capacity"]) == (False, 1, 1, 1)
+    assert claims["accuracy"].unit == "rank correlation"
+    assert claims["capacity"].detail.startswith("fgsm on vgg19_bn: rho +1.000, p 0.0167, 5 sources")
+
+    # with it, ranks of the error 1..5 and 6 meet ranks of success 5..1 and 6: rho = 1 - 6 (16+4+0+4+16) / 210
+    claims = checked(made(hits, {"fgsm": FGSM}, clean=clean, scatter=["fgsm"], same_family=True))
+    assert claims["accuracy"].effect == pytest.approx(1 - 6 * 40 / 210)
+
+
+def test_panels_of_a_scatter_are_averaged_and_adjusted() -> None:
+    # -1 on one target and on the other 1 - 6 (0+0+0+1+1) / 120 of the other sign, with Holm's factor of 2
+    hits = {(source, "fgsm", "vgg19_bn"): 7 - place for place, source in enumerate(CLEAN)}
+    hits |= {(source, "fgsm", "vit_b_16"): count for source, count in zip(CLEAN, (1, 2, 3, 5, 4), strict=True)}
+    claims = checked(made(hits, {"fgsm": FGSM}, clean=CLEAN, scatter=["fgsm"]))
+    assert verdict(claims["accuracy"]) == (True, -0.05, round(4 / 120, 9), 2)
+    assert claims["capacity"].effect == pytest.approx(0.05) and not claims["capacity"].holds
+
+
+def test_a_scatter_of_too_few_or_equal_sources_claims_nothing() -> None:
+    few = {(source, "fgsm", "vgg19_bn"): count for source, count in (("resnet18", 7), ("alexnet", 3))}
+    equal = {(source, "fgsm", "vgg19_bn"): 7 for source in CLEAN}
+    for hits in (few, equal):
+        assert not {"accuracy", "capacity"} & checked(made(hits, {"fgsm": FGSM}, clean=CLEAN, scatter=["fgsm"])).keys()
+
+
+# --- smoothed gradients -----------------------------------------------------------------------------
+
+
+def two(
+    smoothed: Mapping[str, Any], plain: Mapping[str, Any], ours: int, theirs: int, source: str = "resnet18"
+) -> dict[str, Claim]:
+    """Claims of a smoothed and a plain attack on one black-box cell, and a white-box cell that says the opposite."""
+    member = source.split("+")[0]
+    hits = {
+        (source, "sg", "vgg13_bn"): ours,
+        (source, "plain", "vgg13_bn"): theirs,
+        (source, "sg", member): 0,
+        (source, "plain", member): 8,
+    }
+    return checked(made(hits, {"sg": smoothed, "plain": plain}))
+
+
+def test_smoothing_at_equal_cost() -> None:
+    sg, plain = {**IGSM, "steps": 2, **SMOOTHED}, {**IGSM, "step_size": 1}  # 2 steps of 2 samples; 4 steps
+    claims = two(sg, plain, 7, 1)
+    assert list(claims) == ["smoothing_equal_cost"]
+    assert verdict(claims["smoothing_equal_cost"]) == (True, 75, 2 / 64, 1)
+    detail = "sg (4 gradients an image) against plain (4); ahead in 1 of 1 cells"
+    assert claims["smoothing_equal_cost"].detail == detail
+    assert verdict(two(sg, plain, 4, 1)["smoothing_equal_cost"]) == (False, 37.5, 0.25, 1)
+    assert verdict(two(sg, plain, 1, 7)["smoothing_equal_cost"]) == (False, -75, 2 / 64, 1)
+
+
+def test_smoothing_in_equal_steps() -> None:
+    claims = two({**FGSM, **SMOOTHED}, FGSM, 7, 1)
+    assert list(claims) == ["smoothing_equal_steps"]
+    assert verdict(claims["smoothing_equal_steps"]) == (True, 75, 2 / 64, 1)
+    assert verdict(two({**FGSM, **SMOOTHED}, FGSM, 1, 3)["smoothing_equal_steps"]) == (False, -25, 0.5, 1)
+
+
+def test_smoothing_of_other_steps_and_cost() -> None:
+    sg, plain = {**IGSM, **SMOOTHED}, {**IGSM, "steps": 3}
+    claims = two(sg, plain, 7, 1)
+    assert list(claims) == ["smoothing"]
+    assert verdict(claims["smoothing"]) == (True, 75, 2 / 64, 1)
+    assert "sg (8 gradients an image) against plain (3)" in claims["smoothing"].detail
+    assert not two(sg, plain, 2, 1)["smoothing"].holds
+    for other in ({"epsilon": 5}, {"objective": "targeted"}, MOMENTUM):
+        assert not two(sg, {**plain, **other}, 7, 1)
+
+
+def test_counterparts_of_other_steps_are_not_compared_where_there_are_better_ones() -> None:
+    hits = {("resnet18", attack, "vgg13_bn"): count for attack, count in (("sg", 8), ("igsm", 1), ("fgsm", 0))}
+    claims = checked(made(hits, {"sg": {**IGSM, **SMOOTHED}, "igsm": IGSM, "fgsm": FGSM}))
+    assert list(claims) == ["smoothing_equal_steps"]
+    assert verdict(claims["smoothing_equal_steps"]) == (True, 87.5, 2 / 128, 1)
+
+
+def test_smoothing_pools_cells_within_an_image() -> None:
+    # 6 against 0 on one target and 0 against 2 on another: an image's mean is 0 (2 images), 1/2 (4), 0 (2)
+    hits = {
+        ("resnet18", "sg", "vgg13_bn"): 6,
+        ("resnet18", "plain", "vgg13_bn"): 0,
+        ("resnet18", "sg", "alexnet"): 0,
+        ("resnet18", "plain", "alexnet"): 2,
+    }
+    claim = checked(made(hits, {"sg": {**FGSM, **SMOOTHED}, "plain": FGSM}))["smoothing_equal_steps"]
+    assert verdict(claim) == (False, 25, 2 / 16, 2)
+    assert claim.detail.endswith("ahead in 1 of 2 cells")
+
+
+def test_targeted_attacks_count_the_first_five_answers() -> None:
+    hits = {("resnet18", "sg", "vgg13_bn"): 0, ("resnet18", "plain", "vgg13_bn"): 8}
+    hits5 = {("resnet18", "sg", "vgg13_bn"): 8, ("resnet18", "plain", "vgg13_bn"): 0}
+    targeted = {**FGSM, "objective": "targeted"}
+    claims = checked(made(hits, {"sg": {**targeted, **SMOOTHED}, "plain": targeted}, hits5=hits5))
+    assert verdict(claims["smoothing_equal_steps"]) == (True, 100, 2 / 256, 1)
+
+
+def test_momentum() -> None:
+    attacks = {
+        "migsm": {**IGSM, **MOMENTUM},
+        "sg_igsm": {**IGSM, **SMOOTHED},
+        "sg_migsm": {**IGSM, **SMOOTHED, **MOMENTUM},
+    }
+    hits = {("resnet18", attack, "vgg13_bn"): n for attack, n in (("migsm", 1), ("sg_igsm", 4), ("sg_migsm", 8))}
+    claims = checked(made(hits, attacks))
+    assert list(claims) == ["smoothing_equal_steps", "smoothing_momentum", "smoothing_beats_momentum"]
+    assert verdict(claims["smoothing_momentum"]) == (True, 87.5, 2 / 128, 1)
+    assert verdict(claims["smoothing_beats_momentum"]) == (False, 37.5, 0.25, 1)
+
+    hits |= {("resnet18", "sg_igsm", "vgg13_bn"): 7, ("resnet18", "sg_migsm", "vgg13_bn"): 0}
+    claims = checked(made(hits, attacks))
+    assert verdict(claims["smoothing_momentum"]) == (False, -12.5, 1, 1)
+    assert verdict(claims["smoothing_beats_momentum"]) == (True, 75, 2 / 64, 1)
+
+
+def test_ensembles() -> None:
+    claims = two({**FGSM, **SMOOTHED}, FGSM, 7, 1, "resnet18+alexnet")
+    assert list(claims) == ["smoothing_equal_steps", "smoothing_ensembles"]
+    assert verdict(claims["smoothing_ensembles"]) == (True, 75, 2 / 64, 1)
+    claims = two({**IGSM, **SMOOTHED}, {**IGSM, "steps": 3}, 1, 2, "resnet18+alexnet")
+    assert list(claims) == ["smoothing", "smoothing_ensembles"]
+    assert verdict(claims["smoothing_ensembles"]) == (False, -12.5, 1, 1)
+
+
+def test_ensembles_leave_out_single_models() -> None:
+    hits = {
+        ("resnet18+alexnet", "sg", "vgg13_bn"): 4,
+        ("resnet18+alexnet", "plain", "vgg13_bn"): 4,
+        ("resnet18", "sg", "vgg13_bn"): 8,
+        ("resnet18", "plain", "vgg13_bn"): 0,
+    }
+    claims = checked(made(hits, {"sg": {**FGSM, **SMOOTHED}, "plain": FGSM}))
+    assert verdict(claims["smoothing_ensembles"]) == (False, 0, 1, 1)
+    assert (
+        verdict(claims["smoothing_equal_steps"]) == (True, 25, 2 / 16, 2)
+        or claims["smoothing_equal_steps"].effect == 50
+    )
+
+
+CELL = ("resnet18", "vgg13_bn")
+
+
+def transformed(smoothed: Sequence[int], plain: Sequence[int], **more: Any) -> Claim | None:
+    """Of a smoothed attack that fools on 7 images and a plain one on 8, what each level of blur undoes."""
+    rows = {"sg": {**FGSM, **SMOOTHED, **more}, "plain": {**FGSM, **more}}
+    destroyed = {("resnet18", "sg", "vgg13_bn", "blur", float(level)): n for level, n in enumerate(smoothed)}
+    destroyed |= {("resnet18", "plain", "vgg13_bn", "blur", float(level)): n for level, n in enumerate(plain)}
+    hits = {("resnet18", "sg", "vgg13_bn"): 7, ("resnet18", "plain", "vgg13_bn"): 8}
+    return checked(made(hits, rows, destroyed=destroyed)).get("survives_transforms")
+
+
+def test_survival_of_transforms() -> None:
+    one = transformed([1], [8])  # of the 7 that both fool with, 1 and 7 are undone
+    assert one is not None and one.images == 7
+    assert verdict(one) == (True, round(600 / 7, 9), 2 / 64, 1)
+
+    several = transformed([0, 6], [7, 6])  # an image's mean over the levels is 1/2
+    assert several is not None
+    assert verdict(several) == (True, 50, 2 / 128, 2)
+    assert several.detail == "sg against plain; ahead in 1 of 2 cells, transforms and levels"
+
+    worse = transformed([7], [0])
+    assert worse is not None
+    assert verdict(worse) == (False, -100, 2 / 128, 1)
+
+
+def test_survival_of_transforms_is_of_untargeted_attacks_that_were_transformed() -> None:
+    assert transformed([], []) is None
+    assert transformed([0], []) is None
+    assert transformed([0], [7], objective="targeted") is None
+
+
+# --- grids ------------------------------------------------------------------------------------------
+
+SAMPLES = {**UNUSED, "attack": {}, "epsilon": [4, 8], "steps": [1], "step_size": ["epsilon"], "sigma": [15]}
+SAMPLES |= {"samples": [0, 2, 4], "figure": {"x": "epsilon", "lines": "samples"}}
+SIGMAS = {**UNUSED, "attack": {}, "epsilon": [4], "steps": [1], "step_size": [4], "samples": [2]}
+SIGMAS |= {"sigma": [1, 5, 25], "figure": {"x": "sigma"}}
+STEPS = {**UNUSED, "attack": {"objective": "targeted"}, "epsilon": [20], "steps": [5, 10], "step_size": [2, 5, 15]}
+STEPS |= {"samples": [0], "sigma": [0], "figure": {"x": "step_size", "lines": "steps", "metric": "top5"}}
+
+
+def swept(name: str, grid: Mapping[str, Any], counts: Sequence[int], **more: Any) -> dict[str, Claim]:
+    """Claims of a grid's cells on one target, in the order of their names; fgsm is there for form."""
+    values = params.Grid.model_validate(grid)
+    attacks = list(values.cells(name))
+    hits = {("resnet18", attack, "vgg13_bn"): n for attack, n in zip(attacks, counts, strict=True)}
+    return checked(made(hits, {"fgsm": FGSM}, grids={name: grid}, **more))
+
+
+def test_more_samples_and_every_epsilon() -> None:
+    # epsilon 4: 0, 2, 8 of m = 0, 2, 4; epsilon 8: 1, 2, 6
+    # m = 4 against 2: an image's mean is 0 (2 images), 1 (4), 1/2 (2); against 0: 1/2, 1 (5), 1/2 (2)
+    claims = swept("a", SAMPLES, [0, 2, 8, 1, 2, 6])
+    assert list(claims) == ["smoothing_every_epsilon", "more_samples"]
+    assert verdict(claims["more_samples"]) == (True, 62.5, 2 / 64, 2)
+    assert claims["more_samples"].detail == "m = 4 against 2; ahead in 2 of 2 cells"
+    assert verdict(claims["smoothing_every_epsilon"]) == (True, 81.25, 2 / 256, 2)
+    assert claims["smoothing_every_epsilon"].detail == (
+        "below plain in 0 of 2 (epsilon, source, target) cells; points at epsilon 4: +100.00, 8: +62.50"
+    )
+
+
+def test_fewer_samples_and_an_epsilon_where_plain_is_better() -> None:
+    # m = 4 against 2: +1 of 8 and -1 of 8; against 0: 8 images at epsilon 4, but one fewer at 8
+    claims = swept("a", SAMPLES, [0, 7, 8, 2, 2, 1])
+    assert verdict(claims["more_samples"]) == (False, 0, 1, 2)
+    every = claims["smoothing_every_epsilon"]
+    assert (every.holds, every.effect) == (False, 43.75)
+    assert every.p is not None and every.p < 0.05  # over all epsilons it is better, and at one it is worse
+    assert "below plain in 1 of 2" in every.detail and "8: -12.50" in every.detail
+
+
+def test_a_single_m_is_no_claim_of_more_samples() -> None:
+    claims = swept("b", {**SAMPLES, "samples": [0, 4]}, [0, 8, 0, 8])
+    assert list(claims) == ["smoothing_every_epsilon"]
+    claims = swept("b", {**SAMPLES, "samples": [2, 4]}, [0, 8, 0, 8])
+    assert list(claims) == ["more_samples"]
+
+
+def test_an_inner_sigma_is_best() -> None:
+    claims = swept("b", SIGMAS, [1, 8, 2])  # against the least 7 images differ, against the greatest 6
+    assert list(claims) == ["sigma_optimum"]
+    assert verdict(claims["sigma_optimum"]) == (True, 75, 2 / 64, 2)
+    assert claims["sigma_optimum"].detail == "best is sigma = 5 of 1, 5, 25, chosen on the same images"
+    assert verdict(swept("b", SIGMAS, [1, 8, 6])["sigma_optimum"]) == (False, 25, 0.5, 2)
+
+
+@pytest.mark.parametrize(("counts", "best"), [((8, 1, 0), "sigma = 1 "), ((0, 1, 8), "sigma = 25 ")])
+def test_a_sigma_at_the_end_is_no_optimum(counts: tuple[int, ...], best: str) -> None:
+    claim = swept("b", SIGMAS, counts)["sigma_optimum"]
+    assert verdict(claim) == (False, 0, 1, 2)
+    assert best in claim.detail
+
+
+def test_two_sigmas_have_no_inner_one() -> None:
+    assert swept("b", {**SIGMAS, "sigma": [1, 5]}, [1, 8]) == {}
+
+
+def test_large_steps() -> None:
+    # of T = 10, step sizes 2, 5, 15; what T = 5 says does not count
+    claims = swept("a", STEPS, [8, 0, 0, 1, 3, 8])
+    assert list(claims) == ["large_steps"]
+    assert verdict(claims["large_steps"]) == (True, 87.5, 2 / 128, 1)
+    assert claims["large_steps"].detail == (
+        "T = 10; best is step size 15 of 2, 5, 15, chosen on the same images; ahead in 1 of 1 cells"
+    )
+    small = swept("a", STEPS, [0, 0, 8, 4, 3, 1])["large_steps"]
+    assert verdict(small) == (False, 0, 1, 1)
+    assert "best is step size 2 " in small.detail
+    assert swept("a", {**STEPS, "attack": {}}, [0] * 6) == {}
+
+
+# --- similarity -------------------------------------------------------------------------------------
+
+
+def alike(**analyses: Sequence[float]) -> dict[str, Claim]:
+    """Claims of analyses of six images that have the same cosines for m = 0, 1, 10."""
+    similarity = {name: ((0, 1, 10), np.tile(cosines, (6, 1))) for name, cosines in analyses.items()}
+    return checked(made({("resnet18", "fgsm", "vgg13_bn"): 0}, {"fgsm": FGSM}, similarity=similarity))
+
+
+def test_similarity() -> None:
+    claims = alike(within=[0.1, 0.2, 0.4], across=[0.0, 0.0, 0.1])
+    assert list(claims) == ["similarity_smoothed", "similarity_rises"]
+    assert verdict(claims["similarity_smoothed"]) == (True, 0.2, 2 / 64, 2)
+    assert (claims["similarity_smoothed"].unit, claims["similarity_smoothed"].images) == ("cosine", 6)
+    assert "within: +0.3000 at m = 10, p 0.0312, 6 images" in claims["similarity_smoothed"].detail
+    assert verdict(claims["similarity_rises"]) == (True, 1, 2 / 64, 2)
+    assert claims["similarity_rises"].unit == "rank correlation"
+
+
+def test_similarity_is_claimed_of_every_analysis() -> None:
+    # the mean gain is positive, and across it is not; there the cosine falls from m = 1 to 10
+    claims = alike(within=[0.1, 0.2, 0.4], across=[0.1, 0.1, 0.0])
+    assert verdict(claims["similarity_smoothed"]) == (False, 0.1, 2 / 64, 2)
+    assert verdict(claims["similarity_rises"]) == (False, 0, 2 / 64, 2)
+    assert "across: falls" in claims["similarity_rises"].detail
+
+
+def test_a_constant_similarity_does_not_rise() -> None:
+    claims = alike(within=[0.1, 0.2, 0.2])
+    assert verdict(claims["similarity_smoothed"]) == (True, 0.1, 2 / 64, 1)
+    assert verdict(claims["similarity_rises"]) == (False, 0, 1, 1)
+
+
+# --- all --------------------------------------------------------------------------------------------
+
+
+def test_a_table_of_claims() -> None:
+    hits = {
+        ("resnet18", "sg", "vgg13_bn"): first(7, 9),
+        ("resnet18", "plain", "vgg13_bn"): first(0, 9),
+        ("vgg13_bn", "plain", "resnet18"): first(1, 9),
+    }
+    claims = check(made(hits, {"sg": {**FGSM, **SMOOTHED}, "plain": FGSM}))
+    rows = table(claims)
+    assert [row["name"] for row in rows] == ["asymmetry", "smoothing_equal_steps"]
+    assert all(tuple(row) == COLUMNS for row in rows)
+    assert (rows[1]["effect"], rows[1]["p"], rows[1]["holds"]) == (77.7778, 0.015625, True)
+    assert rows[1]["statement"] == "Smoothed gradients transfer better than plain ones in the same steps."
+    assert table([]) == []
+
+
+def test_statements_are_one_sentence() -> None:
+    assert all(statement.endswith(".") and ". " not in statement for _, statement in SAID.values())

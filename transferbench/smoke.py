@@ -1,0 +1,42 @@
+"""All experiments in small, by DVC: does every graph run end to end? See `standins`."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from transferbench import params, standins
+from transferbench.errors import UserError
+
+
+def run(root: Path, folder: Path) -> None:
+    """Run `dvc repro` in each experiment of `standins.build` and print a line for each.
+
+    Raises:
+        UserError: one failed; its output is in the file that is named.
+    """
+    made = standins.build(root, folder, standins.POOLS)
+    failed = []
+    for experiment in made:
+        started, log = time.monotonic(), experiment / "repro.log"
+        with open(log, "w", encoding="utf-8") as output:
+            done = subprocess.run(
+                [sys.executable, "-m", "dvc", "repro"],
+                cwd=experiment,
+                env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        took = time.monotonic() - started
+        if done.returncode:
+            failed.append(experiment.name)
+            click.echo(f"{experiment.name:20} failed after {took:.0f} s: see {log}")
+            continue
+        values = params.load(experiment / "params.yaml")
+        cells = len(values.sources) * len(values.rows)
+        click.echo(f"{experiment.name:20} {cells:3} cells, {took:3.0f} s: {experiment / 'report' / 'tables.md'}")
+    if failed:
+        raise UserError(f"{len(failed)} of {len(made)} experiments failed: {', '.join(failed)}")
