@@ -477,11 +477,11 @@ def test_the_validation_set_in_class_folders(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(datasets.SHAPES, "imagenet", datasets.Shape(3, 8, 9))  # for speed
     root = tmp_path / "val"
     for label, name in enumerate(classes.class_folders("imagenet")):
-        save(root / name / f"ILSVRC2012_val_{label:08}.png", label % 256, 9)
+        save(root / name / f"ILSVRC2012_val_{999 - label:08}.png", label % 256, 9)
     done = Prepared(tmp_path / "out", name="imagenet", path=str(root))
-    assert sorted(done.labels.tolist()) == list(range(1000))
+    assert done.labels.tolist() == list(range(999, -1, -1))  # by number, as in the flat folder, and not by class
     assert (done.images == (done.labels % 256).astype(np.uint8).reshape(-1, 1, 1, 1)).all()
-    (root / "n01440764" / "ILSVRC2012_val_00000000.png").rename(root / "n01443537" / "more.png")
+    (root / "n01440764" / "ILSVRC2012_val_00000999.png").rename(root / "n01443537" / "more.png")
     message = refused(tmp_path, name="imagenet", path=str(root))
     assert "class folder n01440764 holds 0 images, expected 1" in message
 

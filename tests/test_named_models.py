@@ -66,6 +66,7 @@ def test_experiments_name_models_of_every_kind():
     assert len(NAMED) >= 20 and kinds == {"resnet", "densenet", "vgg", "alexnet", "squeezenet"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMED)
 def test_logits_and_gradient_are_torchvisions(photographs, name):
@@ -88,7 +89,7 @@ def test_logits_and_gradient_are_torchvisions(photographs, name):
     assert expected.isfinite().all()
     spread = expected.std(1).min()
     assert spread > 0 and (expected[0] - expected[1]).abs().max() > 1e-2 * spread  # the photographs matter
-    assert (found - expected).abs().max() < 1e-3 * spread
+    assert (found - expected).abs().max() < 1e-4 * spread
 
     # d/dx of f((x - mean) / std) is f' / std; torchvision's normalised image is of the same pixels
     loss = F.cross_entropy(found, torch.tensor([7, 500]), reduction="sum")

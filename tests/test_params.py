@@ -171,6 +171,7 @@ def test_empty_lists(tmp_path):
             load(tmp_path, changed(**{name: nothing}))
 
 
+PLANE = {"image": 0, "samples": 2, "sigma": 15, "sign": True, "extent": 10, "points": 3}
 GRID = {
     "attack": {},
     "epsilon": [0.5, 10],
@@ -246,8 +247,9 @@ def test_mistakes_in_an_analysis_are_one_line(tmp_path, section, row, message):
     right = {
         "similarity": {"source": lite, "target": lite, "images": 2, "samples": [1, 2], "sigma": 15},
         "boundary": {
-            **{"source": lite, "targets": [lite], "image": 0, "samples": 2, "sigma": 15, "sign": True},
-            **{"extent": 10, "points": 3},
+            **PLANE,
+            "source": lite,
+            "targets": [lite],
         },
         "saliency": {"model": lite, "images": [0], "samples": [1, 2], "sigma": 15},
     }[section]

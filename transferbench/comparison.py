@@ -23,14 +23,17 @@ COLUMNS = (
 
 
 def rows(results: Results) -> list[dict[str, Any]]:
-    """A row for each of the paper's figures that a cell of ours, of `attacks` or of a grid, has the parameters of.
+    """A row for each of the paper's figures that a cell of ours, of `attacks` or, in another attack, of a grid, has.
 
     `low` to `high` is our 95% interval, of `n` images, `difference` is ours minus the paper's, and `within`
     says whether the paper's figure lies in our interval.
     """
     found = []
+    named = {results.experiment.row(attack) for _, attack in results.success}
     for (source, attack), targets in (*results.success.items(), *results.swept.items()):
         row = results.experiment.row(attack)
+        if attack not in results.experiment.attacks and row in named:
+            continue  # the very attack under another name
         for target, rates in targets.items():
             if rates["whitebox"]:
                 continue

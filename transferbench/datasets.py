@@ -399,7 +399,7 @@ def _imagenet_sample(training: bool) -> tuple[Split, Split | None]:
 def _imagenet(source: _Source) -> Split:
     """The ILSVRC2012 validation set, whole: in class folders, or flat beside its devkit."""
     files = source.files
-    names = files.names()
+    names = _by_file_name(files.names())
     if len(names) != IMAGENET_IMAGES:
         raise UserError(
             f"{files.path} holds {len(names)} images, expected the {IMAGENET_IMAGES} of ImageNet's validation set; "
@@ -417,7 +417,13 @@ def _imagenet(source: _Source) -> Split:
                 f"{files.path}: the class folder {folder} holds {counts[label]} images, expected {each} as in "
                 "ImageNet's validation set; for other images take the data set imagefolder"
             )
-    return split
+    labels = dict(zip(split.files, split.labels.tolist(), strict=True))
+    return source.split("imagenet", names, [labels[name] for name in names], "validation")
+
+
+def _by_file_name(paths: Sequence[str]) -> list[str]:
+    """Paths in the order of their last parts, so that an image has one id whatever folder it lies in."""
+    return sorted(paths, key=lambda path: (PurePosixPath(path).name, path))
 
 
 def _flat_labels(files: images.ImageFiles, names: Sequence[str]) -> list[int]:

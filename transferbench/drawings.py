@@ -167,7 +167,7 @@ def _draw_scatter(results: Results, rows: Rows) -> Figure:
     kin = "" if experiment.scatter.same_family else "; sources of the target's own family are left out"
     attacks = "; ".join(f"{name}: {words(experiment.attacks[name])}" for name in experiment.scatter.attacks)
     subtitle = (
-        f"{attacks}.\nNumbers at the left are success rates, small texts in the middle the model within its family{kin}. "
+        f"{attacks}.\nNumbers at the left are success rates, texts in the middle the model within its family{kin}. "
         f"Top-1 error on the whole data set. {chosen(results)}; Wilson 95% intervals"
     )
     return curves.scatter("Success over the source's error and size", subtitle, panels)
