@@ -195,6 +195,21 @@ def test_no_gradient_no_plane():
         analysis.directions(constant(), X, 1, boundary(), batch=4)
 
 
+def test_a_gradient_that_smoothing_does_not_turn_has_no_plane():
+    with pytest.raises(
+        UserError, match="the smoothed gradient at image 17 is the gradient itself; take a larger sigma"
+    ):
+        analysis.directions(linear(), X, 1, boundary(), batch=4)
+
+
+def test_a_gradient_that_is_not_finite_is_refused():
+    broken = Toy(lambda x: x * float("nan"))
+    with pytest.raises(UserError, match="a gradient is not finite"):
+        analysis.gradient(broken, X, 1)
+    with pytest.raises(UserError, match="a gradient is not finite"):
+        list(analysis.smoothed(broken, X, 1, [1], sigma=SIGMA, seed=SEED, id=ID, batch=4))
+
+
 def test_answers_against_a_loop():
     model = Toy(lambda x: (x - 128) ** 2 * W / 300 - 2)
     axes = tuple(torch.tensor(values).view(1, 2, 2).double() for values in ([1.0, -1, 0.5, 0], [0.0, 2, 1, -1]))

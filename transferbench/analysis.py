@@ -21,7 +21,7 @@ from transferbench.params import Boundary, Saliency, Similarity
 
 def gradient(model: Pixels, image: Tensor, label: int) -> Tensor:
     """g: the gradient of the cross-entropy at an image (C,H,W), pixels 0..255; (C,H,W) float64."""
-    return gradients.plain(_loss(model, label), image[None])[0].double()
+    return _finite(gradients.plain(_loss(model, label), image[None])[0].double())
 
 
 def smoothed(
@@ -44,7 +44,7 @@ def smoothed(
     for m in samples:
         while drawn < m:
             some = torch.cat(list(itertools.islice(noise, min(batch, m - drawn))))
-            total += gradients.plain(loss, x + some).double().sum(0)
+            total += _finite(gradients.plain(loss, x + some).double().sum(0))
             drawn += len(some)
         yield total / m
 
@@ -88,14 +88,20 @@ def directions(source: Pixels, image: Tensor, label: int, row: Boundary, *, batc
     """The plane's axes at an image (C,H,W): G and the noise h = g - <g,G>G, as unit vectors or as signs; float64.
 
     Raises:
-        UserError: the gradient is zero there, so that there is no plane.
+        UserError: the gradient is zero there, or smoothing does not change it, so that there is no plane.
     """
     (estimate,) = smoothed(
         source, image, label, [row.samples], sigma=row.sigma, seed=row.seed, id=row.image, batch=batch
     )
     along = _unit(estimate, row)
     plain = gradient(source, image, label)
-    across = _unit(plain - (plain * along).sum() * along, row)
+    noise = plain - (plain * along).sum() * along
+    if plain.norm() > 0 and noise.norm() <= 1e-6 * plain.norm():
+        raise UserError(
+            f"{row.source}: the smoothed gradient at image {row.image} is the gradient itself; "
+            "take a larger sigma or another image"
+        )
+    across = _unit(noise, row)
     return (along.sign(), across.sign()) if row.sign else (along, across)
 
 
@@ -143,6 +149,12 @@ def chosen(images: np.ndarray, id: int) -> np.ndarray:
 def _loss(model: Pixels, label: int) -> objectives.Loss:
     log_probabilities = objectives.source([model], "probabilities")
     return lambda x: objectives.untargeted(log_probabilities, torch.full((len(x),), label, device=x.device))(x)
+
+
+def _finite(gradient: Tensor) -> Tensor:
+    if not gradient.isfinite().all():
+        raise UserError("a gradient is not finite; look at the model's weights and at the images")
+    return gradient
 
 
 def _unit(direction: Tensor, row: Boundary) -> Tensor:

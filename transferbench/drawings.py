@@ -187,17 +187,24 @@ def _similarity(evidence: Evidence) -> Iterator[dict[str, Any]]:
 
 def _draw_similarity(experiment: params.Experiment, rows: Rows) -> Figure:
     lines: dict[str, tuple[curves.Point, list[curves.Point]]] = {}
+    pairs = [(row.source, row.target) for row in experiment.similarity.values()]
+    sigmas = {row.sigma for row in experiment.similarity.values()}
+    counts = sorted({row.images for row in experiment.similarity.values()})
     for name, row in experiment.similarity.items():
         points = [
             curves.Point(one["samples"], one["cosine"], one["low"], one["high"])
             for one in rows
             if one["analysis"] == name
         ]
-        lines[f"{row.source} → {row.target}"] = points[0], points[1:]
-    first = next(iter(experiment.similarity.values()))
+        label = f"{row.source} → {row.target}"
+        if len(pairs) > len(set(pairs)) or len(sigmas) > 1:
+            label += f" ({name}: σ = {row.sigma:g})"
+        lines[label] = points[0], points[1:]
+    spread = f" (σ = {sigmas.pop():g})" if len(sigmas) == 1 else ""
+    images = " or ".join(f"{count:,}" for count in counts)
     subtitle = (
-        f"Cosine of the source's smoothed gradient (σ = {first.sigma:g}) with the target's gradient, mean over "
-        f"{first.images:,} images with normal 95% intervals; dashed: the source's plain gradient"
+        f"Cosine of the source's smoothed gradient{spread} with the target's gradient, mean over "
+        f"{images} images with normal 95% intervals; dashed: the source's plain gradient"
     )
     return curves.similarity("Similarity of gradients", subtitle, lines)
 
@@ -227,7 +234,7 @@ def _draw_saliency(folder: Path, name: str, row: params.Saliency, experiment: pa
     names = class_names(experiment.dataset.family)
     labels = [names[label].split(",")[0] for label in np.asarray(file["labels"])]
     shown: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]] = [
-        (f"{label}\n(image {id})", _picture(image), list(np.asarray(gradients, float)))
+        (f"{label}\n(image\u00a0{id})", _picture(image), list(np.asarray(gradients, float)))
         for label, id, image, gradients in zip(labels, row.images, file["images"], file["gradients"], strict=True)
     ]
     columns = ["image", "gradient", *(f"smoothed, m = {m}" for m in row.samples)]

@@ -115,7 +115,10 @@ def shrunk(values: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
         "scatter": {**values["scatter"], "same_family": True},
     }
     for row in small["similarity"].values():
-        row |= {"source": place[row["source"]], "target": place[row["target"]], "images": pool.images}
+        source, target = place[row["source"]], place[row["target"]]
+        if source == target:  # a model's gradient is its own: take another
+            target = pool.models[(pool.models.index(source) + 1) % len(pool.models)]
+        row |= {"source": source, "target": target, "images": pool.images}
         row["samples"] = [1, 2, 4]
     for row in small["boundary"].values():
         row |= {"source": place[row["source"]], "targets": _distinct(place[model] for model in row["targets"])}

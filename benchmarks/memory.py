@@ -1,0 +1,64 @@
+"""Peak memory of one chunk of an attack beyond its models, on the CPU: does it depend on T and m?
+
+Random weights: memory does not depend on them. A process a measurement: `python benchmarks/memory.py`.
+"""
+
+import resource
+import subprocess
+import sys
+
+import click
+
+SOURCES = {  # and their chunk in experiments/
+    "resnet152": 16,
+    "densenet161": 16,
+    "vgg19_bn": 16,
+    "vgg11_bn+densenet161": 10,
+    "vgg11_bn+vgg13_bn+resnet18+resnet34+densenet121": 10,
+}
+ATTACKS = ((1, 1), (2, 2))  # steps, samples
+
+
+def resident() -> float:
+    """Peak resident memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, float]:
+    """Memory with the models loaded, and what the attack adds at its peak; MB."""
+    import torch
+
+    from transferbench import cells, models, params, runtime, weights, zoo
+
+    runtime.keep_memory()
+    members = []
+    for name in source.split("+"):
+        spec = zoo.spec(name)
+        network = models.build(name, spec.library)
+        members.append(models.wrap(network, weights.describe(spec, network), device=torch.device("cpu")))
+    smoothed = {"gradient": "smoothed", "samples": samples, "sigma": 15.0}
+    row = params.Attack.model_validate({"epsilon": 15.0, "steps": steps, "step_size": 5.0, **smoothed})
+    images = torch.randint(0, 256, (chunk, 3, 224, 224), dtype=torch.uint8)
+    labels = torch.zeros(chunk, dtype=torch.int64)
+    before = resident()
+    cells.craft(members, row, images, labels, labels + 1, list(range(chunk)))
+    return before, resident() - before
+
+
+@click.command()
+@click.option("--one", nargs=4, default=None, hidden=True, help="Source, chunk, T, m: measure in this process.")
+def main(one: tuple[str, str, str, str] | None) -> None:
+    """Print a table of peak memory."""
+    if one:
+        click.echo("{:.0f} {:.0f}".format(*measure(one[0], *map(int, one[1:]))))
+        return
+    click.echo("| source | chunk | T | m | models loaded, MB | beyond, MB |\n|---|---:|---:|---:|---:|---:|")
+    for source, chunk in SOURCES.items():
+        for steps, samples in ATTACKS:
+            command = [sys.executable, __file__, "--one", source, *map(str, (chunk, steps, samples))]
+            loaded, beyond = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+            click.echo(f"| {source} | {chunk} | {steps} | {samples} | {loaded} | {beyond} |")
+
+
+if __name__ == "__main__":
+    main()
