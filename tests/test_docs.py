@@ -1,0 +1,37 @@
+"""The costs that the documentation states are the ones that params.yaml gives."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_map_of_experiments_states_their_costs():
+    done = subprocess.run([sys.executable, "tools/costs.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    costs = {}
+    for line in done.stdout.splitlines()[2:]:
+        name, _, *figures = (cell.strip() for cell in line.strip("|").split("|"))
+        costs[name.strip("`")] = figures
+    assert costs.keys() == {".", *(path.parent.name for path in ROOT.glob("experiments/*/params.yaml"))}
+    stated = {}
+    for line in (ROOT / "experiments/README.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        folder = re.match(r"\[?`([\w.-]+)`", cells[1]) if len(cells) == 6 else None
+        if folder:
+            stated[folder[1]] = cells[3:]
+    assert stated == costs
+
+
+def test_every_experiment_is_explained():
+    for path in ROOT.glob("experiments/*/params.yaml"):
+        text = (path.parent / "README.md").read_text(encoding="utf-8")
+        assert f"dvc repro experiments/{path.parent.name}/dvc.yaml" in text
+
+
+def test_a_gradient_evaluation_is_an_image_through_a_model():
+    """Table 6 by hand: three ensembles of 3, 2 and 3; igsm T = 100, sg_igsm T = 50 with m = 20; 5,000 images."""
+    done = subprocess.run([sys.executable, "tools/costs.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 5_000 * (3 + 2 + 3) * (100 + 50 * 20) == 44_000_000
+    assert "| `ensemble` | 6 | 44.0 million |" in done.stdout
