@@ -84,7 +84,7 @@ def lines(rows: Sequence[dict[str, Any]], found: Sequence[claims.Claim]) -> list
     if found:
         table = ["| claim | holds | effect | p | in the paper |", "| --- | --- | ---: | ---: | --- |"]
         for claim in found:
-            p = "" if claim.p is None else f"{claim.p:.2g}"
+            p = "" if claim.p is None else "< 0.0001" if claim.p < 0.0001 else f"{claim.p:.2g}"
             table.append(
                 f"| {claim.statement} | {'yes' if claim.holds else 'no'} | {claim.effect:+.3g} {claim.unit} | {p} | "
                 f"{claim.section} |"
