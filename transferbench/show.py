@@ -93,6 +93,8 @@ def _places(folder: Path) -> Text:
         ("report/tables.md", "all tables"),
         ("report/results.csv", "the same, a row a cell"),
         ("report/destruction.csv", "destruction rates"),
+        ("report/comparison.csv", "our rates beside the paper's"),
+        ("report/claims.csv", "the paper's claims, checked"),
         ("report/figures", "pictures"),
     ]
     lines = [f"\n  {folder / place}  {what}" for place, what in kinds if (folder / place).exists()]
