@@ -211,6 +211,40 @@ def test_new_attack_is_one_edit(repository):
     assert repository.repro() == set()
 
 
+def test_a_grid_is_a_cell_each_and_a_new_value_runs_its_cells_alone(repository):
+    grid = {"attack": {}, "epsilon": [50], "steps": [1], "step_size": ["epsilon"], "samples": [0, 2], "sigma": [15]}
+    grid["figure"] = {"x": "epsilon", "lines": "samples"}
+    repository.edit(lambda values: values["grids"].update(a=grid))
+    started = {"check", "report"}
+
+    def points(epsilon):
+        return {
+            f"{stage}_a@{source}-{epsilon}-1-epsilon-{samples}-15"
+            for stage in ("attack", "evaluate")
+            for source in ("fnn0", "fnn0+fnn2")
+            for samples in (0, 2)
+        }
+
+    assert repository.repro() == started | points(50)
+    repository.commit("a grid")
+    printed = repository.dvc("exp", "run", "--set-param", "grids.a.epsilon=[50,100]")
+    assert set(re.findall(r"^Running stage '([^']+)'", printed, re.MULTILINE)) == started | points(100)
+    # m = 0 is the plain attack: the very images of the attack that is called fgsm
+    images = [f"adversarial/fnn0/{name}.safetensors" for name in ("fgsm", "a_e100_T1_aepsilon_m0_s15")]
+    fgsm, cell = (np.asarray(TensorFile(repository.path / path)["images"]) for path in images)
+    assert np.array_equal(fgsm, cell)
+    assert repository.metrics("fnn0/fgsm.json") == repository.metrics("fnn0/a_e100_T1_aepsilon_m0_s15.json")
+    with open(repository.path / "report/grid_a.csv") as file:
+        assert len(file.readlines()) == 1 + 2 * 2  # fnn0 onto fnn2, the one black-box pair
+    repository.run("git", "checkout", "--quiet", ".")
+    assert "a_e100_T1_aepsilon_m0_s15" in repository.dvc("repro", code=255)  # left over, and named
+    repository.run(sys.executable, "-m", "transferbench", "tidy")
+    assert repository.repro() == set()
+    repository.run("git", "revert", "--no-edit", "HEAD")
+    repository.run(sys.executable, "-m", "transferbench", "tidy")
+    assert repository.repro() == set()
+
+
 def test_colleague_pulls_and_nothing_runs(repository, tmp_path, digits):
     remote = tmp_path / "remote"
     repository.dvc("remote", "add", "--local", "--default", "folder", str(remote))
