@@ -10,9 +10,9 @@ import sys
 import click
 
 SOURCES = {  # and their chunk in experiments/
-    "resnet152": 16,
-    "densenet161": 16,
-    "vgg19_bn": 16,
+    "resnet152": 10,
+    "densenet161": 10,
+    "vgg19_bn": 10,
     "vgg11_bn+densenet161": 10,
     "vgg11_bn+vgg13_bn+resnet18+resnet34+densenet121": 10,
 }
