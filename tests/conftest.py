@@ -62,3 +62,19 @@ def metadata(path: Path) -> dict[str, str]:
     """A safetensors file's metadata, read without the library under test."""
     with open(path, "rb") as file:
         return json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]
+
+
+def made_digits(folder: Path, *, train: int, contrast: int) -> Path:
+    """Write 28x28 images of ten classes, a square in one of ten places: `train` a class in train/, three in test/."""
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for part, count in (("train", train), ("test", 3)):
+        for label in range(10):
+            (folder / part / str(label)).mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 60, (28, 28), np.uint8)
+                top, left = 4 + 12 * (label // 5), 1 + 5 * (label % 5)
+                pixels[top : top + 8, left : left + 5] += contrast
+                Image.fromarray(pixels).save(folder / part / str(label) / f"{number}.png")
+    return folder

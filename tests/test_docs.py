@@ -5,13 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_map_of_experiments_states_their_costs():
-    done = subprocess.run([sys.executable, "tools/costs.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+@pytest.fixture(scope="module")
+def printed() -> str:
+    """What tools/costs.py prints."""
+    command = [sys.executable, "tools/costs.py"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_map_of_experiments_states_their_costs(printed):
     costs = {}
-    for line in done.stdout.splitlines()[2:]:
+    for line in printed.splitlines()[2:]:
         name, _, *figures = (cell.strip() for cell in line.strip("|").split("|"))
         costs[name.strip("`")] = figures
     assert costs.keys() == {".", *(path.parent.name for path in ROOT.glob("experiments/*/params.yaml"))}
@@ -30,8 +38,7 @@ def test_every_experiment_is_explained():
         assert f"dvc repro experiments/{path.parent.name}/dvc.yaml" in text
 
 
-def test_a_gradient_evaluation_is_an_image_through_a_model():
+def test_a_gradient_evaluation_is_an_image_through_a_model(printed):
     """Table 6 by hand: three ensembles of 3, 2 and 3; igsm T = 100, sg_igsm T = 50 with m = 20; 5,000 images."""
-    done = subprocess.run([sys.executable, "tools/costs.py"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 5_000 * (3 + 2 + 3) * (100 + 50 * 20) == 44_000_000
-    assert "| `ensemble` | 6 | 44.0 million |" in done.stdout
+    assert "| `ensemble` | 6 | 44.0 million |" in printed

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import EMPTY
-from PIL import Image
+from conftest import EMPTY, made_digits
 
 from transferbench.artefacts import TensorFile
 
@@ -85,17 +84,7 @@ class Repository:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("digits größe")
-    generator = np.random.default_rng(0)
-    for part, count in (("train", 12), ("test", 3)):
-        for label in range(10):
-            (folder / part / str(label)).mkdir(parents=True)
-            for number in range(count):
-                pixels = generator.integers(0, 60, (28, 28), np.uint8)
-                top, left = 4 + 12 * (label // 5), 1 + 5 * (label % 5)
-                pixels[top : top + 8, left : left + 5] += 150
-                Image.fromarray(pixels).save(folder / part / str(label) / f"{number}.png")
-    return folder
+    return made_digits(tmp_path_factory.mktemp("digits größe"), train=12, contrast=150)
 
 
 @pytest.fixture(scope="module")

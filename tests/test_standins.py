@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import networkx
-import numpy as np
 import pytest
 import yaml
+from conftest import made_digits
 from PIL import Image
 
 from transferbench import leftovers, params, standins
@@ -113,17 +113,7 @@ def digits(tmp_path_factory) -> Path:
 
     They are few enough to be decoded in this process.
     """
-    folder = tmp_path_factory.mktemp("digits größe")
-    generator = np.random.default_rng(0)
-    for part, count in (("train", 6), ("test", 3)):
-        for label in range(10):
-            (folder / part / str(label)).mkdir(parents=True)
-            for number in range(count):
-                pixels = generator.integers(0, 60, (28, 28), np.uint8)
-                top, left = 4 + 12 * (label // 5), 1 + 5 * (label % 5)
-                pixels[top : top + 8, left : left + 5] += 50
-                Image.fromarray(pixels).save(folder / part / str(label) / f"{number}.png")
-    return folder
+    return made_digits(tmp_path_factory.mktemp("digits größe"), train=6, contrast=50)
 
 
 def in_order(folder: Path) -> list[Any]:

@@ -15,9 +15,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torchvision.models import get_model_weights
 
-from transferbench import params
+from transferbench import networks, params
 
 ROOT = Path(__file__).parents[1]
 RATE = 8e12  # float32 operations a second, sustained: an assumption, some 40% of an A100's peak of 19.5e12
@@ -25,20 +26,8 @@ STORED = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  
 IMAGES = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
 TRAINING = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
 ALL = 16  # of the 20 photographs, those that the default benchmark's models classify correctly
-OWN = {  # parameters of our own networks
-    "fnn0": 7_850,
-    "fnn2": 648_010,
-    "fnn4": 1_149_010,
-    "fnn8": 2_151_010,
-    "lenet": 466_122,
-    "resnet20": 269_722,
-    "resnet44": 658_586,
-    "resnet56": 853_018,
-    "densenet": 769_162,
-    "efficientnet_lite0": 4_664_008,
-    "efficientnet_lite1": 5_428_680,
-    "efficientnet_lite2": 6_104_936,
-}
+with torch.device("meta"):  # shapes without numbers
+    OWN = {name: sum(p.numel() for p in networks.build(name).parameters()) for name in networks.NETWORKS}
 with open(ROOT / "transferbench/data/torchvision_models.csv", encoding="utf-8", newline="") as table:
     PARAMETERS = OWN | {row["name"]: int(row["parameters"]) for row in csv.DictReader(table)}
 

@@ -15,7 +15,7 @@ from transferbench.architectures import family
 from transferbench.artefacts import TensorFile
 from transferbench.classes import class_names
 from transferbench.evidence import Evidence
-from transferbench.figures import Figure
+from transferbench.figures import Figure, picture
 from transferbench.results import Results, chosen, words
 
 AXIS = {
@@ -226,7 +226,7 @@ def _draw_boundary(folder: Path, name: str, plane: params.Boundary, experiment: 
     u, v = np.asarray(file["u"], float), np.asarray(file["v"], float)
     labels = f"u along the {ends[0]} ({unit})", f"v along the {ends[1]}"
     title = f"Decision boundaries ({'signs' if plane.sign else 'unit vectors'})"
-    return planes.boundary(title, subtitle, *labels, u, v, _picture(file["image"]), answers, label, names)
+    return planes.boundary(title, subtitle, *labels, u, v, picture(file["image"]), answers, label, names)
 
 
 def _draw_saliency(folder: Path, name: str, row: params.Saliency, experiment: params.Experiment) -> Figure:
@@ -234,7 +234,7 @@ def _draw_saliency(folder: Path, name: str, row: params.Saliency, experiment: pa
     names = class_names(experiment.dataset.family)
     labels = [names[label].split(",")[0] for label in np.asarray(file["labels"])]
     shown: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]] = [
-        (f"{label}\n(image\u00a0{id})", _picture(image), list(np.asarray(gradients, float)))
+        (f"{label}\n(image\u00a0{id})", picture(image), list(np.asarray(gradients, float)))
         for label, id, image, gradients in zip(labels, row.images, file["images"], file["gradients"], strict=True)
     ]
     columns = ["image", "gradient", *(f"smoothed, m = {m}" for m in row.samples)]
@@ -243,9 +243,3 @@ def _draw_saliency(folder: Path, name: str, row: params.Saliency, experiment: pa
         f"smoothed with σ = {row.sigma:g}"
     )
     return planes.saliency("Saliency", subtitle, shown, columns)
-
-
-def _picture(pixels: np.ndarray) -> np.ndarray:
-    """(C,H,W) as matplotlib wants it: (H,W) grey, or (H,W,3)."""
-    pixels = np.asarray(pixels)
-    return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)

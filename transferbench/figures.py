@@ -53,6 +53,11 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format=kind, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
 
 
+def picture(pixels: np.ndarray) -> np.ndarray:
+    """(C,H,W) as matplotlib wants it: (H,W) grey, or (H,W,3)."""
+    return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+
+
 @dataclass(frozen=True)
 class Grid:
     """Rates of one attack: a row a source, a column a target.

@@ -304,7 +304,7 @@ def _panel(
     tables = {model: folder / "predictions/clean" / f"{model}.parquet" for model in targets}
     before = {model: answers.read_clean(path)[1][ids, 0] for model, path in tables.items()}
 
-    columns, shots = ["clean"], [[figures.Shot(_picture(image))] for image in clean]
+    columns, shots = ["clean"], [[figures.Shot(figures.picture(image))] for image in clean]
     for row, own in enumerate(shots):
         own[0] = _shot(clean[row], [before[model][row] for model in targets], labels[row], names)
     for attack in attacks:
@@ -320,7 +320,7 @@ def _panel(
         for row, own in enumerate(shots):
             own.append(_shot(adversarial[row], [after[model][row] for model in targets], labels[row], names))
             change = adversarial[row].astype(float) - clean[row]
-            own.append(figures.Shot(_picture(np.clip(np.rint(128 + gain * change), 0, 255).astype(np.uint8))))
+            own.append(figures.Shot(figures.picture(np.clip(np.rint(128 + gain * change), 0, 255).astype(np.uint8))))
     kind = "black-box" if targets[0] not in source.split("+") else "white-box"
     subtitle = "\n".join(
         [
@@ -362,9 +362,4 @@ def _answers(path: Path, model: str, count: int) -> np.ndarray:
 
 
 def _shot(pixels: np.ndarray, given: Sequence[int], label: int, names: Sequence[str]) -> figures.Shot:
-    return figures.Shot(_picture(pixels), [(names[answer], bool(answer == label)) for answer in given])
-
-
-def _picture(pixels: np.ndarray) -> np.ndarray:
-    """(C,H,W) as matplotlib wants it: (H,W) grey, or (H,W,3)."""
-    return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    return figures.Shot(figures.picture(pixels), [(names[answer], bool(answer == label)) for answer in given])
