@@ -28,13 +28,13 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     """Memory with the models loaded, and what the attack adds at its peak; MB."""
     import torch
 
-    from transferbench import cells, models, params, runtime, weights, zoo
+    from transferbench import cells, models, networks, params, runtime, weights, zoo
 
     runtime.keep_memory()
     members = []
     for name in source.split("+"):
         spec = zoo.spec(name)
-        network = models.build(name, spec.library)
+        network = networks.build(name, spec.library)
         members.append(models.wrap(network, weights.describe(spec, network), device=torch.device("cpu")))
     smoothed = {"gradient": "smoothed", "samples": samples, "sigma": 15.0}
     row = params.Attack.model_validate({"epsilon": 15.0, "steps": steps, "step_size": 5.0, **smoothed})

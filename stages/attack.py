@@ -20,7 +20,7 @@ def main(source: str, attack: str) -> None:
         fingerprint, attack, experiment.row(attack), experiment.compute, Path("subset/images.safetensors")
     )
     members = [
-        models.load(path, device=device(), precision=experiment.compute.precision)
+        models.load(path, device=device(), compute=experiment.compute)
         for path in sources.verify(fingerprint, Path("weights"))
     ]
     out = Path("adversarial") / source / f"{attack}.safetensors"

@@ -23,7 +23,7 @@ def main(name: str) -> None:
     data = TensorFile("data/images.safetensors")
     image, label = analysis.chosen(data["images"], row.image), int(data["labels"][row.image])
     x = torch.from_numpy(image).float().to(where)
-    load = functools.partial(models.load, device=where, precision=compute.precision)
+    load = functools.partial(models.load, device=where, compute=compute)
     source = load(Path("weights") / f"{row.source}.safetensors")
     axes = analysis.directions(source, x, label, row, batch=compute.chunk)
     steps = np.linspace(-row.extent, row.extent, row.points, dtype=np.float32)

@@ -18,7 +18,7 @@ def main(source: str, attack: str) -> None:
     experiment = params.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
     images, about = adversarial.read(Path("adversarial") / source / f"{attack}.safetensors", subset)
-    targets = models.load_all(experiment.answering, Path("weights"), device=device(), precision=compute.precision)
+    targets = models.load_all(experiment.answering, Path("weights"), device=device(), compute=compute)
     top = {
         name: predictions.top5(model, images, batch=compute.chunk, device=device(), label=name)
         for name, model in targets.items()

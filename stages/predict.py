@@ -18,7 +18,7 @@ def main(model: str) -> None:
     compute = params.load().compute
     images, weights = TensorFile("data/images.safetensors"), Path("weights") / f"{model}.safetensors"
     labels = np.asarray(images["labels"])
-    network = models.load(weights, device=device(), precision=compute.precision)
+    network = models.load(weights, device=device(), compute=compute)
     top = predictions.top5(network, images["images"], batch=compute.chunk, device=device(), label=model)
     about = json.loads(TensorFile(weights).metadata["model"])
     accuracy = predictions.accuracy(top, labels, dataset=images.metadata["dataset"], about=about)

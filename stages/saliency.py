@@ -22,7 +22,7 @@ def main(name: str) -> None:
     data = TensorFile("data/images.safetensors")
     images = np.stack([analysis.chosen(data["images"], id) for id in row.images])
     labels = data["labels"][list(row.images)]
-    model = models.load(Path("weights") / f"{row.model}.safetensors", device=where, precision=compute.precision)
+    model = models.load(Path("weights") / f"{row.model}.safetensors", device=where, compute=compute)
     found = [
         analysis.saliency(model, torch.from_numpy(image).float().to(where), int(label), id, row, batch=compute.chunk)
         for id, image, label in zip(row.images, images, tqdm(labels, desc=name, unit="image"), strict=True)

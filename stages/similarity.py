@@ -21,7 +21,7 @@ def main(name: str) -> None:
     subset = TensorFile("subset/images.safetensors")
     if row.images > len(subset["index"]):
         raise UserError(f"similarity: {name}: {row.images} images asked, the subset has {len(subset['index'])}")
-    pair = models.load_all((row.source, row.target), Path("weights"), device=where, precision=compute.precision)
+    pair = models.load_all((row.source, row.target), Path("weights"), device=where, compute=compute)
     images, labels = (torch.from_numpy(subset[key][: row.images].copy()) for key in ("images", "labels"))
     x, ids = images.float().to(where), subset["index"][: row.images].tolist()
     found = analysis.similarity(pair[row.source], pair[row.target], x, labels, ids, row, batch=compute.chunk)

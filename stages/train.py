@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from transferbench import models, params, training, weights, zoo
+from transferbench import networks, params, training, weights, zoo
 from transferbench.artefacts import TensorFile
 from transferbench.runtime import device
 from transferbench.stage import stage
@@ -18,7 +18,7 @@ def main(model: str) -> None:
     if experiment.is_trained(model):
         assert recipe is not None
         images = TensorFile("data/train.safetensors")
-        network = training.seeded_init(lambda: models.build(model, spec.library), recipe.seed)
+        network = training.seeded_init(lambda: networks.build(model, spec.library), recipe.seed)
         state = training.train(
             network,
             images["images"],

@@ -22,7 +22,7 @@ def main(source: str, attack: str) -> None:
         from transferbench.runtime import device
 
         where, ids = device(), TensorFile(subset)["index"].tolist()
-        targets = models.load_all(experiment.answering, Path("weights"), device=where, precision=compute.precision)
+        targets = models.load_all(experiment.answering, Path("weights"), device=where, compute=compute)
         after = destruction.transformed(images, ids, targets, experiment.transforms, batch=compute.chunk, device=where)
     out = Path("transformed") / source / f"{attack}.parquet"
     answers.write_transformed(out, after, TensorFile(subset))

@@ -52,7 +52,7 @@ def fnn_weights(tmp_path: Path) -> Path:
 
     for seed, name in enumerate(("fnn0", "fnn2")):
         torch.manual_seed(seed)
-        network = networks.build(name)
+        network = networks.own(name)
         about = weights.describe(zoo.spec(name), network)
         weights.write(tmp_path / "weights" / f"{name}.safetensors", network.state_dict(), about)
     return tmp_path / "weights"

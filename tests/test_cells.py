@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import metadata
 
-from transferbench import adversarial, artefacts, cells, models, sources
+from transferbench import adversarial, artefacts, cells, fitting, gradients, models, sources
 from transferbench.artefacts import TensorFile, sha256, write_tensors
 from transferbench.errors import UserError
 from transferbench.fitting import Fit
@@ -97,7 +97,7 @@ def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
     file = TensorFile(subset)
     members = [models.load(path, device=CPU) for path in sources.verify(one.source, weights)]
     part = slice(start, start + 4)
-    images = cells._chunk(one, members, file, part, CPU, Fit(4))
+    images = cells._chunk(one, members, file, part, CPU, Fit(4, CPU))
     return start, images.tobytes()
 
 
@@ -163,7 +163,9 @@ def test_failed_write_leaves_no_half_file(tmp_path, subset, fnn_weights, monkeyp
 def test_nan_gradient_names_model_and_image(tmp_path, subset, fnn_weights):
     file = TensorFile(fnn_weights / "fnn2.safetensors")
     tensors = {name: file[name].copy() for name in file.names()}
-    tensors["layers.0.weight" if "layers.0.weight" in tensors else file.names()[-1]][:] = np.nan
+    tensors["layers.0.weight" if "layers.0.weight" in tensors else file.names()[-1]][:] = (
+        3e38  # finite, its products are not
+    )
     write_tensors(fnn_weights / "fnn2.safetensors", tensors, file.metadata)
     out = tmp_path / "out.safetensors"
     for source in ("fnn2", "fnn0+fnn2"):
@@ -204,21 +206,41 @@ def test_memory_that_runs_out_halves_what_goes_through_at_once(tmp_path, subset,
     sizes = []
     original = cells.craft
 
-    def craft(members, row, images, *others):
-        sizes.append(len(images))
-        if len(images) > 3:
+    def craft(members, row, images, *others, together):
+        sizes.append(len(images) * together)
+        if len(images) * together > 3:
             raise torch.OutOfMemoryError("made")
-        return original(members, row, images, *others)
+        return original(members, row, images, *others, together=together)
 
     monkeypatch.setattr(cells, "craft", craft)
     parts = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "b" / "out.safetensors")
-    assert sizes == [8, 4, 2, 2, 2, 2, 2, 1]  # eleven images in chunks of 8 and 3; found once, then remembered
+    # eleven images in chunks of 8 and 3; found once, then remembered; the last image with two noise samples at once
+    assert sizes == [8, 4, 2, 2, 2, 2, 2, 2]
     assert np.array_equal(TensorFile(parts)["images"], TensorFile(whole)["images"])
 
 
 def test_not_even_one_image_fits(monkeypatch):
-    def work(part):
+    def work(part, together):
         raise torch.OutOfMemoryError("made")
 
     with pytest.raises(torch.OutOfMemoryError):
-        Fit(4).map(work, 4)
+        Fit(4, CPU).map(work, 4)
+
+
+def test_noise_samples_of_few_images_go_through_together(tmp_path, subset, fnn_weights, monkeypatch):
+    passes = []
+    original = gradients.plain
+
+    def plain(loss, x):
+        passes.append(len(x))
+        return original(loss, x)
+
+    monkeypatch.setattr(gradients, "plain", plain)
+    alone = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
+    by_one = len(passes)
+    monkeypatch.setattr(fitting, "ROOM", {"cpu": 27})
+    stacked = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "b" / "out.safetensors")
+    assert max(passes[:by_one]) == 8 and max(passes[by_one:]) == 24 and len(passes) < 2 * by_one
+    assert sum(passes[by_one:]) == sum(passes[:by_one])  # not one gradient more or less
+    # the samples are the same, whatever goes through together; sums in another order may turn a sign
+    assert (np.asarray(TensorFile(alone)["images"]) == np.asarray(TensorFile(stacked)["images"])).mean() > 0.99

@@ -69,9 +69,7 @@ def loads(code: str) -> set[str]:
 
 
 def test_attack_loads_neither_torchvision_nor_plots_nor_tables():
-    code = (
-        "from transferbench import cells, models, params, sources; models.build('efficientnet_lite0', 'transferbench')"
-    )
+    code = "from transferbench import cells, models, networks, sources; networks.own('efficientnet_lite0')"
     assert loads(code) & {"torchvision", "matplotlib", "pandas", "scipy", "timm", "pyarrow", "PIL"} == set()
 
 

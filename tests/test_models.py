@@ -47,7 +47,7 @@ def test_pixels_resize_to_the_native_side():
 @pytest.mark.parametrize("name", ["efficientnet_lite1", "resnet20"])
 def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
     torch.manual_seed(1)
-    network = randomise(networks.build(name)).eval()
+    network = randomise(networks.own(name)).eval()
     spec = zoo.spec(name)
     weights.write(tmp_path / "w.safetensors", network.state_dict(), weights.describe(spec, network))
     model = models.load(tmp_path / "w.safetensors", device=CPU)
@@ -61,7 +61,7 @@ def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
 
 
 def test_folding_keeps_input_gradients(tmp_path):
-    network = randomise(networks.build("resnet20")).eval()
+    network = randomise(networks.own("resnet20")).eval()
     x = torch.randn(2, 3, 32, 32, requires_grad=True)
     plain = torch.autograd.grad(network(x).logsumexp(1).sum(), x)[0]
     folded = torch.autograd.grad(models.folded(network)(x).logsumexp(1).sum(), x)[0]
@@ -69,7 +69,7 @@ def test_folding_keeps_input_gradients(tmp_path):
 
 
 def test_bfloat16_is_near_float32():
-    network = networks.build("lenet").eval()
+    network = networks.own("lenet").eval()
     exact = models.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32)
     rough = models.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32, precision="bfloat16")
     x = torch.rand(4, 3, 32, 32) * 255
@@ -182,7 +182,7 @@ def test_code_in_a_weights_file_does_not_run(tmp_path):
 
 def test_weights_of_another_architecture(tmp_path, monkeypatch):
     spec = zoo.spec("resnet20")
-    torch.save({"state_dict": networks.build("resnet44").state_dict()}, tmp_path / spec.file)
+    torch.save({"state_dict": networks.own("resnet44").state_dict()}, tmp_path / spec.file)
     monkeypatch.setattr(weights, "verify", lambda *_: "0" * 64)
     with pytest.raises(UserError, match=r"resnet20: weights: .* these are the weights of another architecture"):
         weights.fetch(spec, params.Weights(dir=str(tmp_path)))

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from transferbench import datasets, models, params, weights, wheels, zoo
+from transferbench import datasets, models, networks, params, weights, wheels, zoo
 from transferbench.artefacts import TensorFile
 
 EXPERIMENTS = [params.load(path) for path in sorted(Path(__file__).parents[1].glob("experiments/*/params.yaml"))]
@@ -42,7 +42,7 @@ def build(name: str) -> nn.Module:
     It is made without memory first: torchvision's own initialisation takes seconds, for nothing.
     """
     with torch.device("meta"):
-        network = models.build(name, "torchvision")
+        network = networks.build(name, "torchvision")
     network = network.to_empty(device="cpu").requires_grad_(False).eval()
     torch.manual_seed(sum(map(ord, name)))
     few = torch.rand(1_000_003)

@@ -30,7 +30,7 @@ PARAMETERS = {
 def made(name: str) -> nn.Module:
     """A network with seeded random weights, ready for inference."""
     torch.manual_seed(0)
-    return calibrated(networks.build(name), images(name))
+    return calibrated(networks.own(name), images(name))
 
 
 @torch.no_grad()
@@ -57,7 +57,7 @@ def test_every_network_is_counted() -> None:
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters(name: str) -> None:
-    network = networks.build(name)
+    network = networks.own(name)
     # kernels that are extended for asymmetric padding hold zeros that are no parameters
     published = 0
     for module in network.modules():
@@ -106,7 +106,7 @@ def test_depths_that_do_not_exist() -> None:
 
 def test_unknown_network_names_the_nearest() -> None:
     with pytest.raises(UserError, match="'resnet21'; did you mean resnet20"):
-        networks.build("resnet21")
+        networks.own("resnet21")
 
 
 def published(network: nn.Module) -> dict[str, Tensor]:
@@ -115,7 +115,7 @@ def published(network: nn.Module) -> dict[str, Tensor]:
 
 
 def test_published_weights_load() -> None:
-    trained, network = made("resnet20"), networks.build("resnet20")
+    trained, network = made("resnet20"), networks.own("resnet20")
     networks.load_published("resnet20", network, {"state_dict": published(trained), "best_prec1": 91.7})
     x = images("resnet20")
     assert torch.equal(network.eval()(x), trained(x))
@@ -136,7 +136,7 @@ def test_published_weights_load() -> None:
     ],
 )
 def test_weights_that_do_not_fit(change: dict[str, Tensor], line: str) -> None:
-    state = published(networks.build("resnet20")) | change
+    state = published(networks.own("resnet20")) | change
     network = made("resnet20")
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(UserError, match=f"^{line}$"):
@@ -145,14 +145,14 @@ def test_weights_that_do_not_fit(change: dict[str, Tensor], line: str) -> None:
 
 
 def test_weights_of_a_shallower_network() -> None:
-    state = published(networks.build("resnet20"))
+    state = published(networks.own("resnet20"))
     with pytest.raises(UserError, match=r"resnet44: weights: layer1.3.conv1.weight is missing, .* \(16, 16, 3, 3\)"):
-        networks.load_published("resnet44", networks.build("resnet44"), state)
+        networks.load_published("resnet44", networks.own("resnet44"), state)
 
 
 def test_state_dict_that_is_none() -> None:
     with pytest.raises(UserError, match="fnn0: state_dict is a list, expected tensors by name"):
-        networks.load_published("fnn0", networks.build("fnn0"), {"state_dict": [1]})
+        networks.load_published("fnn0", networks.own("fnn0"), {"state_dict": [1]})
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -164,7 +164,7 @@ def test_efficientnet_lite_is_the_tensorflow_network(number: int) -> None:
     torch.manual_seed(number)
     x = torch.randn(4, 3, 224, 224)
     calibrated(reference, x)
-    network = networks.build(f"efficientnet_lite{number}")
+    network = networks.own(f"efficientnet_lite{number}")
     tensors = ordered(reference)
     assert len(tensors) == len(ordered(network))
     state = dict(zip(ordered(network), tensors.values(), strict=True))

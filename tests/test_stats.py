@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from transferbench import stats
 from transferbench.errors import UserError
@@ -101,3 +102,11 @@ def test_destruction_rates_by_hand() -> None:
     assert found["a"]["blur"]["0.5"]["n"] == 3
     assert found["a"]["jpeg"]["50"]["rate"] == 100
     assert stats.destruction_rates(before, {}, np.full(4, 7)) == {"a": {}}
+
+
+def test_wilson_interval_is_scipys() -> None:
+    for n in (1, 2, 3, 7, 16, 100, 5000):
+        for successes in {0, 1, n // 3, n // 2, n - 1, n}:
+            interval = binomtest(successes, n).proportion_ci(confidence_level=0.95, method="wilson")
+            found = stats.rate(successes, n)
+            assert (found.low, found.high) == (round(100 * interval.low, 4), round(100 * interval.high, 4))

@@ -27,7 +27,7 @@ IMAGES = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-samp
 TRAINING = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
 ALL = 16  # of the 20 photographs, those that the default benchmark's models classify correctly
 with torch.device("meta"):  # shapes without numbers
-    OWN = {name: sum(p.numel() for p in networks.build(name).parameters()) for name in networks.NETWORKS}
+    OWN = {name: sum(p.numel() for p in networks.own(name).parameters()) for name in networks.NETWORKS}
 with open(ROOT / "transferbench/data/torchvision_models.csv", encoding="utf-8", newline="") as table:
     PARAMETERS = OWN | {row["name"]: int(row["parameters"]) for row in csv.DictReader(table)}
 

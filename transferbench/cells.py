@@ -51,6 +51,8 @@ def craft(
     target_labels: Tensor,
     ids: Sequence[int],
     evaluated: Callable[[int], object] = lambda count: None,
+    *,
+    together: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Adversarial images of one chunk.
 
@@ -61,6 +63,7 @@ def craft(
         labels, target_labels: (N,) int64.
         ids: The images' ids in the data set, which the noise is drawn by.
         evaluated: Told how many gradients each pass evaluates.
+        together: How many noise samples of each image go through in one pass.
 
     Returns:
         Adversarial images (N,C,H,W) uint8, and which images had finite gradients throughout, (N,) bool.
@@ -71,7 +74,7 @@ def craft(
     estimate: Estimate = gradients.plain
     if row.gradient == "smoothed":
         assert row.samples is not None and row.sigma is not None
-        estimate = gradients.smoothed(row.samples, gradients.gaussian(row.seed or 0, ids, row.sigma))
+        estimate = gradients.smoothed(row.samples, gradients.gaussian(row.seed or 0, ids, row.sigma), together)
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def counted(x: Tensor) -> Tensor:
@@ -98,7 +101,7 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
     """
     subset = TensorFile(cell.subset)
     images, ids = subset["images"], np.asarray(subset["index"])
-    about, fit = describe(cell), Fit(cell.compute.chunk)
+    about, fit = describe(cell), Fit(cell.compute.chunk, device)
     with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, device)) as folder:
         starts = range(0, len(images), cell.compute.chunk)
         total, label = len(images) * cell.attack.gradients, f"{cell.source['source']} {cell.name}"
@@ -129,11 +132,12 @@ def _chunk(
     tensors = [torch.from_numpy(np.array(subset[name][part])) for name in ("images", "labels", "target_labels")]
     images, labels, target_labels = (tensor.to(device) for tensor in tensors)
 
-    def work(some: slice) -> tuple[Tensor, Tensor]:
+    def work(some: slice, together: int) -> tuple[Tensor, Tensor]:
         own = images[some], labels[some], target_labels[some], ids[some].tolist()
-        return craft(members, cell.attack, *own, evaluated)
+        return craft(members, cell.attack, *own, evaluated, together=together)
 
-    adversarial, finite = (torch.cat(parts) for parts in zip(*fit.map(work, len(ids)), strict=True))
+    done = fit.map(work, len(ids), cell.attack.samples or 1)
+    adversarial, finite = (torch.cat(parts) for parts in zip(*done, strict=True))
     if not finite.all():
         first = int((~finite).nonzero()[0])
         culprit = _culprit(cell, members, images[first : first + 1].float(), labels[first : first + 1])

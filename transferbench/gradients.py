@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ def plain(loss: Loss, x: Tensor) -> Tensor:
     return torch.autograd.grad(loss(x).sum(), x)[0]
 
 
-def smoothed(samples: int, noise: Noise) -> Estimate:
+def smoothed(samples: int, noise: Noise, together: int = 1) -> Estimate:
     """An estimator of the smoothed gradient G = (1/m) sum_i grad J(x + xi_i) (paper equation 8).
 
     The noisy images are not clipped, and every step draws afresh. Make a new one for every attack: it
@@ -27,13 +28,19 @@ def smoothed(samples: int, noise: Noise) -> Estimate:
     Args:
         samples: m.
         noise: Where the samples come from (`gaussian`).
+        together: How many samples go through the model in one pass, one batch of images behind the other.
     """
     steps = itertools.count()
 
     def estimate(loss: Loss, x: Tensor) -> Tensor:
         total = torch.zeros_like(x)
-        for sample in itertools.islice(noise(next(steps), x), samples):
-            total += plain(loss, x + sample)
+        drawn = noise(next(steps), x)
+        for start in range(0, samples, together):
+            some = list(itertools.islice(drawn, min(together, samples - start)))
+            noisy = [x + sample for sample in some]
+            gradient = plain(loss, noisy[0] if len(noisy) == 1 else torch.cat(noisy))
+            for part in gradient.split(len(x)):
+                total += part
         return total / samples
 
     return estimate
@@ -43,7 +50,8 @@ def gaussian(seed: int, ids: Sequence[int], sigma: float) -> Noise:
     """Samples of N(0, sigma^2 I) in pixel values, drawn for each image from (seed, image id, step).
 
     So an image's noise does not depend on its batch, on the order of work or on the worker. Within a
-    step, the first m samples are the same whatever m.
+    step, the first m samples are the same whatever m. Images are drawn side by side, on as many threads as
+    torch computes with.
 
     Args:
         seed: The attack's seed.
@@ -53,10 +61,16 @@ def gaussian(seed: int, ids: Sequence[int], sigma: float) -> Noise:
 
     def draw(step: int, x: Tensor) -> Iterator[Tensor]:
         generators = [torch.Generator(x.device).manual_seed(seeds.derived(seed, image, step)) for image in ids]
-        while True:
-            sample = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-            for own, generator in zip(sample, generators, strict=True):
-                own.normal_(0, sigma, generator=generator)
-            yield sample
+
+        def fill(own: Tensor, generator: torch.Generator) -> Tensor:
+            return own.normal_(0, sigma, generator=generator)
+
+        side_by_side = x.device.type == "cpu" and len(ids) > 1
+        with ThreadPoolExecutor(torch.get_num_threads() if side_by_side else 1) as pool:
+            while True:
+                sample = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+                for _ in (pool.map if side_by_side else map)(fill, sample, generators):
+                    pass
+                yield sample
 
     return draw

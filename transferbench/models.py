@@ -4,18 +4,23 @@ A weights file (`weights/<model>.safetensors`, written by the `train` stage) car
 and native input size in its metadata, so that weights and preprocessing cannot part.
 """
 
-import contextlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from transferbench import fusing, networks
 from transferbench.artefacts import TensorFile
 from transferbench.errors import UserError
+from transferbench.params import Compute
+from transferbench.precision import autocast, configure
+
+EXACT = Compute(precision="float32", chunk=1)
 
 
 class Pixels(nn.Module):
@@ -23,21 +28,22 @@ class Pixels(nn.Module):
 
     Args:
         network: Takes normalised images of its native side.
-        mean, std: Per channel, in pixel values.
+        mean: Per channel, in pixel values.
+        std: Likewise; None where the network's first layer already divides by it.
         side: Native side; images of another are resized to it, bilinear or bicubic, filtered.
         interpolation: bilinear or bicubic.
-        precision: float32, or bfloat16 by autocast.
+        precision: As in `precision.py`.
     """
 
     mean: Tensor
-    std: Tensor
+    std: Tensor | None
 
     def __init__(
         self,
         network: nn.Module,
         *,
         mean: tuple[float, ...],
-        std: tuple[float, ...],
+        std: tuple[float, ...] | None,
         side: int,
         interpolation: str = "bilinear",
         precision: str = "float32",
@@ -45,30 +51,26 @@ class Pixels(nn.Module):
         super().__init__()
         self.network, self.side, self.interpolation, self.precision = network, side, interpolation, precision
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self.register_buffer("std", None if std is None else torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.side:
             x = F.interpolate(x, size=(self.side, self.side), mode=self.interpolation, antialias=True)
+        x = x - self.mean
         with autocast(x.device.type, self.precision):
-            return self.network((x - self.mean) / self.std).float()
+            return self.network(x if self.std is None else x / self.std).float()
 
 
-def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """The context in which a network computes: float32 as it is, or bfloat16 where torch thinks it safe."""
-    return contextlib.nullcontext() if precision == "float32" else torch.autocast(device, torch.bfloat16)
-
-
-def load(path: Path, *, device: torch.device, precision: str = "float32") -> Pixels:
+def load(path: Path, *, device: torch.device, compute: Compute = EXACT) -> Pixels:
     """The model of a weights file, ready for inference and input gradients.
 
     Raises:
-        UserError: the file is damaged, or does not fit its network.
+        UserError: the file is damaged, does not fit its network, or holds a weight that is not finite.
     """
     file = TensorFile(path)
     try:
         about = json.loads(file.metadata["model"])
-        network = build(about["name"], about["library"])
+        network = networks.build(about["name"], about["library"])
     except KeyError as error:
         raise UserError(f"{path}: its metadata lacks {error}; delete it and run `dvc repro`") from None
     state = {name: torch.from_numpy(file[name].copy()) for name in file.names()}
@@ -77,32 +79,64 @@ def load(path: Path, *, device: torch.device, precision: str = "float32") -> Pix
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit {about['name']}: {reason}; delete it and run `dvc repro`") from None
-    return wrap(network, about, device=device, precision=precision)
+    for name, tensor in state.items():  # an activation may turn a NaN into a zero
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} of {about['name']} is not finite; delete it and run `dvc repro`")
+    return wrap(network, about, device=device, compute=compute)
 
 
-def wrap(network: nn.Module, about: Mapping[str, Any], *, device: torch.device, precision: str = "float32") -> Pixels:
+def wrap(network: nn.Module, about: Mapping[str, Any], *, device: torch.device, compute: Compute = EXACT) -> Pixels:
     """A network as a frozen model on pixels.
 
     Args:
         network: Its weights loaded.
         about: mean, std, side and interpolation, as in a weights file's metadata.
-        device, precision: Where and how it computes.
+        device, compute: Where and how it computes.
     """
     network = network.eval().requires_grad_(False)
-    # float32 is to mean float32 on a GPU, and the same every time
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    mean, std = tuple(about["mean"]), tuple(about["std"])
+    configure(compute.precision)
+    network = folded(network)
+    divided = divides(network, about["std"])
+    # convolutions run fastest with channels last; the arithmetic is the same
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compute.compile:
+        network = compiled(network, device)
+    elif device.type == "cpu" and compute.precision != "bfloat16":
+        network = fusing.fused(network)
     model = Pixels(
-        folded(network),
-        mean=mean,
-        std=std,
+        network,
+        mean=tuple(about["mean"]),
+        std=None if divided else tuple(about["std"]),
         side=about["side"],
         interpolation=about["interpolation"],
-        precision=precision,
+        precision=compute.precision,
     )
-    # convolutions run fastest with channels last; the arithmetic is the same
-    return model.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval().requires_grad_(False).to(device)
+
+
+def divides(network: nn.Module, std: Sequence[float]) -> bool:
+    """Have a traced network divide its input by `std`, where a convolution alone reads it; whether it does.
+
+    Exact up to rounding, whatever the padding: zeros stay zeros. The mean is another matter.
+    """
+    if not isinstance(network, fx.GraphModule):
+        return False
+    (images,) = (node for node in network.graph.nodes if node.op == "placeholder")
+    readers = [network.get_submodule(str(node.target)) for node in images.users if node.op == "call_module"]
+    if len(images.users) != 1 or not readers or type(readers[0]) is not nn.Conv2d or readers[0].groups != 1:
+        return False
+    if sum(node.target == next(iter(images.users)).target for node in network.graph.nodes) != 1:
+        return False  # the convolution reads something else, too
+    with torch.no_grad():
+        readers[0].weight.div_(torch.tensor(std, dtype=readers[0].weight.dtype).view(1, -1, 1, 1))
+    return True
+
+
+def compiled(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network with kernels of `torch.compile`, which later stages take from its cache; on a GPU as CUDA graphs."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(".transferbench/compiled").absolute()))
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    return torch.compile(network, mode=mode, dynamic=False)  # type: ignore[return-value]
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -118,43 +152,6 @@ def folded(network: nn.Module) -> nn.Module:
         return network
 
 
-def build(name: str, library: str) -> nn.Module:
-    """The network of a model, its weights not yet loaded.
-
-    Raises:
-        UserError: timm is not installed, or does not know the model.
-    """
-    if library == "transferbench":
-        from transferbench import networks
-
-        return networks.build(name)
-    if library == "torchvision":
-        from torchvision import models
-
-        # these two were published with another normalisation, which they undo at their input
-        ported = name in ("googlenet", "inception_v3")
-        extra = {"init_weights": False, "transform_input": True} if ported else {}
-        return models.get_model(name, weights=None, **extra)
-    timm = timm_library()
-    try:
-        return timm.create_model(name.removeprefix("timm_"), pretrained=False)
-    except RuntimeError as error:
-        raise UserError(f"{name}: timm has no such model ({' '.join(str(error).split())})") from None
-
-
-def timm_library() -> Any:
-    """The timm package.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import timm
-    except ImportError:
-        raise UserError("models named timm_* need the timm package: pip install 'transferbench[timm]'") from None
-    return timm
-
-
-def load_all(names: Iterable[str], folder: Path, *, device: torch.device, precision: str) -> dict[str, Pixels]:
+def load_all(names: Iterable[str], folder: Path, *, device: torch.device, compute: Compute) -> dict[str, Pixels]:
     """Models by name, from a folder of weights files."""
-    return {name: load(folder / f"{name}.safetensors", device=device, precision=precision) for name in names}
+    return {name: load(folder / f"{name}.safetensors", device=device, compute=compute) for name in names}

@@ -40,10 +40,14 @@ def source(members: Sequence[Model], fusion: str) -> Model:
 
 
 def untargeted(log_probabilities: Model, labels: Tensor) -> Loss:
-    """Cross-entropy of the true label, to be driven up; labels (N,)."""
-    return lambda x: -log_probabilities(x).gather(1, labels[:, None])[:, 0]
+    """Cross-entropy of the true label, to be driven up; labels (N,), for images (kN,C,H,W), k times over."""
+    return lambda x: -_of(labels, log_probabilities(x))
 
 
 def targeted(log_probabilities: Model, target_labels: Tensor) -> Loss:
-    """Minus the cross-entropy of the target label, to be driven up; target_labels (N,)."""
-    return lambda x: log_probabilities(x).gather(1, target_labels[:, None])[:, 0]
+    """Minus the cross-entropy of the target label, to be driven up; target_labels (N,), as `labels` above."""
+    return lambda x: _of(target_labels, log_probabilities(x))
+
+
+def _of(labels: Tensor, log_probabilities: Tensor) -> Tensor:
+    return log_probabilities.gather(1, labels.repeat(len(log_probabilities) // len(labels))[:, None])[:, 0]

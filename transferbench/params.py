@@ -95,7 +95,7 @@ class Training(Section):
         weight_decay: L2 penalty.
         label_smoothing: 0 for none.
         augment: Random shifts of four pixels and mirror images.
-        precision: Of the arithmetic: float32, or bfloat16 by autocast.
+        precision: Of the arithmetic: float32; or tf32 or bfloat16, for a GPU's speed.
         seed: Of initial weights, order and augmentation.
         retrain: Models that are trained here although `weights: dir` holds published weights of them.
     """
@@ -107,7 +107,7 @@ class Training(Section):
     weight_decay: NotNegative = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     seed: Seed = 0
     retrain: tuple[Name, ...] = ()
 
@@ -137,11 +137,13 @@ class Compute(Section):
     """What changes a result's bytes beside the mathematics.
 
     Attributes:
-        precision: Of the networks' arithmetic: float32, or bfloat16 by autocast.
+        precision: Of the networks' arithmetic: float32; or tf32 or bfloat16, for a GPU's speed.
+        compile: Have `torch.compile` write the networks' kernels, with CUDA graphs on a GPU.
         chunk: Images a unit of work: the batch of every forward and backward pass, and what a killed cell resumes by.
     """
 
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    compile: bool = False
     chunk: Count
 
 

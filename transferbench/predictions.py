@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from transferbench import stats
 from transferbench.errors import UserError
+from transferbench.fitting import Fit
 from transferbench.models import Pixels
 
 PREPROCESSING = "resize 256 bilinear, crop 224"  # of the stored images
@@ -28,20 +29,24 @@ def top5(model: Pixels, images: np.ndarray, *, batch: int, device: torch.device,
     Raises:
         UserError: an answer is not finite.
     """
-    answers = np.empty((len(images), 5), np.int64)
+    if not len(images):
+        return np.empty((0, 5), np.int64)
+
+    def work(part: slice, _: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x = torch.from_numpy(np.array(images[part]))
+        if device.type == "cuda":  # the next batch is read and sent while this one is computed
+            x = x.pin_memory()
+        x = x.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last)
+        logits = model(x)
+        progress.update(len(x))
+        return logits.topk(5).indices, logits.isfinite().all(1)
+
     with torch.inference_mode(), tqdm(total=len(images), desc=label, unit="image", disable=not label) as progress:
-        for start in range(0, len(images), batch):
-            x = torch.from_numpy(np.array(images[start : start + batch])).to(device)
-            logits = model(x.float().contiguous(memory_format=torch.channels_last))
-            bad = ~logits.isfinite().all(1)
-            if bad.any():
-                place = start + int(bad.nonzero()[0])
-                raise UserError(
-                    f"the answer of {label or 'a model'} to image {place} is not finite; look at its weights"
-                )
-            answers[start : start + batch] = logits.topk(5).indices.cpu().numpy()
-            progress.update(len(x))
-    return answers
+        answers, finite = (torch.cat(parts) for parts in zip(*Fit(batch, device).map(work, len(images)), strict=True))
+    if not finite.all():
+        place = int((~finite).nonzero()[0])
+        raise UserError(f"the answer of {label or 'a model'} to image {place} is not finite; look at its weights")
+    return answers.cpu().numpy()
 
 
 def accuracy(top: np.ndarray, labels: np.ndarray, *, dataset: str, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """Success and destruction rates with Wilson 95% intervals, counted from top-5 answers. All rates are percent."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from transferbench.errors import UserError
+
+Z = NormalDist().inv_cdf(0.975)  # scipy's interval is this one, and takes 0.7 s to import
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,15 @@ def rate(successes: int, n: int) -> Rate:
     Raises:
         UserError: n is 0.
     """
-    from scipy.stats import binomtest
-
     if n == 0:
         raise UserError("a rate over no images is undefined; expected at least one image, look at subset/subset.csv")
-    interval = binomtest(int(successes), int(n)).proportion_ci(confidence_level=0.95, method="wilson")
-    percent, low, high = (round(100 * float(share), 4) for share in (successes / n, interval.low, interval.high))
-    return Rate(percent, low, high, int(n))
+    successes, n = int(successes), int(n)
+    centre = (successes + Z**2 / 2) / (n + Z**2)
+    half = Z / (n + Z**2) * math.sqrt(successes * (n - successes) / n + Z**2 / 4)
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    percent, low, high = (round(100 * share, 4) for share in (successes / n, low, high))
+    return Rate(percent, low, high, n)
 
 
 def success(top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

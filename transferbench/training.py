@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
-from transferbench import models, params
+from transferbench import params
 from transferbench.artefacts import TensorFile, write_tensors
 from transferbench.errors import UserError
+from transferbench.precision import autocast
 
 SHIFT = 4  # pixels, the usual augmentation of CIFAR-10
 LOOK = 20  # steps between two looks at the loss, for which a GPU has to wait
@@ -95,7 +96,7 @@ def train(
                 x = ((x.float() - mean) / std).contiguous(memory_format=torch.channels_last)
                 for group in optimizer.param_groups:
                     group["lr"] = rates[epoch * steps + step]
-                with models.autocast(device.type, recipe.precision):
+                with autocast(device.type, recipe.precision):
                     loss = F.cross_entropy(network(x), y, label_smoothing=recipe.label_smoothing)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transferbench import models, networks, params, wheels, zoo
+from transferbench import networks, params, wheels, zoo
 from transferbench.artefacts import replacing, sha256, write_tensors
 from transferbench.errors import UserError
 
@@ -33,7 +33,7 @@ def fetch(spec: zoo.Spec, weights: params.Weights) -> tuple[dict[str, Tensor], d
     state = read(path)
     if spec.library == "torchvision" and spec.name.startswith("densenet"):
         state = {RENAMED.sub(r"\1\2.", key): value for key, value in state.items()}
-    network = models.build(spec.name, spec.library)
+    network = networks.build(spec.name, spec.library)
     networks.load_published(spec.name, network, state)
     about = describe(spec, network) | {"file": path.name, "file_sha256": digest, "version": spec.version}
     return network.state_dict(), about
@@ -55,7 +55,7 @@ def describe(spec: zoo.Spec, network: nn.Module) -> dict[str, Any]:
         "interpolation": spec.interpolation,
         "published_top1": spec.published_top1,
         "published_preprocessing": spec.published_preprocessing,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": getattr(network, "parameter_count", sum(p.numel() for p in network.parameters())),
     }
     if spec.library == "timm":
         config = _timm_config(spec)
@@ -183,7 +183,7 @@ def _from_hub(spec: zoo.Spec) -> Path:
 
 def _timm_config(spec: zoo.Spec) -> dict[str, Any]:
     """timm's account of a model: its normalisation, input size, classes and where its weights are published."""
-    config = models.timm_library().models.get_pretrained_cfg(spec.name.removeprefix("timm_"))
+    config = networks.timm_library().models.get_pretrained_cfg(spec.name.removeprefix("timm_"))
     if config is None:
         raise UserError(f"{spec.name}: timm has no such model; see timm.list_models()")
     found: dict[str, Any] = config.to_dict()

@@ -1,4 +1,6 @@
-"""The zoo's own networks. All take normalised images and return logits.
+"""Networks, their weights not yet loaded: torchvision's, timm's and the zoo's own.
+
+The zoo's own are in this folder. All take normalised images and return logits.
 
 Each is traceable by `torch.fx` and keeps batch normalisation as a module right behind its
 convolution, so that it can be folded for inference.
@@ -35,8 +37,8 @@ class Adapting(Protocol):
     def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]: ...
 
 
-def build(name: str) -> nn.Module:
-    """A network with random weights (of torch's global generator).
+def own(name: str) -> nn.Module:
+    """A network of this package with random weights (of torch's global generator).
 
     Raises:
         UserError: no such network.
@@ -46,6 +48,41 @@ def build(name: str) -> nn.Module:
     module, network, arguments = NETWORKS[name]
     built: nn.Module = getattr(importlib.import_module(f"{__name__}.{module}"), network)(*arguments)
     return built
+
+
+def build(name: str, library: str) -> nn.Module:
+    """The network of a model, its weights not yet loaded.
+
+    Raises:
+        UserError: timm is not installed, or does not know the model.
+    """
+    if library == "transferbench":
+        return own(name)
+    if library == "torchvision":
+        from torchvision import models
+
+        # these two were published with another normalisation, which they undo at their input
+        ported = name in ("googlenet", "inception_v3")
+        extra = {"init_weights": False, "transform_input": True} if ported else {}
+        return models.get_model(name, weights=None, **extra)
+    timm = timm_library()
+    try:
+        return timm.create_model(name.removeprefix("timm_"), pretrained=False)
+    except RuntimeError as error:
+        raise UserError(f"{name}: timm has no such model ({' '.join(str(error).split())})") from None
+
+
+def timm_library() -> Any:
+    """The timm package.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise UserError("models named timm_* need the timm package: pip install 'transferbench[timm]'") from None
+    return timm
 
 
 def load_published(name: str, network: nn.Module, state: Mapping[str, Any]) -> None:

