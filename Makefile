@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install repro smoke test check lint show clean
+.PHONY: help install repro smoke test check lint bench show clean
 
 help:
 	@echo "make repro   run the default benchmark and experiments/depth-mnist, print the tables"
 	@echo "make show    print the tables of the last run"
 	@echo "make smoke   run every experiment's graph in small, on embedded images and models"
 	@echo "make test    run the tests"
+	@echo "make bench   measure speed beside other libraries, agreement with a plain loop, scaling; an hour on two cores"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make clean   remove what can be made again (not the DVC cache)"
 
@@ -46,6 +47,16 @@ lint: .venv/tested
 	mypy
 
 check: lint test
+
+# The machine has to have nothing else to do meanwhile.
+bench: .venv/tested
+	mkdir -p .transferbench/bench
+	python benchmarks/throughput.py --json .transferbench/bench/throughput.json --markdown .transferbench/bench/throughput.md
+	python benchmarks/plot.py .transferbench/bench/throughput.json .transferbench/bench/throughput.png
+	python benchmarks/agreement.py --json .transferbench/bench/agreement.json --markdown .transferbench/bench/agreement.md
+	python benchmarks/scaling.py --json .transferbench/bench/scaling.json --markdown .transferbench/bench/scaling.md
+	python benchmarks/startup.py --markdown .transferbench/bench/startup.md
+	@echo "results in .transferbench/bench"
 
 clean:
 	rm -rf .venv .transferbench .pytest_cache .mypy_cache .ruff_cache

@@ -182,7 +182,7 @@ def main(quick: bool, chosen: tuple[str, ...], rounds: int | None, to: Path | No
     import torch
 
     results: dict[str, Any] = {}
-    lines = []
+    lines: list[str] = []
     for model in [QUICK] if quick else list(chosen or BATCHES):
         before = matrix_peak()
         found = measure(model, quick, rounds or (3 if quick else 5))
@@ -197,12 +197,11 @@ def main(quick: bool, chosen: tuple[str, ...], rounds: int | None, to: Path | No
             f"{torch.get_num_threads()} threads",
             err=True,
         )
-    text = HEAD + "\n" + "\n".join(lines)
-    click.echo(text)
-    if to:
-        to.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    if markdown:
-        markdown.write_text(text + "\n", encoding="utf-8")
+        if to:  # after every model: a run takes a while
+            to.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        if markdown:
+            markdown.write_text("\n".join([HEAD, *lines]) + "\n", encoding="utf-8")
+    click.echo("\n".join([HEAD, *lines]))
 
 
 if __name__ == "__main__":

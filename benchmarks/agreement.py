@@ -1,0 +1,271 @@
+"""Does the fast path give the same result as a plain float32 loop? Exit code 1 where it does not.
+
+The plain loop is the network as it was built: no folding, no fusing, no channels_last, differentiated by
+torch. Whole trajectories of sign attacks part under any change of kernel, plain float32 from float64 as
+well; so what has to agree is one gradient, one step, and the success rates of whole attacks.
+"""
+
+import copy
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from contestants import about
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from transferbench import cells, datasets, gradients, models, objectives, params, runtime
+from transferbench.artefacts import TensorFile
+
+CPU = torch.device("cpu")
+LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # with published weights
+OTHERS = ("resnet18", "densenet121", "vgg16_bn")  # random weights
+SIGNS, COSINE, PIXELS = 0.999, 1e-4, 0.999  # what one gradient and one step have to reach
+FGSM: dict[str, Any] = {"epsilon": 15, "steps": 1, "step_size": 15}
+IGSM: dict[str, Any] = {"epsilon": 15, "steps": 5, "step_size": 5}
+ATTACKS = {
+    "igsm": IGSM,
+    "migsm": IGSM | {"update": "momentum", "decay": 1.0},
+    "sg_fgsm": FGSM | {"gradient": "smoothed", "samples": 5, "sigma": 15},
+}
+Model = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Pair:
+    """A model in the plain way and the fast one, and in the plain way in float64."""
+
+    plain: Model
+    fast: models.Pixels
+    double: Model
+
+    @classmethod
+    def of(cls, name: str, precision: str, device: torch.device) -> "Pair":
+        network, described = about(name)
+        compute = params.Compute.model_validate({"precision": precision, "chunk": 1})
+        fast = models.wrap(copy.deepcopy(network), described, device=device, compute=compute)
+        mean, std = (torch.tensor(described[key], device=device).view(1, -1, 1, 1) for key in ("mean", "std"))
+
+        def plainly(network: nn.Module, dtype: torch.dtype) -> Model:
+            network = network.to(device, dtype).eval().requires_grad_(False)
+            return lambda x: network((x.contiguous().to(dtype) - mean.to(dtype)) / std.to(dtype))
+
+        return cls(plainly(copy.deepcopy(network), torch.float32), fast, plainly(network, torch.float64))
+
+
+def one_gradient(pair: Pair, images: Tensor, labels: Tensor) -> dict[str, float]:
+    """Share of equal signs and cosine distance, the worst image's and the mean."""
+    x = images.float()
+
+    def gradient(model: Model) -> Tensor:
+        loss = objectives.untargeted(objectives.source([model], "losses"), labels)
+        return gradients.plain(loss, x).double().flatten(1)
+
+    wanted, found = gradient(pair.plain), gradient(pair.fast)
+    signs = (wanted.sign() == found.sign()).double().mean(1)
+    distance = 1 - F.cosine_similarity(wanted, found)
+    return {
+        "signs_worst": float(signs.min()),
+        "signs_mean": float(signs.mean()),
+        "cosine_distance_worst": float(distance.max()),
+        "cosine_distance_mean": float(distance.mean()),
+    }
+
+
+def craft(model: Model, row: dict[str, Any], images: Tensor, labels: Tensor, batch: int = 8) -> Tensor:
+    """Adversarial images (N,C,H,W) uint8; the noise is of the image's place, whatever the batch."""
+    attack = params.Attack.model_validate(row)
+    parts = []
+    for start in range(0, len(images), batch):
+        some = slice(start, start + batch)
+        ids = range(start, start + len(images[some]))
+        parts.append(cells.craft([model], attack, images[some], labels[some], labels[some], ids)[0])
+    return torch.cat(parts)
+
+
+def equal(a: Tensor, b: Tensor) -> float:
+    return float((a == b).double().mean())
+
+
+def answers(model: Model, images: Tensor, batch: int = 8) -> Tensor:
+    with torch.inference_mode():
+        return torch.cat([model(part.float()).argmax(1) for part in images.split(batch)])
+
+
+def paired_interval(only_first: int, only_second: int, n: int) -> tuple[float, float, float]:
+    """Difference of two paired rates, in points, with its 95% interval (Agresti and Min 2005: half a case added
+    to each cell of the table), where so many cases count for one alone and so many for the other alone."""
+    difference = 100 * (only_first - only_second) / n
+    b, c, total = only_first + 0.5, only_second + 0.5, n + 2
+    half = 1.959964 * ((b + c) - (b - c) ** 2 / total) ** 0.5 / total
+    middle = (b - c) / total
+    return difference, 100 * (middle - half), 100 * (middle + half)
+
+
+def photographs() -> Tensor:
+    """The 20 photographs of the default benchmark, (20,3,224,224) uint8."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
+        datasets.prepare(params.Dataset(name="imagenet-sample"), paths[0], paths[1], paths[2], training=False)
+        return torch.from_numpy(np.array(TensorFile(paths[0])["images"]))
+
+
+def enlarged(images: Tensor, count: int) -> Tensor:
+    """So many different views of some photographs: seeded crops, resized and half of them mirrored."""
+    generator = torch.Generator().manual_seed(0)
+    views = []
+    for place in range(count):
+        image = images[place % len(images)]
+        side = int(torch.randint(176, 225, (1,), generator=generator))
+        top, left = (int(torch.randint(0, 225 - side, (1,), generator=generator)) for _ in range(2))
+        view = image[None, :, top : top + side, left : left + side].float()
+        view = F.interpolate(view, size=(224, 224), mode="bilinear", antialias=True).round().clamp(0, 255)
+        views.append(view.flip(3) if place // len(images) % 2 else view)
+    return torch.cat(views).to(torch.uint8)
+
+
+def whole_attacks(
+    source: Pair, target: Pair, images: Tensor, echo: Callable[[str], object] = click.echo
+) -> dict[str, dict[str, float]]:
+    """Success of whole attacks on the source and on a target, made in the plain way and in the fast one.
+
+    Labels are the plain models' own answers to the clean images; images on which source and target agree count.
+    """
+    labels = answers(source.plain, images)
+    both = labels == answers(target.plain, images)
+    images, labels = images[both], labels[both]
+    found: dict[str, dict[str, float]] = {}
+    for name, row in ATTACKS.items():
+        made = {way: craft(getattr(source, way), row, images, labels) for way in ("plain", "fast")}
+        for place, model in (("source", source), ("target", target)):
+            fooled = {way: answers(model.plain, images) != labels for way, images in made.items()}
+            fast, plain = fooled["fast"], fooled["plain"]
+            counts = int((fast & ~plain).sum()), int((plain & ~fast).sum())
+            difference, low, high = paired_interval(*counts, len(labels))
+            found[f"{name} on the {place}"] = {
+                "n": len(labels),
+                "plain": 100 * float(plain.double().mean()),
+                "fast": 100 * float(fast.double().mean()),
+                "only_fast": counts[0],
+                "only_plain": counts[1],
+                "difference": difference,
+                "low": low,
+                "high": high,
+            }
+        echo(f"{name}: done")
+    return found
+
+
+def divergence(pair: Pair, images: Tensor, labels: Tensor) -> dict[str, dict[str, float]]:
+    """Share of equal pixels after so many steps of igsm: fast against plain, and plain against float64."""
+    found = {}
+    for steps in (1, 2, 5, 10):
+        row = {"epsilon": 15, "steps": steps, "step_size": 15 if steps == 1 else 3}
+        plain, fast, double = (craft(getattr(pair, way), row, images, labels) for way in ("plain", "fast", "double"))
+        found[str(steps)] = {"fast_plain": equal(fast, plain), "plain_float64": equal(plain, double)}
+    return found
+
+
+def failures(result: dict[str, Any]) -> list[str]:
+    """What does not agree, in words."""
+    wrong = []
+    for name, one in result["gradient"].items():
+        if one["signs_mean"] < SIGNS:
+            wrong.append(f"{name}: {100 * one['signs_mean']:.3f}% of signs agree, expected {100 * SIGNS}")
+        if one["cosine_distance_worst"] > COSINE:
+            wrong.append(f"{name}: cosine distance {one['cosine_distance_worst']:.1e}, expected at most {COSINE}")
+    for name, share in result["one_step"].items():
+        if share < PIXELS:
+            wrong.append(f"{name}: {100 * share:.3f}% of pixels agree after one step, expected {100 * PIXELS}")
+    for name, one in result["attacks"].items():
+        if not one["low"] <= 0 <= one["high"]:
+            wrong.append(
+                f"{name}: rates differ by {one['difference']:.1f} points [{one['low']:.1f}, {one['high']:.1f}]"
+            )
+    return wrong
+
+
+def markdown(result: dict[str, Any]) -> str:
+    lines = [
+        "| model | signs equal, mean (worst) | cosine distance, worst | pixels equal at T=1 |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, one in result["gradient"].items():
+        share = result["one_step"].get(name)
+        lines.append(
+            f"| {name} | {100 * one['signs_mean']:.4f}% ({100 * one['signs_worst']:.4f}%) | "
+            f"{one['cosine_distance_worst']:.1e} | {'' if share is None else f'{100 * share:.4f}%'} |"
+        )
+    lines += ["", "| igsm steps | fast = plain float32 | plain float32 = float64 |", "|---:|---:|---:|"]
+    for steps, one in result["divergence"].items():
+        lines.append(f"| {steps} | {100 * one['fast_plain']:.2f}% | {100 * one['plain_float64']:.2f}% |")
+    lines += [
+        "",
+        "| attack | n | plain | fast | only fast, only plain | difference [95%] |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, one in result["attacks"].items():
+        lines.append(
+            f"| {name} | {one['n']:.0f} | {one['plain']:.1f} | {one['fast']:.1f} | "
+            f"{one['only_fast']:.0f}, {one['only_plain']:.0f} | "
+            f"{one['difference']:+.1f} [{one['low']:+.1f}, {one['high']:+.1f}] |"
+        )
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--precision", default="float32", type=click.Choice(["float32", "tf32", "bfloat16"]))
+@click.option(
+    "--images", "file", type=click.Path(exists=True, path_type=Path), help="An experiment's data/images.safetensors."
+)
+@click.option("--count", default=340, help="Images of the whole attacks; views of 20 photographs where none are given.")
+@click.option("--quick", is_flag=True, help="EfficientNet-Lite0 alone, on a few images: whether it runs.")
+@click.option("--json", "to", type=click.Path(path_type=Path))
+@click.option("--markdown", "table", type=click.Path(path_type=Path))
+def main(precision: str, file: Path | None, count: int, quick: bool, to: Path | None, table: Path | None) -> None:
+    """Compare, print tables, and fail where the two ways differ by more than they may."""
+    runtime.keep_memory()
+    device = runtime.device()
+    few = photographs().to(device)
+    many = (
+        enlarged(few.cpu(), 8 if quick else count)
+        if file is None
+        else torch.from_numpy(np.array(TensorFile(file)["images"][:count]))
+    )
+    result: dict[str, Any] = {"precision": precision, "gradient": {}, "one_step": {}, "divergence": {}, "attacks": {}}
+    pairs: dict[str, Pair] = {}
+    for name in LITE[:2] if quick else (*LITE, *OTHERS):
+        pair = Pair.of(name, precision, device)
+        some = few[:2] if quick else few[:4] if name in OTHERS else few
+        labels = answers(pair.plain, some)
+        result["gradient"][name] = one_gradient(pair, some, labels)
+        if name in LITE:
+            pairs[name] = pair
+            result["one_step"][name] = equal(
+                craft(pair.plain, FGSM, some, labels), craft(pair.fast, FGSM, some, labels)
+            )
+        click.echo(f"{name}: done", err=True)
+    source, target = pairs[LITE[0]], pairs[LITE[1]]
+    some = few[:2] if quick else few[:8]
+    result["divergence"] = divergence(source, some, answers(source.plain, some))
+    result["attacks"] = whole_attacks(source, target, many.to(device), lambda text: click.echo(text, err=True))
+    click.echo(markdown(result))
+    if to:
+        to.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if table:
+        table.write_text(markdown(result) + "\n", encoding="utf-8")
+    wrong = failures(result)
+    for line in wrong:
+        click.secho(f"differs: {line}", fg="red", err=True)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
