@@ -56,6 +56,7 @@ bench: .venv/tested
 	python benchmarks/agreement.py --json .transferbench/bench/agreement.json --markdown .transferbench/bench/agreement.md
 	python benchmarks/scaling.py --json .transferbench/bench/scaling.json --markdown .transferbench/bench/scaling.md
 	python benchmarks/startup.py --markdown .transferbench/bench/startup.md
+	python benchmarks/decoding.py --markdown .transferbench/bench/decoding.md
 	@echo "results in .transferbench/bench"
 
 clean:

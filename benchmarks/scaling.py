@@ -9,7 +9,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the processes that multiprocessing starts, too
 MODEL = "efficientnet_lite0"
+TARGETS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # a point more is all of them once more
 SIDE = 224
 
 
@@ -114,31 +117,48 @@ def answering(names: Sequence[str]) -> Callable[[int], object]:
     return work
 
 
-def alone(model: str, threads: int, gradients: int, barrier: Any, results: Any) -> None:
-    """A process of so many threads: how long so many gradients of 8 images take it, all starting together."""
+def alone(model: str, threads: int, gradients: int, connection: Connection) -> None:
+    """A process of so many threads, which takes so many gradients of 8 images whenever it is told to."""
     import torch
 
     torch.set_num_threads(threads)
     work = crafting(model)
     work(8, 1, 1)
-    barrier.wait()
-    start = time.perf_counter()
-    work(8, gradients // 8, 1)
-    results.put(time.perf_counter() - start)
+    connection.send(None)
+    while connection.recv():
+        work(8, gradients // 8, 1)
+        connection.send(None)
 
 
-def processes(model: str, count: int, threads: int, gradients: int) -> float:
-    """Gradients a second of so many processes together."""
+def processes(model: str, shapes: Sequence[tuple[int, int]], gradients: int, repeats: int) -> list[float]:
+    """Gradients a second of so many processes of so many threads, (n, threads) each; medians of interleaved turns.
+
+    All wait for the word to start, so that loading is not timed; the clock stops with the last.
+    """
     context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(count), context.Queue()
-    arguments = (model, threads, gradients, barrier, results)
-    workers = [context.Process(target=alone, args=arguments, daemon=True) for _ in range(count)]
-    for worker in workers:
-        worker.start()
-    slowest = max(results.get() for _ in workers)
-    for worker in workers:
-        worker.join()
-    return count * gradients / slowest
+    with ExitStack() as stack:
+        workers: dict[int, list[Connection]] = {}  # threads -> the processes that have so many
+        for threads in {threads for _, threads in shapes}:
+            workers[threads] = []
+            for _ in range(max(count for count, own in shapes if own == threads)):
+                ours, theirs = context.Pipe()
+                worker = context.Process(target=alone, args=(model, threads, gradients, theirs), daemon=True)
+                worker.start()
+                stack.callback(worker.kill)
+                theirs.close()  # so that a worker's death ends our waiting
+                workers[threads].append(ours)
+        for connection in (one for some in workers.values() for one in some):
+            connection.recv()
+        rates: list[list[float]] = [[] for _ in shapes]
+        for _ in range(repeats):
+            for (count, threads), found in zip(shapes, rates, strict=True):
+                start = time.perf_counter()
+                for connection in workers[threads][:count]:
+                    connection.send(True)
+                for connection in workers[threads][:count]:
+                    connection.recv()
+                found.append(count * gradients / (time.perf_counter() - start))
+        return [statistics.median(found) for found in rates]
 
 
 def markdown(lines: Sequence[Line], together: Sequence[tuple[int, int, float]]) -> str:
@@ -158,11 +178,11 @@ def markdown(lines: Sequence[Line], together: Sequence[tuple[int, int, float]]) 
 
 
 @click.command()
-@click.option("--model", default=MODEL, show_default=True)
-@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--model", default=MODEL, show_default=True, help="What is attacked.")
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1), help="Medians are over so many.")
 @click.option("--quick", is_flag=True, help="Few and small: whether it runs.")
-@click.option("--json", "to", type=click.Path(path_type=Path))
-@click.option("--markdown", "table", type=click.Path(path_type=Path))
+@click.option("--json", "to", type=click.Path(path_type=Path), help="Write the numbers.")
+@click.option("--markdown", "table", type=click.Path(path_type=Path), help="Write the tables.")
 def main(model: str, repeats: int, quick: bool, to: Path | None, table: Path | None) -> None:
     """Measure, fit and print."""
     import os
@@ -171,17 +191,19 @@ def main(model: str, repeats: int, quick: bool, to: Path | None, table: Path | N
     repeats = 1 if quick else repeats
     points = (1, 2, 3, 4)
     count = 1 if quick else 8
+    targets = [model] if quick else TARGETS
     lines = [
         measured("images N (T=1)", [count * x for x in points], lambda n: work(n, 1, 1), repeats),
         measured(f"steps T (N={count})", points, lambda steps: work(count, steps, 1), repeats),
         measured(
             f"samples m (N={count}, T=1)", [2 * x for x in points], lambda samples: work(count, 1, samples), repeats
         ),
-        measured("targets (N=16)", points, answering([model] if quick else [model, model]), repeats),
+        measured("targets (N=16)", [len(targets) * x for x in points], answering(targets), repeats),
     ]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     shapes = sorted({(1, 1), (2, 1), (cores, 1), (1, cores)}, key=lambda shape: (shape[1], shape[0]))
-    together = [(n, threads, processes(model, n, threads, 8 if quick else 160)) for n, threads in shapes]
+    rates = processes(model, shapes, 8 if quick else 160, repeats)
+    together = [(n, threads, rate) for (n, threads), rate in zip(shapes, rates, strict=True)]
     click.echo(markdown(lines, together))
     if to:
         rows = [{"processes": n, "threads": threads, "gradients_per_second": rate} for n, threads, rate in together]
