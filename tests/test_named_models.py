@@ -74,7 +74,7 @@ def test_logits_and_gradient_are_torchvisions(photographs, name):
 
     files, pixels = photographs
     network, spec = build(name), zoo.spec(name)
-    model = models.wrap(network, weights.describe(spec, network), device=torch.device("cpu"), precision="float32")
+    model = models.wrap(network, weights.describe(spec, network), device=torch.device("cpu"))
     normalised = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     # densenets normalise before their convolutions, where most cannot be folded
     assert not normalised or name.startswith("densenet")
