@@ -25,7 +25,7 @@ from contestants import about
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transferbench import cells, datasets, gradients, models, objectives, params, runtime
+from transferbench import cells, datasets, gradients, models, objectives, params, runtime, stats
 from transferbench import precision as precisions
 from transferbench.artefacts import TensorFile
 
@@ -127,7 +127,7 @@ def paired_interval(only_first: int, only_second: int, n: int) -> tuple[float, f
     to each cell of the table), where so many cases count for one alone and so many for the other alone."""
     difference = 100 * (only_first - only_second) / n
     b, c, total = only_first + 0.5, only_second + 0.5, n + 2
-    half = 1.959964 * ((b + c) - (b - c) ** 2 / total) ** 0.5 / total
+    half = stats.Z * ((b + c) - (b - c) ** 2 / total) ** 0.5 / total
     middle = (b - c) / total
     return difference, 100 * (middle - half), 100 * (middle + half)
 

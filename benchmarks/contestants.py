@@ -7,7 +7,7 @@ network's parameters were told that they need no gradient before it was handed o
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -44,6 +44,7 @@ class Work:
 
 
 Run = Callable[[Work, Tensor, Tensor], Tensor]  # work, uint8 images (N,C,H,W), labels (N,) -> adversarial images
+Run_01 = Callable[[Tensor, Tensor], Tensor]  # pixels 0..1, labels -> adversarial images, pixels 0..1
 
 
 def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
@@ -67,6 +68,11 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
         with torch.no_grad():
             network.train()(torch.randn(4, 3, spec.side, spec.side))
     return network.eval(), weights.describe(spec, network)
+
+
+def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
+    """A run that makes the library's attack for the work, and gives it pixels 0..1."""
+    return lambda work, images, labels: makes[work.attack](work)(images.float() / 255, labels)
 
 
 def transferbench(model: str) -> Run:
@@ -99,16 +105,13 @@ def torchattack(model: str, frozen: bool) -> Run:
     normalise = Normalize([value / 255 for value in described["mean"]], [value / 255 for value in described["std"]])
     common = {"normalize": normalise, "device": torch.device("cpu"), "eps": EPSILON / 255, "alpha": STEP_SIZE / 255}
 
-    def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
-        if work.attack == "igsm":
-            attack = PGD(network, steps=work.steps, random_start=False, **common)
-        elif work.attack == "migsm":
-            attack = MIFGSM(network, steps=work.steps, decay=1.0, **common)
-        else:
-            attack = VMIFGSM(network, steps=work.steps, n=work.samples, beta=BETA, **common)
-        return attack(images.float() / 255, labels)
-
-    return run
+    return by_attack(
+        {
+            "igsm": lambda work: PGD(network, steps=work.steps, random_start=False, **common),
+            "migsm": lambda work: MIFGSM(network, steps=work.steps, decay=1.0, **common),
+            "smoothed": lambda work: VMIFGSM(network, steps=work.steps, n=work.samples, beta=BETA, **common),
+        }
+    )
 
 
 class Normalised(nn.Module):
@@ -132,16 +135,13 @@ def torchattacks(model: str, frozen: bool) -> Run:
     network = Normalised(*about(model)).eval().requires_grad_(not frozen)
     common = {"eps": EPSILON / 255, "alpha": STEP_SIZE / 255}
 
-    def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
-        if work.attack == "igsm":
-            attack = BIM(network, steps=work.steps, **common)
-        elif work.attack == "migsm":
-            attack = MIFGSM(network, steps=work.steps, decay=1.0, **common)
-        else:
-            attack = VMIFGSM(network, steps=work.steps, N=work.samples, beta=BETA, **common)
-        return attack(images.float() / 255, labels)
-
-    return run
+    return by_attack(
+        {
+            "igsm": lambda work: BIM(network, steps=work.steps, **common),
+            "migsm": lambda work: MIFGSM(network, steps=work.steps, decay=1.0, **common),
+            "smoothed": lambda work: VMIFGSM(network, steps=work.steps, N=work.samples, beta=BETA, **common),
+        }
+    )
 
 
 def foolbox(model: str, frozen: bool) -> Run:
@@ -155,7 +155,9 @@ def foolbox(model: str, frozen: bool) -> Run:
     wrapped = library.PyTorchModel(network, bounds=(0, 1), preprocessing={**scale, "axis": -3}, device="cpu")
     common = {"abs_stepsize": STEP_SIZE / 255, "random_start": False}
 
-    class Smoothed(library.attacks.LinfBasicIterativeAttack):
+    attacks = library.attacks
+
+    class Smoothed(attacks.LinfBasicIterativeAttack):
         """foolbox has no smoothed gradient; it says that value_and_grad is for users to override."""
 
         def __init__(self, samples: int, **options: Any) -> None:
@@ -169,16 +171,17 @@ def foolbox(model: str, frozen: bool) -> Run:
         def _noisy(self, x: Any) -> Any:
             return x + x.normal(x.shape) * (SIGMA / 255)
 
-    def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
-        if work.attack == "igsm":
-            attack = library.attacks.LinfBasicIterativeAttack(steps=work.steps, **common)
-        elif work.attack == "migsm":
-            attack = library.attacks.LinfMomentumIterativeFastGradientMethod(steps=work.steps, **common)
-        else:
-            attack = Smoothed(work.samples, steps=work.steps, **common)
-        return attack.run(wrapped, images.float() / 255, labels, epsilon=EPSILON / 255)
+    def run(attack: Any, x: Tensor, labels: Tensor) -> Tensor:
+        return attack.run(wrapped, x, labels, epsilon=EPSILON / 255)
 
-    return run
+    momentum = attacks.LinfMomentumIterativeFastGradientMethod
+    return by_attack(
+        {
+            "igsm": lambda work: partial(run, attacks.LinfBasicIterativeAttack(steps=work.steps, **common)),
+            "migsm": lambda work: partial(run, momentum(steps=work.steps, **common)),
+            "smoothed": lambda work: partial(run, Smoothed(work.samples, steps=work.steps, **common)),
+        }
+    )
 
 
 def transferattack(model: str, frozen: bool) -> Run:

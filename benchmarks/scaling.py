@@ -4,7 +4,6 @@ Each line is fitted by least squares to medians of interleaved repeats.
 """
 
 import json
-import multiprocessing
 import statistics
 import sys
 import time
@@ -19,6 +18,8 @@ import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the processes that multiprocessing starts, too
+from workers import worker
+
 MODEL = "efficientnet_lite0"
 TARGETS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # a point more is all of them once more
 SIDE = 224
@@ -117,7 +118,7 @@ def answering(names: Sequence[str]) -> Callable[[int], object]:
     return work
 
 
-def alone(model: str, threads: int, gradients: int, connection: Connection) -> None:
+def alone(connection: Connection, model: str, threads: int, gradients: int) -> None:
     """A process of so many threads, which takes so many gradients of 8 images whenever it is told to."""
     import torch
 
@@ -135,18 +136,14 @@ def processes(model: str, shapes: Sequence[tuple[int, int]], gradients: int, rep
 
     All wait for the word to start, so that loading is not timed; the clock stops with the last.
     """
-    context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        workers: dict[int, list[Connection]] = {}  # threads -> the processes that have so many
-        for threads in {threads for _, threads in shapes}:
-            workers[threads] = []
-            for _ in range(max(count for count, own in shapes if own == threads)):
-                ours, theirs = context.Pipe()
-                worker = context.Process(target=alone, args=(model, threads, gradients, theirs), daemon=True)
-                worker.start()
-                stack.callback(worker.kill)
-                theirs.close()  # so that a worker's death ends our waiting
-                workers[threads].append(ours)
+        workers = {
+            threads: [
+                stack.enter_context(worker(alone, model, threads, gradients))
+                for _ in range(max(count for count, own in shapes if own == threads))
+            ]
+            for threads in {threads for _, threads in shapes}
+        }
         for connection in (one for some in workers.values() for one in some):
             connection.recv()
         rates: list[list[float]] = [[] for _ in shapes]

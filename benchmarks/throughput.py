@@ -6,13 +6,12 @@ rotates; ratios are taken within a round, and their median is the result.
 """
 
 import json
-import multiprocessing
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,6 +21,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the processes that multiprocessing starts, too
 from contestants import FROZEN, Work, contestants
+from workers import worker
 
 OURS = "transferbench"
 BATCHES = {"efficientnet_lite0": 8, "resnet18": 8, "densenet121": 8, "vgg16_bn": 2}  # images; vgg16_bn is slow
@@ -64,7 +64,8 @@ def serve(connection: Connection, model: str, implementation: str) -> None:
 
     run = contestants(frozen=True)[implementation](model)
     generator = torch.Generator().manual_seed(0)
-    while (work := connection.recv()) is not None:
+    while True:
+        work = connection.recv()
         images = torch.randint(0, 256, (work.images, 3, 224, 224), generator=generator, dtype=torch.uint8)
         labels = torch.randint(0, 1000, (work.images,), generator=generator)
         start = time.perf_counter()
@@ -73,29 +74,12 @@ def serve(connection: Connection, model: str, implementation: str) -> None:
         connection.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
-@contextmanager
-def process(model: str, implementation: str) -> Iterator[Connection]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    worker = context.Process(target=serve, args=(theirs, model, implementation), daemon=True)
-    worker.start()
-    theirs.close()
-    try:
-        yield ours
-        ours.send(None)
-        worker.join()
-    finally:
-        worker.kill()
-
-
 def measure(model: str, quick: bool, rounds: int) -> dict[str, dict[str, Measured]]:
     """Attack -> implementation -> its measurements. The plain peers do all attacks, the frozen ones igsm."""
-    from contextlib import ExitStack
-
     found: dict[str, dict[str, Measured]] = {work.attack: {} for work in works(model, quick)}
     with ExitStack() as stack:
         names = list(contestants(frozen=not quick))
-        workers = {name: stack.enter_context(process(model, name)) for name in names}
+        workers = {name: stack.enter_context(worker(serve, model, name)) for name in names}
         for work in works(model, quick):
             taking = [name for name in names if work.attack == "igsm" or not name.endswith(FROZEN)]
             for name in taking:  # not counted: first calls choose kernels and fill caches

@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
@@ -84,13 +85,9 @@ def test_zeros_that_only_made_the_padding_symmetric_take_no_work():
     with torch.no_grad():
         conv.weight[:, :, 0] = 0
         conv.weight[:, :, :, 0] = 0
-    fused = check(conv_only(conv), images(2, 3, 16, 16), chains=1)
+    fused = check(nn.Sequential(conv), images(2, 3, 16, 16), chains=1)
     (chain,) = (module for module in fused.modules() if isinstance(module, fusing.Chain))
     assert chain.convolutions[0].phases.kernel.shape == (12, 8, 2, 2)  # 4 phases of 3 colours, 2x2 taps and not 3x3
-
-
-def conv_only(conv: nn.Conv2d) -> nn.Module:
-    return nn.Sequential(conv)
 
 
 class Residual(nn.Module):
@@ -177,13 +174,7 @@ def test_whole_networks_gradient_is_the_plain_loops(name):
     """As near to float64 as torch's own float32 is. (Published weights: benchmarks/agreement.py.)"""
     spec = zoo.spec(name)
     torch.manual_seed(4)
-    network = networks.own(name)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        network.train()(images(4, 3, spec.side, spec.side))
-    network.eval().requires_grad_(False)
+    network = calibrated(networks.own(name), images(4, 3, spec.side, spec.side)).requires_grad_(False)
     pixels = torch.randint(0, 256, (2, 3, spec.side, spec.side), generator=torch.Generator().manual_seed(0)).float()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     about = {"mean": spec.mean, "std": spec.std, "side": spec.side, "interpolation": "bilinear"}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import calibrated
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
@@ -31,18 +32,6 @@ def made(name: str) -> nn.Module:
     """A network with seeded random weights, ready for inference."""
     torch.manual_seed(0)
     return calibrated(networks.own(name), images(name))
-
-
-@torch.no_grad()
-def calibrated(network: nn.Module, x: Tensor) -> nn.Module:
-    """The network, its normalisations random but for statistics of `x`: no signal dies on the way."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-            module.weight.uniform_(0.5, 1.5)
-            module.bias.normal_(0, 0.2)
-    network.train()(x)
-    return network.eval()
 
 
 def images(name: str) -> Tensor:
