@@ -235,3 +235,16 @@ def test_no_training_images_is_an_error() -> None:
     nothing = np.zeros((0, 3, 8, 8), np.uint8)
     with pytest.raises(UserError, match="tiny is to be trained, and the data set has no training images"):
         training.train(Tiny(), nothing, np.zeros(0, np.int64), RECIPE, normalise=NORMALISE, device=CPU, label="tiny")
+
+
+def test_precision_reaches_torch() -> None:
+    def switches() -> tuple[bool, bool]:
+        return torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
+
+    exact = trained()
+    assert switches() == (False, True)
+    rough = trained(RECIPE.model_copy(update={"precision": "tf32"}))
+    assert switches() == (True, False)
+    assert same(exact, rough)  # on a CPU, tf32 is float32
+    trained()
+    assert switches() == (False, True)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from transferbench import params
 from transferbench.artefacts import TensorFile, write_tensors
 from transferbench.errors import UserError
-from transferbench.precision import autocast
+from transferbench.precision import autocast, configure
 
 SHIFT = 4  # pixels, the usual augmentation of CIFAR-10
 LOOK = 20  # steps between two looks at the loss, for which a GPU has to wait
@@ -69,6 +69,7 @@ def train(
         raise UserError(f"{label} is to be trained, and the data set has no training images (dataset: train_folder)")
     mean, std = (torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1).to(device) for values in normalise)
     run = fingerprint(network, images, labels, recipe, normalise, device) if checkpoint else ""
+    configure(recipe.precision)
     network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
         network.parameters(),
