@@ -96,9 +96,9 @@ def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
     one = cell(subset, weights)
     file = TensorFile(subset)
     members = [models.load(path, device=CPU) for path in sources.verify(one.source, weights)]
-    part = slice(start, start + 4)
-    images = cells._chunk(one, members, file, part, CPU, Fit(4, CPU))
-    return start, images.tobytes()
+    part = slice(start, min(start + 4, 11))
+    chunk = cells._Work(one, members, file, CPU, Fit(4, CPU)).begin(part, Path())
+    return start, chunk.adversarial.contiguous().numpy().tobytes()
 
 
 def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):
@@ -111,15 +111,15 @@ def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):
 def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights, monkeypatch):
     undisturbed = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
     computed = []
-    original = cells._chunk
+    original = cells._Work.begin
 
-    def dies_at_the_third(cell, members, file, part, *others):
+    def dies_at_the_third(work, part, *others):
         computed.append(part.start)
         if len(computed) == 3:
             raise KeyboardInterrupt
-        return original(cell, members, file, part, *others)
+        return original(work, part, *others)
 
-    monkeypatch.setattr(cells, "_chunk", dies_at_the_third)
+    monkeypatch.setattr(cells._Work, "begin", dies_at_the_third)
     out = tmp_path / "b" / "out.safetensors"
     with pytest.raises(KeyboardInterrupt):
         run(cell(subset, fnn_weights), fnn_weights, out)
@@ -130,23 +130,40 @@ def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights
 
 
 def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
-    original = cells._chunk
+    original = cells._Work.begin
 
-    def dies(cell, members, file, part, *others):
+    def dies(work, part, *others):
         if part.start == 8:
             raise KeyboardInterrupt
-        return original(cell, members, file, part, *others)
+        return original(work, part, *others)
 
     out = tmp_path / "b" / "out.safetensors"
-    monkeypatch.setattr(cells, "_chunk", dies)
+    monkeypatch.setattr(cells._Work, "begin", dies)
     with pytest.raises(KeyboardInterrupt):
         run(cell(subset, fnn_weights), fnn_weights, out)
-    monkeypatch.setattr(cells, "_chunk", original)
+    monkeypatch.setattr(cells._Work, "begin", original)
     other = cell(subset, fnn_weights)
     other = cells.Cell(other.source, "sg", Attack(**{**SG, "sigma": 3}), other.compute, subset)
     run(other, fnn_weights, out)
     assert run(other, fnn_weights, tmp_path / "c" / "out.safetensors").read_bytes() == out.read_bytes()
     assert [path.name for path in (tmp_path / "b" / "scratch").iterdir()] == ["fnn2-sg.lock"]
+
+
+def test_a_chunk_is_begun_before_the_last_one_is_written_where_that_pays(tmp_path, subset, fnn_weights, monkeypatch):
+    """As on a GPU, which computes the next chunk meanwhile: same bytes, and a kill loses one chunk more."""
+    at_once = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
+    done = []
+    begin, write = cells._Work.begin, cells._Work.write
+    monkeypatch.setattr(cells, "AHEAD", {"cpu": 1})
+    monkeypatch.setattr(
+        cells._Work, "begin", lambda work, part, *a: (done.append(f"+{part.start}"), begin(work, part, *a))[1]
+    )
+    monkeypatch.setattr(
+        cells._Work, "write", lambda work, chunk: (done.append(f"-{chunk.part.start}"), write(work, chunk))
+    )
+    ahead = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors")
+    assert done == ["+0", "+4", "-0", "+8", "-4", "-8"]
+    assert ahead.read_bytes() == at_once.read_bytes()
 
 
 def test_failed_write_leaves_no_half_file(tmp_path, subset, fnn_weights, monkeypatch):

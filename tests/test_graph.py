@@ -14,7 +14,7 @@ STAGES = {
 }
 
 # Not dependencies, because a result cannot change with them: error texts, the command line, the device.
-NO_RESULT = {"__init__", "errors", "stage", "runtime"}
+NO_RESULT = {"__init__", "errors", "stage", "runtime", "warm"}
 # The zoo validates names in params.py everywhere, but says what a model is only where its weights are made.
 ZOO_MATTERS = {"check", "train"}
 # The tables in transferbench/data that a module reads.
@@ -59,7 +59,7 @@ def test_dependencies_are_what_the_stage_imports(stage):
     declared = {dep.removeprefix(prefix).removesuffix(".py") for dep in STAGES[stage]["deps"] if dep.startswith(prefix)}
     assert declared == used | tables
     assert f"${{root}}/stages/{script}.py" in STAGES[stage]["deps"]
-    assert STAGES[stage]["cmd"].startswith(f"python -P ${{root}}/stages/{script}.py")
+    assert STAGES[stage]["cmd"].startswith(f"python -P -m transferbench.warm ${{root}}/stages/{script}.py")
 
 
 def loads(code: str) -> set[str]:

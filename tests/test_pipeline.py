@@ -143,6 +143,17 @@ def test_results_are_what_the_contract_says(repository):
     assert "fnn0/fgsm.json" in repository.dvc("metrics", "show")
 
 
+def test_forked_stages_write_what_processes_of_their_own_write(repository):
+    names = ["adversarial/fnn0+fnn2/sg_igsm.safetensors", "predictions/fnn0+fnn2/sg_igsm.parquet"]
+    before = [(repository.path / name).read_bytes() for name in names]
+    repository.environment["TRANSFERBENCH_WARM"] = "0"
+    for stage in ("attack", "evaluate"):
+        repository.dvc("repro", "--force", "--single-item", f"{stage}@fnn0+fnn2-sg_igsm")
+    del repository.environment["TRANSFERBENCH_WARM"]
+    assert [(repository.path / name).read_bytes() for name in names] == before
+    assert repository.run("git", "status", "--porcelain") == ""
+
+
 def test_attack_number_reruns_its_cells_alone(repository):
     repository.edit(lambda values: values["attacks"]["sg_igsm"].update(sigma=25))
     assert "attacks.sg_igsm.sigma" in repository.dvc("params", "diff")

@@ -5,7 +5,6 @@ batches and only their running sum is kept, so that m = 1000 takes no more memor
 samples are those that an attack of the same seed draws for it in its first step.
 """
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -42,10 +41,9 @@ def smoothed(
     noise = gradients.gaussian(seed, [id], sigma)(0, x)
     total, drawn = torch.zeros_like(image, dtype=torch.float64), 0
     for m in samples:
-        while drawn < m:
-            some = torch.cat(list(itertools.islice(noise, min(batch, m - drawn))))
-            total += _finite(gradients.plain(loss, x + some).double().sum(0))
-            drawn += len(some)
+        for gradient in gradients.passes(loss, x, noise, m - drawn, batch):
+            total += _finite(gradient.double().sum(0))
+        drawn = m
         yield total / m
 
 

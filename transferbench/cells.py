@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import shutil
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from transferbench.errors import UserError
 from transferbench.fitting import Fit
 from transferbench.objectives import Model
 from transferbench.params import Attack, Compute
+
+AHEAD = {"cuda": 1}  # chunks that are asked for before the last one is written; a kill loses them, too
 
 
 @dataclass(frozen=True)
@@ -100,61 +103,108 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
         UserError: a gradient was not finite; names model and image.
     """
     subset = TensorFile(cell.subset)
-    images, ids = subset["images"], np.asarray(subset["index"])
-    about, fit = describe(cell), Fit(cell.compute.chunk, device)
+    images, about = subset["images"], describe(cell)
+    work = _Work(cell, members, subset, device, Fit(cell.compute.chunk, device))
     with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, device)) as folder:
-        starts = range(0, len(images), cell.compute.chunk)
+        paths = {start: folder / f"{start:08d}.safetensors" for start in range(0, len(images), cell.compute.chunk)}
         total, label = len(images) * cell.attack.gradients, f"{cell.source['source']} {cell.name}"
+        begun: deque[_Chunk] = deque()
         with tqdm(total=total, desc=label, unit="gradient") as progress:
-            for start in starts:
-                part = slice(start, start + cell.compute.chunk)
-                path = folder / f"{start:08d}.safetensors"
+            for start, path in paths.items():
+                part = slice(start, min(start + cell.compute.chunk, len(images)))
                 if path.exists():
-                    progress.update(len(ids[part]) * cell.attack.gradients)
-                else:
-                    write_tensors(path, {"images": _chunk(cell, members, subset, part, device, fit, progress.update)})
+                    progress.update((part.stop - part.start) * cell.attack.gradients)
+                    continue
+                begun.append(work.begin(part, path, progress.update))
+                while len(begun) > AHEAD.get(device.type, 0):
+                    work.write(begun.popleft())
+            for chunk in begun:
+                work.write(chunk)
         with tensor_writer(out, {"images": ("uint8", images.shape)}, about) as writer:
-            for start in starts:
-                writer.append("images", TensorFile(folder / f"{start:08d}.safetensors")["images"])
+            for path in paths.values():
+                writer.append("images", TensorFile(path)["images"])
         shutil.rmtree(folder)
 
 
-def _chunk(
-    cell: Cell,
-    members: Sequence[Model],
-    subset: TensorFile,
-    part: slice,
-    device: torch.device,
-    fit: Fit,
-    evaluated: Callable[[int], object] = lambda count: None,
-) -> np.ndarray:
-    ids = subset["index"][part]
-    tensors = [torch.from_numpy(np.array(subset[name][part])) for name in ("images", "labels", "target_labels")]
-    images, labels, target_labels = (tensor.to(device) for tensor in tensors)
+@dataclass(frozen=True)
+class _Chunk:
+    """A chunk that a GPU may still be computing.
 
-    def work(some: slice, together: int) -> tuple[Tensor, Tensor]:
-        own = images[some], labels[some], target_labels[some], ids[some].tolist()
-        return craft(members, cell.attack, *own, evaluated, together=together)
+    Attributes:
+        path: Of its file.
+        part: Its images' places in the subset.
+        adversarial: (N,C,H,W) uint8, in the computer's memory.
+        finite: Which images had finite gradients throughout, (N,) bool, likewise.
+        wait: Returns once both are there.
+    """
 
-    done = fit.map(work, len(ids), cell.attack.samples or 1)
-    adversarial, finite = (torch.cat(parts) for parts in zip(*done, strict=True))
-    if not finite.all():
-        first = int((~finite).nonzero()[0])
-        culprit = _culprit(cell, members, images[first : first + 1].float(), labels[first : first + 1])
-        raise UserError(
-            f"{cell.name}: the gradient of {culprit} is not finite at image {int(ids[first])}; "
-            "look at the model's weights and at the image (subset/subset.csv names its file)"
-        )
-    return adversarial.cpu().numpy()
+    path: Path
+    part: slice
+    adversarial: Tensor
+    finite: Tensor
+    wait: Callable[[], object]
 
 
-def _culprit(cell: Cell, members: Sequence[Model], x: Tensor, label: Tensor) -> str:
-    """The member whose gradient at a clean image is not finite; the whole source where it takes them all."""
-    for name, member in zip(cell.source["members"], members, strict=True):
-        loss = objectives.untargeted(objectives.source([member], cell.attack.fusion), label)
-        if not gradients.plain(loss, x).isfinite().all():
-            return str(name)
-    return str(cell.source["source"])
+def _fetched(tensor: Tensor) -> Tensor:
+    """A copy in pinned memory, which is there once the GPU has come to it."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the chunks of a cell have in common."""
+
+    cell: Cell
+    members: Sequence[Model]
+    subset: TensorFile
+    device: torch.device
+    fit: Fit
+
+    def begin(self, part: slice, path: Path, evaluated: Callable[[int], object] = lambda count: None) -> _Chunk:
+        """Compute a chunk; a GPU is only asked to, so that it has work while the chunk before is written."""
+        ids = self.subset["index"][part].tolist()
+        images, labels, target_labels = (self._sent(name, part) for name in ("images", "labels", "target_labels"))
+
+        def work(some: slice, together: int) -> tuple[Tensor, Tensor]:
+            own = images[some], labels[some], target_labels[some], ids[some]
+            return craft(self.members, self.cell.attack, *own, evaluated, together=together)
+
+        done = self.fit.map(work, len(ids), self.cell.attack.samples or 1)
+        adversarial, finite = (torch.cat(parts) for parts in zip(*done, strict=True))
+        if self.device.type != "cuda":
+            return _Chunk(path, part, adversarial.cpu(), finite.cpu(), lambda: None)
+        fetched = _fetched(adversarial), _fetched(finite)
+        event = torch.cuda.Event()
+        event.record()
+        return _Chunk(path, part, *fetched, event.synchronize)
+
+    def write(self, chunk: _Chunk) -> None:
+        """Write a chunk's file once it is computed; UserError if a gradient was not finite."""
+        chunk.wait()
+        if not chunk.finite.all():
+            place = chunk.part.start + int((~chunk.finite).nonzero()[0])
+            raise UserError(
+                f"{self.cell.name}: the gradient of {self._culprit(place)} is not finite at image "
+                f"{int(self.subset['index'][place])}; look at the model's weights and at the image "
+                "(subset/subset.csv names its file)"
+            )
+        write_tensors(chunk.path, {"images": chunk.adversarial.contiguous().numpy()})
+
+    def _sent(self, name: str, part: slice) -> Tensor:
+        """Some of the subset's values on the device; a GPU fetches them from pinned memory when it comes to it."""
+        tensor = torch.from_numpy(np.array(self.subset[name][part]))
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
+
+    def _culprit(self, place: int) -> str:
+        """The member whose gradient at a clean image is not finite; the whole source where it takes them all."""
+        x, label = (self._sent(name, slice(place, place + 1)) for name in ("images", "labels"))
+        for name, member in zip(self.cell.source["members"], self.members, strict=True):
+            loss = objectives.untargeted(objectives.source([member], self.cell.attack.fusion), label)
+            if not gradients.plain(loss, x.float()).isfinite().all():
+                return str(name)
+        return str(self.cell.source["source"])
 
 
 def describe(cell: Cell) -> dict[str, str]:

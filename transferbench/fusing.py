@@ -297,7 +297,6 @@ def fused(network: nn.Module) -> nn.Module:
         with graph.inserting_after(end):
             replacement = graph.call_module(name, (start,))
         end.replace_all_uses_with(replacement)
-        replacement.args = (start,)
     graph.eliminate_dead_code()
     network.delete_all_unused_submodules()
     network.recompile()

@@ -34,16 +34,20 @@ def smoothed(samples: int, noise: Noise, together: int = 1) -> Estimate:
 
     def estimate(loss: Loss, x: Tensor) -> Tensor:
         total = torch.zeros_like(x)
-        drawn = noise(next(steps), x)
-        for start in range(0, samples, together):
-            some = list(itertools.islice(drawn, min(together, samples - start)))
-            noisy = [x + sample for sample in some]
-            gradient = plain(loss, noisy[0] if len(noisy) == 1 else torch.cat(noisy))
+        for gradient in passes(loss, x, noise(next(steps), x), samples, together):
             for part in gradient.split(len(x)):
                 total += part
         return total / samples
 
     return estimate
+
+
+def passes(loss: Loss, x: Tensor, drawn: Iterator[Tensor], samples: int, together: int) -> Iterator[Tensor]:
+    """The gradients at x + each of so many samples, pass by pass: (kN,C,H,W) of k <= `together` samples."""
+    for start in range(0, samples, together):
+        some = list(itertools.islice(drawn, min(together, samples - start)))
+        noisy = [x + sample for sample in some]
+        yield plain(loss, noisy[0] if len(noisy) == 1 else torch.cat(noisy))
 
 
 def gaussian(seed: int, ids: Sequence[int], sigma: float) -> Noise:

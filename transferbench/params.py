@@ -24,6 +24,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Pixels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
 Axis = Annotated[int | float, Field(ge=0, le=255)]  # as it is written, since cells are named by it
 Level = Annotated[float, Field(allow_inf_nan=False)]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class Section(BaseModel):
@@ -107,7 +108,7 @@ class Training(Section):
     weight_decay: NotNegative = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: bool = False
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     seed: Seed = 0
     retrain: tuple[Name, ...] = ()
 
@@ -142,7 +143,7 @@ class Compute(Section):
         chunk: Images a unit of work: the batch of every forward and backward pass, and what a killed cell resumes by.
     """
 
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     compile: bool = False
     chunk: Count
 

@@ -6,11 +6,9 @@ equal bytes, come out of two runs. On a CPU, tf32 is float32.
 """
 
 import contextlib
-from typing import Any, Literal
+from typing import Any
 
 import torch
-
-Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 def configure(precision: str) -> None:

@@ -1,0 +1,335 @@
+"""Run a stage's script without waiting for its libraries: `python -m transferbench.warm stages/attack.py ...`.
+
+DVC starts a process for every stage, and importing torch takes longer than many a cell's work. So the first
+stage of a `dvc repro` starts a server beside it. Once a stage is over, the server imports the libraries that
+the stage had imported, and each later stage is forked from it: it is a fresh process with the arguments, folder
+and standard streams of the one that DVC started, which waits for it, hands signals on and ends as it ends.
+
+What a stage computes does not depend on any of it. The server
+
+- imports libraries and nothing of this package: every stage reads the code as it is on disk;
+- belongs to one DVC process, one Python and one set of environment variables, and asks whose a request is;
+- ends with its DVC process, or when it has had nothing to do for a minute. A stage ends with whoever waits for it.
+
+Where there is no DVC, no Linux, or `TRANSFERBENCH_WARM=0`, the script simply runs.
+"""
+
+import array
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# What is worth importing ahead, where a stage has used it. Importing starts no computing thread and no GPU.
+LIBRARIES = (
+    "click",
+    "matplotlib.figure",
+    "numpy",
+    "pandas",
+    "PIL.Image",
+    "pyarrow.parquet",
+    "pydantic",
+    "safetensors",
+    "scipy.stats",
+    "timm",
+    "torch",
+    "torch.fx.experimental.optimization",
+    "torchvision",
+    "tqdm",
+    "yaml",
+)
+IDLE = 60.0  # seconds without a stage after which a server ends
+SHELLS = {"sh", "ash", "bash", "dash", "fish", "ksh", "zsh"}
+OWN_OF_A_STAGE = {"DVC_ROOT", "DVC_STAGE", "PWD", "OLDPWD", "SHLVL", "_"}  # variables that may differ
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PEER = array.array("i", [0, 0, 0])  # pid, uid and gid, as SO_PEERCRED gives them
+SET_DEATH_SIGNAL = 1  # of prctl
+
+
+def main() -> None:
+    """Run the script that the command line names, here or in a process forked from the server."""
+    if sys.argv[1:2] == ["--serve"]:
+        listener, owner = map(int, sys.argv[2:])
+        request = serve(socket.socket(fileno=listener), owner)
+        if request is None:
+            return
+        become(request)
+    else:
+        code = run_warm(sys.argv[1:])
+        if code is not None:
+            leave(code)
+        del sys.argv[0]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+# The process that DVC starts.
+
+
+def run_warm(argv: Sequence[str]) -> int | None:
+    """Have the server run a script; its exit code, negative for a signal. None where it has to run here."""
+    if "DVC_STAGE" not in os.environ or os.environ.get("TRANSFERBENCH_WARM") == "0" or sys.platform != "linux":
+        return None
+    try:
+        connection = connected(*owner())
+        request = {**identity(os.environ), "argv": argv, "folder": os.getcwd(), "environment": dict(os.environ)}
+        text = json.dumps(request).encode()
+        with connection, connection.makefile("rb") as answers:
+            with _deferred(FORWARDED):  # until it is known to whom they are to be handed on
+                socket.send_fds(connection, [len(text).to_bytes(8, "big")], [0, 1, 2])
+                connection.sendall(text)
+                first = json.loads(answers.readline() or "{}")
+                if "pid" not in first:  # refused, or the server is gone: nothing has run
+                    return None
+                for number in FORWARDED:
+                    if signal.getsignal(number) is not signal.SIG_IGN:
+                        signal.signal(number, lambda number, _: _signal(first["pid"], number))
+            last = json.loads(answers.readline() or "{}")
+    except (OSError, ValueError):
+        return None
+    if "code" not in last:
+        print("error: the process that runs stages was killed; run `dvc repro` again", file=sys.stderr)
+        return 2
+    return int(last["code"])
+
+
+@contextlib.contextmanager
+def _deferred(numbers: Sequence[int]) -> Iterator[None]:
+    """Signals that arrive in the block are delivered after it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+def owner() -> tuple[int, int]:
+    """The DVC process whose stage this is: its id, and when it started (an id alone is used again)."""
+    name, parent, _ = process(os.getppid())
+    pid = parent if name in SHELLS else os.getppid()
+    return pid, process(pid)[2]
+
+
+def process(pid: int) -> tuple[str, int, int]:
+    """Name, parent and start (clock ticks after boot) of a process; OSError where there is none."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        head, _, tail = file.read().rpartition(")")
+    fields = tail.split()
+    return head.partition("(")[2], int(fields[1]), int(fields[19])
+
+
+def identity(environment: Mapping[str, str]) -> dict[str, Any]:
+    """What a stage and its server have to have in common."""
+    variables = {name: value for name, value in environment.items() if name not in OWN_OF_A_STAGE}
+    return {"python": sys.executable, "path": sys.path, "variables": variables}
+
+
+def connected(pid: int, started: int) -> socket.socket:
+    """A connection to the server of a DVC process, which is started if there is none."""
+    address = f"\0transferbench-{os.getuid()}-{pid}-{started}"  # of no file: it goes with the server
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(address)
+    except ConnectionRefusedError:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+            listener.listen()
+            ends = os.pidfd_open(pid)
+            descriptors = (listener.fileno(), ends)
+            command = [sys.executable, "-P", "-m", "transferbench.warm", "--serve", *map(str, descriptors)]
+            null = subprocess.DEVNULL
+            subprocess.Popen(
+                command, pass_fds=descriptors, start_new_session=True, stdin=null, stdout=null, stderr=null
+            )
+            os.close(ends)
+            connection.connect(address)
+    if not _same_user(connection):
+        connection.close()
+        raise ConnectionRefusedError(f"somebody else's server at {address!r}")
+    return connection
+
+
+def leave(code: int) -> None:
+    """End as the stage ended, by its signal if it was one."""
+    if code < 0:
+        with contextlib.suppress(OSError):  # SIGKILL is always the default
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+# The server.
+
+
+@dataclass
+class Job:
+    """A stage that runs.
+
+    Attributes:
+        pid: Of the forked process.
+        ends: Descriptor that is readable once it has ended.
+        connection: To the process that waits for it.
+        imported: Where it says, at its end, which libraries it has imported.
+    """
+
+    pid: int
+    ends: int
+    connection: socket.socket
+    imported: int
+
+    def close(self) -> None:
+        self.connection.close()
+        os.close(self.ends)
+        os.close(self.imported)
+
+
+def serve(listener: socket.socket, owner: int) -> dict[str, Any] | None:
+    """Fork a process for every request, until the owner ends or nothing is asked for a while.
+
+    Args:
+        listener: Where requests arrive.
+        owner: Descriptor that is readable once the DVC process has ended.
+
+    Returns:
+        In each forked process its request; None in the server, at its end.
+    """
+    mine = identity(os.environ)
+    jobs: list[Job] = []
+    open_to_all = True
+    while open_to_all or jobs:
+        watched: list[int | socket.socket] = [listener, owner] if open_to_all else []
+        watched += [end for job in jobs for end in (job.ends, job.connection)]
+        ready = _readable(watched, None if jobs else IDLE)
+        if not ready:
+            return None
+        if owner in ready:
+            open_to_all = False
+            for job in jobs:
+                _signal(job.pid, signal.SIGTERM)
+        for job in list(jobs):
+            if job.ends in ready:
+                jobs.remove(job)
+                _finish(job)
+            elif job.connection in ready:  # whoever waited is gone: it never sends anything
+                _signal(job.pid, signal.SIGKILL)
+        if open_to_all and listener in ready:
+            connection, _ = listener.accept()
+            request = _received(connection, mine)
+            if request is None:
+                connection.close()
+                continue
+            job_or_none = _forked(connection)
+            if job_or_none is None:
+                for job in jobs:
+                    job.close()
+                listener.close()
+                connection.close()
+                os.close(owner)
+                return request
+            for descriptor in request["streams"]:
+                os.close(descriptor)
+            jobs.append(job_or_none)
+    return None
+
+
+def _readable(watched: Sequence[int | socket.socket], seconds: float | None) -> set[Any]:
+    """Those of some descriptors and sockets that are readable, as soon as any is; none after so many seconds."""
+    with selectors.DefaultSelector() as selector:
+        for one in watched:
+            selector.register(one, selectors.EVENT_READ)
+        return {key.fileobj for key, _ in selector.select(seconds)}
+
+
+def _received(connection: socket.socket, mine: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A request, with its standard streams under `streams`; None where it is not to be served from here."""
+    connection.settimeout(10)
+    streams: list[int] = []
+    try:
+        if not _same_user(connection):
+            return None
+        head, streams, _, _ = socket.recv_fds(connection, 8, 3)
+        with connection.makefile("rb") as file:
+            request = json.loads(file.read(int.from_bytes(head, "big")))
+        if len(streams) == 3 and all(request[key] == value for key, value in mine.items()):
+            connection.settimeout(None)
+            return {**request, "streams": streams}
+    except (OSError, ValueError):
+        pass
+    for descriptor in streams:
+        os.close(descriptor)
+    return None
+
+
+def _forked(connection: socket.socket) -> Job | None:
+    """A job in the server, None in its new process."""
+    heard, said = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)  # no stage outlives the server
+        os.close(heard)
+        atexit.register(_tell, said)
+        return None
+    os.close(said)
+    with contextlib.suppress(OSError):
+        connection.sendall(json.dumps({"pid": pid}).encode() + b"\n")
+    return Job(pid, os.pidfd_open(pid), connection, heard)
+
+
+def _tell(said: int) -> None:
+    """Say which libraries this process has imported."""
+    os.write(said, json.dumps([name for name in LIBRARIES if name in sys.modules]).encode())
+
+
+def _finish(job: Job) -> None:
+    """Pass a job's exit code on, and import what it had imported."""
+    _, status = os.waitpid(job.pid, 0)
+    with contextlib.suppress(OSError):
+        job.connection.sendall(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
+    imported = os.read(job.imported, 1 << 16)
+    job.close()
+    for name in json.loads(imported or b"[]"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()  # so that collecting garbage in a stage does not touch, and so copy, these pages
+
+
+def become(request: Mapping[str, Any]) -> None:
+    """Make a forked process the one that was asked for: streams, folder, variables, arguments."""
+    for target, descriptor in enumerate(request["streams"]):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    for stream, line_by_line in ((sys.stdout, os.isatty(1)), (sys.stderr, True)):
+        stream.reconfigure(line_buffering=line_by_line)  # type: ignore[union-attr]
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv[:] = request["argv"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "transferbench"]:
+        del sys.modules[name]
+
+
+def _same_user(connection: socket.socket) -> bool:
+    """Whether the other end is a process of this user."""
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.itemsize * len(PEER))
+    return array.array("i", found)[1] == os.getuid()
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+if __name__ == "__main__":
+    main()
