@@ -1,5 +1,7 @@
-"""What a process costs: imports of each stage's script, and a `dvc repro` of 200 cells in which nothing runs."""
+"""What a process costs: imports of each stage's script, stages with and without the process they are forked from,
+and a `dvc repro` of 200 cells in which nothing runs."""
 
+import os
 import re
 import statistics
 import subprocess
@@ -22,6 +24,27 @@ def imports(script: Path) -> tuple[float, list[str]]:
     rows = re.findall(r"import time:\s*(\d+) \|\s*\d+ \|\s*(\S+)", report)
     found = {name.split(".")[0] for _, name in rows}
     return sum(int(own) for own, _ in rows) / 1e6, [name for name in HEAVY if name in found]
+
+
+def stages_under_dvc(script: Path, count: int, rounds: int, folder: Path) -> dict[str, float]:
+    """Seconds a stage of a `dvc repro` of stages that only import, not forked (0) and forked (1): medians.
+
+    DVC's own time is in it: loading, comparing, writing its lock file.
+    """
+    command = f"python -P -m transferbench.warm {script} --help"
+    stages = {f"import{place}": {"cmd": command, "deps": ["changes"]} for place in range(count)}
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (folder / "changes").write_text("0")
+    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=folder, check=True)
+    took: dict[str, list[float]] = {"0": [], "1": []}
+    for _ in range(rounds):
+        for warm, seconds in took.items():
+            start = time.perf_counter()
+            environment = {**os.environ, "TRANSFERBENCH_WARM": warm}
+            command_line = ["dvc", "repro", "--force", "--quiet"]
+            subprocess.run(command_line, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+            seconds.append((time.perf_counter() - start) / count)
+    return {warm: statistics.median(seconds) for warm, seconds in took.items()}
 
 
 def unchanged(cells: int, folder: Path) -> tuple[float, float]:
@@ -78,6 +101,15 @@ def main(cells: int, markdown: Path | None) -> None:
         found = [imports(script) for _ in range(3)]
         seconds = statistics.median(seconds for seconds, _ in found)
         lines.append(f"| {script.stem} | {seconds:.2f} | {', '.join(found[0][1])} |")
+    lines += [
+        "",
+        "| 20 stages under `dvc repro` | s a stage, processes of their own | forked | ratio |",
+        "|---|---:|---:|---:|",
+    ]
+    for name in ("attack", "evaluate"):
+        with tempfile.TemporaryDirectory() as folder:
+            own, forked = stages_under_dvc(ROOT / "stages" / f"{name}.py", 20, 3, Path(folder)).values()
+        lines.append(f"| imports of {name} | {own:.2f} | {forked:.2f} | {own / forked:.1f} |")
     with tempfile.TemporaryDirectory() as folder:
         repro, status = unchanged(cells, Path(folder))
     lines += ["", "| nothing to do | s | a stage, ms |", "|---|---:|---:|"]

@@ -1,7 +1,9 @@
 """Files that are whole or not there, and whose bytes depend on their content alone."""
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from transferbench import artefacts
 from transferbench.artefacts import TensorFile, replacing, tensor_writer, write_json, write_tensors
@@ -25,12 +28,17 @@ TENSORS = {
 def test_library_reads_what_we_write(tmp_path):
     write_tensors(tmp_path / "a.safetensors", TENSORS, {"b": "é", "a": "2"})
     with safe_open(tmp_path / "a.safetensors", "np") as file:
-        assert file.metadata() == {"a": "2", "b": "é"}
+        metadata = file.metadata()
+        digests = json.loads(metadata.pop("sha256"))
+        assert metadata == {"a": "2", "b": "é"}
+        assert digests.keys() == {"", *TENSORS}
         assert set(file.keys()) == set(TENSORS)
         for name, values in TENSORS.items():
             assert file.get_tensor(name).dtype == values.dtype
             assert np.array_equal(file.get_tensor(name), values)
+            assert digests[name] == hashlib.sha256(values.tobytes()).hexdigest()
     own = TensorFile(tmp_path / "a.safetensors")
+    assert own.metadata == metadata
     assert own.names() == sorted(TENSORS) and "labels" in own and "other" not in own
     for name, values in TENSORS.items():
         assert np.array_equal(own[name], values) and own[name].dtype == values.dtype
@@ -123,6 +131,50 @@ def test_lying_headers_are_refused(tmp_path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
     with pytest.raises(UserError, match="tensor 'images' is F16, expected one of U8, I64, F32"):
         TensorFile(path)["images"]
+
+
+def test_every_byte_that_changes_is_noticed(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, TENSORS, {"epsilon": "15"})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            file = TensorFile(path)
+            found = {name: file[name] for name in TENSORS}
+        except UserError as error:
+            assert re.search(r"a\.safetensors (has changed since it was written|is no whole)", str(error))
+        else:  # a letter of the key's name: the file is another writer's, it seems, and nothing in it is different
+            assert whole[place : place + 1] in b"sha256" and abs(place - whole.index(b"sha256")) < 6
+            assert all(np.array_equal(found[name], values) for name, values in TENSORS.items())
+    path.write_bytes(whole)
+    assert np.array_equal(TensorFile(path)["images"], TENSORS["images"])
+
+
+def test_files_of_others_are_read_as_they_are(tmp_path):
+    save_file({"images": TENSORS["images"]}, tmp_path / "a.safetensors", {"epsilon": "15"})
+    file = TensorFile(tmp_path / "a.safetensors")
+    assert file.metadata == {"epsilon": "15"} and np.array_equal(file["images"], TENSORS["images"])
+
+
+def test_no_value_of_a_table_changes_unnoticed(tmp_path):
+    path = tmp_path / "a.parquet"
+    columns = {"id": np.arange(40), "model": np.repeat(["fnn0", "größer"], 20), "level": np.linspace(0, 1, 40)}
+    artefacts.write_table(path, columns)
+    written = artefacts.read_table(path)
+    whole, noticed = path.read_bytes(), 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            found = artefacts.read_table(path)
+        except UserError as error:
+            noticed += 1
+            assert "a.parquet" in str(error) and "\n" not in str(error)
+        else:  # a byte of the format's own, of which no value depends
+            assert found.equals(written)
+    assert noticed > len(whole) / 3
+    path.write_bytes(whole)
+    assert artefacts.read_table(path).equals(written)
 
 
 def test_missing_and_broken_files_are_one_line(tmp_path):

@@ -129,6 +129,28 @@ def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights
     assert out.read_bytes() == undisturbed.read_bytes()
 
 
+def test_a_damaged_chunk_is_computed_again(tmp_path, subset, fnn_weights, monkeypatch):
+    undisturbed = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
+    computed = []
+    original = cells._Work.begin
+
+    def dies_at_the_third(work, part, *others):
+        computed.append(part.start)
+        if len(computed) == 3:
+            raise KeyboardInterrupt
+        return original(work, part, *others)
+
+    monkeypatch.setattr(cells._Work, "begin", dies_at_the_third)
+    out = tmp_path / "b" / "out.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(cell(subset, fnn_weights), fnn_weights, out)
+    (chunk,) = (tmp_path / "b").rglob("00000004.safetensors")
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"\xff")
+    run(cell(subset, fnn_weights), fnn_weights, out)
+    assert computed == [0, 4, 8, 4, 8]
+    assert out.read_bytes() == undisturbed.read_bytes()
+
+
 def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
     original = cells._Work.begin
 

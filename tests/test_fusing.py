@@ -9,7 +9,7 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from transferbench import fusing, models, networks, zoo
+from transferbench import dense, fusing, models, networks, zoo
 from transferbench.errors import UserError
 
 pytestmark = pytest.mark.skipif(not fusing._usable(), reason="torch has no oneDNN here")
@@ -160,6 +160,83 @@ def test_normalisation_before_a_convolution():
     torch.manual_seed(3)
     fused = check(Dense(), images(3, 8, 6, 6), chains=1)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
+
+
+class Blocks(nn.Module):
+    """Two dense blocks as torchvision writes them (all features concatenated for each layer) and as we do, and what
+    lies between and behind; in the second the third layer's features are read by something else, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.first = nn.ModuleList(self.layer(8 + 4 * place) for place in range(3))
+        self.between = nn.Sequential(nn.BatchNorm2d(20), nn.ReLU(), nn.Conv2d(20, 6, 1), nn.AvgPool2d(2))
+        self.second = nn.ModuleList(self.layer(6 + 4 * place) for place in range(3))
+        self.behind = nn.BatchNorm2d(18)
+        calibrated(self, images(16, 8, 8, 8))
+
+    @staticmethod
+    def layer(inputs: int) -> nn.Sequential:
+        inside = [nn.Conv2d(inputs, 12, 1), nn.BatchNorm2d(12), nn.ReLU(inplace=True), nn.Conv2d(12, 4, 3, padding=1)]
+        return nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), *inside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = [x]
+        for layer in self.first:
+            features.append(layer(torch.cat(features, 1)))
+        x = self.between(torch.cat(features, 1))
+        for layer in self.second:
+            x = torch.cat([x, layer(x)], 1)
+        return F.relu(self.behind(x)) + x.mean()
+
+
+def dense_blocks(network: nn.Module) -> list[int]:
+    return [len(module.layers) for module in network.modules() if isinstance(module, dense.Block)]
+
+
+def test_dense_blocks():
+    network = Blocks().eval().requires_grad_(False)
+    x = images(5, 8, 8, 8)
+    traced = dense.joined(fusing.fused(models.folded(copy.deepcopy(network))))
+    assert dense_blocks(traced) == [3, 3]
+    assert not [node for node in traced.graph.nodes if node.target is torch.cat]
+    exact = network.double()
+    expected = exact(x.double())
+    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(6))
+    wanted = gradient(exact, x.double(), weights.double())
+    for _ in range(2):
+        torch.testing.assert_close(traced(x).double(), expected, atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(gradient(traced, x, weights).double(), wanted, atol=2e-5, rtol=1e-3)
+
+
+def test_dense_blocks_of_few_images_at_a_time_are_the_same(monkeypatch):
+    traced = dense.joined(fusing.fused(models.folded(Blocks().eval().requires_grad_(False))))
+    x = images(5, 8, 8, 8)
+    weights = torch.randn(traced(x).shape)
+    at_once = traced(x), gradient(traced, x, weights)
+    monkeypatch.setattr(dense, "CACHE", 1)  # two images at a time
+    torch.testing.assert_close(traced(x), at_once[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(gradient(traced, x, weights), at_once[1], atol=1e-5, rtol=1e-4)
+
+
+def test_a_layer_whose_output_is_read_alone_is_no_part_of_a_block():
+    class Network(Blocks):
+        def forward(self, x: Tensor) -> Tensor:
+            first = self.first[0](x)
+            both = torch.cat([x, first], 1)
+            return torch.cat([both, self.first[1](both)], 1).mean() + first
+
+    network = Network().eval().requires_grad_(False)
+    traced = dense.joined(fusing.fused(models.folded(copy.deepcopy(network))))
+    assert dense_blocks(traced) == []
+    x = images(2, 8, 8, 8)
+    torch.testing.assert_close(traced(x), network(x), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "layers"), [("densenet121", [6, 12, 24, 16]), ("densenet", [16, 16, 16])])
+def test_dense_networks_have_their_blocks_joined(name, layers):
+    network = networks.build(name, zoo.spec(name).library).eval().requires_grad_(False)
+    assert dense_blocks(dense.joined(fusing.fused(models.folded(network)))) == layers
 
 
 def test_what_is_no_chain_is_left_alone():

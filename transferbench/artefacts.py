@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DTYPES = {"uint8": "U8", "int64": "I64", "float32": "F32"}  # numpy -> safetensors
+DIGESTS = "sha256"  # the metadata in which a file of ours says what its bytes are
+BLANK = "0" * 64  # in place of the header's own sha256, when that is taken
 
 
 @contextlib.contextmanager
@@ -60,7 +62,8 @@ class TensorWriter:
     """Write arrays to a safetensors file piece by piece, in order, without holding them in memory.
 
     The header is sorted, so equal content is equal bytes (the library's own writer orders metadata
-    by a random hash). Use through `write_tensors` or `tensor_writer`.
+    by a random hash), and holds the sha256 of every tensor and of itself, so that `TensorFile` notices a
+    byte that has changed since. Use through `write_tensors` or `tensor_writer`.
     """
 
     def __init__(
@@ -69,7 +72,8 @@ class TensorWriter:
         shapes: Mapping[str, tuple[str, Sequence[int]]],
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        header: dict[str, Any] = {"__metadata__": dict(sorted((metadata or {}).items()))}
+        assert DIGESTS not in (metadata or {}), f"{DIGESTS} is the writer's to say"
+        self._metadata, self._header = dict(metadata or {}), {}
         offset = 0
         # safetensors aligns by item size: the widest first, then by name
         order = sorted(shapes, key=lambda name: (-np.dtype(shapes[name][0]).itemsize, name))
@@ -77,17 +81,24 @@ class TensorWriter:
         for name in order:
             dtype, shape = shapes[name]
             size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-            header[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [offset, offset + size]}
+            self._header[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [offset, offset + size]}
             self._place[name] = (offset, offset + size)
             offset += size
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
+        self._digests = {name: hashlib.sha256() for name in shapes}
+        text = self._text(BLANK)
         self._data = 8 + len(text)
         self._filled = dict.fromkeys(shapes, 0)
         self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in shapes.items()}
         self._file = open(path, "wb")  # noqa: SIM115 (closed by the context manager below)
         self._file.write(len(text).to_bytes(8, "little") + text)
         self._file.truncate(self._data + offset)
+
+    def _text(self, own: str) -> bytes:
+        """The header, with the digests of what has been written, and its own; always of one length."""
+        digests = {"": own, **{name: digest.hexdigest() for name, digest in self._digests.items()}}
+        said = {**self._metadata, DIGESTS: json.dumps(dict(sorted(digests.items())))}
+        text = json.dumps({"__metadata__": dict(sorted(said.items())), **self._header}, separators=(",", ":")).encode()
+        return text + b" " * (-len(text) % 8)
 
     def append(self, name: str, values: np.ndarray) -> None:
         """Write the next values of one tensor: any number of leading rows."""
@@ -98,11 +109,14 @@ class TensorWriter:
         assert position + len(data) <= end, f"{name}: more values than declared"
         self._file.seek(self._data + position)
         self._file.write(data)
+        self._digests[name].update(data)
         self._filled[name] += len(data)
 
     def close(self) -> None:
         for name, (start, end) in self._place.items():
             assert self._filled[name] == end - start, f"{name}: fewer values than declared"
+        self._file.seek(8)
+        self._file.write(self._text(hashlib.sha256(self._text(BLANK)).hexdigest()))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -145,8 +159,11 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mappin
 class TensorFile:
     """A safetensors file, memory-mapped: `file["images"]` is a read-only array that loads what is touched.
 
+    Of a file that `TensorWriter` has written, the header is checked at once against its sha256, and a tensor when
+    it is first asked for. Other files are read as they are.
+
     Raises:
-        UserError: the file is missing, truncated or no safetensors file.
+        UserError: the file is missing, truncated, no safetensors file, or no longer what was written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -158,12 +175,23 @@ class TensorFile:
                 self.metadata: dict[str, str] = checked.metadata() or {}
             with open(self.path, "rb") as file:
                 length = int.from_bytes(file.read(8), "little")
-                self._entries = {k: v for k, v in json.loads(file.read(length)).items() if k != "__metadata__"}
+                header = file.read(length)
+            self._entries = {k: v for k, v in json.loads(header).items() if k != "__metadata__"}
             self._data = 8 + length
+            self._unchecked: dict[str, str] = json.loads(self.metadata.pop(DIGESTS, "{}"))
+            own = self._unchecked.pop("", None)
+            if own and hashlib.sha256(header.replace(own.encode(), BLANK.encode())).hexdigest() != own:
+                raise self._changed("its header")
         except FileNotFoundError:
             raise UserError(f"{path} is missing; run `dvc repro` or `dvc pull` to make or fetch it") from None
         except (SafetensorError, OSError, ValueError) as error:
             raise UserError(f"{path} is no whole safetensors file ({error}); delete it and run `dvc repro`") from None
+
+    def _changed(self, what: str) -> UserError:
+        return UserError(
+            f"{self.path} has changed since it was written: {what} has another sha256; "
+            "delete it, and its copy in .dvc/cache, and run `dvc pull` or `dvc repro`"
+        )
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -181,7 +209,12 @@ class TensorFile:
         dtype, shape = np.dtype(kinds[entry["dtype"]]), tuple(entry["shape"])
         if 0 in shape:
             return np.zeros(shape, dtype)
-        return np.memmap(self.path, dtype, "r", offset=self._data + entry["data_offsets"][0], shape=shape)
+        values = np.memmap(self.path, dtype, "r", offset=self._data + entry["data_offsets"][0], shape=shape)
+        written = self._unchecked.get(name)
+        if written and hashlib.sha256(values.data.cast("B")).hexdigest() != written:
+            raise self._changed(f"tensor {name!r}")
+        self._unchecked.pop(name, None)
+        return values
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -205,29 +238,51 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_table(path: str | Path, columns: Mapping[str, Any]) -> None:
-    """Write named columns of equal length to a parquet file."""
+    """Write named columns of equal length to a parquet file, and their sha256 with them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    table = pa.table(dict(columns))
+    table = table.replace_schema_metadata({DIGESTS: _digest(table)})
     with replacing(path) as temporary:
-        pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _digest(table: "pa.Table") -> str:
+    """The sha256 of a table's names and values."""
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        values = np.asarray(table[name])
+        digest.update(json.dumps([name, str(table[name].type), len(values)]).encode())
+        data = repr(values.tolist()).encode() if values.dtype == object else np.ascontiguousarray(values).data
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def read_table(path: str | Path) -> "pa.Table":
     """Read a parquet file.
 
     Raises:
-        UserError: the file is missing or no parquet file.
+        UserError: the file is missing, no parquet file, or no longer what was written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path, partitioning=None)
+        table = pq.read_table(path, partitioning=None)
+        written = (table.schema.metadata or {}).get(DIGESTS.encode())
+        found = None if written is None else _digest(table).encode()
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro` or `dvc pull` to make or fetch it") from None
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} is no whole parquet file ({error}); delete it and run `dvc repro`") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is no whole parquet file ({reason}); delete it and run `dvc repro`") from None
+    if written != found:
+        raise UserError(
+            f"{path} has changed since it was written: its values have another sha256; "
+            "delete it, and its copy in .dvc/cache, and run `dvc pull` or `dvc repro`"
+        )
+    return table
 
 
 def sha256(path: str | Path) -> str:

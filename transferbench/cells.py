@@ -112,7 +112,7 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
         with tqdm(total=total, desc=label, unit="gradient") as progress:
             for start, path in paths.items():
                 part = slice(start, min(start + cell.compute.chunk, len(images)))
-                if path.exists():
+                if _finished(path):
                     progress.update((part.stop - part.start) * cell.attack.gradients)
                     continue
                 begun.append(work.begin(part, path, progress.update))
@@ -124,6 +124,15 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
             for path in paths.values():
                 writer.append("images", TensorFile(path)["images"])
         shutil.rmtree(folder)
+
+
+def _finished(path: Path) -> bool:
+    """Whether a chunk's file is there, and what was written; a damaged one is computed again."""
+    try:
+        TensorFile(path)["images"]
+    except UserError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,29 @@ class _Phases:
         return found.view(shape[0], shape[2], shape[3], self.channels).permute(0, 3, 1, 2)
 
 
-class Chain(nn.Module):
+class Fused(nn.Module):
+    """A part of a network that knows its own backward pass: images (N,C,H,W) in, (N,C',H',W') out, channels last."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        if torch.is_grad_enabled() and x.requires_grad:
+            return _Differentiable.apply(x, self)
+        return _joined([self.run(piece)[-1] for piece in x.split(self.at_once(x))])
+
+    def at_once(self, x: Tensor) -> int:
+        """How many images go through at a time."""
+        raise NotImplementedError
+
+    def run(self, x: Tensor) -> list[Tensor]:
+        """What the backward pass needs, always as many tensors, and the output."""
+        raise NotImplementedError
+
+    def back(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+        """The gradient of an input of this shape, from the output's, which is left as it is, and what `run` gave."""
+        raise NotImplementedError
+
+
+class Chain(Fused):
     """Convolutions one after another, each with its activation or none.
 
     Args:
@@ -193,12 +215,6 @@ class Chain(nn.Module):
     def __init__(self, convolutions: Sequence[Convolution], before: tuple[Affine, Clamp] | None = None) -> None:
         super().__init__()
         self.convolutions, self.before = list(convolutions), before
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
-        if torch.is_grad_enabled() and x.requires_grad:
-            return _Differentiable.apply(x, self)
-        return _joined([self.run(piece)[-1] for piece in x.split(self.at_once(x))])
 
     def at_once(self, x: Tensor) -> int:
         """How many images go through at a time: all, but where what lies between is much larger than the output."""
@@ -223,41 +239,47 @@ class Chain(nn.Module):
             kept.append(x)
         return kept
 
-    def back(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
-        """The gradient of an input of this shape, from the output's, which is left as it is."""
-        own = False
-        first = len(kept) - len(self.convolutions)
-        for place in reversed(range(len(self.convolutions))):
-            convolution = self.convolutions[place]
+    def back(
+        self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int], add_to: Tensor | None = None
+    ) -> Tensor:
+        """As `Fused.back`; where batch normalisation comes before, the gradient may be added to one that is there."""
+        own, left = False, list(kept)
+        for convolution in reversed(self.convolutions):
+            output = left.pop()
             if convolution.clamp is not None:
-                gradient = convolution.clamp.backward(gradient, kept[first + place], own=own)
-            read = kept[first + place - 1].shape if first + place else shape
-            gradient, own = convolution.backward(gradient, read), True
+                gradient = convolution.clamp.backward(gradient, output, own=own)
+            gradient, own = convolution.backward(gradient, left[-1].shape if left else shape), True
         if self.before is not None:
             affine, clamp = self.before
-            gradient = clamp.backward(gradient, kept[0], own=True).mul_(affine.scale)
+            gradient = clamp.backward(gradient, left.pop(), own=True)
+            return gradient.mul_(affine.scale) if add_to is None else add_to.addcmul_(gradient, affine.scale)
         return gradient
 
 
 class _Differentiable(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, chain: Chain) -> Tensor:
-        ctx.chain, ctx.shape, ctx.kept, outputs = chain, x.shape, [], []
-        for piece in x.split(chain.at_once(x)):
-            *kept, output = chain.run(piece)
-            ctx.kept.append(kept)
+    def forward(ctx: Any, x: Tensor, part: Fused) -> Tensor:
+        ctx.part, ctx.shape = part, x.shape
+        kept: list[Tensor] = []
+        outputs: list[Tensor] = []
+        for piece in x.split(part.at_once(x)):
+            *inner, output = part.run(piece)
+            kept += inner
             outputs.append(output)
         ctx.counts = [len(output) for output in outputs]
         output = _joined(outputs)
-        ctx.save_for_backward(output)
+        ctx.save_for_backward(output, *kept)  # let go of once this node's backward pass is over
         return output
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (output,) = ctx.saved_tensors
-        pieces = zip(ctx.kept, gradient.split(ctx.counts), output.split(ctx.counts), strict=True)
-        found = [ctx.chain.back(own, [*kept, out], (len(own), *ctx.shape[1:])) for kept, own, out in pieces]
+        output, *kept = ctx.saved_tensors
+        each = len(kept) // len(ctx.counts)
+        found = []
+        for place, (own, out) in enumerate(zip(gradient.split(ctx.counts), output.split(ctx.counts), strict=True)):
+            inner = kept[place * each : (place + 1) * each]
+            found.append(ctx.part.back(own, [*inner, out], (len(own), *ctx.shape[1:])))
         return _joined(found), None
 
 

@@ -4,6 +4,7 @@ A weights file (`weights/<model>.safetensors`, written by the `train` stage) car
 and native input size in its metadata, so that weights and preprocessing cannot part.
 """
 
+import copy
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from transferbench import fusing, networks
+from transferbench import dense, fusing, networks
 from transferbench.artefacts import TensorFile
 from transferbench.errors import UserError
 from transferbench.params import Compute
@@ -75,7 +76,7 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT) -> Pixel
         raise UserError(f"{path}: its metadata lacks {error}; delete it and run `dvc repro`") from None
     state = {name: torch.from_numpy(file[name].copy()) for name in file.names()}
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit {about['name']}: {reason}; delete it and run `dvc repro`") from None
@@ -102,7 +103,7 @@ def wrap(network: nn.Module, about: Mapping[str, Any], *, device: torch.device, 
     if compute.compile:
         network = compiled(network, device)
     elif device.type == "cpu" and compute.precision != "bfloat16":
-        network = fusing.fused(network)
+        network = dense.joined(fusing.fused(network))
     model = Pixels(
         network,
         mean=tuple(about["mean"]),
@@ -127,8 +128,10 @@ def divides(network: nn.Module, std: Sequence[float]) -> bool:
         return False
     if sum(node.target == next(iter(images.users)).target for node in network.graph.nodes) != 1:
         return False  # the convolution reads something else, too
+    first = copy.deepcopy(readers[0])  # the network as it was keeps its own
     with torch.no_grad():
-        readers[0].weight.div_(torch.tensor(std, dtype=readers[0].weight.dtype).view(1, -1, 1, 1))
+        first.weight.div_(torch.tensor(std, dtype=first.weight.dtype).view(1, -1, 1, 1))
+    network.set_submodule(str(next(iter(images.users)).target), first)
     return True
 
 
@@ -147,7 +150,8 @@ def folded(network: nn.Module) -> nn.Module:
     try:
         from torch.fx.experimental.optimization import fuse
 
-        return fuse(network).requires_grad_(False)
+        # in place: the rest is shared with the network as it was, not copied
+        return fuse(network, inplace=True).requires_grad_(False)
     except Exception:  # torch.fx raises many kinds; unfolded is right too, only slower
         return network
 
