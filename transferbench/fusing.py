@@ -27,6 +27,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from transferbench.winograd import Winograd
+
 INFINITY = float("inf")
 CACHE = 8 << 20  # bytes of a tensor that are to stay in the processor's cache
 
@@ -79,19 +81,32 @@ class Convolution:
         self.attr, self.scalars = ("none", []) if clamp is None else clamp.fused
         self.turned = _turned_padding(weight, self.padding, self.stride, self.dilation, self.groups)
         self.phases = _Phases.of(weight, self.padding, self.stride, self.dilation, self.groups)
+        self._plain = self.padding == self.stride == self.dilation == [1, 1] and self.groups == 1
+        self._winograd: Winograd | None = None
         self._ahead: Tensor | None = None
         self._back: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Activated output of images (N,C,H,W), channels last."""
-        if self._ahead is None:
+        if self._ahead is None and self._winograd is None:
             assert self.weight is not None
-            self._ahead = self._packed(self.weight, x, self.padding)
+            if self._plain and Winograd.pays(self.weight, min(x.shape[2:])):
+                self._winograd, self.weight = Winograd(self.weight), None
+            else:
+                self._ahead = self._packed(self.weight, x, self.padding)
+        if self._winograd is not None:
+            output = self._winograd.forward(x)
+            if self.bias is not None:
+                output += self.bias.view(1, -1, 1, 1)
+            return output if self.clamp is None else output.clamp_(self.clamp.low, self.clamp.high)
+        assert self._ahead is not None
         return self._fused(x, self._ahead, self.bias, self.padding, self.attr, self.scalars)
 
     def backward(self, gradient: Tensor, shape: Sequence[int]) -> Tensor:
         """The gradient of an input of this shape, from that of the output before its activation."""
         gradient = gradient.contiguous(memory_format=torch.channels_last)
+        if self._winograd is not None:
+            return self._winograd.backward(gradient)
         if self.turned is not None:
             if self._back is None:
                 assert self.weight is not None and self._ahead is not None
