@@ -26,6 +26,7 @@ from workers import worker
 OURS = "transferbench"
 BATCHES = {"efficientnet_lite0": 8, "resnet18": 8, "densenet121": 8, "vgg16_bn": 2}  # images; vgg16_bn is slow
 QUICK = "efficientnet_lite0"
+SECONDS = 200  # after which a quick run begins no round that is not an attack's first
 
 
 def works(model: str, quick: bool) -> list[Work]:
@@ -77,6 +78,7 @@ def serve(connection: Connection, model: str, implementation: str) -> None:
 def measure(model: str, quick: bool, rounds: int) -> dict[str, dict[str, Measured]]:
     """Attack -> implementation -> its measurements. The plain peers do all attacks, the frozen ones igsm."""
     found: dict[str, dict[str, Measured]] = {work.attack: {} for work in works(model, quick)}
+    begun = time.perf_counter()
     with ExitStack() as stack:
         names = list(contestants(frozen=not quick))
         workers = {name: stack.enter_context(worker(serve, model, name)) for name in names}
@@ -87,6 +89,8 @@ def measure(model: str, quick: bool, rounds: int) -> dict[str, dict[str, Measure
                 workers[name].recv()
                 found[work.attack][name] = Measured(work, work.gradients(name))
             for turn in range(rounds):
+                if quick and turn and time.perf_counter() - begun > SECONDS:
+                    break
                 for place in range(len(taking)):
                     name = taking[(place + turn) % len(taking)]
                     measured = found[work.attack][name]

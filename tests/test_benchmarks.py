@@ -1,5 +1,6 @@
 """The benchmarks count what they say they count, and find what they are to find."""
 
+import contextlib
 import importlib
 import json
 import math
@@ -73,6 +74,24 @@ def test_summary_and_ratios_by_hand():
         "peak_memory_mb": 100.0,
     }
     assert throughput.ratios({"transferbench": ours, "other": theirs}, "other") == [4.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(("quick", "expected"), [(True, 1), (False, 3)])
+def test_a_quick_run_stops_when_its_time_is_over(monkeypatch, quick, expected):
+    throughput = module("throughput")
+
+    class Connection:
+        def send(self, work) -> None:
+            pass
+
+        def recv(self) -> tuple[float, float]:
+            return 1.0, 100.0
+
+    monkeypatch.setattr(throughput, "worker", lambda *arguments: contextlib.nullcontext(Connection()))
+    monkeypatch.setattr(throughput, "SECONDS", 0)
+    found = throughput.measure("efficientnet_lite0", quick, 3)
+    assert {len(one.seconds) for by_name in found.values() for one in by_name.values()} == {expected}
+    assert found["igsm"]["transferbench"].summary()["gradients_per_second"] == 80
 
 
 def test_a_line_by_hand():
@@ -194,6 +213,20 @@ def test_pixels_apart_by_hand():
 
     a, b = np.array([0, 255, 7, 7], np.uint8), np.array([3, 254, 7, 7], np.uint8)
     assert module("decoding").difference([a], [b]) == {"equal": 0.5, "mean": 1.0, "most": 3}
+
+
+@pytest.mark.slow
+def test_starting_up_is_measured(tmp_path):
+    startup = module("startup")
+    (tmp_path / "stage.py").write_text("import yaml\n")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    own, forked = startup.stages_under_dvc(tmp_path / "stage.py", 2, 1, tmp_path / "a").values()
+    assert own > 0 and forked > 0
+    repro, status = startup.unchanged(4, tmp_path / "b")
+    assert repro > 0 and status > 0
+    seconds, heavy = startup.imports(FOLDER.parent / "stages" / "attack.py")
+    assert seconds > 0 and "torch" in heavy and "torchvision" not in heavy
 
 
 @pytest.mark.slow

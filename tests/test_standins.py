@@ -160,8 +160,9 @@ def handlers() -> Iterator[None]:
 
 def run(stage, monkeypatch) -> None:
     """Run a stage's command as a script, in this process."""
-    python, option, script, *arguments = shlex.split(stage.cmd)
-    assert (python, option) == ("python", "-P") and script.startswith("../../stages/")
+    command = shlex.split(stage.cmd)
+    python, (script, *arguments) = command[:4], command[4:]
+    assert python == ["python", "-P", "-m", "transferbench.warm"] and script.startswith("../../stages/")
     monkeypatch.chdir(stage.wdir)
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     for dependency in stage.deps:

@@ -146,10 +146,12 @@ def test_checkpoint_of_another_recipe_is_ignored(
     assert same(state, trained(other))
 
 
-def test_damaged_checkpoint_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [b"", b"\xff"], ids=["truncated", "another byte"])
+def test_damaged_checkpoint_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: bytes) -> None:
     path = tmp_path / "checkpoint.safetensors"
     interrupted(monkeypatch, path, RECIPE, 1)
-    path.write_bytes(path.read_bytes()[:-1])
+    assert not path.read_bytes().endswith(b"\xff")
+    path.write_bytes(path.read_bytes()[:-1] + end)
     assert epochs_run(monkeypatch, RECIPE, path)[0] == 4
 
 

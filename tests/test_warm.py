@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from transferbench import warm
 
@@ -131,7 +132,7 @@ def test_a_stage_is_what_dvc_started(owner):
     code, said, errors = owner.run("pass", stage="attack@fnn0-fgsm")
     assert code == 0 and errors == "said on the way\n"
     assert said["argv"] == ["stage.py", "pass", "größe"] and said["folder"] == str(owner.folder)
-    assert (said["name"], said["file"], said["read"]) == ("__main__", "stage.py", "in")
+    assert (said["name"], said["file"], said["read"]) == ("__main__", str(owner.folder / "stage.py"), "in")
     assert said["variable"] == "attack@fnn0-fgsm"
     assert said["parent"] != owner.process.pid  # but the server
 
@@ -170,6 +171,21 @@ def test_signals_reach_the_stage(owner, number, ended):
     eventually(lambda: not running(stage))
 
 
+def state(pid: int) -> str:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def test_a_stage_stops_and_goes_on_with_who_waits_for_it(owner):
+    stage, client = wait_for_stage(owner)
+    os.kill(client, signal.SIGTSTP)
+    eventually(lambda: state(stage) == state(client) == "T")
+    os.kill(client, signal.SIGCONT)
+    eventually(lambda: state(stage) == state(client) == "S")
+    os.kill(client, signal.SIGTERM)
+    assert owner.heard()[0] == -15
+
+
 def test_a_stage_and_its_server_end_with_dvc(owner):
     stage, client = wait_for_stage(owner)
     server = parent(stage)
@@ -193,6 +209,47 @@ def test_a_server_that_was_killed(owner):
 def test_by_wish_the_script_simply_runs(owner):
     code, said, _ = owner.run("pass", TRANSFERBENCH_WARM="0")
     assert code == 0 and said["parent"] == owner.process.pid
+
+
+def test_a_python_that_cannot_watch_processes_runs_the_script(monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "some")
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    assert warm.run_warm(["stage.py"]) is None
+
+
+def test_a_stage_starts_processes_from_its_own_folder(owner):
+    """The server was started in another one, and multiprocessing remembers that."""
+    owner.run("import torch")
+    other = owner.folder / "deeper"
+    other.mkdir()
+    (other / "stage.py").write_text(
+        "import os\nfrom concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
+        "def twice(x):\n    return 2 * x\n"
+        "if __name__ == '__main__':\n    with ProcessPoolExecutor(1, get_context('spawn')) as pool:\n"
+        "        print(list(pool.map(twice, [3])), os.getppid())\n"
+    )
+    _, said, _ = owner.run("pass")
+    owner.folder = other
+    owner.tell("", DVC_STAGE="some")
+    code, out, errors = owner.heard()
+    assert (code, out) == (0, f"[6] {said['parent']}\n"), errors
+
+
+def test_under_dvc_itself_stages_are_forked(tmp_path):
+    """DVC runs what the graph says; both stages' parent is one server, and the second finds torch imported."""
+    said = "print(os.getppid(), 'torch' in sys.modules, file=open(sys.argv[1], 'w'))"
+    (tmp_path / "stage.py").write_text(f"import os, sys\n{said}\nimport torch\n")
+    command = "python -P -m transferbench.warm stage.py {}.txt"
+    stages = {name: {"cmd": command.format(name), "outs": [f"{name}.txt"]} for name in ("first", "second")}
+    stages["second"]["deps"] = ["first.txt"]
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for arguments in (["init", "--no-scm"], ["repro"]):
+        dvc = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
+        subprocess.run(dvc, cwd=tmp_path, env=environment, check=True)
+    (first, cold), (second, hot) = ((tmp_path / f"{name}.txt").read_text().split() for name in stages)
+    assert first == second
+    assert (cold, hot) == ("False", "True")
 
 
 def test_without_dvc_the_script_simply_runs(owner):
@@ -224,7 +281,7 @@ def test_a_server_with_nothing_to_do_ends(monkeypatch):
     with ours, _theirs, socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0transferbench-test-idle")
         listener.listen()
-        assert warm.serve(listener, ours.fileno()) is None
+        assert warm.serve(listener, ours.fileno(), {}) is None
 
 
 def test_somebody_elses_server_is_not_asked(monkeypatch):

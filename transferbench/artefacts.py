@@ -157,10 +157,10 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mappin
 
 
 class TensorFile:
-    """A safetensors file, memory-mapped: `file["images"]` is a read-only array that loads what is touched.
+    """A safetensors file, memory-mapped: `file["images"]` is a read-only array.
 
-    Of a file that `TensorWriter` has written, the header is checked at once against its sha256, and a tensor when
-    it is first asked for. Other files are read as they are.
+    Of a file that `TensorWriter` has written, the header is checked at once against its sha256, and a tensor as a
+    whole when it is first asked for. Other files are read as they are, and only where they are touched.
 
     Raises:
         UserError: the file is missing, truncated, no safetensors file, or no longer what was written.
@@ -178,8 +178,9 @@ class TensorFile:
                 header = file.read(length)
             self._entries = {k: v for k, v in json.loads(header).items() if k != "__metadata__"}
             self._data = 8 + length
-            self._unchecked: dict[str, str] = json.loads(self.metadata.pop(DIGESTS, "{}"))
-            own = self._unchecked.pop("", None)
+            self._digests: dict[str, str] = json.loads(self.metadata.pop(DIGESTS, "{}"))
+            self._checked: dict[str, np.ndarray] = {}
+            own = self._digests.pop("", None)
             if own and hashlib.sha256(header.replace(own.encode(), BLANK.encode())).hexdigest() != own:
                 raise self._changed("its header")
         except FileNotFoundError:
@@ -209,12 +210,12 @@ class TensorFile:
         dtype, shape = np.dtype(kinds[entry["dtype"]]), tuple(entry["shape"])
         if 0 in shape:
             return np.zeros(shape, dtype)
-        values = np.memmap(self.path, dtype, "r", offset=self._data + entry["data_offsets"][0], shape=shape)
-        written = self._unchecked.get(name)
-        if written and hashlib.sha256(values.data.cast("B")).hexdigest() != written:
-            raise self._changed(f"tensor {name!r}")
-        self._unchecked.pop(name, None)
-        return values
+        if name not in self._checked:
+            values = np.memmap(self.path, dtype, "r", offset=self._data + entry["data_offsets"][0], shape=shape)
+            if name in self._digests and hashlib.sha256(values.data.cast("B")).hexdigest() != self._digests[name]:
+                raise self._changed(f"tensor {name!r}")
+            self._checked[name] = values
+        return self._checked[name]
 
 
 def write_json(path: str | Path, value: Any) -> None:

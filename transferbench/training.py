@@ -186,17 +186,17 @@ def _restore(path: Path, run: str, network: nn.Module, optimizer: torch.optim.Op
     """Take up the state of a checkpoint of the same run; the epochs that it has seen, 0 where there is none."""
     try:
         file = TensorFile(path)
+        if file.metadata.get("run") != run:
+            return 0
+        saved = {name: torch.from_numpy(np.array(file[name])) for name in file.names()}
     except UserError:  # none yet, or damaged: begin anew
         return 0
-    if file.metadata.get("run") != run:
-        return 0
-    state = {name: torch.from_numpy(np.array(file[f"model.{name}"])) for name in network.state_dict()}
-    network.load_state_dict(state)
+    network.load_state_dict({name: saved[f"model.{name}"] for name in network.state_dict()})
     for name, parameter in network.named_parameters():
-        if f"momentum.{name}" in file:
+        momentum = saved.get(f"momentum.{name}")
+        if momentum is not None:
             # copied into the parameter's memory layout, which is channels last
-            saved = torch.from_numpy(np.array(file[f"momentum.{name}"]))
-            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(saved).detach()
+            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum).detach()
     return int(file.metadata["epochs"])
 
 

@@ -27,11 +27,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
-# What is worth importing ahead, where a stage has used it. Importing starts no computing thread and no GPU.
+# What is worth importing ahead, where a stage has used it. Importing one starts no GPU, and no thread that a fork would
+# hurt: those of numpy's and scipy's OpenBLAS end before a fork by themselves.
 LIBRARIES = (
     "click",
     "matplotlib.figure",
@@ -52,7 +53,6 @@ LIBRARIES = (
 IDLE = 60.0  # seconds without a stage after which a server ends
 SHELLS = {"sh", "ash", "bash", "dash", "fish", "ksh", "zsh"}
 OWN_OF_A_STAGE = {"DVC_ROOT", "DVC_STAGE", "PWD", "OLDPWD", "SHLVL", "_"}  # variables that may differ
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PEER = array.array("i", [0, 0, 0])  # pid, uid and gid, as SO_PEERCRED gives them
 SET_DEATH_SIGNAL = 1  # of prctl
 
@@ -61,7 +61,10 @@ def main() -> None:
     """Run the script that the command line names, here or in a process forked from the server."""
     if sys.argv[1:2] == ["--serve"]:
         listener, owner = map(int, sys.argv[2:])
-        request = serve(socket.socket(fileno=listener), owner)
+        mine = identity(os.environ)
+        # No import may wake CUDA, which a forked process could then not use: torch is to look for GPUs in another way.
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+        request = serve(socket.socket(fileno=listener), owner, mine)
         if request is None:
             return
         become(request)
@@ -70,7 +73,7 @@ def main() -> None:
         if code is not None:
             leave(code)
         del sys.argv[0]
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    runpy.run_path(os.path.abspath(sys.argv[0]), run_name="__main__")
 
 
 # The process that DVC starts.
@@ -78,39 +81,56 @@ def main() -> None:
 
 def run_warm(argv: Sequence[str]) -> int | None:
     """Have the server run a script; its exit code, negative for a signal. None where it has to run here."""
-    if "DVC_STAGE" not in os.environ or os.environ.get("TRANSFERBENCH_WARM") == "0" or sys.platform != "linux":
+    wanted = "DVC_STAGE" in os.environ and os.environ.get("TRANSFERBENCH_WARM") != "0"
+    if not wanted or sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return None
     try:
         connection = connected(*owner())
-        request = {**identity(os.environ), "argv": argv, "folder": os.getcwd(), "environment": dict(os.environ)}
-        text = json.dumps(request).encode()
-        with connection, connection.makefile("rb") as answers:
-            with _deferred(FORWARDED):  # until it is known to whom they are to be handed on
-                socket.send_fds(connection, [len(text).to_bytes(8, "big")], [0, 1, 2])
-                connection.sendall(text)
-                first = json.loads(answers.readline() or "{}")
-                if "pid" not in first:  # refused, or the server is gone: nothing has run
-                    return None
-                for number in FORWARDED:
-                    if signal.getsignal(number) is not signal.SIG_IGN:
-                        signal.signal(number, lambda number, _: _signal(first["pid"], number))
-            last = json.loads(answers.readline() or "{}")
     except (OSError, ValueError):
         return None
-    if "code" not in last:
+    with connection, connection.makefile("rb") as answers:
+        stage = _asked(connection, answers, argv)
+        if stage is None:
+            return None
+        _hand_on_signals(stage)
+        code = _answer(answers).get("code")
+    if code is None:
         print("error: the process that runs stages was killed; run `dvc repro` again", file=sys.stderr)
-        return 2
-    return int(last["code"])
+    return 2 if code is None else int(code)
 
 
-@contextlib.contextmanager
-def _deferred(numbers: Sequence[int]) -> Iterator[None]:
-    """Signals that arrive in the block are delivered after it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+def _asked(connection: socket.socket, answers: BinaryIO, argv: Sequence[str]) -> int | None:
+    """The process that the server has forked for a script; None where nothing has run, nor will."""
+    request = {**identity(os.environ), "argv": argv, "folder": os.getcwd(), "environment": dict(os.environ)}
+    text = json.dumps(request).encode()
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+        socket.send_fds(connection, [len(text).to_bytes(8, "big")], [0, 1, 2])
+        connection.sendall(text)
+    except OSError:
+        return None
+    return _answer(answers).get("pid")
+
+
+def _answer(answers: BinaryIO) -> dict[str, int]:
+    """The server's next answer; nothing in it where the server is gone."""
+    try:
+        line = answers.readline()
+    except OSError:
+        return {}
+    return dict(json.loads(line)) if line.endswith(b"\n") else {}
+
+
+def _hand_on_signals(stage: int) -> None:
+    """Have the stage get the signals that this process gets, and stop and go on with it."""
+
+    def stop(*_: object) -> None:
+        _signal(stage, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCONT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: _signal(stage, number))
+    signal.signal(signal.SIGTSTP, stop)
 
 
 def owner() -> tuple[int, int]:
@@ -193,17 +213,17 @@ class Job:
         os.close(self.imported)
 
 
-def serve(listener: socket.socket, owner: int) -> dict[str, Any] | None:
+def serve(listener: socket.socket, owner: int, mine: Mapping[str, Any]) -> dict[str, Any] | None:
     """Fork a process for every request, until the owner ends or nothing is asked for a while.
 
     Args:
         listener: Where requests arrive.
         owner: Descriptor that is readable once the DVC process has ended.
+        mine: The server's `identity`.
 
     Returns:
         In each forked process its request; None in the server, at its end.
     """
-    mine = identity(os.environ)
     jobs: list[Job] = []
     open_to_all = True
     while open_to_all or jobs:
@@ -273,6 +293,7 @@ def _received(connection: socket.socket, mine: Mapping[str, Any]) -> dict[str, A
 def _forked(connection: socket.socket) -> Job | None:
     """A job in the server, None in its new process."""
     heard, said = os.pipe()
+    os.set_blocking(heard, False)  # a stage that was killed says nothing
     pid = os.fork()
     if pid == 0:
         import ctypes
@@ -297,9 +318,12 @@ def _finish(job: Job) -> None:
     _, status = os.waitpid(job.pid, 0)
     with contextlib.suppress(OSError):
         job.connection.sendall(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
-    imported = os.read(job.imported, 1 << 16)
+    try:
+        imported = json.loads(os.read(job.imported, 1 << 16) or b"[]")
+    except (BlockingIOError, ValueError):
+        imported = []
     job.close()
-    for name in json.loads(imported or b"[]"):
+    for name in imported:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     gc.freeze()  # so that collecting garbage in a stage does not touch, and so copy, these pages
