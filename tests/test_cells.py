@@ -108,18 +108,24 @@ def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):
     assert b"".join(parts[start] for start in (0, 4, 8)) == whole.tobytes()
 
 
-def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights, monkeypatch):
-    undisturbed = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
-    computed = []
+def dies_at_the_third_chunk(monkeypatch) -> list[int]:
+    """Where chunks start, as they are begun; the third is never computed at the first try."""
+    computed: list[int] = []
     original = cells._Work.begin
 
-    def dies_at_the_third(work, part, *others):
+    def begin(work, part, *others):
         computed.append(part.start)
         if len(computed) == 3:
             raise KeyboardInterrupt
         return original(work, part, *others)
 
-    monkeypatch.setattr(cells._Work, "begin", dies_at_the_third)
+    monkeypatch.setattr(cells._Work, "begin", begin)
+    return computed
+
+
+def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights, monkeypatch):
+    undisturbed = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
+    computed = dies_at_the_third_chunk(monkeypatch)
     out = tmp_path / "b" / "out.safetensors"
     with pytest.raises(KeyboardInterrupt):
         run(cell(subset, fnn_weights), fnn_weights, out)
@@ -131,16 +137,7 @@ def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights
 
 def test_a_damaged_chunk_is_computed_again(tmp_path, subset, fnn_weights, monkeypatch):
     undisturbed = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
-    computed = []
-    original = cells._Work.begin
-
-    def dies_at_the_third(work, part, *others):
-        computed.append(part.start)
-        if len(computed) == 3:
-            raise KeyboardInterrupt
-        return original(work, part, *others)
-
-    monkeypatch.setattr(cells._Work, "begin", dies_at_the_third)
+    computed = dies_at_the_third_chunk(monkeypatch)
     out = tmp_path / "b" / "out.safetensors"
     with pytest.raises(KeyboardInterrupt):
         run(cell(subset, fnn_weights), fnn_weights, out)

@@ -83,10 +83,14 @@ def parent(pid: int) -> int | None:
         return None
 
 
+def state(pid: int) -> str:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
 def running(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        return state(pid) != "Z"
     except OSError:
         return False
 
@@ -131,8 +135,9 @@ def wait_for_stage(owner: Owner) -> tuple[int, int]:
 def test_a_stage_is_what_dvc_started(owner):
     code, said, errors = owner.run("pass", stage="attack@fnn0-fgsm")
     assert code == 0 and errors == "said on the way\n"
-    assert said["argv"][1:] == ["pass", "größe"] and said["folder"] == str(owner.folder)
-    assert (said["name"], said["file"], said["read"]) == ("__main__", str(owner.folder / "stage.py"), "in")
+    script = str(owner.folder / "stage.py")
+    assert said["argv"] == [script, "pass", "größe"] and said["folder"] == str(owner.folder)
+    assert (said["name"], said["file"], said["read"]) == ("__main__", script, "in")
     assert said["variable"] == "attack@fnn0-fgsm"
     assert said["parent"] != owner.process.pid  # but the server
 
@@ -169,11 +174,6 @@ def test_signals_reach_the_stage(owner, number, ended):
     os.kill(client, number)
     assert owner.heard()[0] == ended
     eventually(lambda: not running(stage))
-
-
-def state(pid: int) -> str:
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0]
 
 
 def test_a_stage_stops_and_goes_on_with_who_waits_for_it(owner):
