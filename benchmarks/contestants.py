@@ -1,7 +1,7 @@
 """The libraries that are measured against each other, each attacking as its own documentation says.
 
 All get the same network with the same weights, in eval mode, and the same images. Ours goes through
-`models.wrap` and `cells.craft`, as a cell does; the others through their public classes, on pixels
+`models.wrap` and `cells.fitted`, as a cell does; the others through their public classes, on pixels
 0..1 with mean and standard deviation given in their own way. "frozen" beside a name means that the
 network's parameters were told that they need no gradient before it was handed over, which no peer does.
 """
@@ -76,11 +76,13 @@ def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
 
 
 def transferbench(model: str) -> Run:
-    from transferbench import cells, models, params, runtime
+    from transferbench import cells, fitting, models, params, runtime
 
     runtime.keep_memory()
     network, described = about(model)
-    wrapped = models.wrap(network, described, device=torch.device("cpu"))
+    cpu = torch.device("cpu")
+    wrapped = models.wrap(network, described, device=cpu)
+    widest = fitting.widest([wrapped], torch.zeros(1, 3, described["side"], described["side"]))
 
     def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
         row: dict[str, Any] = {"epsilon": EPSILON, "steps": work.steps, "step_size": STEP_SIZE}
@@ -89,7 +91,8 @@ def transferbench(model: str) -> Run:
         if work.attack == "smoothed":
             row |= {"gradient": "smoothed", "samples": work.samples, "sigma": SIGMA}
         attack = params.Attack.model_validate(row)
-        return cells.craft([wrapped], attack, images, labels, labels, range(work.images))[0]
+        fit = fitting.Fit(work.images, cpu, widest)
+        return cells.fitted([wrapped], attack, images, labels, labels, range(work.images), fit)[0]
 
     return run
 

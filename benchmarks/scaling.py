@@ -82,6 +82,7 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
     runtime.keep_memory()
     cpu = torch.device("cpu")
     wrapped = models.wrap(*about(model), device=cpu)
+    widest = fitting.widest([wrapped], images(1).float())
 
     def work(count: int, steps: int, samples: int) -> None:
         row: dict[str, Any] = {"epsilon": 15, "steps": steps, "step_size": 15 if steps == 1 else 3}
@@ -89,13 +90,7 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
             row |= {"gradient": "smoothed", "samples": samples, "sigma": 15}
         attack, x = params.Attack.model_validate(row), images(count)
         labels = torch.zeros(count, dtype=torch.int64)
-
-        def part(some: slice, together: int) -> None:
-            ids = range(some.start, some.stop)
-            own = x[some], labels[some], labels[some]
-            cells.craft([wrapped], attack, *own, ids, together=together)
-
-        fitting.Fit(8, cpu).map(part, count, samples)
+        cells.fitted([wrapped], attack, x, labels, labels, range(count), fitting.Fit(8, cpu, widest))
 
     return work
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import metadata
+from torch import nn
 
 from transferbench import adversarial, artefacts, cells, fitting, gradients, models, sources
 from transferbench.artefacts import TensorFile, sha256, write_tensors
@@ -261,6 +262,36 @@ def test_not_even_one_image_fits(monkeypatch):
 
     with pytest.raises(torch.OutOfMemoryError):
         Fit(4, CPU).map(work, 4)
+
+
+def test_widest_is_the_largest_output_of_a_layer():
+    first = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.Flatten(), nn.Linear(5 * 8 * 8, 2))
+    second = nn.Sequential(nn.Conv2d(3, 7, 3, stride=2, padding=1), nn.ReLU())
+    image = torch.zeros(1, 3, 8, 8)
+    assert fitting.widest([second], image) == 7 * 4 * 4 * 4
+    assert fitting.widest([first, second], image) == 5 * 8 * 8 * 4
+    assert all(not layer._forward_hooks for network in (first, second) for layer in network.modules())
+
+
+def test_passes_are_of_equal_size_and_no_wider_than_pays(monkeypatch):
+    monkeypatch.setattr(fitting, "WIDE", 1000)
+    parts = Fit(20, CPU, 150).map(lambda part, together: (part.stop - part.start, together), 8, 3)
+    assert parts == [(4, 1), (4, 1)]  # six would fit
+    assert Fit(20, CPU, 150).map(lambda part, together: (part.stop - part.start, together), 2, 9) == [(2, 3)]
+    assert Fit(20, CPU, 9999).map(lambda part, together: (part.stop - part.start, together), 2, 9) == [(1, 1), (1, 1)]
+
+
+def test_a_cell_goes_through_in_passes_that_its_models_layers_allow(tmp_path, subset, fnn_weights, monkeypatch):
+    whole = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
+    member = models.load(fnn_weights / "fnn2.safetensors", device=CPU)
+    image = torch.from_numpy(np.array(TensorFile(subset)["images"][:1])).float()
+    monkeypatch.setattr(fitting, "WIDE", 4 * fitting.widest([member], image))
+    sizes = []
+    original = gradients.plain
+    monkeypatch.setattr(gradients, "plain", lambda loss, x: (sizes.append(len(x)), original(loss, x))[1])
+    parts = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "b" / "out.safetensors")
+    assert set(sizes) == {4, 3}  # eleven images in chunks of 8 and 3
+    assert np.array_equal(TensorFile(parts)["images"], TensorFile(whole)["images"])
 
 
 def test_noise_samples_of_few_images_go_through_together(tmp_path, subset, fnn_weights, monkeypatch):

@@ -28,7 +28,7 @@ from transferbench import gradients, objectives, updates
 from transferbench.artefacts import TensorFile, sha256, tensor_writer, write_tensors
 from transferbench.attack import Budget, Estimate, Loss, attack, quantise
 from transferbench.errors import UserError
-from transferbench.fitting import Fit
+from transferbench.fitting import Fit, widest
 from transferbench.objectives import Model
 from transferbench.params import Attack, Compute
 
@@ -94,6 +94,26 @@ def craft(
     return quantise(x_adv, x, row.epsilon), finite
 
 
+def fitted(
+    members: Sequence[Model],
+    row: Attack,
+    images: Tensor,
+    labels: Tensor,
+    target_labels: Tensor,
+    ids: Sequence[int],
+    fit: Fit,
+    evaluated: Callable[[int], object] = lambda count: None,
+) -> tuple[Tensor, Tensor]:
+    """As `craft`, with as many images and noise samples at a time as fit."""
+
+    def some(part: slice, together: int) -> tuple[Tensor, Tensor]:
+        own = images[part], labels[part], target_labels[part], ids[part]
+        return craft(members, row, *own, evaluated, together=together)
+
+    adversarial, finite = zip(*fit.map(some, len(ids), row.samples or 1), strict=True)
+    return torch.cat(adversarial), torch.cat(finite)
+
+
 def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device, scratch: Path) -> None:
     """Compute a cell, chunk by chunk, and write `images` (N,C,H,W) uint8 to `out`.
 
@@ -104,7 +124,10 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
     """
     subset = TensorFile(cell.subset)
     images, about = subset["images"], describe(cell)
-    work = _Work(cell, members, subset, device, Fit(cell.compute.chunk, device))
+    # a GPU finds what fits by running out; looking at the layers of a compiled network would compile it again
+    look = device.type == "cpu" and not cell.compute.compile
+    limit = widest(members, torch.from_numpy(np.array(images[:1])).float()) if look else 0
+    work = _Work(cell, members, subset, device, Fit(cell.compute.chunk, device, limit))
     with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, device)) as folder:
         paths = {start: folder / f"{start:08d}.safetensors" for start in range(0, len(images), cell.compute.chunk)}
         total, label = len(images) * cell.attack.gradients, f"{cell.source['source']} {cell.name}"
@@ -173,13 +196,8 @@ class _Work:
         """Compute a chunk; a GPU is only asked to, so that it has work while the chunk before is written."""
         ids = self.subset["index"][part].tolist()
         images, labels, target_labels = (self._sent(name, part) for name in ("images", "labels", "target_labels"))
-
-        def work(some: slice, together: int) -> tuple[Tensor, Tensor]:
-            own = images[some], labels[some], target_labels[some], ids[some]
-            return craft(self.members, self.cell.attack, *own, evaluated, together=together)
-
-        done = self.fit.map(work, len(ids), self.cell.attack.samples or 1)
-        adversarial, finite = (torch.cat(parts) for parts in zip(*done, strict=True))
+        own = images, labels, target_labels, ids
+        adversarial, finite = fitted(self.members, self.cell.attack, *own, self.fit, evaluated)
         if self.device.type != "cuda":
             return _Chunk(path, part, adversarial.cpu(), finite.cpu(), lambda: None)
         fetched = _fetched(adversarial), _fetched(finite)
