@@ -1,6 +1,5 @@
 """Every target's answers to a cell's adversarial images, read back from disk, and the success rates."""
 
-import json
 from pathlib import Path
 
 import click
@@ -17,7 +16,8 @@ from transferbench.stage import stage
 def main(source: str, attack: str) -> None:
     experiment = params.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
-    images, about = adversarial.read(Path("adversarial") / source / f"{attack}.safetensors", subset)
+    row = experiment.row(attack)
+    images = adversarial.read(Path("adversarial") / source / f"{attack}.safetensors", subset, source, row)
     targets = models.load_all(experiment.answering, Path("weights"), device=device(), compute=compute)
     top = {
         name: predictions.top5(model, images, batch=compute.chunk, device=device(), label=name)
@@ -26,8 +26,7 @@ def main(source: str, attack: str) -> None:
     table = Path("predictions") / source / f"{attack}.parquet"
     answers.write_cell(table, top, TensorFile(subset))
     found, labels, target_labels = answers.read_cell(table)
-    targeted = json.loads(about["params"])["objective"] == "targeted"
-    metrics = stats.cell_metrics(found, labels, target_labels if targeted else None, source)
+    metrics = stats.cell_metrics(found, labels, target_labels if row.targeted else None, source)
     write_json(Path("metrics") / source / f"{attack}.json", metrics)
 
 

@@ -15,7 +15,8 @@ from transferbench.stage import stage
 def main(source: str, attack: str) -> None:
     experiment = params.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
-    images, _ = adversarial.read(Path("adversarial") / source / f"{attack}.safetensors", subset)
+    path, row = Path("adversarial") / source / f"{attack}.safetensors", experiment.row(attack)
+    images = adversarial.read(path, subset, source, row)
     after: answers.Transformed = {}
     if experiment.transforms:  # torch takes seconds to import: not for nothing
         from transferbench import destruction, models

@@ -53,8 +53,7 @@ def test_file_is_uint8_in_the_ball_with_metadata(tmp_path, subset, fnn_weights, 
     assert json.loads(about["weights"]) == {
         name: sha256(fnn_weights / f"{name}.safetensors") for name in source.split("+")
     }
-    images, _ = adversarial.read(out, subset)
-    assert np.array_equal(images, found)
+    assert np.array_equal(adversarial.read(out, subset, source, Attack(**ROWS[row])), found)
 
 
 def test_rerun_is_byte_identical_and_leaves_no_scratch(tmp_path, subset, fnn_weights):
@@ -220,22 +219,29 @@ def test_weights_that_changed_since_are_refused(tmp_path, subset, fnn_weights):
 
 def test_strangers_file_is_checked_against_its_clean_images(tmp_path, subset, fnn_weights):
     out = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "out.safetensors")
-    file = TensorFile(out)
+    file, row = TensorFile(out), Attack(**SG)
     images = file["images"].copy()
     far = images.copy()
     far[3, 0, 0, 0] = (int(TensorFile(subset)["images"][3, 0, 0, 0]) + 128) % 256
     write_tensors(out, {"images": far}, file.metadata)
     with pytest.raises(UserError, match="is 128 from its clean one, more than its epsilon 15"):
-        adversarial.read(out, subset)
+        adversarial.read(out, subset, "fnn2", row)
     write_tensors(out, {"images": images[:5]}, file.metadata)
     with pytest.raises(UserError, match=r"uint8 \(5, 1, 28, 28\), expected uint8 \(11, 1, 28, 28\)"):
-        adversarial.read(out, subset)
+        adversarial.read(out, subset, "fnn2", row)
     write_tensors(out, {"images": images}, {**file.metadata, "subset": "0" * 64})
     with pytest.raises(UserError, match="was made from another subset"):
-        adversarial.read(out, subset)
+        adversarial.read(out, subset, "fnn2", row)
+    for change in ({"source": "fnn0"}, {"params": Attack(**{**SG, "epsilon": 99}).model_dump_json(exclude_none=True)}):
+        write_tensors(out, {"images": far}, {**file.metadata, **change})
+        with pytest.raises(UserError, match=f"its {next(iter(change))} is .*, expected .*; delete it"):
+            adversarial.read(out, subset, "fnn2", row)
+    write_tensors(out, {"images": images}, {k: v for k, v in file.metadata.items() if k != "params"})
+    with pytest.raises(UserError, match="its params is None, expected"):
+        adversarial.read(out, subset, "fnn2", row)
     out.write_bytes(out.read_bytes()[:-10])
     with pytest.raises(UserError, match="is no whole safetensors file"):
-        adversarial.read(out, subset)
+        adversarial.read(out, subset, "fnn2", row)
 
 
 def test_memory_that_runs_out_halves_what_goes_through_at_once(tmp_path, subset, fnn_weights, monkeypatch):

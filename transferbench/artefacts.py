@@ -156,6 +156,13 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mappin
             writer.append(name, array)
 
 
+def _changed(path: str | Path, what: str) -> UserError:
+    return UserError(
+        f"{path} has changed since it was written: {what} another sha256; "
+        "delete it, and its copy in .dvc/cache, and run `dvc pull` or `dvc repro`"
+    )
+
+
 class TensorFile:
     """A safetensors file, memory-mapped: `file["images"]` is a read-only array.
 
@@ -182,17 +189,11 @@ class TensorFile:
             self._checked: dict[str, np.ndarray] = {}
             own = self._digests.pop("", None)
             if own and hashlib.sha256(header.replace(own.encode(), BLANK.encode())).hexdigest() != own:
-                raise self._changed("its header")
+                raise _changed(path, "its header has")
         except FileNotFoundError:
             raise UserError(f"{path} is missing; run `dvc repro` or `dvc pull` to make or fetch it") from None
         except (SafetensorError, OSError, ValueError) as error:
             raise UserError(f"{path} is no whole safetensors file ({error}); delete it and run `dvc repro`") from None
-
-    def _changed(self, what: str) -> UserError:
-        return UserError(
-            f"{self.path} has changed since it was written: {what} has another sha256; "
-            "delete it, and its copy in .dvc/cache, and run `dvc pull` or `dvc repro`"
-        )
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -213,7 +214,7 @@ class TensorFile:
         if name not in self._checked:
             values = np.memmap(self.path, dtype, "r", offset=self._data + entry["data_offsets"][0], shape=shape)
             if name in self._digests and hashlib.sha256(values.data.cast("B")).hexdigest() != self._digests[name]:
-                raise self._changed(f"tensor {name!r}")
+                raise _changed(self.path, f"tensor {name!r} has")
             self._checked[name] = values
         return self._checked[name]
 
@@ -279,10 +280,7 @@ def read_table(path: str | Path) -> "pa.Table":
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is no whole parquet file ({reason}); delete it and run `dvc repro`") from None
     if written != found:
-        raise UserError(
-            f"{path} has changed since it was written: its values have another sha256; "
-            "delete it, and its copy in .dvc/cache, and run `dvc pull` or `dvc repro`"
-        )
+        raise _changed(path, "its values have")
     return table
 
 

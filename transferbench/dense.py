@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from transferbench.fusing import CACHE, Chain, Fused
+from transferbench.fusing import CACHE, Chain, Fused, rebuilt
 
 
 class Block(Fused):
@@ -79,10 +79,7 @@ def joined(network: nn.Module) -> nn.Module:
         with graph.inserting_before(last):
             replacement = graph.call_module(name, (start,))
         last.replace_all_uses_with(replacement)
-    graph.eliminate_dead_code()
-    network.delete_all_unused_submodules()
-    network.recompile()
-    return network
+    return rebuilt(network)
 
 
 def _layer(node: fx.Node, network: fx.GraphModule) -> Chain | None:

@@ -335,7 +335,12 @@ def fused(network: nn.Module) -> nn.Module:
         with graph.inserting_after(end):
             replacement = graph.call_module(name, (start,))
         end.replace_all_uses_with(replacement)
-    graph.eliminate_dead_code()
+    return rebuilt(network)
+
+
+def rebuilt(network: fx.GraphModule) -> fx.GraphModule:
+    """A network whose graph was changed, without what nothing in it uses any more."""
+    network.graph.eliminate_dead_code()
     network.delete_all_unused_submodules()
     network.recompile()
     return network
