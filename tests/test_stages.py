@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_pipeline import PARAMS
+from repositories import PARAMS
 
 from transferbench import sources
 from transferbench.artefacts import write_json

@@ -1,0 +1,93 @@
+"""Git repositories with the project's graph on a tiny made data set, and DVC to run in them.
+
+The data: 28x28 images of ten classes, a bright square in one of ten places, which fully connected
+networks learn in a few epochs. What runs is read off DVC's own "Running stage" lines.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from conftest import EMPTY
+
+ROOT = Path(__file__).parents[1]
+IDENTITY = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+PARAMS = {
+    "root": ".",
+    "dataset": {"name": "imagefolder", "path": "$MADE_DIGITS", "classes": "mnist", "folder": "test",
+                "train_folder": "train"},
+    "models": ["fnn0", "fnn2"],
+    "weights": {},
+    "training": {"epochs": 6, "batch_size": 10, "learning_rate": 0.05},
+    "subset": {"images": 12, "seed": 0, "targets": "random"},
+    "compute": {"precision": "float32", "chunk": 5},
+    "sources": ["fnn0", "fnn0+fnn2"],
+    "attacks": {
+        "fgsm": {"epsilon": 100, "steps": 1, "step_size": 100},
+        "sg_igsm": {"epsilon": 100, "steps": 2, "step_size": 50, "gradient": "smoothed", "samples": 3, "sigma": 15},
+    },
+    "transforms": {"jpeg": [30]},
+    **EMPTY,
+}  # fmt: skip
+
+
+class Repository:
+    """A git repository with the project's graph, and DVC to run in it."""
+
+    def __init__(self, path: Path, digits: Path) -> None:
+        self.path = path
+        names = ("PATH", "HOME", "LANG", "PIP_CERT", "TMPDIR", "TRANSFERBENCH_CACHE")
+        self.environment = {name: os.environ[name] for name in names if name in os.environ}
+        self.environment |= {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "MADE_DIGITS": str(digits),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            **{f"GIT_{who}": "a@example.org" for who in IDENTITY},
+        }  # fmt: skip
+
+    def run(self, *command: str, code: int = 0) -> str:
+        done = subprocess.run(
+            command, cwd=self.path, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert done.returncode == code, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def dvc(self, *arguments: str, code: int = 0) -> str:
+        return self.run(sys.executable, "-m", "dvc", *arguments, code=code)
+
+    def repro(self, *arguments: str) -> set[str]:
+        """The stages that `dvc repro` ran; those taken from the run cache are not among them."""
+        return set(re.findall(r"^Running stage '([^']+)'", self.dvc("repro", *arguments), re.MULTILINE))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def edit(self, change) -> None:
+        values = yaml.safe_load((self.path / "params.yaml").read_text())
+        change(values)
+        (self.path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def metrics(self, name: str) -> dict:
+        return json.loads((self.path / "metrics" / name).read_text())
+
+
+def made(path: Path, digits: Path) -> Repository:
+    """A repository in an empty folder, its first commit made, nothing run."""
+    for name in ("stages", "transferbench", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml"):
+        source, target = ROOT / name, path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    repository = Repository(path, digits)
+    (path / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False))
+    repository.run("git", "init", "--quiet")
+    repository.commit("start")
+    return repository

@@ -1,0 +1,174 @@
+"""A team's day with DVC remotes: who pulls computes nothing, and from a damaged file nothing is computed.
+
+Remotes: a folder, and the same folder by HTTP, read-only, as a publisher would offer it.
+"""
+
+import functools
+import http.server
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import made_digits
+from repositories import Repository, made
+
+pytestmark = pytest.mark.slow
+CELL = "adversarial/fnn0/fgsm.safetensors"
+TABLE = "predictions/fnn0/fgsm.parquet"
+
+
+@pytest.fixture(scope="module")
+def author(tmp_path_factory) -> Repository:
+    """Who ran everything, committed it, and pushed it, the run cache too, to the folder `remote` beside it."""
+    folder = tmp_path_factory.mktemp("sharing")
+    (folder / "author").mkdir()
+    found = made(folder / "author", made_digits(folder / "digits", train=12, contrast=150))
+    found.repro()
+    found.commit("results")
+    found.dvc("remote", "add", "--local", "--default", "team", str(folder / "remote"))
+    found.dvc("push", "--quiet", "--run-cache")
+    return found
+
+
+@pytest.fixture
+def clone(author, tmp_path):
+    """Makes a colleague's clone, which has no image of the data set, with a remote."""
+
+    def cloned(remote: Path | str, *, verify: bool = False, digits: Path | None = None) -> Repository:
+        author.run("git", "clone", "--quiet", str(author.path), str(tmp_path / "clone"))
+        found = Repository(tmp_path / "clone", digits or tmp_path / "not here")
+        found.dvc("remote", "add", "--local", "--default", "team", str(remote))
+        if verify:
+            found.dvc("remote", "modify", "--local", "team", "verify", "true")
+        return found
+
+    return cloned
+
+
+@pytest.fixture
+def remote(author) -> Path:
+    return author.path.parent / "remote"
+
+
+@pytest.fixture
+def damaged(remote, tmp_path):
+    """Makes a copy of the remote in which the object of one file is damaged, read-only as DVC leaves it."""
+
+    def copied(author: Repository, name: str, fault: str) -> Path:
+        shutil.copytree(remote, tmp_path / "damaged")
+        damage(tmp_path / "damaged" / place(author, name), fault)
+        return tmp_path / "damaged"
+
+    return copied
+
+
+def place(repository: Repository, name: str) -> Path:
+    """Where a remote or cache keeps an output."""
+    lock = yaml.safe_load((repository.path / "dvc.lock").read_text())
+    outs = [out for stage in lock["stages"].values() for out in stage.get("outs", []) if out["path"] == name]
+    return Path("files/md5") / outs[0]["md5"][:2] / outs[0]["md5"][2:]
+
+
+def damage(file: Path, fault: str) -> None:
+    content = bytearray(file.read_bytes())
+    file.chmod(0o644)
+    file.unlink()  # a workspace may be hard-linked to it
+    if fault == "missing":
+        return
+    if fault == "flipped":
+        content[len(content) // 5] ^= 1  # among the values, not in what a table says about them
+    file.write_bytes(content if fault == "flipped" else content[:-100])
+    file.chmod(0o444)  # DVC hashes an object again where it can be written to
+
+
+@pytest.fixture
+def served(remote) -> Iterator[str]:
+    """The remote's address by HTTP on loopback."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=remote)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["folder", "http"])
+def test_who_pulls_computes_nothing(author, clone, remote, served, kind):
+    colleague = clone(remote if kind == "folder" else served, verify=True)
+    colleague.dvc("pull", "--quiet")
+    assert colleague.repro() == set()
+    assert (colleague.path / CELL).read_bytes() == (author.path / CELL).read_bytes()
+    assert colleague.run("git", "status", "--porcelain") == ""
+
+
+def test_repro_pull_fetches_what_it_needs_and_nothing_here_is_needed(clone, remote):
+    colleague = clone(remote)
+    assert colleague.repro("--pull", "--allow-missing") == set()
+    assert not (colleague.path / "adversarial").exists()
+    # metrics are in git: no pull at all
+    assert colleague.metrics("fnn0/fgsm.json")["fnn2"]["n"] == 12
+    assert "fnn0/fgsm.json" in colleague.dvc("metrics", "show")
+
+
+def test_one_cell_alone_is_pulled(clone, remote):
+    colleague = clone(remote)
+    colleague.dvc("pull", "--quiet", CELL)
+    assert [str(path.relative_to(colleague.path)) for path in colleague.path.rglob("*.safetensors")] == [CELL]
+
+
+def test_a_new_target_costs_its_training_and_evaluations_alone(author, clone, remote):
+    colleague = clone(remote, digits=author.path.parent / "digits")
+    colleague.edit(lambda values: values["models"].append("fnn4"))
+    ran = colleague.repro("--pull")
+    assert {name.split("@")[0] for name in ran} == {
+        "check", "train", "predict", "select", "source", "evaluate", "transform", "report"
+    }  # fmt: skip
+    assert {name for name in ran if name.startswith(("train@", "predict@"))} == {"train@fnn4", "predict@fnn4"}
+    assert set(colleague.metrics("fnn0/fgsm.json")) == {"fnn0", "fnn2", "fnn4"}
+
+
+@pytest.mark.parametrize("fault", ["flipped", "truncated", "missing"])
+def test_damage_in_the_remote_is_found_by_the_pull_and_computed_again(author, clone, damaged, fault):
+    colleague = clone(damaged(author, CELL, fault), verify=True, digits=author.path.parent / "digits")
+    printed = colleague.dvc("pull", code=1)
+    assert f"Checkout failed for following targets:\n{CELL}\n" in printed
+    assert not (colleague.path / CELL).exists()
+    assert colleague.repro() == {"attack@fnn0-fgsm"}
+    assert (colleague.path / CELL).read_bytes() == (author.path / CELL).read_bytes()
+
+
+@pytest.mark.parametrize("fault", ["flipped", "truncated"])
+@pytest.mark.parametrize("name, reader", [(CELL, "evaluate@fnn0-fgsm"), (TABLE, "transform@fnn0-fgsm")])
+def test_damage_that_a_pull_did_not_look_for_stops_the_stage_that_reads_it(author, clone, damaged, name, reader, fault):
+    colleague = clone(damaged(author, name, fault))
+    colleague.dvc("pull", "--quiet")
+    refused = colleague.dvc("repro", "--force", "--single-item", reader, code=255)
+    assert re.search(
+        rf"^error: {re.escape(name)} (has changed since it was written|is no whole)", refused, re.MULTILINE
+    )
+    assert "Traceback" not in refused
+
+
+def test_damage_in_the_local_cache_stops_the_stage_that_reads_it_until_it_is_deleted(author, clone, remote):
+    colleague = clone(remote, verify=True)
+    colleague.dvc("pull", "--quiet")
+    (colleague.path / CELL).unlink()
+    cached = colleague.path / ".dvc/cache" / place(author, CELL)
+    damage(cached, "flipped")
+    colleague.dvc("checkout", "--quiet")
+    refused = colleague.dvc("repro", "--force", "--single-item", "evaluate@fnn0-fgsm", code=255)
+    assert f"error: {CELL} has changed since it was written" in refused
+    assert "delete it, and its copy in .dvc/cache, and run `dvc pull` or `dvc repro`" in refused
+    (colleague.path / CELL).unlink()  # as it was told
+    cached.unlink()
+    colleague.run("git", "checkout", "--quiet", "metrics")  # --force deleted it; DVC keeps no copy of what is in git
+    colleague.dvc("pull", "--quiet")
+    assert colleague.repro() == set()
+    assert (colleague.path / CELL).read_bytes() == (author.path / CELL).read_bytes()
