@@ -3,14 +3,16 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install repro smoke test check lint bench show clean
+.PHONY: help install repro smoke test check lint bench stress show clean
 
 help:
+	@echo "make install LOCKED=1   the environment with the very versions of the committed results (requirements.lock)"
 	@echo "make repro   run the default benchmark and experiments/depth-mnist, print the tables"
 	@echo "make show    print the tables of the last run"
 	@echo "make smoke   run every experiment's graph in small, on embedded images and models"
 	@echo "make test    run the tests"
 	@echo "make bench   measure speed beside other libraries, agreement with a plain loop, scaling; an hour on two cores"
+	@echo "make stress  kill, fill disks and feed broken files for an hour; rewrites the table in docs/reliability.md"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make clean   remove what can be made again (not the DVC cache)"
 
@@ -19,7 +21,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	pip install --quiet --editable .
+	pip install --quiet $(if $(LOCKED),--requirement requirements.lock) --editable .
 	touch $@
 
 .venv/tested: .venv/installed tests/requirements-peers.txt
@@ -58,6 +60,9 @@ bench: .venv/tested
 	python benchmarks/startup.py --markdown .transferbench/bench/startup.md
 	python benchmarks/decoding.py --markdown .transferbench/bench/decoding.md
 	@echo "results in .transferbench/bench"
+
+stress: .venv/tested
+	python stress/run.py --write
 
 clean:
 	rm -rf .venv .transferbench .pytest_cache .mypy_cache .ruff_cache

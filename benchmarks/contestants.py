@@ -78,10 +78,10 @@ def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
 def transferbench(model: str) -> Run:
     from transferbench import cells, fitting, models, params, runtime
 
-    runtime.keep_memory()
     network, described = about(model)
     cpu = torch.device("cpu")
     wrapped = models.wrap(network, described, device=cpu)
+    runtime.keep_memory()  # as `models.load` does
     widest = fitting.widest([wrapped], torch.zeros(1, 3, described["side"], described["side"]))
 
     def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:

@@ -30,12 +30,12 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
 
     from transferbench import cells, models, networks, params, runtime, weights, zoo
 
-    runtime.keep_memory()
     members = []
     for name in source.split("+"):
         spec = zoo.spec(name)
         network = networks.build(name, spec.library)
         members.append(models.wrap(network, weights.describe(spec, network), device=torch.device("cpu")))
+    runtime.keep_memory()
     smoothed = {"gradient": "smoothed", "samples": samples, "sigma": 15.0}
     row = params.Attack.model_validate({"epsilon": 15.0, "steps": steps, "step_size": 5.0, **smoothed})
     images = torch.randint(0, 256, (chunk, 3, 224, 224), dtype=torch.uint8)

@@ -79,9 +79,9 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
 
     from transferbench import cells, fitting, models, params, runtime
 
-    runtime.keep_memory()
     cpu = torch.device("cpu")
     wrapped = models.wrap(*about(model), device=cpu)
+    runtime.keep_memory()
     widest = fitting.widest([wrapped], images(1).float())
 
     def work(count: int, steps: int, samples: int) -> None:

@@ -85,7 +85,7 @@ def measure(model: str, quick: bool, rounds: int) -> dict[str, dict[str, Measure
         for work in works(model, quick):
             taking = [name for name in names if work.attack == "igsm" or not name.endswith(FROZEN)]
             for name in taking:  # not counted: first calls choose kernels and fill caches
-                workers[name].send(Work(work.attack, work.images, steps=1, samples=1))
+                workers[name].send(Work(work.attack, work.images, steps=3, samples=1))
                 workers[name].recv()
                 found[work.attack][name] = Measured(work, work.gradients(name))
             for turn in range(rounds):

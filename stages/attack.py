@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from transferbench import cells, models, params, sources
+from transferbench import cells, engines, models, params, sources
 from transferbench.artefacts import read_json
 from transferbench.runtime import device
 from transferbench.stage import stage
@@ -19,12 +19,14 @@ def main(source: str, attack: str) -> None:
     cell = cells.Cell(
         fingerprint, attack, experiment.row(attack), experiment.compute, Path("subset/images.safetensors")
     )
-    members = [
-        models.load(path, device=device(), compute=experiment.compute)
-        for path in sources.verify(fingerprint, Path("weights"))
-    ]
-    out = Path("adversarial") / source / f"{attack}.safetensors"
-    cells.run(cell, members, out, device=device(), scratch=Path(".transferbench/chunks"))
+    weights = sources.verify(fingerprint, Path("weights"))
+    out, scratch = Path("adversarial") / source / f"{attack}.safetensors", Path(".transferbench/chunks")
+    engine = engines.chosen()
+    if engine is not None:
+        cells.run_elsewhere(cell, weights, out, engine=engine, scratch=scratch)
+        return
+    members = [models.load(path, device=device(), compute=experiment.compute) for path in weights]
+    cells.run(cell, members, out, device=device(), scratch=scratch)
 
 
 if __name__ == "__main__":

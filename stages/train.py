@@ -6,7 +6,7 @@ import click
 
 from transferbench import networks, params, training, weights, zoo
 from transferbench.artefacts import TensorFile
-from transferbench.runtime import device
+from transferbench.runtime import device, keep_memory
 from transferbench.stage import stage
 
 
@@ -17,6 +17,7 @@ def main(model: str) -> None:
     spec, recipe = zoo.spec(model), experiment.training
     if experiment.is_trained(model):
         assert recipe is not None
+        keep_memory()
         images = TensorFile("data/train.safetensors")
         network = training.seeded_init(lambda: networks.build(model, spec.library), recipe.seed)
         state = training.train(

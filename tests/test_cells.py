@@ -97,8 +97,8 @@ def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
     file = TensorFile(subset)
     members = [models.load(path, device=CPU) for path in sources.verify(one.source, weights)]
     part = slice(start, min(start + 4, 11))
-    chunk = cells._Work(one, members, file, CPU, Fit(4, CPU)).begin(part, Path())
-    return start, chunk.adversarial.contiguous().numpy().tobytes()
+    ((_, adversarial),) = cells.Work(one, members, file, CPU, Fit(4, CPU)).chunks([part])
+    return start, adversarial.tobytes()
 
 
 def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):
@@ -111,7 +111,7 @@ def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):
 def dies_at_the_third_chunk(monkeypatch) -> list[int]:
     """Where chunks start, as they are begun; the third is never computed at the first try."""
     computed: list[int] = []
-    original = cells._Work.begin
+    original = cells.Work.begin
 
     def begin(work, part, *others):
         computed.append(part.start)
@@ -119,7 +119,7 @@ def dies_at_the_third_chunk(monkeypatch) -> list[int]:
             raise KeyboardInterrupt
         return original(work, part, *others)
 
-    monkeypatch.setattr(cells._Work, "begin", begin)
+    monkeypatch.setattr(cells.Work, "begin", begin)
     return computed
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_chunk_is_computed_again(tmp_path, subset, fnn_weights, monkey
 
 
 def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
-    original = cells._Work.begin
+    original = cells.Work.begin
 
     def dies(work, part, *others):
         if part.start == 8:
@@ -157,10 +157,10 @@ def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
         return original(work, part, *others)
 
     out = tmp_path / "b" / "out.safetensors"
-    monkeypatch.setattr(cells._Work, "begin", dies)
+    monkeypatch.setattr(cells.Work, "begin", dies)
     with pytest.raises(KeyboardInterrupt):
         run(cell(subset, fnn_weights), fnn_weights, out)
-    monkeypatch.setattr(cells._Work, "begin", original)
+    monkeypatch.setattr(cells.Work, "begin", original)
     other = cell(subset, fnn_weights)
     other = cells.Cell(other.source, "sg", Attack(**{**SG, "sigma": 3}), other.compute, subset)
     run(other, fnn_weights, out)
@@ -172,13 +172,13 @@ def test_a_chunk_is_begun_before_the_last_one_is_written_where_that_pays(tmp_pat
     """As on a GPU, which computes the next chunk meanwhile: same bytes, and a kill loses one chunk more."""
     at_once = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
     done = []
-    begin, write = cells._Work.begin, cells._Work.write
+    begin, finish = cells.Work.begin, cells.Work.finish
     monkeypatch.setattr(cells, "AHEAD", {"cpu": 1})
     monkeypatch.setattr(
-        cells._Work, "begin", lambda work, part, *a: (done.append(f"+{part.start}"), begin(work, part, *a))[1]
+        cells.Work, "begin", lambda work, part, *a: (done.append(f"+{part.start}"), begin(work, part, *a))[1]
     )
     monkeypatch.setattr(
-        cells._Work, "write", lambda work, chunk: (done.append(f"-{chunk.part.start}"), write(work, chunk))
+        cells.Work, "finish", lambda work, chunk: (done.append(f"-{chunk.part.start}"), finish(work, chunk))[1]
     )
     ahead = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors")
     assert done == ["+0", "+4", "-0", "+8", "-4", "-8"]
@@ -284,7 +284,9 @@ def test_passes_are_of_equal_size_and_no_wider_than_pays(monkeypatch):
     parts = Fit(20, CPU, 150).map(lambda part, together: (part.stop - part.start, together), 8, 3)
     assert parts == [(4, 1), (4, 1)]  # six would fit
     assert Fit(20, CPU, 150).map(lambda part, together: (part.stop - part.start, together), 2, 9) == [(2, 3)]
-    assert Fit(20, CPU, 9999).map(lambda part, together: (part.stop - part.start, together), 2, 9) == [(1, 1), (1, 1)]
+    assert Fit(20, CPU, 9999).map(lambda part, together: (part.stop - part.start, together), 2, 9) == [
+        (2, 1)
+    ]  # no fewer
 
 
 def test_a_cell_goes_through_in_passes_that_its_models_layers_allow(tmp_path, subset, fnn_weights, monkeypatch):

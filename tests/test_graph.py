@@ -13,8 +13,9 @@ STAGES = {
     name: stage.get("do", stage) for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
 
-# Not dependencies, because a result cannot change with them: error texts, the command line, the device.
-NO_RESULT = {"__init__", "errors", "stage", "runtime", "warm"}
+# Not dependencies, because a result cannot change with them: error texts, the command line, the device, who
+# computes a chunk (tests/test_engines.py).
+NO_RESULT = {"__init__", "errors", "stage", "runtime", "warm", "engines"}
 # The zoo validates names in params.py everywhere, but says what a model is only where its weights are made.
 ZOO_MATTERS = {"check", "train"}
 # The tables in transferbench/data that a module reads.

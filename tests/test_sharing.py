@@ -1,16 +1,16 @@
 """A team's day with DVC remotes: who pulls computes nothing, and from a damaged file nothing is computed.
 
-Remotes: a folder, and the same folder by HTTP, read-only, as a publisher would offer it.
+Remotes: a folder; the same folder by HTTP, read-only, as a publisher would offer it; a folder behind a real sshd;
+an S3-compatible server.
 """
 
-import functools
-import http.server
+import contextlib
 import shutil
-import threading
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import servers
 import yaml
 from conftest import made_digits
 from repositories import Repository, made
@@ -39,15 +39,19 @@ def author(tmp_path_factory) -> Repository:
 def clone(author, tmp_path):
     """Makes a colleague's clone, which has no image of the data set, with a remote."""
 
-    def cloned(remote: Path | str, *, verify: bool = False, digits: Path | None = None) -> Repository:
+    def cloned(remote: Path | servers.Remote, *, verify: bool = False, digits: Path | None = None) -> Repository:
         author.run("git", "clone", "--quiet", str(author.path), str(tmp_path / "clone"))
-        # what `dvc remote add --local --default team` and `dvc remote modify --local team verify true` write
-        (tmp_path / "clone/.dvc/config.local").write_text(
-            f"[core]\n    remote = team\n['remote \"team\"']\n    url = {remote}\n    verify = {str(verify).lower()}\n"
-        )
+        settings = remote if isinstance(remote, Mapping) else {"url": str(remote)}
+        configure(tmp_path / "clone", {**settings, "verify": str(verify).lower()})
         return Repository(tmp_path / "clone", digits or tmp_path / "not here")
 
     return cloned
+
+
+def configure(repository: Path, remote: servers.Remote) -> None:
+    """What `dvc remote add --local --default team` and `dvc remote modify --local team ...` write."""
+    lines = [f"    {name} = {value}\n" for name, value in remote.items()]
+    (repository / ".dvc/config.local").write_text("".join(["[core]\n    remote = team\n['remote \"team\"']\n", *lines]))
 
 
 @pytest.fixture
@@ -87,25 +91,24 @@ def damage(file: Path, fault: str) -> None:
     file.chmod(0o444)  # DVC hashes an object again where it can be written to
 
 
-@pytest.fixture
-def served(remote) -> Iterator[str]:
-    """The remote's address by HTTP on loopback."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=remote)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.mark.parametrize("kind", ["folder", "http"])
-def test_who_pulls_computes_nothing(author, clone, remote, served, kind):
-    colleague = clone(remote if kind == "folder" else served, verify=True)
-    colleague.dvc("pull", "--quiet")
-    assert colleague.repro() == set()
+@pytest.mark.parametrize("kind", ["folder", "http", "ssh", "s3"])
+def test_who_pulls_computes_nothing(author, clone, remote, tmp_path, kind):
+    with contextlib.ExitStack() as stack:
+        if kind == "ssh":
+            there = stack.enter_context(servers.secure_shell(tmp_path / "behind ssh"))
+        elif kind == "s3":
+            there = stack.enter_context(servers.object_store())
+        else:
+            there = stack.enter_context(servers.web(remote)) if kind == "http" else {"url": str(remote)}
+        if kind in ("ssh", "s3"):
+            own = (author.path / ".dvc/config.local").read_text()
+            configure(author.path, there)
+            pushed = author.dvc("push", "--run-cache")
+            (author.path / ".dvc/config.local").write_text(own)
+            assert "pushed" in pushed
+        colleague = clone(there, verify=True)
+        colleague.dvc("pull", "--quiet")
+        assert colleague.repro() == set()
     assert (colleague.path / CELL).read_bytes() == (author.path / CELL).read_bytes()
     assert colleague.run("git", "status", "--porcelain") == ""
 

@@ -13,10 +13,10 @@ import json
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from transferbench.fitting import Fit, widest
 from transferbench.objectives import Model
 from transferbench.params import Attack, Compute
 
+Chunks = Callable[[Sequence[slice], Callable[[int], object]], Generator[tuple[slice, np.ndarray], None, None]]
 AHEAD = {"cuda": 1}  # chunks that are asked for before the last one is written; a kill loses them, too
 
 
@@ -44,6 +45,16 @@ class Cell:
     attack: Attack
     compute: Compute
     subset: Path
+
+
+class Engine(Protocol):
+    """Who computes the chunks of a cell, if not this process."""
+
+    kind: str  # of its workers' devices, cpu or cuda
+
+    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Iterable[tuple[slice, np.ndarray]]:
+        """Adversarial images of parts of the subset, in any order; see `Work.chunks`."""
+        ...
 
 
 def craft(
@@ -115,7 +126,7 @@ def fitted(
 
 
 def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device, scratch: Path) -> None:
-    """Compute a cell, chunk by chunk, and write `images` (N,C,H,W) uint8 to `out`.
+    """Compute a cell in this process, chunk by chunk, and write `images` (N,C,H,W) uint8 to `out`.
 
     Chunks that an earlier, killed run of the very same cell finished are taken from `scratch`.
 
@@ -123,27 +134,46 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
         UserError: a gradient was not finite; names model and image.
     """
     subset = TensorFile(cell.subset)
-    images, about = subset["images"], describe(cell)
-    # a GPU finds what fits by running out; looking at the layers of a compiled network would compile it again
-    look = device.type == "cpu" and not cell.compute.compile
-    limit = widest(members, torch.from_numpy(np.array(images[:1])).float()) if look else 0
-    work = _Work(cell, members, subset, device, Fit(cell.compute.chunk, device, limit))
-    with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, device)) as folder:
-        paths = {start: folder / f"{start:08d}.safetensors" for start in range(0, len(images), cell.compute.chunk)}
-        total, label = len(images) * cell.attack.gradients, f"{cell.source['source']} {cell.name}"
-        begun: deque[_Chunk] = deque()
-        with tqdm(total=total, desc=label, unit="gradient") as progress:
-            for start, path in paths.items():
-                part = slice(start, min(start + cell.compute.chunk, len(images)))
-                if _finished(path):
-                    progress.update((part.stop - part.start) * cell.attack.gradients)
-                    continue
-                begun.append(work.begin(part, path, progress.update))
-                while len(begun) > AHEAD.get(device.type, 0):
-                    work.write(begun.popleft())
-            for chunk in begun:
-                work.write(chunk)
-        with tensor_writer(out, {"images": ("uint8", images.shape)}, about) as writer:
+    work = Work(cell, members, subset, device, fit(cell, members, subset["images"], device))
+    _run(cell, out, device.type, scratch, work.chunks)
+
+
+def run_elsewhere(cell: Cell, weights: Sequence[Path], out: Path, *, engine: Engine, scratch: Path) -> None:
+    """As `run`, by an engine's workers: same bytes, whatever their number and the order in which they finish.
+
+    Args:
+        cell, out, scratch: As there.
+        weights: The files of the source's models.
+        engine: Who computes.
+    """
+
+    def chunks(
+        parts: Sequence[slice], evaluated: Callable[[int], object]
+    ) -> Generator[tuple[slice, np.ndarray], None, None]:
+        for part, adversarial in engine.chunks(cell, weights, parts):
+            evaluated((part.stop - part.start) * cell.attack.gradients)
+            yield part, adversarial
+
+    _run(cell, out, engine.kind, scratch, chunks)
+
+
+def _run(cell: Cell, out: Path, kind: str, scratch: Path, chunks: Chunks) -> None:
+    """Write a cell's file of its chunks: those that lie in `scratch`, and what `chunks` computes of the others."""
+    shape, about = TensorFile(cell.subset)["images"].shape, describe(cell)
+    with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, kind)) as folder:
+        starts = range(0, shape[0], cell.compute.chunk)
+        parts = {start: slice(start, min(start + cell.compute.chunk, shape[0])) for start in starts}
+        paths = {start: folder / f"{start:08d}.safetensors" for start in starts}
+        total, label = shape[0] * cell.attack.gradients, f"{cell.source['source']} {cell.name}"
+        left = [part for start, part in parts.items() if not _finished(paths[start])]
+        done = total - sum(part.stop - part.start for part in left) * cell.attack.gradients
+        with (
+            tqdm(total=total, initial=done, desc=label, unit="gradient") as progress,
+            contextlib.closing(chunks(left, progress.update)) as computed,
+        ):
+            for part, adversarial in computed:
+                write_tensors(paths[part.start], {"images": adversarial})
+        with tensor_writer(out, {"images": ("uint8", shape)}, about) as writer:
             for path in paths.values():
                 writer.append("images", TensorFile(path)["images"])
         shutil.rmtree(folder)
@@ -163,14 +193,12 @@ class _Chunk:
     """A chunk that a GPU may still be computing.
 
     Attributes:
-        path: Of its file.
         part: Its images' places in the subset.
         adversarial: (N,C,H,W) uint8, in the computer's memory.
         finite: Which images had finite gradients throughout, (N,) bool, likewise.
         wait: Returns once both are there.
     """
 
-    path: Path
     part: slice
     adversarial: Tensor
     finite: Tensor
@@ -182,31 +210,63 @@ def _fetched(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
+def fit(cell: Cell, members: Sequence[Model], images: np.ndarray, device: torch.device) -> Fit:
+    """How much of a cell's images (N,C,H,W) goes through its models at once."""
+    # a GPU finds what fits by running out; looking at the layers of a compiled network would compile it again
+    look = device.type == "cpu" and not cell.compute.compile
+    limit = widest(members, torch.from_numpy(np.array(images[:1])).float()) if look else 0
+    return Fit(cell.compute.chunk, device, limit)
+
+
 @dataclass(frozen=True)
-class _Work:
-    """What the chunks of a cell have in common."""
+class Work:
+    """What the chunks of a cell have in common.
+
+    Attributes:
+        cell: The cell.
+        members: The source's models.
+        subset: images (N,C,H,W) uint8, labels, target_labels and index (N,) int64: all of the subset, or some.
+        device: The models'.
+        fit: How much goes through them at once.
+    """
 
     cell: Cell
     members: Sequence[Model]
-    subset: TensorFile
+    subset: TensorFile | Mapping[str, np.ndarray]
     device: torch.device
     fit: Fit
 
-    def begin(self, part: slice, path: Path, evaluated: Callable[[int], object] = lambda count: None) -> _Chunk:
+    def chunks(
+        self, parts: Sequence[slice], evaluated: Callable[[int], object] = lambda count: None
+    ) -> Generator[tuple[slice, np.ndarray], None, None]:
+        """Adversarial images (n,C,H,W) uint8 of some parts of the subset, in order.
+
+        Raises:
+            UserError: a gradient was not finite.
+        """
+        begun: deque[_Chunk] = deque()
+        for part in parts:
+            begun.append(self.begin(part, evaluated))
+            while len(begun) > AHEAD.get(self.device.type, 0):
+                yield self.finish(begun.popleft())
+        for chunk in begun:
+            yield self.finish(chunk)
+
+    def begin(self, part: slice, evaluated: Callable[[int], object] = lambda count: None) -> _Chunk:
         """Compute a chunk; a GPU is only asked to, so that it has work while the chunk before is written."""
         ids = self.subset["index"][part].tolist()
         images, labels, target_labels = (self._sent(name, part) for name in ("images", "labels", "target_labels"))
         own = images, labels, target_labels, ids
         adversarial, finite = fitted(self.members, self.cell.attack, *own, self.fit, evaluated)
         if self.device.type != "cuda":
-            return _Chunk(path, part, adversarial.cpu(), finite.cpu(), lambda: None)
+            return _Chunk(part, adversarial.cpu(), finite.cpu(), lambda: None)
         fetched = _fetched(adversarial), _fetched(finite)
         event = torch.cuda.Event()
         event.record()
-        return _Chunk(path, part, *fetched, event.synchronize)
+        return _Chunk(part, *fetched, event.synchronize)
 
-    def write(self, chunk: _Chunk) -> None:
-        """Write a chunk's file once it is computed; UserError if a gradient was not finite."""
+    def finish(self, chunk: _Chunk) -> tuple[slice, np.ndarray]:
+        """A chunk's part and adversarial images, once it is computed; UserError if a gradient was not finite."""
         chunk.wait()
         if not chunk.finite.all():
             place = chunk.part.start + int((~chunk.finite).nonzero()[0])
@@ -215,7 +275,7 @@ class _Work:
                 f"{int(self.subset['index'][place])}; look at the model's weights and at the image "
                 "(subset/subset.csv names its file)"
             )
-        write_tensors(chunk.path, {"images": chunk.adversarial.contiguous().numpy()})
+        return chunk.part, chunk.adversarial.contiguous().numpy()
 
     def _sent(self, name: str, part: slice) -> Tensor:
         """Some of the subset's values on the device; a GPU fetches them from pinned memory when it comes to it."""
@@ -257,13 +317,17 @@ def _libraries(cell: Cell) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
-def _key(about: Mapping[str, str], device: torch.device) -> str:
+def _key(about: Mapping[str, str], kind: str) -> str:
     """A hash of all that a chunk's bytes depend on, this package's code and the kind of device included."""
-    digest = hashlib.sha256(json.dumps([dict(about), device.type], sort_keys=True).encode())
-    package = Path(transferbench.__file__).parent
-    for path in sorted(package.rglob("*.py")):
+    return hashlib.sha256(json.dumps([dict(about), kind, code()], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def code() -> str:
+    """A hash of this package's code."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(transferbench.__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -8,9 +8,12 @@ import csv
 import functools
 import gzip
 import io
+import json
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import tempfile
 import zlib
@@ -451,8 +454,6 @@ def _ground_truth(path: Path) -> list[int]:
 
     The devkit numbers the classes in an order of its own; its meta.mat says which WordNet id each number is.
     """
-    from scipy.io import loadmat
-
     place = next(
         (one for one in (path, path.parent) if any((one / f"{DEVKIT}{end}").exists() for end in ("", ".tar.gz"))), None
     )
@@ -464,10 +465,7 @@ def _ground_truth(path: Path) -> list[int]:
     texts, meta = (_devkit_file(place, name) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat"))
     label_of = {name: label for label, name in enumerate(class_folders("imagenet"))}
     try:
-        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-        label = {
-            int(one["ILSVRC2012_ID"]): label_of[str(one["WNID"])] for one in synsets if int(one["num_children"]) == 0
-        }
+        label = {number: label_of[name] for number, name in _synsets(meta).items()}
         labels = [label[int(line)] for line in texts.split()]
     except Exception as error:  # scipy raises many kinds at damaged bytes
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
@@ -477,6 +475,25 @@ def _ground_truth(path: Path) -> list[int]:
             f"{place / DEVKIT} has labels of {len(labels)} images, expected {IMAGENET_IMAGES}; fetch it again"
         )
     return labels
+
+
+def _synsets(meta: bytes) -> dict[int, str]:
+    """The devkit's number of each class -> its WordNet id, read in another process: damaged bytes can crash scipy."""
+    command = [sys.executable, "-P", "-c", "from transferbench import datasets; datasets.print_synsets()"]
+    done = subprocess.run(command, input=meta, capture_output=True)
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise ValueError(*last or [f"meta.mat crashes its reader ({done.returncode})"])
+    return {int(number): name for number, name in json.loads(done.stdout)}
+
+
+def print_synsets() -> None:
+    """Read meta.mat from standard input; print pairs of number and WordNet id as JSON."""
+    from scipy.io import loadmat
+
+    synsets = loadmat(io.BytesIO(sys.stdin.buffer.read()), squeeze_me=True)["synsets"]
+    leaves = [one for one in synsets if int(one["num_children"]) == 0]
+    print(json.dumps([(int(one["ILSVRC2012_ID"]), str(one["WNID"])) for one in leaves]))
 
 
 def _devkit_file(place: Path, name: str) -> bytes:

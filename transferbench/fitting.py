@@ -10,6 +10,7 @@ Result = TypeVar("Result")
 
 # Images a backward pass gains from: two cores are busy with 8, a GPU with hundreds (and halves where they do not fit).
 ROOM = {"cpu": 8, "cuda": 256}
+LEAST = 2  # images of a pass, whatever their size: matrix products of one are too narrow
 WIDE = 20 << 20  # bytes of a layer's output beyond which a CPU gains nothing from more images, and pays in memory
 
 
@@ -44,7 +45,7 @@ class Fit:
         self.batch = batch
         self.size = max(batch, ROOM.get(device.type, batch))
         if widest:
-            self.size = max(1, min(self.size, WIDE // widest))
+            self.size = max(LEAST, min(self.size, WIDE // widest))
 
     def map(self, work: Callable[[slice, int], Result], count: int, copies: int = 1) -> list[Result]:
         """`work` of consecutive parts of `count` images, as large as they fit, in order.

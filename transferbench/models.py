@@ -20,6 +20,7 @@ from transferbench.artefacts import TensorFile
 from transferbench.errors import UserError
 from transferbench.params import Compute
 from transferbench.precision import autocast, configure
+from transferbench.runtime import keep_memory
 
 EXACT = Compute(precision="float32", chunk=1)
 
@@ -83,7 +84,9 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT) -> Pixel
     for name, tensor in state.items():  # an activation may turn a NaN into a zero
         if not tensor.isfinite().all():
             raise UserError(f"{path}: {name} of {about['name']} is not finite; delete it and run `dvc repro`")
-    return wrap(network, about, device=device, compute=compute)
+    model = wrap(network, about, device=device, compute=compute)
+    keep_memory()  # not sooner: what loading takes for a moment would be kept, too
+    return model
 
 
 def wrap(network: nn.Module, about: Mapping[str, Any], *, device: torch.device, compute: Compute = EXACT) -> Pixels:

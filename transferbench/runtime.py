@@ -16,12 +16,15 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
 def keep_memory() -> None:
     """Have glibc keep freed memory instead of giving it back and faulting it in again at every layer.
 
-    Same results, about 1.5 times the speed on the CPU. Nothing happens on other C libraries.
+    What is free by now is given back first. Same results, about 1.5 times the speed on the CPU. Nothing happens
+    on other C libraries.
     """
     if not sys.platform.startswith("linux"):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    library = ctypes.CDLL(None)
+    mallopt, trim = (getattr(library, name, None) for name in ("mallopt", "malloc_trim"))
+    if mallopt is not None and trim is not None:
+        trim(0)
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_TOP_PAD, 64 << 20)

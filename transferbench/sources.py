@@ -11,12 +11,13 @@ from transferbench.errors import UserError
 
 def fingerprint(source: str, weights: Path) -> dict[str, Any]:
     """The members of a source (names joined by +): the hash of each weights file, and what is known of it."""
-    members = {}
-    for name in source.split("+"):
-        path = weights / f"{name}.safetensors"
-        about = json.loads(TensorFile(path).metadata["model"])
-        members[name] = {"sha256": sha256(path), **about}
+    members = {name: described(weights / f"{name}.safetensors") for name in source.split("+")}
     return {"source": source, "members": members}
+
+
+def described(path: Path) -> dict[str, Any]:
+    """The hash of a weights file, and what it says of itself."""
+    return {"sha256": sha256(path), **json.loads(TensorFile(path).metadata["model"])}
 
 
 def verify(fingerprint: Mapping[str, Any], weights: Path) -> list[Path]:
@@ -28,8 +29,7 @@ def verify(fingerprint: Mapping[str, Any], weights: Path) -> list[Path]:
     paths = []
     for name, member in fingerprint["members"].items():
         path = weights / f"{name}.safetensors"
-        TensorFile(path)
-        if sha256(path) != member["sha256"]:
+        if described(path) != member:
             raise UserError(f"{path} is not the file that sources/{fingerprint['source']}.json names; run `dvc repro`")
         paths.append(path)
     return paths

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from transferbench import runtime
 from transferbench.errors import UserError
 
 
@@ -42,7 +41,6 @@ def stage(main: Callable[..., None]) -> click.Command:
 
     @functools.wraps(main)
     def prepared(**options: Any) -> None:
-        runtime.keep_memory()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         main(**options)
 

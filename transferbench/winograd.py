@@ -21,8 +21,9 @@ class Winograd:
 
     def __init__(self, weight: Tensor) -> None:
         g = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
-        transformed = torch.einsum("ai,ocij,bj->abco", g, weight.double(), g)
-        self.weight = transformed.reshape(16, weight.shape[1], weight.shape[0]).to(weight.dtype).contiguous()
+        self.weight = weight.new_empty(16, weight.shape[1], weight.shape[0])
+        for some, into in zip(weight.split(LEAST // 4), self.weight.split(LEAST // 4, 2), strict=True):
+            into.copy_(torch.einsum("ai,ocij,bj->abco", g, some.double(), g).flatten(0, 1))
 
     @staticmethod
     def pays(weight: Tensor, side: int) -> bool:

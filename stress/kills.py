@@ -1,0 +1,282 @@
+"""Processes killed at seeded moments, a disk that fills up, two runs at once: what is left goes on to the same bytes.
+
+All in small git repositories with the project's graph and a made data set (tests/repositories.py).
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import yaml
+from conftest import made_digits
+from outcome import Outcome
+from repositories import Repository, made
+
+HERE = Path(__file__).parent
+CELL, MODEL = "adversarial/fnn0/sg_igsm.safetensors", "weights/fnn2.safetensors"
+GONE = 30.0  # seconds in which what was killed has to be gone
+
+
+@contextlib.contextmanager
+def repository() -> Iterator[Repository]:
+    """A repository whose graph takes some seconds: two models, one source, two attacks. Nothing in it has run."""
+    with tempfile.TemporaryDirectory(prefix="stress ") as name:
+        folder = Path(name)
+        (folder / "start").mkdir()
+        found = made(folder / "start", made_digits(folder / "digits", train=12, contrast=150))
+
+        def change(values: dict) -> None:
+            values.update(sources=["fnn0"])
+            values["compute"]["chunk"] = 1
+            values["training"]["epochs"] = 40
+            values["attacks"]["sg_igsm"] |= {"steps": 8, "step_size": 15, "samples": 60}
+
+        found.edit(change)
+        found.commit("small")
+        found.environment["OMP_NUM_THREADS"] = "1"
+        yield found
+
+
+def copied(repository: Repository, name: str) -> Repository:
+    """A copy of a repository beside it."""
+    path = repository.path.parent / name
+    shutil.copytree(repository.path, path, symlinks=True)
+    found = Repository(path, Path(repository.environment["MADE_DIGITS"]))
+    found.environment = repository.environment
+    return found
+
+
+def results(repository: Repository) -> dict[str, str]:
+    """Hashes of all that the graph makes, as they lie in the folder."""
+    lock = yaml.safe_load((repository.path / "dvc.lock").read_text())
+    outs = [out["path"] for stage in lock["stages"].values() for out in stage.get("outs", [])]
+    files = [file for out in outs for file in _files(repository.path / out)]
+    return {str(f.relative_to(repository.path)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+
+
+def leftovers(repository: Repository) -> list[str]:
+    """Half-written files outside scratch folders."""
+    return [str(path) for path in repository.path.rglob("*.tmp") if ".dvc" not in path.parts and path.is_file()]
+
+
+def inside(folder: Path) -> list[int]:
+    """Processes that work in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if Path(os.readlink(entry / "cwd")).is_relative_to(folder):
+                    found.append(int(entry.name))
+    return found
+
+
+def end_all(folder: Path) -> None:
+    """Kill whatever works in a folder, as a power failure does."""
+    for pid in inside(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def gone(folder: Path) -> bool:
+    """Whether nothing works in a folder any more, within some seconds."""
+    end = time.monotonic() + GONE
+    while inside(folder):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def started(repository: Repository, *command: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        command,
+        cwd=repository.path,
+        env=repository.environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def repro_kills(count: int, seed: int) -> Outcome:
+    """`dvc repro` killed at a seeded moment, in one of four ways, then run again: same bytes as undisturbed."""
+    outcome = Outcome("`dvc repro` killed (power: SIGKILL to all; SIGKILL to DVC; SIGTERM; Ctrl-C), then run again")
+    draw = random.Random(seed)
+    with repository() as start:
+        calm = copied(start, "calm")
+        begun = time.monotonic()
+        calm.repro()
+        whole, right = time.monotonic() - begun, results(calm)
+        for number in range(count):
+            one = copied(start, f"run{number}")
+            how, moment = ("power", "SIGKILL", "SIGTERM", "Ctrl-C")[number % 4], draw.uniform(0.05, 1.0) * whole
+            process = started(one, sys.executable, "-m", "dvc", "repro")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(moment)
+            over = process.poll() is not None
+            if how == "power":
+                end_all(one.path)
+            elif not over:
+                os.killpg(process.pid, {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}.get(how, signal.SIGKILL))
+            said, _ = process.communicate()
+            problem = _after(one, right) if gone(one.path) else "a process lived on"
+            if not problem and "Traceback" in said and "transferbench" in said.split("Traceback")[1]:
+                problem = f"a traceback of ours: {said[-500:]}"
+            if problem:
+                outcome.fail(f"{how} after {moment:.2f} s: {problem}")
+            else:
+                outcome.add("over before the kill" if over else f"{how}, then the same bytes")
+            shutil.rmtree(one.path)
+    return outcome
+
+
+def _after(one: Repository, right: dict[str, str]) -> str:
+    """What is wrong once `dvc repro` has run again; nothing if nothing is."""
+    try:
+        one.repro()
+        again = one.repro()
+    except AssertionError as error:
+        return str(error)[-600:]
+    if results(one) != right:
+        return f"other bytes: {sorted(k for k, v in results(one).items() if right.get(k) != v)}"
+    if again:
+        return f"a second run ran {sorted(again)}"
+    return f"left over: {leftovers(one)}" if leftovers(one) else ""
+
+
+def logged(repository: Repository, log: Path, script: str, *arguments: str) -> subprocess.Popen:
+    """A stage, with every chunk or epoch that it begins and finishes written to a log."""
+    return started(repository, sys.executable, str(HERE / "logged.py"), str(log), script, *arguments)
+
+
+def _stage_kills(outcome: Outcome, count: int, seed: int, stage: Sequence[str], out: str, pieces: int) -> Outcome:
+    """A stage killed by SIGKILL or SIGTERM once or twice, then left alone: each piece is finished exactly once."""
+    draw = random.Random(seed)
+    with repository() as start:
+        start.repro()
+        right = (start.path / out).read_bytes()
+        log = start.path.parent / "log"
+        (start.path / out).unlink()
+        began = time.monotonic()
+        first = logged(start, log, *stage)
+        _wait_for(log, first)
+        loaded = time.monotonic()
+        first.communicate()
+        took = time.monotonic() - loaded
+        assert (start.path / out).read_bytes() == right, f"the log changes the result ({time.monotonic() - began} s)"
+        for number in range(count):
+            one = start
+            (one.path / out).unlink()
+            log.unlink()
+            kills = 1 + number % 2
+            for turn in range(kills):
+                lines = len(log.read_text().splitlines()) if log.exists() else 0
+                process = logged(one, log, *stage)
+                _wait_for(log, process, lines)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(draw.uniform(0, took / kills))
+                over = process.poll() is not None
+                process.send_signal((signal.SIGKILL, signal.SIGTERM)[(number + turn) % 2])
+                said, _ = process.communicate()
+                if over:
+                    kills = turn
+                    break
+            else:
+                process = logged(one, log, *stage)
+                said, _ = process.communicate()
+            events = [line.split() for line in log.read_text().splitlines()]
+            finished = [piece for kind, piece in events if kind == "finished"]
+            begun = [piece for kind, piece in events if kind == "begun"]
+            if process.returncode != 0 or (one.path / out).read_bytes() != right:
+                outcome.fail(f"run {number}: exit {process.returncode}, {said[-300:]}")
+            elif len(finished) != len(set(finished)) or len(begun) > pieces + kills or leftovers(one):
+                outcome.fail(f"run {number}: begun {begun}, finished {finished}, left {leftovers(one)}")
+            else:
+                once = f"{kills} kill{'s' * (kills > 1)}, none finished twice, same bytes"
+                outcome.add(once if kills else "over before the kill")
+    return outcome
+
+
+def _wait_for(log: Path, process: subprocess.Popen, lines: int = 0) -> None:
+    while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) <= lines):
+        time.sleep(0.005)
+
+
+def cell_kills(count: int, seed: int) -> Outcome:
+    outcome = Outcome("a cell of 12 chunks killed (SIGKILL, SIGTERM), then run again")
+    stage = ("stages/attack.py", "--source", "fnn0", "--attack", "sg_igsm")
+    return _stage_kills(outcome, count, seed, stage, CELL, 12)
+
+
+def train_kills(count: int, seed: int) -> Outcome:
+    outcome = Outcome("a training of 40 epochs killed (SIGKILL, SIGTERM), then run again")
+    return _stage_kills(outcome, count, seed, ("stages/train.py", "--model", "fnn2"), MODEL, 40)
+
+
+def two_repros(count: int, seed: int) -> Outcome:
+    """A second `dvc repro` started at a seeded moment of the first: one is refused or waits, nothing is damaged."""
+    outcome = Outcome("two `dvc repro` at once in one folder")
+    draw = random.Random(seed)
+    with repository() as start:
+        calm = copied(start, "calm")
+        begun = time.monotonic()
+        calm.repro()
+        whole, right = time.monotonic() - begun, results(calm)
+        for number in range(count):
+            one = copied(start, f"run{number}")
+            first = started(one, sys.executable, "-m", "dvc", "repro")
+            time.sleep(draw.uniform(0, whole))
+            second = started(one, sys.executable, "-m", "dvc", "repro")
+            codes = (first.wait(), second.wait())
+            said = second.communicate()[0] + first.communicate()[0]
+            problem = _after(one, right)
+            if problem or "Traceback" in said:
+                outcome.fail(f"run {number}: {codes}, {problem or said[-500:]}")
+            else:
+                outcome.add("both went well" if codes == (0, 0) else "one was told to wait its turn")
+            shutil.rmtree(one.path)
+    return outcome
+
+
+def full_disks(count: int, seed: int) -> Outcome:
+    """A cell whose disk fills up after so many bytes, then has room again: one line, and no chunk twice."""
+    outcome = Outcome("a disk that fills up in the middle of a cell (a small tmpfs), then has room")
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        raise SystemExit("error: full disks need `unshare -rm` (user namespaces), which this machine does not allow")
+    with repository() as start, tempfile.TemporaryDirectory() as name:
+        start.repro()
+        job = {"count": count, "seed": seed, "path": str(start.path), "mount": name, "out": CELL}
+        command = ["unshare", "-rm", sys.executable, str(HERE / "disk.py"), json.dumps(job)]
+        done = subprocess.run(command, env=start.environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        for problem in json.loads(done.stdout):
+            if problem.startswith("fine: "):
+                outcome.add(problem.removeprefix("fine: "))
+            else:
+                outcome.fail(problem)
+    return outcome
+
+
+CAMPAIGNS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
+    "repro": (repro_kills, 50),
+    "cell": (cell_kills, 50),
+    "train": (train_kills, 50),
+    "two": (two_repros, 10),
+    "disk": (full_disks, 20),
+}

@@ -1,0 +1,42 @@
+"""Run a stage with what it begins and finishes written to a log: `python logged.py LOG stages/attack.py ...`."""
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+del sys.argv[:2]
+sys.path[0] = str(Path.cwd())  # the repository's own code
+
+from transferbench import cells, training
+
+
+def note(kind: str, piece: object) -> None:
+    os.write(log, f"{kind} {piece}\n".encode())
+
+
+def watched(begin, write):
+    def begun(work, part, *others):
+        note("begun", part.start)
+        return begin(work, part, *others)
+
+    def written(path, *others):
+        write(path, *others)
+        note("finished", int(path.stem))
+
+    return begun, written
+
+
+def saved(save):
+    def noted(path, run, network, optimizer, epochs):
+        save(path, run, network, optimizer, epochs)
+        note("begun", epochs + 1)
+        note("finished", epochs)
+
+    return noted
+
+
+cells.Work.begin, cells.write_tensors = watched(cells.Work.begin, cells.write_tensors)
+training._save = saved(training._save)
+runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,0 +1,328 @@
+"""Who computes a cell's chunks: this process, processes of this machine, a Ray cluster, or Slurm jobs.
+
+Chosen by `TRANSFERBENCH_ENGINE` and `TRANSFERBENCH_WORKERS`, never by a tracked parameter: a chunk's bytes do not
+depend on who computes it. The process that DVC started hands chunks out, and writes what comes back as it comes
+(`cells.run_elsewhere`), so that a kill loses no finished chunk whatever the engine.
+
+    local   this process; with several GPUs, or TRANSFERBENCH_WORKERS, so many processes of this machine
+    ray     tasks on a Ray cluster: the one at RAY_ADDRESS, or a new one on this machine. Weights and images go
+            through its object store; a task whose node dies is tried again elsewhere
+    slurm   TRANSFERBENCH_WORKERS jobs through submitit, which share this folder; TRANSFERBENCH_SLURM has their options
+            ("partition=gpu gpus_per_node=1 timeout_min=60")
+"""
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from transferbench import cells, models
+from transferbench.artefacts import TensorFile
+from transferbench.cells import Cell, Engine
+from transferbench.errors import UserError, unknown
+from transferbench.fitting import Fit
+from transferbench.objectives import Model
+from transferbench.runtime import device
+
+ENGINES = ("local", "ray", "slurm")
+RETRIES = 10  # of a task whose worker or node died
+AHEAD = 2  # tasks a worker that wait in line, so that none is idle and the object store stays small
+NAMES = ("images", "labels", "target_labels", "index")  # of the subset's tensors that a chunk needs
+
+Arrays = Mapping[str, np.ndarray]
+Found = Iterator[tuple[slice, np.ndarray]]
+
+
+def chosen() -> Engine | None:
+    """The engine that the environment asks for; None where this process is to compute.
+
+    Raises:
+        UserError: there is no such engine, number of workers or library.
+    """
+    name = os.environ.get("TRANSFERBENCH_ENGINE", "local")
+    if name not in ENGINES:
+        raise unknown("engine in TRANSFERBENCH_ENGINE", name, ENGINES)
+    if name == "ray":
+        return Ray()
+    gpus = torch.cuda.device_count() if "TRANSFERBENCH_DEVICE" not in os.environ else 0
+    count = _workers(default=max(1, gpus))
+    if name == "slurm":
+        return Slurm(count)
+    return Processes(count, gpus) if count > 1 else None
+
+
+def _workers(default: int) -> int:
+    text = os.environ.get("TRANSFERBENCH_WORKERS", str(default))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise UserError(f"TRANSFERBENCH_WORKERS is {text!r}, expected how many workers, 1 to 10000")
+    return int(text)
+
+
+# What a worker does.
+
+
+@dataclass(frozen=True)
+class Order:
+    """A cell, for a worker that may be on another machine.
+
+    Attributes:
+        cell: The cell; the worker does not read its subset.
+        weights: The weights files, by their sha256.
+        versions: Of what computes; a worker's own have to be the same.
+    """
+
+    cell: Cell
+    weights: tuple[str, ...]
+    versions: str
+
+
+def order(cell: Cell) -> Order:
+    return Order(cell, tuple(member["sha256"] for member in cell.source["members"].values()), versions())
+
+
+def versions() -> str:
+    """What has to be the same wherever chunks of one cell are computed."""
+    return f"torch {torch.__version__}, transferbench {cells.code()[:16]}"
+
+
+def arrays(subset: TensorFile, part: slice) -> dict[str, np.ndarray]:
+    """What a chunk needs of the subset."""
+    return {name: np.array(subset[name][part]) for name in NAMES}
+
+
+@dataclass
+class Kept:
+    """What a worker keeps from one chunk to the next."""
+
+    key: object
+    members: list[Model]
+    fit: Fit
+
+
+_kept: list[Kept] = []
+
+
+def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Arrays) -> np.ndarray:
+    """Adversarial images of a chunk; models are loaded when a worker first needs them.
+
+    Args:
+        order: Of the cell.
+        files: Its weights files: paths, or their bytes.
+        chunk: See `arrays`.
+
+    Raises:
+        UserError: the worker has other versions, or a gradient was not finite.
+    """
+    if versions() != order.versions:
+        raise UserError(f"a worker has {versions()}, and this machine {order.versions}; install the same on all")
+    key = (order.weights, order.cell.compute)
+    if not _kept or _kept[0].key != key:
+        _kept.clear()
+        members: list[Model] = [_loaded(file, order.cell) for file in files]
+        _kept.append(Kept(key, members, cells.fit(order.cell, members, chunk["images"], device())))
+    kept = _kept[0]
+    work = cells.Work(order.cell, kept.members, chunk, device(), kept.fit)
+    ((_, adversarial),) = work.chunks([slice(0, len(chunk["index"]))])
+    return adversarial
+
+
+def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
+    if isinstance(file, Path):
+        return models.load(file, device=device(), compute=cell.compute)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        file.tofile(path)
+        return models.load(path, device=device(), compute=cell.compute)
+
+
+# Processes of this machine.
+
+
+class Processes:
+    """So many processes of this machine, each with a GPU, or its share of the cores."""
+
+    def __init__(self, count: int, gpus: int) -> None:
+        self.count, self.kind = count, "cuda" if gpus else device().type
+        self._devices = [f"cuda:{place % gpus}" for place in range(count)] if gpus else [None] * count
+        self._threads = max(1, torch.get_num_threads() // count)
+
+    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Found:
+        if not parts:
+            return
+        subset, ordered, context = TensorFile(cell.subset), order(cell), get_context("spawn")
+        places = context.SimpleQueue()
+        for own in self._devices:
+            places.put(own)
+        count = min(self.count, len(parts))
+        with contextlib.ExitStack() as stack:
+            pool = stack.enter_context(ProcessPoolExecutor(count, context, _begin, (places, self._threads)))
+            stack.callback(pool.shutdown, cancel_futures=True)
+            waiting = list(reversed(parts))
+            running: dict[Any, slice] = {}
+            while waiting or running:
+                while waiting and len(running) < AHEAD * count:
+                    part = waiting.pop()
+                    running[pool.submit(compute, ordered, weights, arrays(subset, part))] = part
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    try:
+                        yield running.pop(future), future.result()
+                    except BrokenProcessPool:
+                        raise UserError(
+                            "a worker process died (killed, or out of memory?); finished chunks are kept: "
+                            "run `dvc repro` again, with fewer TRANSFERBENCH_WORKERS if it happens again"
+                        ) from None
+
+
+def _begin(places: Any, threads: int) -> None:
+    """A worker process's first act: take a device and its share of the cores."""
+    own = places.get()
+    if own is not None:
+        os.environ["TRANSFERBENCH_DEVICE"] = own
+    torch.set_num_threads(threads)
+
+
+# A Ray cluster.
+
+
+def _in_ray(order: Order, kind: str, chunk: Arrays, *files: np.ndarray) -> np.ndarray:
+    """What a Ray task does. Ray shows a task its own GPU alone."""
+    os.environ["TRANSFERBENCH_DEVICE"] = kind
+    if kind == "cpu":
+        torch.set_num_threads(1)
+    return compute(order, files, chunk)
+
+
+class Ray:
+    """Tasks on a Ray cluster, each with a GPU where it has any, else with one core."""
+
+    task = staticmethod(_in_ray)
+
+    def __init__(self) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise _missing("ray") from None
+        self._ray = ray
+        if not ray.is_initialized():
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                where = os.environ.get("RAY_ADDRESS", "this machine")
+                raise UserError(f"no Ray cluster at {where}: {reason}; see RAY_ADDRESS and `ray start`") from None
+        gpus = ray.cluster_resources().get("GPU", 0)
+        self.kind = "cuda" if gpus else "cpu"
+        self._needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
+        self._slots = int(gpus or ray.cluster_resources().get("CPU", 1))
+
+    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Found:
+        ray = self._ray
+        subset, ordered = TensorFile(cell.subset), ray.put(order(cell))
+        files = [ray.put(np.fromfile(path, np.uint8)) for path in weights] if parts else []
+        task = ray.remote(max_retries=RETRIES, **self._needs)(self.task)
+        waiting = list(reversed(parts))
+        running: dict[Any, slice] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < AHEAD * self._slots:
+                    part = waiting.pop()
+                    running[task.remote(ordered, self.kind, arrays(subset, part), *files)] = part
+                (done, *_), _ = ray.wait(list(running))
+                yield running.pop(done), self._result(done)
+        finally:
+            for one in running:
+                ray.cancel(one, force=True)
+
+    def _result(self, done: Any) -> np.ndarray:
+        try:
+            return np.asarray(self._ray.get(done))
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, UserError):
+                raise error.cause from None
+            raise
+        except self._ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[0][:200]
+            raise UserError(
+                f"a task was lost in spite of {RETRIES} retries ({reason}); finished chunks are kept: "
+                "run `dvc repro` again"
+            ) from None
+
+
+# Slurm.
+
+
+class Slurm:
+    """Jobs through submitit, which share this folder; each computes its share of the chunks."""
+
+    def __init__(self, count: int) -> None:
+        try:
+            import submitit
+        except ImportError:
+            raise _missing("submitit") from None
+        self._submitit, self._count = submitit, count
+        self._options = _options(os.environ.get("TRANSFERBENCH_SLURM", ""))
+        gpus = any("gpu" in name or "gres" in name for name in self._options)
+        self.kind = "cuda" if gpus else "cpu"
+
+    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Found:
+        if not parts:
+            return
+        subset, options = TensorFile(cell.subset), dict(self._options)
+        folder = Path(".transferbench/slurm").absolute()
+        try:
+            executor = self._submitit.AutoExecutor(folder, cluster=options.pop("cluster", None))
+            executor.update_parameters(**{"name": "transferbench", **options})
+        except (RuntimeError, NameError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"submitit: {reason}; see TRANSFERBENCH_SLURM") from None
+        absolute, ordered = [path.absolute() for path in weights], order(cell)
+        shares = [share for place in range(self._count) if (share := list(parts[place :: self._count]))]
+        jobs = [
+            executor.submit(_in_job, ordered, self.kind, absolute, [arrays(subset, part) for part in share])
+            for share in shares
+        ]
+        left = dict(zip(jobs, shares, strict=True))
+        try:
+            for job in self._submitit.helpers.as_completed(jobs, poll_frequency=1):
+                yield from zip(left.pop(job), self._result(job), strict=True)
+        finally:
+            for job in left:
+                job.cancel()
+
+    def _result(self, job: Any) -> list[np.ndarray]:
+        error = job.exception()
+        if error is None:
+            return list(job.result())
+        lines = str(error).strip().splitlines()
+        said = next((line.partition("UserError: ")[2] for line in lines if "UserError: " in line), "")
+        raise UserError(said or f"job {job.job_id} failed: {lines[-1][:200]}; see {job.paths.stderr}")
+
+
+def _in_job(order: Order, kind: str, files: Sequence[Path], chunks: Sequence[Arrays]) -> list[np.ndarray]:
+    os.environ["TRANSFERBENCH_DEVICE"] = kind
+    return [compute(order, files, chunk) for chunk in chunks]
+
+
+def _options(text: str) -> dict[str, Any]:
+    """submitit's options from "name=value name=value"; numbers where they look it."""
+    found: dict[str, Any] = {}
+    for item in text.split():
+        name, equals, value = item.partition("=")
+        if not name or not equals:
+            raise UserError(f"TRANSFERBENCH_SLURM has {item!r}, expected name=value, as in timeout_min=60")
+        found[name] = int(value) if value.isdigit() else value
+    return found
+
+
+def _missing(library: str) -> UserError:
+    return UserError(f"TRANSFERBENCH_ENGINE needs {library}; pip install 'transferbench[cluster]'")
