@@ -176,14 +176,13 @@ def claimed(report: Path) -> Iterator[Table]:
     if rows:
         yield Table(
             name="claims",
-            title="The paper's claims",
+            title="What the paper claims, tested here",
             notes=(CLAIMED,),
             corner="claim",
             columns=("holds", "effect", "p", "comparisons", "images", "in the paper", "compared"),
             rows=tuple((row["statement"], _verdict(row)) for row in rows),
             records=tuple(rows),
             command="dvc repro report",
-            words=True,
         )
 
 

@@ -5,6 +5,7 @@ the subset, cells and answers for the gallery, and of `report/` the figures and 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from shlex import quote
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from transferbench import comparison, gallery, page_tables, params, pictures
 from transferbench.artefacts import TensorFile, replacing
@@ -19,6 +21,7 @@ from transferbench.gallery import GAIN, Gallery
 from transferbench.results import Results, chosen, load_metrics, words
 from transferbench.sheets import Table
 
+DEFAULT = "default benchmark"  # the root's folder has no name of its own
 ROOM = 6_000_000  # characters a page for the gallery's pictures, of all experiments together
 LARGEST = 400_000  # bytes of an SVG; of a larger one the PNG is shown
 SECTIONS = (
@@ -139,23 +142,35 @@ def render(views: Sequence[View]) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.filters["broken"] = broken
     environment.filters["csv_uri"] = lambda text: pictures.file_uri("text/csv", text.encode())
     environment.filters["latex_uri"] = lambda text: pictures.file_uri("text/x-tex", text.encode())
     return environment.get_template("page.html").render(views=views, shades=shades(), gain=GAIN) + "\n"
+
+
+def broken(name: str) -> Markup:
+    """A name, escaped, that may be broken over lines after each _ and +."""
+    return Markup(re.sub(r"([_+])", r"\1<wbr>", str(escape(name))))
 
 
 # --- one experiment ---------------------------------------------------------------------------------
 
 
 def view(folder: Path, name: str, room: int) -> View:
-    """What the page shows of the experiment in `folder`, called `name`, its pictures in `room` characters."""
+    """What the page shows of an experiment.
+
+    Args:
+        folder: Where it lies.
+        name: Its folder as it is to be called, "." for the root; "" for the only one of the page.
+        room: For the gallery's pictures, in characters.
+    """
     experiment = params.load(folder / "params.yaml")
     results = load_metrics(folder, experiment)
     headers = _headers(folder, experiment)
     values = experiment.model_dump(mode="json", include=set(SECTIONS), exclude_none=True)
     sections = {section: values[section] for section in SECTIONS}
     return View(
-        name=name,
+        name=DEFAULT if name == "." else name,
         dataset=experiment.dataset.name,
         images=results.n,
         title=f"Transferability on {experiment.dataset.name}",
@@ -166,7 +181,7 @@ def view(folder: Path, name: str, room: int) -> View:
         groups=list(_groups(folder, results)),
         figures=list(_figures(folder / "report", whole=not name)),
         pictures=gallery.gather(folder, experiment, room),
-        params=yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100),
+        params=yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None),
         command=_command(name),
     )
 
@@ -197,12 +212,17 @@ def _facts(results: Results, headers: Sequence[Mapping[str, str]]) -> Iterator[t
     transforms = [f"{key} ({', '.join(f'{at:g}' for at in levels)})" for key, levels in experiment.transforms.items()]
     if any(experiment.transforms.values()):
         yield "transforms", ", ".join(transforms)
-    for what, key in (("transferbench", "transferbench"), ("torch", "torch"), ("compute", "compute")):
+    for key in ("transferbench", "torch", "compute"):
         said = sorted({one[key] for one in headers if key in one})
         if said:
-            yield what, "; ".join(said)
+            yield key, "; ".join(map(_settings, said) if key == "compute" else said)
     for digest in sorted({one["subset"] for one in headers if "subset" in one}):
         yield "subset's sha256", digest
+
+
+def _settings(text: str) -> str:
+    values = json.loads(text).items()
+    return ", ".join(f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in values)
 
 
 def _groups(folder: Path, results: Results) -> Iterator[Group]:

@@ -75,7 +75,6 @@ class Table:
         rows: The head and the cells of each.
         records: What its CSV holds, a row a record: the same in full, with parameters.
         command: What computes it, in the experiment's folder.
-        words: Whether cells are texts, which align to the left, and not numbers.
     """
 
     name: str
@@ -86,7 +85,12 @@ class Table:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     records: tuple[Mapping[str, Any], ...]
     command: str
-    words: bool = False
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Of each column, whether numbers stand in it."""
+        columns = zip(*(cells for _, cells in self.rows), strict=True)
+        return [any(cell.value is not None for cell in column) for column in columns]
 
     @property
     def heated(self) -> bool:
@@ -104,7 +108,7 @@ class Table:
         """A floating table in booktabs' style."""
         head = [self.corner, *self.columns]
         rows = [[escaped(head), *map(_latex, cells)] for head, cells in self.rows]
-        align = "l" * len(head) if self.words else "l" + "r" * len(self.columns)
+        align = "l" + "".join("r" if number else "l" for number in self.numeric)
         starred = any(cell.whitebox for _, cells in self.rows for cell in cells)
         notes = ("Asterisks mark white-box cells, whose source has the target in it.",) if starred else ()
         caption = " ".join(_sentence(part) for part in (self.title, *self.notes, *notes))
