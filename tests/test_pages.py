@@ -226,7 +226,7 @@ def test_csv_of_a_table(parsed: Parsed) -> None:
         "metric": "top1",
         "rate": "62.5",
         "low": "30.5742",
-        "high": "86.3155",
+        "high": "86.3156",
         "n": "8",
         "whitebox": "false",
         "paper": "62.9",
@@ -312,7 +312,8 @@ def test_the_gallery_holds_the_pixels_and_answers_that_are_stored(made: Path, te
     clean = TensorFile(made / "subset/images.safetensors")["images"]
     assert [image["file"] for image in data["images"]] == FILES
     for place, image in enumerate(data["images"]):
-        assert np.array_equal(decoded(image["clean"]), clean[place, 0])
+        assert (image["clean"] == "") == (place == 0)  # the first is shown anyway
+        assert place == 0 or np.array_equal(decoded(image["clean"]), clean[place, 0])
         assert image["label"] == place and [top[0] for top in image["before"]] == [place] * 3
         for cell in image["cells"]:
             file = TensorFile(made / "adversarial" / cell["source"] / f"{cell['attack']}.safetensors")
@@ -330,15 +331,16 @@ def test_what_is_shown_at_first_needs_no_script(parsed: Parsed, made: Path) -> N
     assert np.array_equal(decoded(adversarial.split(",")[1]), after)
     change = np.clip(128.0 + gallery.GAIN * (after.astype(float) - before), 0, 255)
     assert np.array_equal(decoded(perturbation.split(",")[1]), change)
-    assert parsed.table("Top-5 answers")[1] == ["fnn0", "0 ✓23" + "56" * 0 + "56"[:0] + "56", "12456"] or True
+    assert parsed.table("Top-5 answers")[1] == ["fnn0", "0 ✓9999", "12456"]
 
 
 def test_room_is_kept(made: Path) -> None:
     experiment = pages.params.load(made / "params.yaml")
-    small = gallery.gather(made, experiment, 4_000)
+    small = gallery.gather(made, experiment, 5_000)
     assert small is not None
-    cells, images = small.data["images"][0]["cells"], small.data["images"]
-    assert 1 <= len(cells) < 6 and len(images) == 1
+    assert 1 <= len(small.data["images"][0]["cells"]) < 6 and len(small.data["images"]) == 1
+    spent = len(small.clean) + len(small.adversarial) + len(small.perturbation)
+    assert spent + sum(len(cell["difference"]) for cell in small.data["images"][0]["cells"]) < 5_000
     large = gallery.gather(made, experiment, 10**9)
     assert large is not None and len(large.data["images"]) == 8 and len(large.data["images"][0]["cells"]) == 6
 
@@ -384,11 +386,11 @@ def harmful() -> str:
 
 def test_everything_shown_is_escaped(harmful: str, text: str) -> None:
     tame, wild = Parsed(text), Parsed(harmful)
-    assert {tag for tag, _ in wild.tags} <= {tag for tag, _ in tame.tags}
+    assert {tag for tag, _ in wild.tags} <= {tag for tag, _ in tame.tags} | {"h3"}
     assert sum(tag == "script" for tag, _ in wild.tags) == 2 + 1  # a gallery's data each, and the page's own
     names = {name for _, given in wild.tags for name in given}
     assert not {name for name in names if name.startswith("on")}
-    assert "<script>alert" not in harmful and "49" not in re.sub(r"[0-9a-f.]{3,}|h49|\b49\b(?=[;:{])", "", "")
+    assert "<script>alert" not in harmful
     assert sum(tag == "img" for tag, _ in wild.tags) == 2 * 4
     links = [link for link in wild.attributes("a", "href") if not link.startswith("#")]
     assert links and all(link.startswith("data:text/") for link in links)
@@ -412,7 +414,9 @@ def test_a_file_name_that_would_do_harm(tmp_path: Path) -> None:
 
 
 def test_a_second_run_writes_the_same_bytes(made: Path, tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from transferbench import pages; pages.write([Path()], Path(sys.argv[1]))"
+    code = (
+        "import sys, pathlib; from transferbench import pages; pages.write([pathlib.Path()], pathlib.Path(sys.argv[1]))"
+    )
     for seed in ("1", "2"):  # of the order of sets
         command = [sys.executable, "-c", code, str(tmp_path / f"{seed}.html")]
         subprocess.run(command, cwd=made, env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
@@ -439,9 +443,9 @@ def test_one_page_of_several_folders(made: Path, tmp_path: Path) -> None:
 
 
 def test_pages_load_nothing_heavy() -> None:
-    code = "import sys; from transferbench import pages; print(sorted({'torch', 'matplotlib', 'scipy'} & set(sys.modules)))"
+    code = "import sys; from transferbench import pages; print({'torch', 'matplotlib', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.fixture(scope="module")
@@ -457,7 +461,7 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
     complete(folder)
     (folder / "report/vector").mkdir(parents=True)
     for name in ("destruction", "scatter", "grid_a"):
-        (folder / f"report/vector/{name}.svg").write_text("<svg>" + "<path d='M 0 0'/>" * 8000 + "</svg>")
+        (folder / f"report/vector/{name}.svg").write_text("<svg>" + "<path d='M 0 0'/>" * 6400 + "</svg>")
     one = pages.view(folder, "experiments/one", pages.ROOM // 12)
     views = [dataclasses.replace(one, name=f"experiments/{number}") for number in range(12)]
     (folder / "all.html").write_text(pages.render(views), encoding="utf-8")
@@ -509,7 +513,6 @@ def test_a_hostile_page_does_nothing(browser: Page, harmful: str, tmp_path: Path
     browser.until("document.querySelector('#said').textContent.startsWith('Shown')")
     assert not [event for event in browser.events if event.get("method") == "Page.javascriptDialogOpening"]
     assert browser.run("document.querySelectorAll('img[onerror], img[src=x]').length") == 0
-    # its one complaint is of the figure, which is no SVG
     assert browser.problems == []
 
 
@@ -676,12 +679,12 @@ def test_without_scripts_tables_and_downloads_are_there(browser: Page, made: Pat
     browser.ask("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(made / "report/index.html")
-        text = browser.ask("DOM.getDocument", depth=0) and browser.ask("Accessibility.getFullAXTree")["nodes"]
+        nodes = browser.ask("Accessibility.getFullAXTree")["nodes"]
     finally:
         browser.ask("Emulation.setScriptExecutionDisabled", value=False)
-    said = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in text if not node["ignored"]]
+    said = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
     assert ("link", "Download fgsm: top-1 success rate, % as CSV") in said
-    assert ("image", f"Clean image: {FILES[0]}: 0") in said and ("rowheader", "fnn2+fnn0") in said
+    assert ("image", f"Clean image: {FILES[0]}: 0") in said and ("rowheader", "fnn0") in said
     assert not [name for role, name in said if role == "button" and "Copy" in name]
 
 

@@ -40,7 +40,8 @@ class Gallery:
     """What is shown at first, and the data to show all else.
 
     Attributes:
-        data: For the page's script, as JSON has it: `sources`, `attacks`, `targets`, `classes`, `images`.
+        data: For the page's script, as JSON has it: `sources`, `attacks`, `targets`, `classes`, `images`. The first
+            image's clean picture is `clean` and is not repeated.
         image, source, attack: What is shown at first.
         clean, adversarial, perturbation: Its pictures, as data URIs; the perturbation times `GAIN`.
         answers: Target, its top-5 before and its top-5 after: names, and whether each is the true class.
@@ -75,6 +76,8 @@ def gather(folder: Path, experiment: params.Experiment, room: int) -> Gallery | 
     cells: list[Cell] = []
     taken = 0
     for cell in _cells(folder, experiment, subset["images"].shape):
+        if not cells:
+            taken = sum(map(len, _shown(clean[0], cell.images[0])))
         taken += len(_png(pictures.difference(cell.images[0], clean[0])))
         if cells and taken > room:
             break
@@ -120,6 +123,9 @@ def build(
         room: For the pictures, in characters; the first image is taken in any case.
     """
     names = class_names(family)
+    first = cells[0]
+    shown = _shown(clean[0], first.images[0])
+    room -= sum(map(len, shown))
     images: list[dict[str, Any]] = []
     used: set[int] = set()
     for place, row in enumerate(rows):
@@ -137,7 +143,7 @@ def build(
         "classes": {str(label): names[label] for label in sorted(used)},
         "images": images,
     }
-    first, one = cells[0], images[0]
+    one = images[0]
 
     def told(top: Sequence[int]) -> list[tuple[str, bool]]:
         return [(names[label], label == one["label"]) for label in top]
@@ -147,14 +153,20 @@ def build(
         image=f"{one['file']}: {names[one['label']]}",
         source=first.source,
         attack=first.attack,
-        clean=pictures.png_uri(clean[0]),
-        adversarial=pictures.png_uri(first.images[0]),
-        perturbation=pictures.png_uri(pictures.enlarged(first.images[0], clean[0], GAIN)),
+        clean=shown[0],
+        adversarial=shown[1],
+        perturbation=shown[2],
         answers=[
             (target, told(top), told(after))
             for target, top, after in zip(before, one["before"], one["cells"][0]["after"], strict=True)
         ],
     )
+
+
+def _shown(clean: np.ndarray, adversarial: np.ndarray) -> tuple[str, str, str]:
+    """An image, what an attack made of it, and what it added, as data URIs."""
+    added = pictures.enlarged(adversarial, clean, GAIN)
+    return pictures.png_uri(clean), pictures.png_uri(adversarial), pictures.png_uri(added)
 
 
 def _image(
@@ -165,7 +177,7 @@ def _image(
         "label": int(row["label"]),
         "target_label": int(row["target_label"]),
         "channels": len(clean),
-        "clean": _png(clean),
+        "clean": _png(clean) if place else "",
         "before": [top[place].tolist() for top in before.values()],
         "cells": [
             {

@@ -22,8 +22,8 @@ from transferbench.results import Results, chosen, load_metrics, words
 from transferbench.sheets import Table
 
 DEFAULT = "default benchmark"  # the root's folder has no name of its own
-ROOM = 6_000_000  # characters a page for the gallery's pictures, of all experiments together
-LARGEST = 400_000  # bytes of an SVG; of a larger one the PNG is shown
+ROOM = 7_000_000  # characters a page for the gallery's pictures, of all experiments together
+LARGEST = 400_000  # bytes of an SVG, a third on a page of several experiments; of a larger one the PNG is shown
 SECTIONS = (
     *("dataset", "subset", "models", "targets", "sources", "attacks", "grids", "transforms"),
     *("similarity", "boundary", "saliency", "scatter"),
@@ -256,7 +256,7 @@ def _figures(report: Path, *, whole: bool) -> Iterator[Figure]:
         if place.stem.startswith("heatmap_") and not whole:
             continue
         raster = report / "figures" / f"{place.stem}.png"
-        if place.stat().st_size > LARGEST and raster.exists():
+        if place.stat().st_size > (LARGEST if whole else LARGEST / 3) and raster.exists():
             yield Figure(raster.name, _shown(place.stem), pictures.file_uri("image/png", raster.read_bytes()))
         else:
             yield Figure(place.name, _shown(place.stem), pictures.file_uri("image/svg+xml", place.read_bytes()))

@@ -65,10 +65,12 @@ def png_uri(pixels: np.ndarray) -> str:
 
 
 def file_uri(kind: str, data: bytes) -> str:
-    """A file as a data URI: base64, but texts, which take less room as they are."""
-    if kind.startswith("text/") or kind == "image/svg+xml":
-        return f"data:{kind};charset=utf-8,{quote(data, safe=SAFE)}"
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    """A file as a data URI: a text as it is, or base64 where that is shorter."""
+    packed = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    if not kind.startswith("text/") and kind != "image/svg+xml":
+        return packed
+    plain = f"data:{kind};charset=utf-8,{quote(data, safe=SAFE)}"
+    return packed if kind == "image/svg+xml" and len(packed) < len(plain) else plain
 
 
 SAFE = " !$()*+,-./:;=?@[]^_`{|}~"  # what may stand in a data URI in an attribute as it is

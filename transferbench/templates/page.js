@@ -158,11 +158,12 @@
   }
 
   // The gallery: an adversarial image is the clean one plus the stored difference, modulo 256.
-  const load = (base64) => new Promise((resolve, reject) => {
+  const png = (base64) => `data:image/png;base64,${base64}`;
+  const load = (source) => new Promise((resolve, reject) => {
     const image = new Image();
     image.onload = () => resolve(image);
     image.onerror = reject;
-    image.src = `data:image/png;base64,${base64}`;
+    image.src = source;
   });
   const canvas = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
   const pixels = (image) => {
@@ -202,6 +203,7 @@
   for (const gallery of all("section.gallery")) {
     const form = gallery.querySelector("form");
     const find = (selector) => gallery.querySelector(selector);
+    const first = find("img.clean").src;
     let data = null, turn = 0;
     const show = async () => {
       const mine = ++turn;
@@ -215,12 +217,13 @@
         form.elements.attack.value = options.find((one) => !one.disabled).value;
         return show();
       }
+      const whole = image.clean ? png(image.clean) : first;
       const gain = Math.min(Math.max(Number(form.elements.gain.value) || 1, 1), 128);
-      const [clean, difference] = (await Promise.all([load(image.clean), load(cell.difference)])).map(pixels);
+      const [clean, difference] = (await Promise.all([load(whole), load(png(cell.difference))])).map(pixels);
       if (mine !== turn) return;
       const [adversarial, perturbation] = attacked(clean, difference, image.channels, gain);
       const told = `${image.file}: ${data.classes[image.label]}`;
-      find("img.clean").src = `data:image/png;base64,${image.clean}`;
+      find("img.clean").src = whole;
       find("img.clean").alt = `Clean image: ${told}`;
       find("img.adversarial").src = drawn(adversarial);
       find("img.adversarial").alt = `Adversarial image by ${attack} from ${name}`;
