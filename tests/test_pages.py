@@ -22,7 +22,7 @@ from browser import Page, chromium, executable
 from PIL import Image
 from test_report import FGSM, FOOLED, SG, make
 
-from transferbench import gallery, pages, pictures, report
+from transferbench import gallery, page_tables, pages, pictures, report
 from transferbench.artefacts import TensorFile, read_json, write_tensors
 from transferbench.pages import Figure, Group, View
 from transferbench.sheets import Cell, Table, csv_text, escaped
@@ -195,6 +195,16 @@ def test_ours_and_the_papers_stand_side_by_side(parsed: Parsed) -> None:
     table = parsed.table("Ours and the paper's")
     assert table[1] == ["fnn0 → fnn2", "fgsm", "top-1", "62.5[30.6, 86.3]", "62.9", "−0.4", "yes", "table 2a"]
     assert table[2] == ["fnn0 → fnn4", "fgsm", "top-1", "0.0[0.0, 32.4]", "62.9", "−62.9", "no", "table 2a"]
+
+
+def test_a_figures_data_are_a_table(tmp_path: Path) -> None:
+    grid = "x,rate,low,high,n,line,panel,source,target,attack\n5,62.5,30.5742,,8,m = 5,fnn0 → fnn2,fnn0,fnn2,a_e5\n"
+    (tmp_path / "grid_a.csv").write_text(grid, encoding="utf-8")
+    (tmp_path / "scatter.csv").write_text("error,parameters\n", encoding="utf-8")
+    (table,) = page_tables.drawn(tmp_path)
+    assert (table.name, table.corner, table.csv) == ("grid_a", "x", grid)
+    head, cells = table.rows[0]
+    assert (head, cells[0], cells[2], cells[4]) == ("5", Cell("62.5", 62.5), Cell(""), Cell("m = 5"))
 
 
 def test_every_table_has_its_command(text: str) -> None:

@@ -135,7 +135,7 @@ def destruction(results: Results) -> Iterator[Table]:
         )
 
 
-def compared(rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
     """Our success rates beside the paper's; nothing where the paper has none of the cells."""
     if not rows:
         return
@@ -151,7 +151,7 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
             Cell(row["paper_table"].replace("table", "table ")),
         )
         lines.append((f"{row['source']} → {row['target']}", cells))
-    total = comparison.summary(rows)  # type: ignore[arg-type]
+    total = comparison.summary(rows)
     rank = total["rank_correlation"]
     said = (
         f"{total['cells']} of the paper's figures have a cell here. Mean absolute difference "

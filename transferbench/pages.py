@@ -34,7 +34,6 @@ FIGURES = {  # the start of a figure's name -> what it shows
     "destruction": "Destruction rates by transform and level",
     "grid": "Success rates over a sweep",
     "heatmap": "Success rates of",
-    "panel": "Images and answers",
     "saliency": "Gradients as pictures",
     "scatter": "Success rates over the source's error and size",
     "similarity": "Similarity of gradients",
