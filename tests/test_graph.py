@@ -20,6 +20,8 @@ NO_RESULT = {"__init__", "errors", "stage", "runtime", "warm", "engines"}
 ZOO_MATTERS = {"check", "train"}
 # The tables in transferbench/data that a module reads.
 TABLES = {"classes": {"imagenet_classes"}, "results": {"paper_tables", "reported"}, "zoo": {"torchvision_models"}}
+# The folder of templates, which make the report's page and nothing else.
+TEMPLATES = {"pages": {"templates"}}
 
 
 def imported(path: Path) -> set[str]:
@@ -58,7 +60,8 @@ def test_dependencies_are_what_the_stage_imports(stage):
     prefix = "${root}/transferbench/"
     tables = {f"data/{table}.csv" for name in used for table in TABLES.get(name, ())}
     declared = {dep.removeprefix(prefix).removesuffix(".py") for dep in STAGES[stage]["deps"] if dep.startswith(prefix)}
-    assert declared == used | tables
+    templates = {folder for name in used for folder in TEMPLATES.get(name, ())}
+    assert declared == used | tables | templates
     assert f"${{root}}/stages/{script}.py" in STAGES[stage]["deps"]
     assert STAGES[stage]["cmd"].startswith(f"python -P -m transferbench.warm ${{root}}/stages/{script}.py")
 

@@ -1,17 +1,17 @@
 """Tables and figures of an experiment, from the files in its folder alone."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from transferbench import answers, claims, comparison, drawings, figures, findings, leftovers, params, stats
+from transferbench import answers, claims, comparison, drawings, figures, findings, leftovers, params, pooling
 from transferbench.artefacts import TensorFile, replacing, write_json
 from transferbench.classes import class_names
 from transferbench.errors import UserError
 from transferbench.results import Results, chosen, load_metrics, reported, words, wrapped
+from transferbench.sheets import csv_text
 
 IMAGES = 4  # rows of the panel
 TARGETS = 3  # whose answers it shows
@@ -77,7 +77,7 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
         figures.save(shots, out / "figures/panel.png")
     for name, figure in drawings.draw(folder, results, data, compared):
         _both(figure, out, name)
-    curves = {name: _pooled(results, name) for name in experiment.transforms}
+    curves = {name: pooling.pooled(results, name) for name in experiment.transforms}
     curves = {name: lines for name, lines in curves.items() if any(lines.values())}
     if curves:
         _both(_destruction_figure(results, curves), out, "destruction")
@@ -94,17 +94,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-
-
-def _cell(value: Any) -> Any:
-    """A value as it stands in a CSV: 15 and not 15.0, true and not True, nothing for None."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.10g}" if isinstance(value, float) else value
+    _write(path, csv_text(columns, rows))
 
 
 def _success_rows(results: Results) -> Iterable[dict[str, Any]]:
@@ -224,46 +214,11 @@ def _clean_table(results: Results) -> str:
 def _destruction_table(results: Results, transform: str) -> str:
     levels = results.experiment.transforms[transform]
     rows = []
-    for attack, points in _pooled(results, transform).items():
+    for attack, points in pooling.pooled(results, transform).items():
         at = {level: (rate, low, high) for level, rate, low, high in points}
         cells = ["{:.1f} [{:.1f}, {:.1f}]".format(*at[level]) if level in at else "–" for level in levels]
-        rows.append([attack, *cells, f"{_fooled(results, transform, attack):,}"])
+        rows.append([attack, *cells, f"{pooling.fooled(results, transform, attack):,}"])
     return _table(["attack", *(f"{level:g}" for level in levels), "fooled"], rows)
-
-
-def _black_box(results: Results, attack: str) -> list[tuple[str, str]]:
-    """Pairs of source and target, the target no member of the source."""
-    return [
-        (source, target)
-        for (source, name), targets in results.success.items()
-        for target, rates in targets.items()
-        if name == attack and not rates["whitebox"]
-    ]
-
-
-def _pooled(results: Results, transform: str) -> dict[str, list[tuple[float, float, float, float]]]:
-    """Attack -> (level, rate, low, high), counts summed over all black-box pairs; no point where nothing fooled."""
-    lines: dict[str, list[tuple[float, float, float, float]]] = {}
-    for attack in results.experiment.attacks:
-        lines[attack] = []
-        for level in results.experiment.transforms[transform]:
-            pairs = [
-                results.destruction[source, attack][target][transform][f"{level:g}"]
-                for source, target in _black_box(results, attack)
-            ]
-            fooled = sum(rates["n"] for rates in pairs)
-            destroyed = sum(round(rates["rate"] * rates["n"] / 100) for rates in pairs if rates["n"])
-            if fooled:
-                pooled = stats.rate(destroyed, fooled)
-                lines[attack].append((level, pooled.percent, pooled.low, pooled.high))
-    return lines
-
-
-def _fooled(results: Results, transform: str, attack: str) -> int:
-    """Adversarial images that fool, summed over the black-box pairs."""
-    level = f"{results.experiment.transforms[transform][0]:g}"
-    pairs = _black_box(results, attack)
-    return sum(results.destruction[source, attack][target][transform][level]["n"] for source, target in pairs)
 
 
 # --- figures ----------------------------------------------------------------------------------------

@@ -90,6 +90,7 @@ def _places(folder: Path) -> Text:
     """Where results lie; of the report, what is there."""
     kinds = [
         ("metrics", "rates as JSON"),
+        ("report/index.html", "the report as a page, for a browser"),
         ("report/tables.md", "all tables"),
         ("report/results.csv", "the same, a row a cell"),
         ("report/destruction.csv", "destruction rates"),

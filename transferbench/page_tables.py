@@ -1,0 +1,226 @@
+"""The tables of the HTML report, from an experiment's results. All rates are percent. Imports no torch."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transferbench import artefacts, claims, comparison, params, pooling
+from transferbench.results import Results, reported, words
+from transferbench.sheets import Cell, Table
+
+METRICS = {"top1": "top-1", "top5": "top-5"}
+CLAIMED = "Each is a paired test on the same images; a claim holds where the effect has the claimed sign and p < 0.05."
+DATA = {
+    "grid_a": "Data of the figure of grid a",
+    "grid_b": "Data of the figure of grid b",
+    "scatter": "Data of the scatter plots",
+    "similarity": "Data of the figure of gradients' similarity",
+}
+
+
+def success(results: Results) -> Iterator[Table]:
+    """For each attack a heat map of its top-1 success rates; of a targeted attack also of its top-5 rates."""
+    for name, attack in results.experiment.attacks.items():
+        for metric in METRICS if attack.targeted else ("top1",):
+            yield _success(results, name, metric)
+
+
+def _success(results: Results, name: str, metric: str) -> Table:
+    experiment = results.experiment
+    attack = experiment.attacks[name]
+    tables = set()
+    rows, records = [], []
+    for source in experiment.sources:
+        cells = []
+        for target in experiment.answering:
+            rates = results.success[source, name][target]
+            figure = reported(experiment, source, target, attack).get(metric)
+            ends = rates[f"{metric}_low"], rates[f"{metric}_high"]
+            paper = None if figure is None else figure.percent
+            cells.append(_rate(rates[metric], *ends, paper=paper, whitebox=rates["whitebox"]))
+            record = {"source": source, "target": target, "attack": name, "metric": metric, "rate": rates[metric]}
+            record |= {"low": ends[0], "high": ends[1], "n": rates["n"], "whitebox": rates["whitebox"]}
+            record |= {"paper": paper, "difference": None, "paper_table": None}
+            if figure is not None:
+                tables.add(figure.table.replace("table", "table "))
+                record |= {"difference": round(rates[metric] - figure.percent, 4), "paper_table": figure.table}
+            records.append(record)
+        rows.append((source, tuple(cells)))
+    return Table(
+        name=name if metric == "top1" else f"{name}_{metric}",
+        title=f"{name}: {METRICS[metric]} success rate, %",
+        notes=(f"{_capital(words(attack))}; {_evaluations(attack)}.", _goal(attack, metric), *_quoted(tables)),
+        corner="source",
+        columns=experiment.answering,
+        rows=tuple(rows),
+        records=tuple(records),
+        command=f"dvc repro --glob 'evaluate@*-{name}'",
+    )
+
+
+def _rate(rate: float, low: float, high: float, **more: Any) -> Cell:
+    return Cell(f"{rate:.1f}", rate, f"[{low:.1f}, {high:.1f}]", heat=rate, **more)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _evaluations(attack: params.Attack) -> str:
+    count = "1 gradient evaluation" if attack.gradients == 1 else f"{attack.gradients} gradient evaluations"
+    return f"{count} an image and model"
+
+
+def _goal(attack: params.Attack, metric: str) -> str:
+    if metric == "top5":
+        return "Success: the target label is among the first five answers."
+    goal = "are given the target label" if attack.targeted else "are not given the true label"
+    return f"Success: images that {goal}."
+
+
+def _quoted(tables: set[str]) -> tuple[str, ...]:
+    return (f"The paper's figures are of its {', '.join(sorted(tables))}.",) if tables else ()
+
+
+def clean(results: Results, hashes: Mapping[str, str]) -> Table:
+    """The models: accuracy on the whole data set, size, and the sha256 of their weights where a source has them."""
+    rows = []
+    for model, accuracy in results.clean.items():
+        published, ends = accuracy["published_top1"], (accuracy["top1_low"], accuracy["top1_high"])
+        cells = (
+            Cell(f"{accuracy['top1']:.1f}", accuracy["top1"], "[{:.1f}, {:.1f}]".format(*ends)),
+            Cell(f"{accuracy['top5']:.1f}", accuracy["top5"]),
+            Cell("" if published is None else f"{published:.1f}", published),
+            Cell(f"{accuracy['n']:,}", accuracy["n"]),
+            Cell(f"{accuracy['parameters']:,}", accuracy["parameters"]),
+            Cell(hashes.get(model, "")[:12]),
+        )
+        rows.append((model, cells))
+    return Table(
+        name="clean",
+        title="Clean accuracy, %",
+        notes=("On the whole data set, before any attack; sha256 is of the weights, its first twelve digits.",),
+        corner="model",
+        columns=("top-1", "top-5", "published top-1", "images", "parameters", "sha256"),
+        rows=tuple(rows),
+        records=tuple({"model": model, **row, "sha256": hashes.get(model)} for model, row in results.clean.items()),
+        command="dvc repro --glob 'predict@*'",
+    )
+
+
+def destruction(results: Results) -> Iterator[Table]:
+    """For each transform a heat map of its destruction rates, black-box pairs pooled."""
+    for transform, levels in results.experiment.transforms.items():
+        if not levels:
+            continue
+        rows, records = [], []
+        for attack, points in pooling.pooled(results, transform).items():
+            at = {level: (rate, low, high) for level, rate, low, high in points}
+            fooled = pooling.fooled(results, transform, attack)
+            cells = [_rate(*at[level]) if level in at else Cell("–") for level in levels]
+            rows.append((attack, (*cells, Cell(f"{fooled:,}", fooled))))
+            for level in at:
+                about = {"attack": attack, "transform": transform, "level": level}
+                records.append(about | dict(zip(("rate", "low", "high"), at[level], strict=True)) | {"n": fooled})
+        yield Table(
+            name=f"destruction_{transform}",
+            title=f"{transform}: destruction rate, %",
+            notes=(f"Levels: {params.TRANSFORMS[transform][2]}.",),
+            corner="attack",
+            columns=(*(f"{level:g}" for level in levels), "fooled"),
+            rows=tuple(rows),
+            records=tuple(records),
+            command="dvc repro --glob 'transform@*'",
+        )
+
+
+def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
+    """Our success rates beside the paper's; nothing where the paper has none of the cells."""
+    if not rows:
+        return
+    lines = []
+    for row in rows:
+        cells = (
+            Cell(row["attack"]),
+            Cell(METRICS[row["metric"]]),
+            Cell(f"{row['ours']:.1f}", row["ours"], f"[{row['low']:.1f}, {row['high']:.1f}]"),
+            Cell(f"{row['paper']:.1f}", row["paper"]),
+            Cell(f"{row['difference']:+.1f}".replace("-", "−"), row["difference"]),
+            Cell("yes" if row["within"] else "no"),
+            Cell(row["paper_table"].replace("table", "table ")),
+        )
+        lines.append((f"{row['source']} → {row['target']}", cells))
+    total = comparison.summary(rows)
+    rank = total["rank_correlation"]
+    said = (
+        f"{total['cells']} of the paper's figures have a cell here. Mean absolute difference "
+        f"{total['mean_absolute_difference']:.1f} points, mean difference (ours minus the paper's) "
+        f"{total['mean_difference']:+.1f}".replace("-", "−")
+    )
+    yield Table(
+        name="comparison",
+        title="Ours and the paper's success rates, %",
+        notes=(f"{said}{'' if rank is None else f', rank correlation {rank:.2f} (Spearman)'}.",),
+        corner="source → target",
+        columns=("attack", "metric", "ours", "paper", "difference", "within our interval", "in the paper"),
+        rows=tuple(lines),
+        records=tuple(rows),
+        command="dvc repro report",
+    )
+
+
+def claimed(report: Path) -> Iterator[Table]:
+    """The paper's claims with their verdicts, as `report`/claims.csv has them; nothing where it is not there."""
+    rows = artefacts.read_csv(report / "claims.csv", claims.COLUMNS) if (report / "claims.csv").exists() else []
+    if rows:
+        yield Table(
+            name="claims",
+            title="What the paper claims, tested here",
+            notes=(CLAIMED,),
+            corner="claim",
+            columns=("holds", "effect", "p", "comparisons", "images", "in the paper", "compared"),
+            rows=tuple((row["statement"], _verdict(row)) for row in rows),
+            records=tuple(rows),
+            command="dvc repro report",
+        )
+
+
+def _verdict(row: Mapping[str, str]) -> tuple[Cell, ...]:
+    p, effect = row["p"], float(row["effect"])
+    return (
+        Cell("✓ yes" if row["holds"] == "true" else "✗ no"),
+        Cell(f"{effect:+.3g}".replace("-", "−"), effect, row["unit"]),
+        Cell("" if not p else "< 0.0001" if float(p) < 0.0001 else f"{float(p):.2g}", float(p) if p else None),
+        Cell(f"{int(row['comparisons']):,}", int(row["comparisons"])),
+        Cell(f"{int(row['images']):,}", int(row["images"])),
+        Cell(row["section"]),
+        Cell("", under=row["detail"]),
+    )
+
+
+def drawn(report: Path) -> Iterator[Table]:
+    """What the figures of sweeps, scatter and similarity are drawn from, as it lies in `report`."""
+    for name, title in DATA.items():
+        path = report / f"{name}.csv"
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+        if rows:
+            first, *others = rows[0]
+            yield Table(
+                name=name,
+                title=title,
+                notes=(),
+                corner=first,
+                columns=tuple(others),
+                rows=tuple((row[first], tuple(_read(row[column]) for column in others)) for row in rows),
+                records=tuple(rows),
+                command="dvc repro report",
+            )
+
+
+def _read(text: str) -> Cell:
+    """A cell of a CSV: a number, where it is one."""
+    try:
+        return Cell(f"{float(text):.6g}", float(text))
+    except ValueError:
+        return Cell(text)
