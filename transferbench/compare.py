@@ -55,6 +55,7 @@ class Row:
         first, second: Success rates in percent.
         difference: First less second.
         pair: On which images each succeeded, (N,) bool.
+        same: Whether both have the very same file.
     """
 
     attack: str
@@ -65,15 +66,17 @@ class Row:
     second: float
     difference: Difference
     pair: Pair
+    same: bool
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """An attack over its black-box cells."""
+    """An attack over its black-box cells, whether their files are the same in both (all of them: `same`) or not."""
 
     attack: str
     cells: int
     difference: Difference
+    same: bool
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,8 @@ class Comparison:
         names: Of the first and the second.
         about: A line on each, or on what differs between them.
         images: N.
-        rows: Cells that may differ.
+        rows: Cells and targets of both.
         pooled: A line an attack.
-        same: How many more cells and targets have the very same file in both.
         left_out: Cells that one of the two lacks.
     """
 
@@ -95,8 +97,12 @@ class Comparison:
     images: int
     rows: tuple[Row, ...]
     pooled: tuple[Pooled, ...]
-    same: int
     left_out: tuple[str, ...]
+
+    @property
+    def shown(self) -> list[Row]:
+        """The cells that may differ: their files do."""
+        return [row for row in self.rows if not row.same]
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,10 @@ def _changes(first: Version, second: Version) -> Iterator[str]:
         if one and other and keys:
             values = (f"{key} {_said(one.get(key))} and {_said(other.get(key))}" for key in keys)
             yield f"{attack}: {', '.join(values)}"
+    keys = [key for key in first.values if key not in ("attacks", "root")]
+    others = [key for key in keys if first.values[key] != second.values.get(key)]
+    if others:
+        yield f"params.yaml also differs in {', '.join(others)}"
 
 
 def _said(value: object) -> str:
@@ -215,7 +225,7 @@ def _compared(
     names: tuple[str, str], about: tuple[str, ...], pairs: list[tuple[_Side, _Side]], target: str | None, metric: str
 ) -> Comparison:
     rows: list[Row] = []
-    same, left_out, images, seen = 0, [], 0, set()
+    left_out, images, seen = [], 0, set()
     for one, other in pairs:
         lacking = [side for side in (one, other) if side.cell not in side.version.tables]
         if lacking:
@@ -227,22 +237,20 @@ def _compared(
         _check(one, first, other, second)
         found = [model for model in first.top if model in second.top]
         seen |= set(found)
-        found = [model for model in found if target in (None, model)]
         images = len(first.ids)
-        if equal:
-            same += len(found)
-        else:
-            rows += [_row(one, first, other, second, model, metric) for model in found]
+        rows += [
+            replace(_row(one, first, other, second, model, metric), same=equal)
+            for model in found
+            if target in (None, model)
+        ]
     if target is not None and seen and target not in seen:
         raise unknown("target", target, seen)
-    if not rows and not same:
+    if not rows:
         reason = f" ({left_out[0]}; run `dvc repro` or `dvc pull`)" if left_out else ""
         raise UserError(f"{names[0]} and {names[1]} have no cell in common{reason}")
-    adjusted = holm([*(row.difference.p for row in rows), *[1.0] * same])
-    rows = [
-        replace(row, difference=replace(row.difference, adjusted=p)) for row, p in zip(rows, adjusted, strict=False)
-    ]
-    return Comparison(names, about, images, tuple(rows), tuple(_pooled(rows)), same, tuple(left_out))
+    adjusted = holm([row.difference.p for row in rows])
+    rows = [replace(row, difference=replace(row.difference, adjusted=p)) for row, p in zip(rows, adjusted, strict=True)]
+    return Comparison(names, about, images, tuple(rows), tuple(_pooled(rows)), tuple(left_out))
 
 
 def _read(side: _Side) -> _Answers:
@@ -283,7 +291,7 @@ def _row(one: _Side, first: _Answers, other: _Side, second: _Answers, target: st
     name = one.attack if one.attack == other.attack else f"{one.attack} − {other.attack}"
     whitebox = target in one.source.split("+")
     rate, rival = (100 * float(hits.mean()) for hits in pair)
-    return Row(name, one.source, target, whitebox, rate, rival, paired(pair), pair)
+    return Row(name, one.source, target, whitebox, rate, rival, paired(pair), pair, False)
 
 
 def _hits(side: _Side, answers: _Answers, target: str, metric: str) -> np.ndarray:
@@ -311,10 +319,11 @@ def pooled(pairs: Sequence[Pair]) -> Difference:
 def _pooled(rows: Sequence[Row]) -> Iterator[Pooled]:
     """A line for each attack with black-box cells, corrected for their number."""
     attacks = dict.fromkeys(row.attack for row in rows if not row.whitebox)
-    pairs = {name: [row.pair for row in rows if row.attack == name and not row.whitebox] for name in attacks}
-    found = {name: pooled(some) for name, some in pairs.items()}
+    cells = {name: [row for row in rows if row.attack == name and not row.whitebox] for name in attacks}
+    found = {name: pooled([row.pair for row in some]) for name, some in cells.items()}
     for (name, one), adjusted in zip(found.items(), holm([one.p for one in found.values()]), strict=True):
-        yield Pooled(name, len(pairs[name]), replace(one, adjusted=adjusted))
+        same = all(row.same for row in cells[name])
+        yield Pooled(name, len(cells[name]), replace(one, adjusted=adjusted), same)
 
 
 # --- printed ----------------------------------------------------------------------------------------
@@ -328,21 +337,22 @@ def show(found: Comparison, console: Console, metric: str = "top1") -> None:
     console.print(Text(f"{first} − {second}: {what} in percent, paired on the same {images}", style="bold"))
     for line in found.about:
         console.print(Text(f"  {line}"))
-    if found.rows:
+    if found.shown:
         console.print()
         put(console, _table(found))
         console.print()
     for one in found.pooled:
-        console.print(_pooled_line(one, len(found.pooled) > 1))
+        if not one.same:
+            console.print(_pooled_line(one, len(found.pooled) > 1))
     for line in _notes(found):
         console.print(Text(line, style="dim"))
 
 
 def _table(found: Comparison) -> Table:
-    many = {row.attack for row in found.rows} != {" − ".join(found.names)}
+    many = {row.attack for row in found.shown} != {" − ".join(found.names)}
     heads = [*(["attack"] if many else []), "source", "target", *(f">{name}" for name in found.names)]
     shown = table([*heads, ">difference", ">95% interval", ">p", ">p, Holm"])
-    for row in found.rows:
+    for row in found.shown:
         one = row.difference
         names = [*([Text(row.attack)] if many else []), Text(row.source), Text(row.target + "*" * row.whitebox)]
         rates = [Text(f"{row.first:.1f}"), Text(f"{row.second:.1f}")]
@@ -372,23 +382,24 @@ def _p(p: float) -> str:
 def _pooled_line(one: Pooled, many: bool) -> Text:
     cells = "black-box cell" if one.cells == 1 else "black-box cells"
     name = f"{one.attack}: " if many else ""
-    holm = f", {_p(one.difference.adjusted)} by Holm" if many else ""
-    what = f" points {_interval(one.difference)}, p = {_p(one.difference.p)}{holm}".replace("= <", "< ")
+    adjusted = f", {_p(one.difference.adjusted)} by Holm" if many else ""
+    what = f" points {_interval(one.difference)}, p = {_p(one.difference.p)}{adjusted}".replace("= <", "< ")
     return Text.assemble((f"{name}pooled over {one.cells} {cells}: ", "bold"), _points(one.difference), what)
 
 
 def _notes(found: Comparison) -> Iterator[str]:
-    tested = len(found.rows) + found.same
-    if found.same:
-        yield f"{found.same} of {tested} cells have the very same file in both and are not shown; Holm counts them."
+    tested = len(found.rows)
+    if same := tested - len(found.shown):
+        yield f"{same} of {tested} cells have the very same file in both and are not shown; Holm counts them."
     if found.left_out:
         more = f" (and {len(found.left_out) - 1} more)" if len(found.left_out) > 1 else ""
         yield f"Left out: {found.left_out[0]}{more}."
-    if not found.rows:
+    if not found.shown:
         return
-    if any(row.whitebox for row in found.rows):
+    if any(row.whitebox for row in found.shown):
         yield "* white-box: not pooled."
+    cells = "1 cell" if tested == 1 else f"the table's {tested} cells"
     yield (
-        f"Intervals: 95%, Newcombe's for paired proportions; p: exact McNemar test, by Holm's method for {tested} "
-        "cells. Pooled: Student's t over images, permutation test."
+        f"Intervals: 95%, Newcombe's for paired proportions; p: exact McNemar test, by Holm's method for {cells}. "
+        "Pooled: Student's t over images, permutation test."
     )

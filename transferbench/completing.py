@@ -1,19 +1,24 @@
 """What a shell may complete: names that params.yaml and the repository hold. Never an error: no names, then."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
+if TYPE_CHECKING:
+    from transferbench import params
 
-def _experiment(context: click.Context):  # type: ignore[no-untyped-def]
+
+def _experiment(context: click.Context) -> "params.Experiment":
     """The params.yaml that the command line means: of --folder or FOLDER, where it was given."""
     from transferbench import params, roots
 
     return params.load(roots.experiment(str(context.params.get("folder") or ".")) / "params.yaml")
 
 
-def _beginning(names, incomplete: str) -> list[CompletionItem]:  # type: ignore[no-untyped-def]
+def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
@@ -42,16 +47,13 @@ def targets(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 
 def cells(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Cells as source/attack; while no / is typed, sources alone; or files, where a path is begun."""
+    """Cells as source/attack; files, where a path is begun."""
     try:
         experiment = _experiment(context)
+        names = (f"{source}/{attack}" for source in experiment.sources for attack in experiment.rows)
+        found = _beginning(names, incomplete)
     except Exception:
-        return [CompletionItem(incomplete, type="file")]
-    if "/" in incomplete:
-        source = incomplete.partition("/")[0]
-        found = _beginning((f"{source}/{name}" for name in experiment.rows if source in experiment.sources), incomplete)
-    else:
-        found = _beginning((f"{name}/" for name in experiment.sources), incomplete)
+        found = []
     return found or [CompletionItem(incomplete, type="file")]
 
 

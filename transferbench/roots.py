@@ -34,5 +34,5 @@ def experiment(name: str, start: Path = Path()) -> Path:
         return start / name
     known = experiments(root(start))
     if name in known:
-        return Path(os.path.relpath(known[name], start))
+        return start / os.path.relpath(known[name], start)
     raise unknown("experiment", name, known)
