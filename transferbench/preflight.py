@@ -23,12 +23,14 @@ class Stage:
         kind: Its name in dvc.yaml: attack, evaluate, ...
         outs: Its outputs, relative to the experiment's folder.
         runs: Whether `dvc repro` runs it: it, or something that it depends on, changed or was never run.
+        maybe: Whether it runs only if the subset comes out as another.
         absent: Whether it is up to date, but its files, or those it depends on, are not here.
     """
 
     kind: str
     outs: tuple[str, ...]
     runs: bool
+    maybe: bool
     absent: bool
 
 
@@ -41,7 +43,9 @@ class Preflight:
         stages: All of the experiment's; None where there is no DVC repository, and everything counts as to be run.
         total: What the experiment costs, had nothing been computed.
         left: What it still costs.
+        most: What it costs if the subset comes out as another.
         free: Bytes that are free on the folder's disk.
+        attacked: How many images the present subset has; None where there is none, or params.yaml says how many.
         images: Where the images come from, in words.
     """
 
@@ -49,7 +53,9 @@ class Preflight:
     stages: tuple[Stage, ...] | None
     total: costs.Cost
     left: costs.Cost
+    most: costs.Cost
     free: int
+    attacked: int | None
     images: str
 
 
@@ -68,18 +74,21 @@ def check(folder: Path) -> Preflight:
     images = _images(folder, experiment, needed=prepares)
     trains = {m for m in experiment.models if pending is None or f"weights/{m}.safetensors" in pending}
     _weights(folder, experiment, trains)
-    drawn = pending is not None and "subset/subset.csv" not in pending
-    attacked = _lines(folder / "subset/subset.csv") if drawn else None
+    attacked = None if prepares else _lines(folder / "subset/subset.csv")
+    if isinstance(experiment.subset.images, int):
+        attacked = None  # as params.yaml says, whatever lies there
     evaluated = None if prepares else _lines(folder / "data/images.csv")
     total = costs.cost(experiment, images=attacked, evaluated=evaluated)
     left = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=pending)
+    maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
+    most = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=None if pending is None else maybe)
     free = shutil.disk_usage(folder).free
     if left.written > free:
         raise UserError(
             f"what is to run writes {costs.size(left.written)}, and {costs.size(free)} are free in {folder.resolve()}; "
             "make room (`dvc gc --workspace` deletes what no params.yaml here needs), or take another disk"
         )
-    return Preflight(experiment, stages, total, left, free, images)
+    return Preflight(experiment, stages, total, left, most, free, attacked, images)
 
 
 def _graph(folder: Path, experiment: params.Experiment) -> None:
@@ -163,37 +172,55 @@ def status(folder: Path) -> tuple[Stage, ...] | None:
 
 
 def _closed(folder: Path, found: list[tuple[Any, Mapping[str, Any]]]) -> Iterator[Stage]:
-    """Stages with what their changes bring about: who depends on an output of a stage that runs, runs too."""
-    outs = {stage.name: [_relative(out.fs_path, folder) for out in stage.outs] for stage, _ in found}
-    deps = {stage.name: [_relative(dep.fs_path, folder) for dep in stage.deps] for stage, _ in found}
-    values = {stage.name: set(_values(said)) for stage, said in found}
-    runs = {name for name, some in values.items() if some - {"deleted"}}
-    waiting = list(runs)
-    while waiting:
-        made = outs[waiting.pop()]
-        for name in outs.keys() - runs:
-            if any(PurePosixPath(out).is_relative_to(dep) for out in made for dep in deps[name]):
-                runs.add(name)
-                waiting.append(name)
-    for name, own in outs.items():
-        kind = name.partition("@")[0]
-        yield Stage(kind, tuple(own), name in runs, name not in runs and "deleted" in values[name])
+    """Stages with what their changes bring about: who depends on an output of a stage that runs, runs too.
+
+    Three kinds of outputs often come out as they were, and then nothing runs for them: `check`'s; a source's
+    fingerprint, unless a member's weights change; the subset, unless its section or the images change.
+    """
+    made = {stage.name: [_relative(out.fs_path, folder) for out in stage.outs] for stage, _ in found}
+    users: dict[str, set[str]] = {}
+    for stage, _ in found:
+        for dep in stage.deps:
+            users.setdefault(_relative(dep.fs_path, folder), set()).add(stage.name)
+    said = {stage.name: dict(_leaves(words)) for stage, words in found}
+    changed = {name for name, words in said.items() if set(words.values()) - {"deleted"}}
+    redrawn = any(key == "subset" or key.startswith("subset.") for key in said.get("select", {}))
+
+    def passes(name: str, runs: set[str], *, subset: bool) -> bool:
+        kind, _, of = name.partition("@")
+        if kind == "source":
+            return name in changed or any(f"train@{member}" in runs for member in of.split("+"))
+        return kind != "check" and (kind != "select" or subset or redrawn or "prepare" in runs)
+
+    def spread(*, subset: bool) -> set[str]:
+        runs, new = set(changed), set(changed)
+        while new:
+            outs = {out for name in runs if passes(name, runs, subset=subset) for out in made[name]}
+            places = {str(place) for out in outs for place in (PurePosixPath(out), *PurePosixPath(out).parents)}
+            new = set().union(*(users.get(place, set()) for place in places)) - runs
+            runs |= new
+        return runs
+
+    runs, most = spread(subset=False), spread(subset=True)
+    for name, outs in made.items():
+        absent = name not in most and "deleted" in said[name].values()
+        yield Stage(name.partition("@")[0], tuple(outs), name in runs, name in most - runs, absent)
 
 
 def _relative(path: str, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _values(said: Any) -> Iterator[str]:
-    """The words in DVC's nested status: modified, new, deleted, changed command, ..."""
+def _leaves(said: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """What DVC's nested status names (files, keys of params) and what it says of each: modified, new, deleted, ..."""
     if isinstance(said, Mapping):
-        for value in said.values():
-            yield from _values(value)
+        for name, value in said.items():
+            yield from _leaves(value, name)
     elif isinstance(said, (list, tuple)):
         for value in said:
-            yield from _values(value)
+            yield from _leaves(value, key)
     else:
-        yield str(said)
+        yield key, str(said)
 
 
 # --- printed ----------------------------------------------------------------------------------------
@@ -216,33 +243,40 @@ def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, st
     yield "images", found.images
     yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(found)))
     of = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
-    if experiment.subset.images == "all" and not _drawn(found):
+    if experiment.subset.images == "all" and found.attacked is None:
         known = costs.attacked(experiment)
         most = "unknown until they are decoded" if known is None else f"{known:,} at most"
         yield "", f"how many images all models get right is not known yet: {most}"
     yield "gradients", f"{_count(left.gradients)}{of}, and {_count(left.passes)} forward passes"
+    if found.most != left:
+        yield "", f"{_count(found.most.gradients)}, and {_count(found.most.passes)}, if the subset changes"
     yield "time", _time(found, rate)
     yield "disk", f"{costs.size(left.written)} to write, {costs.size(found.free)} free"
-
-
-def _drawn(found: Preflight) -> bool:
-    """Whether the subset is there."""
-    return any("subset/subset.csv" in stage.outs and not stage.runs for stage in found.stages or ())
 
 
 def _to_run(found: Preflight) -> Iterator[str]:
     if found.stages is None:
         yield "everything (this is no DVC repository)"
         return
-    total, runs = Counter(stage.kind for stage in found.stages), Counter(s.kind for s in found.stages if s.runs)
-    some = [kind if total[kind] == 1 else f"{kind} {runs[kind]} of {total[kind]}" for kind in total if runs[kind]]
-    yield ", ".join(some) if some else "nothing: all is up to date"
+    total = Counter(stage.kind for stage in found.stages)
+    some = _counted(total, Counter(stage.kind for stage in found.stages if stage.runs))
+    yield some or "nothing: all is up to date"
+    if any(stage.maybe for stage in found.stages):
+        maybe = _counted(total, Counter(stage.kind for stage in found.stages if stage.runs or stage.maybe))
+        yield f"if the subset changes: {maybe}"
     absent = sum(stage.absent for stage in found.stages)
     if absent:
         stages = _many(absent, "stage")
         yield f"{stages} more up to date, whose files are not all here: `dvc checkout` or `dvc pull` brings them"
     if some and absent < len(found.stages):
         yield "less what DVC's run cache holds already"
+
+
+def _counted(total: Mapping[str, int], some: Mapping[str, int]) -> str:
+    """So many of each kind of stage."""
+    return ", ".join(
+        kind if total[kind] == 1 else f"{kind} {some[kind]} of {total[kind]}" for kind in total if some[kind]
+    )
 
 
 def _time(found: Preflight, rate: float | None) -> str:
