@@ -623,9 +623,8 @@ def test_a_run_is_checked_explained_and_compared(repository: Repository) -> None
     text = told("check", str(folder))
     assert "nothing: all is up to date" in text and "`dvc checkout` or `dvc pull` brings them" in text
     repository.dvc("checkout", "--quiet")
-    repository.edit(
-        lambda values: values["models"].append("fnn4")
-    )  # a target more attacks nothing, if the subset stays
+    # a target more attacks nothing, if the subset stays
+    repository.edit(lambda values: values["models"].append("fnn4"))
     text = told("check", str(folder))
     assert "train 1 of 3, predict 1 of 3, select, source 2 of 2, evaluate 4 of 4, transform 4 of 4, report\n" in text
     assert "gradients 0 of 252 in all" in text and "252, and " in text
@@ -735,6 +734,14 @@ def test_every_command_has_examples(command: list[str]) -> None:
     text = told(*command, "--help")
     assert "Examples:\n" in text and "  transferbench " in text
     assert text == told(*command, "-h")
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    for name, command in main.commands.items():
+        assert f"`transferbench {name}" in text
+        options = (one for one in command.params if one.param_type_name == "option" and name != "smoke")
+        assert all(option.opts[0] in text for option in options)
 
 
 def test_exit_codes_of_misuse() -> None:

@@ -18,7 +18,12 @@ NO_RESULT = {"__init__", "errors", "stage", "runtime", "warm"}
 # The zoo validates names in params.py everywhere, but says what a model is only where its weights are made.
 ZOO_MATTERS = {"check", "train"}
 # The tables in transferbench/data that a module reads.
-TABLES = {"classes": {"imagenet_classes"}, "results": {"paper_tables", "reported"}, "zoo": {"torchvision_models"}}
+TABLES = {
+    "classes": {"imagenet_classes"},
+    "costs": {"operations"},
+    "results": {"paper_tables", "reported"},
+    "zoo": {"torchvision_models"},
+}
 
 
 def imported(path: Path) -> set[str]:
