@@ -19,7 +19,12 @@ NO_RESULT = {"__init__", "errors", "stage", "runtime", "warm", "engines"}
 # The zoo validates names in params.py everywhere, but says what a model is only where its weights are made.
 ZOO_MATTERS = {"check", "train"}
 # The tables in transferbench/data that a module reads.
-TABLES = {"classes": {"imagenet_classes"}, "results": {"paper_tables", "reported"}, "zoo": {"torchvision_models"}}
+TABLES = {
+    "classes": {"imagenet_classes"},
+    "costs": {"operations"},
+    "results": {"paper_tables", "reported"},
+    "zoo": {"torchvision_models"},
+}
 # The folder of templates, which make the report's page and nothing else.
 TEMPLATES = {"pages": {"templates"}}
 

@@ -1,37 +1,201 @@
-"""The command `transferbench`."""
+"""The command `transferbench`. Each command imports what it needs when it runs, so that --help starts at once."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 import transferbench
+from transferbench import completing
 from transferbench.stage import friendly
 
+KINDS = ("models", "attacks", "datasets", "transforms", "experiments")
+FOLDER = click.option(
+    "--folder",
+    default=".",
+    show_default="here",
+    shell_complete=completing.experiments,
+    help="The experiment: a folder, or a name under experiments/.",
+)
 
-@click.group()
+
+class Ordered(click.Group):
+    """Commands in the order in which they are used, not of their letters."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=Ordered,
+    # click asks the terminal alone whether to colour, rich NO_COLOR too
+    context_settings={"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None},
+)
 @click.version_option(transferbench.__version__)
 def main() -> None:
-    """A benchmark of adversarial transferability."""
+    """A benchmark of adversarial transferability.
+
+    \b
+    Examples:
+      transferbench list models --filter resnet
+      transferbench new mine --from depth-mnist
+      transferbench check experiments/mine
+      dvc repro experiments/mine/dvc.yaml
+      transferbench show experiments/mine
+      transferbench compare sg_fgsm fgsm --folder experiments/mine
+
+    Exit codes: 0, done; 1, interrupted, or an error of the program; 2, an error of yours, told in one line.
+    """
+
+
+@main.command("list")
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+@click.option("--filter", "text", default="", help="Lines that hold this, whatever its case.")
+@friendly
+def list_(kind: str | None, text: str) -> None:
+    """List what params.yaml can name, and the experiments here: what each is, and its source.
+
+    \b
+    Examples:
+      transferbench list
+      transferbench list models --filter densenet
+      transferbench list attacks
+    """
+    from transferbench import listing, terminal
+
+    listing.show(kind, text, terminal.console(), Path())
 
 
 @main.command()
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("name")
+@click.option(
+    "--from", "origin", shell_complete=completing.experiments, help="Take params.yaml from this experiment, or folder."
+)
 @friendly
-def show(folders: tuple[Path, ...]) -> None:
-    """Print the success-rate tables of experiment FOLDERS (here, if none is given)."""
+def new(name: str, origin: str | None) -> None:
+    """Make the folder experiments/NAME with the shared graph, a params.yaml and a README to fill in.
+
+    \b
+    Examples:
+      transferbench new mine
+      transferbench new smaller-steps --from depth-mnist
+      transferbench new mine --from .
+    """
+    from transferbench import scaffold
+
+    folder = scaffold.new(name, Path(), origin)
+    click.echo(
+        f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:"
+    )
+    for line in scaffold.following(folder):
+        click.echo(f"  {line}")
+
+
+@main.command()
+@click.argument("folder", default=".", shell_complete=completing.experiments)
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Gradients a second, for the time.")
+@friendly
+def check(folder: str, rate: float | None) -> None:
+    """Check params.yaml and data of an experiment; say what will run, and its gradients, time and disk.
+
+    Nothing is computed, and nothing but dvc.yaml, params.yaml and DVC's records is read. FOLDER is a folder, or a
+    name under experiments/ (here, if none is given).
+
+    \b
+    Examples:
+      transferbench check
+      transferbench check sensitivity
+      transferbench check experiments/momentum --rate 150
+    """
+    from transferbench import preflight, roots, terminal
+
+    preflight.show(preflight.check(roots.experiment(folder)), terminal.console(), rate)
+
+
+@main.command()
+@click.argument("folders", nargs=-1, shell_complete=completing.experiments)
+@friendly
+def show(folders: tuple[str, ...]) -> None:
+    """Print the success-rate tables of experiments (of the one here, if none is given).
+
+    \b
+    Examples:
+      transferbench show
+      transferbench show . depth-mnist
+      transferbench show experiments/depth-cifar10
+    """
     from rich.console import Console
 
+    from transferbench import roots
     from transferbench.show import show as show_folder
 
-    for folder in folders or (Path(),):
-        show_folder(folder, Console())
+    for folder in folders or (".",):
+        show_folder(roots.experiment(folder), Console())
+
+
+@main.command()
+@click.argument("first", metavar="A", shell_complete=completing.attacks)
+@click.argument("second", metavar="B", shell_complete=completing.attacks)
+@FOLDER
+@click.option("--source", shell_complete=completing.sources, help="Cells of this source alone.")
+@click.option("--target", shell_complete=completing.targets, help="Answers of this target alone.")
+@click.option("--metric", type=click.Choice(["top1", "top5"]), default="top1", show_default=True, help="Of success.")
+@friendly
+def compare(first: str, second: str, folder: str, **options: Any) -> None:
+    """Compare two attacks of an experiment, or two revisions of it, on the same images.
+
+    A and B are attacks of its params.yaml; else git revisions or DVC experiments, whose predictions are read from
+    DVC's cache; `workspace` is the files as they are. Printed are A less B in percent points, a 95% interval
+    (Newcombe's for paired proportions), and p: the exact McNemar test, corrected for the table by Holm's method.
+    Black-box cells together: Student's t interval over images, and a permutation test.
+
+    \b
+    Examples:
+      transferbench compare sg_igsm igsm
+      transferbench compare sg_fgsm fgsm --folder depth-mnist --target fnn8
+      transferbench compare workspace HEAD
+      transferbench compare HEAD~1 main --source efficientnet_lite0
+    """
+    from transferbench import compare as comparing
+    from transferbench import roots, terminal
+
+    found = comparing.compare(first, second, roots.experiment(folder), **options)
+    comparing.show(found, terminal.console(), options["metric"])
+
+
+@main.command()
+@click.argument("cell", shell_complete=completing.cells)
+@FOLDER
+@friendly
+def explain(cell: str, folder: str) -> None:
+    """Say what was computed in CELL, from which bytes, and how to compute it again.
+
+    CELL is source/attack, or the path of an adversarial file, whether it is there or not.
+
+    \b
+    Examples:
+      transferbench explain efficientnet_lite0/sg_igsm
+      transferbench explain fnn4/fgsm --folder depth-mnist
+      transferbench explain experiments/depth-mnist/adversarial/fnn4/fgsm.safetensors
+    """
+    from transferbench import explain as explaining
+    from transferbench import roots, terminal
+
+    explaining.show(explaining.find(cell, roots.experiment(folder)), terminal.console())
 
 
 @main.command()
 @click.option("--folder", default=".transferbench/smoke", type=click.Path(path_type=Path), help="Where to compute.")
 @friendly
 def smoke(folder: Path) -> None:
-    """Run every experiment end to end in small: few embedded images, small models in place of the paper's."""
+    """Run every experiment end to end in small: few embedded images, small models in place of the paper's.
+
+    \b
+    Examples:
+      transferbench smoke
+      transferbench smoke --folder /tmp/smoke
+    """
     from transferbench import smoke as small
 
     small.run(Path(), folder)
@@ -41,7 +205,13 @@ def smoke(folder: Path) -> None:
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @friendly
 def tidy(folder: Path) -> None:
-    """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more."""
+    """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more.
+
+    \b
+    Examples:
+      transferbench tidy
+      transferbench tidy experiments/sensitivity
+    """
     from transferbench import leftovers, params
 
     for path in leftovers.find(folder, params.load(folder / "params.yaml"), *leftovers.FOLDERS):
@@ -50,4 +220,4 @@ def tidy(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="transferbench")

@@ -1,0 +1,828 @@
+"""The command line, on made experiments whose differences, costs and bytes are known by hand."""
+
+import hashlib
+import itertools
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner
+from conftest import EMPTY, made_digits
+from repositories import Repository, made
+from test_report import FGSM, FOOLED, LABELS, SG, make
+
+from transferbench import compare, costs, explain, intervals, listing, params, preflight, revisions, scaffold, zoo
+from transferbench.__main__ import KINDS, main
+from transferbench.artefacts import sha256, write_tensors
+from transferbench.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+IDENTITY = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, **IDENTITY, "GIT_CONFIG_GLOBAL": os.devnull}
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def lock(project: Path, folder: Path) -> None:
+    """Write the folder's dvc.lock of the files that are there, and put them into the project's DVC cache."""
+    stages: dict[str, Any] = {}
+    values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    for kind, stage in (("predictions/*/*.parquet", "evaluate"), ("adversarial/*/*.safetensors", "attack")):
+        for path in sorted(folder.glob(kind)):
+            if path.parent.name == "clean":
+                continue
+            md5 = hashlib.md5(path.read_bytes()).hexdigest()
+            kept = project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, kept)
+            out = {"path": path.relative_to(folder).as_posix(), "hash": "md5", "md5": md5, "size": path.stat().st_size}
+            own = {f"attacks.{path.stem}": values["attacks"][path.stem]} if stage == "attack" else {"models": []}
+            name = f"{stage}@{path.parent.name}-{path.stem}"
+            stages[name] = {"cmd": "x", "params": {"params.yaml": own}, "outs": [out]}
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A git and DVC repository with the project's graph and no experiment."""
+    project = tmp_path / "project"
+    for folder in (".dvc", "stages", "experiments"):
+        (project / folder).mkdir(parents=True)
+    (project / "stages/check.py").touch()
+    (project / ".dvc/config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
+    (project / ".gitignore").write_text(
+        "predictions/\nadversarial/\nsubset/\n.dvc/cache/\n.dvc/tmp/\n", encoding="utf-8"
+    )
+    shutil.copy(ROOT / "dvc.yaml", project)
+    git(project, "init", "--quiet")
+    return project
+
+
+@pytest.fixture
+def small(project: Path) -> Path:
+    """The made experiment `small` in it, locked and committed."""
+    folder = project / "experiments/small"
+    make(folder, FOOLED)
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    lock(project, folder)
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "first")
+    return folder
+
+
+def told(*arguments: str, code: int = 0) -> str:
+    """What the command prints, and that it ends with a code; errors are one line."""
+    done = CliRunner().invoke(main, list(arguments))
+    assert done.exit_code == code, done.output
+    if code == 2 and not done.output.startswith("Usage"):
+        assert done.output.startswith("error: ") and done.output.count("\n") == 1, done.output
+    return done.output
+
+
+# --- intervals --------------------------------------------------------------------------------------
+
+
+def test_newcombes_interval_is_the_published_one() -> None:
+    """Cavo et al. 2012 in Fagerland, Lydersen, Laake, Statistical Analysis of Contingency Tables (2017), chapter 8."""
+    assert intervals.paired_counts(59, 6, 16, 80) == pytest.approx((-0.1186, -0.0046), abs=5e-5)
+
+
+def test_newcombes_interval_by_hand() -> None:
+    """All 16 succeed in both: Wilson is [16 / (16 + z^2), 1] for either, their correlation is none."""
+    ends = intervals.paired_counts(16, 0, 0, 0)
+    assert ends == pytest.approx((-(1 - 16 / (16 + 3.841459)), 1 - 16 / (16 + 3.841459)), abs=1e-6)
+    # 5 and 5 that never differ: phi = (25 - 10/2) / 25 = 0.8; Wilson of 5 of 10 is 0.5 +- 0.263410
+    half = 0.263410 * (2 - 2 * 0.8) ** 0.5
+    assert intervals.paired_counts(5, 0, 0, 5) == pytest.approx((-half, half), abs=1e-5)
+
+
+def test_newcombes_interval_turns_round_with_its_arguments() -> None:
+    generator = np.random.default_rng(0)
+    for n in (1, 2, 7, 40):
+        a, b = generator.random((2, n)) < 0.6
+        low, high = intervals.newcombe(a, b)
+        assert -1 <= low <= a.mean() - b.mean() <= high <= 1
+        assert intervals.newcombe(b, a) == pytest.approx((-high, -low))
+
+
+def test_the_interval_of_a_mean_by_hand() -> None:
+    """Mean 1/2, standard deviation 1/sqrt(3); t of 3 degrees of freedom is 3.182446 at 97.5%."""
+    half = 3.182446 / 3**0.5 / 2
+    assert intervals.mean(np.array([0.0, 0, 1, 1])) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
+    assert intervals.mean(np.array([0.25, 0.25])) is None and intervals.mean(np.array([1.0])) is None
+
+
+# --- compare ----------------------------------------------------------------------------------------
+
+
+def test_two_attacks_by_hand(small: Path) -> None:
+    """fgsm fools on the first 8, 5, 0 of 8 images from fnn0, and 2, 2, 4 from the ensemble; sg_fgsm on 2 each time."""
+    found = compare.compare("fgsm", "sg_fgsm", small)
+    rows = {(row.source, row.target): row for row in found.rows}
+    assert found.images == 8 and len(rows) == 6
+    points = {cell: row.difference.points for cell, row in rows.items()}
+    assert points == {
+        ("fnn0", "fnn0"): 75.0,
+        ("fnn0", "fnn2"): 37.5,
+        ("fnn0", "fnn4"): -25.0,
+        ("fnn2+fnn0", "fnn0"): 0.0,
+        ("fnn2+fnn0", "fnn2"): 0.0,
+        ("fnn2+fnn0", "fnn4"): 25.0,
+    }
+    row = rows["fnn0", "fnn2"]
+    assert (row.first, row.second, row.whitebox) == (62.5, 25.0, False)
+    low, high = intervals.paired_counts(2, 3, 0, 3)
+    assert (row.difference.low, row.difference.high) == pytest.approx((100 * low, 100 * high))
+    # McNemar: of 6, 3, 2, 0, 0, 2 images that differ all the same way, p is 2 / 2^k
+    p = {cell: row.difference.p for cell, row in rows.items()}
+    assert list(p.values()) == pytest.approx([2 / 64, 2 / 8, 0.5, 1, 1, 0.5])
+    # Holm: the least times 6, then 5 times 0.25, which is above 1
+    assert [row.difference.adjusted for row in found.rows] == pytest.approx([6 / 32, 1, 1, 1, 1, 1])
+
+
+def test_black_box_cells_are_pooled_within_an_image(small: Path) -> None:
+    """Differences an image: 0 and 1 lose in one of three cells, 2 and 3 win in two, 4 in one."""
+    (pooled,) = compare.compare("fgsm", "sg_fgsm", small).pooled
+    differences = np.array([-1, -1, 2, 2, 1, 0, 0, 0]) / 3
+    assert pooled.cells == 3 and pooled.difference.points == pytest.approx(100 / 8)
+    sums = [sum(signs) for signs in itertools.product((-1, 1), (-1, 1), (-2, 2), (-2, 2), (-1, 1))]
+    assert pooled.difference.p == pytest.approx(sum(abs(one) >= 3 for one in sums) / 32)
+    half = 2.364624 * differences.std(ddof=1) / 8**0.5  # t of 7 degrees of freedom
+    assert (pooled.difference.low, pooled.difference.high) == pytest.approx(
+        (12.5 - 100 * half, 12.5 + 100 * half), abs=1e-4
+    )
+
+
+def test_a_source_and_a_target_can_be_chosen(small: Path) -> None:
+    found = compare.compare("fgsm", "sg_fgsm", small, source="fnn0", target="fnn2")
+    assert [(row.source, row.target) for row in found.rows] == [("fnn0", "fnn2")]
+    assert found.rows[0].difference.adjusted == pytest.approx(0.25)
+    (pooled,) = found.pooled  # of one cell: the cell's own interval and test
+    assert (pooled.difference.p, pooled.difference.low) == (0.25, found.rows[0].difference.low)
+
+
+def test_the_table_is_printed(small: Path) -> None:
+    text = told("compare", "fgsm", "sg_fgsm", "--folder", str(small))
+    lines = [line.split() for line in text.splitlines()]
+    assert text.startswith("fgsm − sg_fgsm: success rates in percent, paired on the same 8 images\n")
+    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in intervals.paired_counts(2, 3, 0, 3))
+    assert ["fnn0", "fnn2", "62.5", "25.0", "+37.5", f"[{low},", f"{high}]", "0.2500", "1.0000"] in lines
+    assert ["fnn0", "fnn0*", "100.0", "25.0", "+75.0"] in [line[:5] for line in lines]
+    assert "pooled over 3 black-box cells: +12.5 points" in text
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_top5_of_a_targeted_attack(small: Path) -> None:
+    """Both aim at a label and hit it on the first two images: by either criterion they do not differ."""
+    make(small, {}, attacks={"far": {**FAR}, "near": {**FAR, "epsilon": 10}})
+    found = compare.compare("far", "near", small, metric="top5")
+    assert {row.difference.points for row in found.rows} == {0.0}
+    assert "top-5 success rates" in told("compare", "far", "near", "--folder", str(small), "--metric", "top5")
+
+
+FAR = {"epsilon": 20, "steps": 20, "step_size": 15, "objective": "targeted"}
+
+
+def second(project: Path, small: Path, **changed: Any) -> None:
+    """Another version of the made experiment, locked and committed: fgsm from fnn0 fools fnn4 on 6, fnn2 on 4."""
+    shutil.rmtree(small / "predictions")
+    make(small, {**FOOLED, ("fnn0", "fgsm", "fnn4"): 6, ("fnn0", "fgsm", "fnn2"): 4}, **changed)
+    lock(project, small)
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "second")
+
+
+def test_two_revisions_from_the_cache(project: Path, small: Path) -> None:
+    """fgsm from fnn0: fnn2 4 instead of 5 of 8, fnn4 6 instead of 0; all else is as it was."""
+    second(project, small, attacks={"fgsm": {**FGSM, "epsilon": 30}, "sg_fgsm": SG, "far": FAR})
+    shutil.rmtree(small / "predictions")
+    found = compare.compare("HEAD", "HEAD~1", small)
+    assert found.about == ("fgsm: epsilon 30 and 40",)
+    assert len(found.rows) == 18
+    points = {(row.attack, row.source, row.target): row.difference.points for row in found.shown}
+    assert points == {("fgsm", "fnn0", "fnn0"): 0, ("fgsm", "fnn0", "fnn2"): -12.5, ("fgsm", "fnn0", "fnn4"): 75.0}
+    row = next(row for row in found.shown if row.target == "fnn4")
+    # 6 images differ, all one way; Holm counts all 18 cells, those with the same file too
+    assert (row.difference.p, row.difference.adjusted) == pytest.approx((2 / 64, 18 / 32))
+    fgsm = next(one for one in found.pooled if one.attack == "fgsm")
+    # over its three black-box cells, of which the ensemble's did not change
+    assert (fgsm.cells, fgsm.same) == (3, False) and fgsm.difference.points == pytest.approx((75 - 12.5 + 0) / 3)
+    text = told("compare", "HEAD", "HEAD~1", "--folder", str(small))
+    assert "15 of 18 cells have the very same file in both" in text and "+75.0" in text
+    assert "fgsm: pooled over 3 black-box cells: +20.8 points" in text and "sg_fgsm: pooled" not in text
+
+
+def test_the_workspace_and_a_dvc_experiment_are_versions(project: Path, small: Path) -> None:
+    first = git(project, "rev-parse", "HEAD").strip()
+    git(project, "update-ref", "refs/exps/ab/cdef/reeky-rort", first)
+    second(project, small)
+    points = [
+        {(row.attack, row.target): row.difference.points for row in compare.compare(*names, small).shown}
+        for names in (("workspace", "reeky-rort"), ("HEAD", "HEAD~1"))
+    ]
+    assert points[0] == points[1] != {}
+
+
+def test_what_is_not_in_the_cache_is_named(project: Path, small: Path) -> None:
+    second(project, small)
+    shutil.rmtree(project / ".dvc/cache")
+    shutil.rmtree(small / "predictions")
+    text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
+    assert "predictions/fnn0/fgsm.parquet of HEAD~1" in text and "is not in DVC's cache" in text
+    assert "`dvc fetch --all-commits`" in text
+
+
+def test_the_configured_cache_is_read(project: Path, small: Path, tmp_path: Path) -> None:
+    second(project, small)
+    shutil.move(project / ".dvc/cache", tmp_path / "elsewhere")
+    (project / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'elsewhere'}\n", encoding="utf-8")
+    assert revisions.cache(small) == tmp_path / "elsewhere/files/md5"
+    assert len(compare.compare("HEAD~1", "HEAD", small).shown) == 3
+
+
+def test_other_images_cannot_be_paired(project: Path, small: Path) -> None:
+    second(project, small, labels=np.arange(6))
+    text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
+    assert "of HEAD~1 rests on 8 images and predictions/" in text and "of HEAD on 6, 6 of them the same" in text
+
+
+def test_other_labels_cannot_be_paired(project: Path, small: Path) -> None:
+    second(project, small, labels=(LABELS + 1) % 10)
+    assert "have other labels for the same images" in told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("fgsm", "sgfgsm"), "fgsm is an attack and sgfgsm is none; give two attacks (did you mean sg_fgsm or fgsm?)"),
+        (("fgsm", "HEAD"), "fgsm is an attack and HEAD is none"),
+        (("fsgm", "nowhere"), "unknown attack 'fsgm'; did you mean fgsm?; nor is it a git revision"),
+        (("--", "--all", "HEAD"), "unknown attack '--all'"),
+        (("fgsm", "fgsm"), "fgsm is compared with itself"),
+        (("fgsm", "far"), "far is targeted and fgsm is not: their rates count different things"),
+        (("fgsm", "sg_fgsm", "--target", "fnn8"), "unknown target 'fnn8'; did you mean"),
+        (("fgsm", "sg_fgsm", "--source", "fnn2"), "unknown source 'fnn2'; did you mean"),
+    ],
+)
+def test_what_cannot_be_compared(small: Path, names: tuple[str, ...], message: str) -> None:
+    assert message in told("compare", "--folder", str(small), *names, code=2)
+
+
+def test_a_revision_without_a_lock(project: Path, small: Path) -> None:
+    git(project, "rm", "--quiet", "experiments/small/dvc.lock")
+    git(project, "commit", "--quiet", "--message", "no lock")
+    assert "HEAD has no dvc.lock in small" in told("compare", "HEAD", "HEAD~1", "--folder", str(small), code=2)
+
+
+def test_a_cell_that_was_not_evaluated_is_left_out(small: Path) -> None:
+    (small / "predictions/fnn2+fnn0/sg_fgsm.parquet").unlink()
+    text = told("compare", "fgsm", "sg_fgsm", "--folder", str(small))
+    assert "Left out: predictions/fnn2+fnn0/sg_fgsm.parquet is not there." in text
+    shutil.rmtree(small / "predictions")
+    text = told("compare", "fgsm", "sg_fgsm", "--folder", str(small), code=2)
+    assert "have no cell in common" in text and "run `dvc repro` or `dvc pull`" in text
+
+
+# --- explain ----------------------------------------------------------------------------------------
+
+
+def facts(cell: str, folder: Path) -> dict[str, str]:
+    found = explain.sections(explain.find(cell, folder))
+    return {what: of for some in found.values() for what, of in some}
+
+
+@pytest.fixture
+def described(project: Path, small: Path) -> Path:
+    """The file of sg_fgsm from the ensemble, with the metadata that the attack stage writes; locked."""
+    row = params.load(small / "params.yaml").row("sg_fgsm")
+    path = small / "adversarial/fnn2+fnn0/sg_fgsm.safetensors"
+    metadata = {
+        "source": "fnn2+fnn0",
+        "attack": "sg_fgsm",
+        "params": row.model_dump_json(exclude_none=True),
+        "compute": '{"precision":"float32","compile":false,"chunk":8}',
+        "seed": "0",
+        "weights": json.dumps({"fnn2": "2" * 64, "fnn0": "a" * 64}),
+        "subset": sha256(small / "subset/images.safetensors"),
+        "transferbench": "0.1.0",
+        "torch": "2.14.1",
+    }
+    write_tensors(path, {"images": np.zeros((8, 1, 28, 28), np.uint8)}, metadata)
+    lock(project, small)
+    return path
+
+
+def test_a_cell_is_explained(small: Path, described: Path) -> None:
+    found = facts("fnn2+fnn0/sg_fgsm", small)
+    assert found["cell"] == "sg_fgsm from fnn2 + fnn0 (an ensemble)"
+    assert found["gradients"] == "T · m = 5 an image and model; · 8 images · 2 models = 80"
+    assert found["gradient"] == "Gₜ = 1/5 · Σᵢ ∇J(xₜ + ξᵢ), 5 ξᵢ ~ N(0, 15²) afresh each step"
+    assert found["step"] == "xₜ₊₁ = clip(xₜ + 40 · sign Gₜ) to [0, 255] and |x − x₀| ≤ 40; once: t = 0"
+    assert found["loss"].startswith("J(x) = −f(x)[true label]; f = log of the mean of the members' softmax")
+    assert {"epsilon = 40", "samples = 5", "sigma = 15", "seed = 0", "fusion = probabilities"} <= found.keys()
+    assert found["compute"] == "precision float32, compile false, chunk 8"
+    assert found["params.yaml"] == "says the same"
+    assert found["subset"].endswith(f"sha256 {sha256(small / 'subset/images.safetensors')}: the file's")
+    assert "2" * 64 in found["weights of fnn2"] and "a" * 64 in found["weights of fnn0"]
+    assert found["libraries"] == "transferbench 0.1.0, torch 2.14.1"
+    content = described.read_bytes()
+    assert found["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (found["md5"], found["dvc.lock"]) == (hashlib.md5(content).hexdigest(), "the same md5")
+    assert found["in any case"] == (f"dvc repro --force --single-item '{small / 'dvc.yaml'}:attack@fnn2+fnn0-sg_fgsm'")
+    assert found["rates"] == str(small / "metrics/fnn2+fnn0/sg_fgsm.json")
+    assert found["top-1 on fnn2"] == "25.0% [7.1, 59.1] (white-box)"
+
+
+def test_a_path_says_the_same_as_a_name(small: Path, described: Path) -> None:
+    assert facts(str(described), Path()) == facts("fnn2+fnn0/sg_fgsm", small)
+
+
+def test_what_has_changed_since_is_told(project: Path, small: Path, described: Path) -> None:
+    text = (small / "params.yaml").read_text(encoding="utf-8").replace("sigma: 15", "sigma: 25")
+    (small / "params.yaml").write_text(text, encoding="utf-8")
+    write_tensors(small / "subset/images.safetensors", {"images": np.ones((8, 1, 28, 28), np.uint8)})
+    shutil.copy(small / "adversarial/fnn0/far.safetensors", small / "adversarial/fnn0/sg_fgsm.safetensors")
+    found = facts("fnn2+fnn0/sg_fgsm", small)
+    assert found["params.yaml"] == "has changed since: sigma 15, now 25"
+    assert "N(0, 15²)" in found["gradient"]  # what was computed, not what would be
+    assert ": NOT the file's, " in found["subset"]
+    assert "ANOTHER FILE" in facts("fnn0/sg_fgsm", small)["dvc.lock"]
+
+
+def test_a_cell_that_is_not_here_is_explained_by_lock_and_params(small: Path, described: Path) -> None:
+    md5 = hashlib.md5(described.read_bytes()).hexdigest()
+    size = described.stat().st_size
+    for place in ("adversarial", "predictions", "subset"):
+        shutil.rmtree(small / place)
+    text = (small / "params.yaml").read_text(encoding="utf-8").replace("sigma: 15", "sigma: 25")
+    (small / "params.yaml").write_text(text, encoding="utf-8")
+    found = facts(str(described), Path())
+    assert "is not here; fetch it with `dvc pull " in found["path"]
+    assert found["dvc.lock"] == f"md5 {md5}, {size:,} bytes"
+    assert found["gradients"].endswith("8 images · 2 models = 80")  # the count is in the metrics
+    assert "N(0, 15²)" in found["gradient"] and found["params.yaml"] == "has changed since: sigma 15, now 25"
+    (small / "dvc.lock").unlink()
+    found = facts("fnn2+fnn0/sg_fgsm", small)
+    assert found["dvc.lock"] == "does not name it: it was not run yet" and "N(0, 25²)" in found["gradient"]
+    assert found["in any case"].endswith(":attack@fnn2+fnn0-sg_fgsm'")
+
+
+def test_a_damaged_cell_is_an_error(small: Path, described: Path) -> None:
+    content = bytearray(described.read_bytes())
+    content[-1] ^= 1
+    described.write_bytes(bytes(content))
+    assert "has changed since it was written" in told("explain", str(described), code=2)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("fnn0", "'fnn0' is no cell; expected source/attack, or a path"),
+        ("fnn0/fgms", "unknown attack 'fgms'; did you mean"),
+        ("fnn1/fgsm", "unknown source 'fnn1'; did you mean"),
+        ("somewhere/fgsm.safetensors", "does not lie in an experiment's adversarial/<source>/"),
+    ],
+)
+def test_what_is_no_cell(small: Path, cell: str, message: str) -> None:
+    assert message in told("explain", cell, "--folder", str(small), code=2)
+
+
+def test_the_update_in_words() -> None:
+    row = {"epsilon": 7.5, "steps": 10, "step_size": 1.25, "update": "momentum", "decay": 0.9, "objective": "targeted"}
+    found = dict(explain.update(params.Attack(**row), 1))
+    assert found["loss"] == "J(x) = f(x)[target label]; f the source's log-probabilities"
+    assert found["momentum"] == "gₜ₊₁ = 0.9 · gₜ + ∇J(xₜ) / ‖∇J(xₜ)‖₁, g₀ = 0 (equation 5)"
+    assert found["step"] == ("xₜ₊₁ = clip(xₜ + 1.25 · sign gₜ₊₁) to [0, 255] and |x − x₀| ≤ 7.5; 10 times: t = 0 … 9")
+    assert found["stored"] == "rounded, and clipped again to |x − x₀| ≤ 7"
+
+
+# --- costs and check --------------------------------------------------------------------------------
+
+
+def digits(**changed: Any) -> params.Experiment:
+    values = {
+        "root": ".",
+        "dataset": {"name": "mnist"},
+        "models": ["fnn0", "fnn2"],
+        "weights": {},
+        "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1},
+        "subset": {"images": 100},
+        "compute": {"chunk": 8},
+        "sources": ["fnn0", "fnn2+fnn0"],
+        "attacks": {"fgsm": FGSM, "sg_fgsm": SG},
+        "transforms": {"jpeg": [75, 20]},
+        **EMPTY,
+        **changed,
+    }
+    return params.Experiment.model_validate(values)
+
+
+def test_costs_by_hand() -> None:
+    """One and 5 gradients an image of 100, through one model and then two; evaluated with 2 levels of a transform."""
+    found = costs.cost(digits())
+    fnn0, fnn2 = (costs.networks()[name] for name in ("fnn0", "fnn2"))
+    gradients = {"fnn0": 2 * 600, "fnn2": 600}
+    passes = 10_000 + 100 * (4 + 4 * 2)  # each model: the data set, then 4 cells, plain and at two levels
+    assert (found.cells, found.gradients, found.passes) == (4, 1_800, 2 * passes)
+    assert found.operations == pytest.approx(
+        fnn0.operations * (2 * gradients["fnn0"] + passes) + fnn2.operations * (2 * gradients["fnn2"] + passes)
+    )
+    assert found.own == 5 * 100 * 784 + 4 * (fnn0.parameters + fnn2.parameters)
+    assert found.shared == 70_000 * 784 and found.written == found.own + found.shared
+    assert found.seconds(100) == pytest.approx((1_800 + passes) / 100)
+
+
+def test_what_is_done_costs_no_more() -> None:
+    pending = {"adversarial/fnn0/sg_fgsm.safetensors", "predictions/fnn0/sg_fgsm.parquet"}
+    found = costs.cost(digits(), pending=pending)
+    assert (found.gradients, found.passes, found.written) == (500, 2 * 100, 100 * 784)
+
+
+def test_analyses_cost_gradients() -> None:
+    rows = {
+        "similarity": {"s": {"source": "fnn0", "target": "fnn2", "images": 10, "samples": [1, 4], "sigma": 1}},
+        "saliency": {"a": {"model": "fnn2", "images": [1, 2], "samples": [3], "sigma": 1}},
+        "boundary": {
+            "b": {"source": "fnn0", "targets": ["fnn2"], "image": 0, "samples": 7, "sigma": 1, "sign": False,
+                  "extent": 1, "points": 5}
+        },
+    }  # fmt: skip
+    found = costs.cost(digits(**rows))
+    assert found.gradients == 1_800 + (10 * 5 + 10) + 2 * 4 + 8
+    assert found.passes == costs.cost(digits()).passes + 25
+
+
+def test_a_timm_model_has_no_estimate() -> None:
+    experiment = digits(dataset={"name": "imagenet-sample"}, models=["timm_a"], sources=["timm_a"], training=None)
+    found = costs.cost(experiment)
+    assert found.operations is None and found.seconds() is None and found.seconds(2) is not None
+
+
+def test_operations_are_torchs_and_torchvisions() -> None:
+    from torchvision.models import get_model_weights
+
+    from transferbench import networks
+
+    known = costs.networks()
+    assert known.keys() == zoo.names().keys()
+    for name in ("fnn2", "lenet", "efficientnet_lite0"):
+        assert known[name].parameters == sum(p.numel() for p in networks.own(name).parameters())
+    assert known["fnn0"].operations == 2 * 784 * 10
+    for name in ("resnet18", "densenet161", "vit_h_14"):
+        meta = get_model_weights(name)[zoo.spec(name).version].meta
+        assert known[name] == costs.Network(meta["num_params"], pytest.approx(2e9 * meta["_ops"]))
+
+
+def test_durations() -> None:
+    assert [costs.duration(seconds) for seconds in (0.4, 59, 600, 7200, 400_000)] == [
+        "0.4 seconds", "59 seconds", "10 minutes", "2.0 hours", "4.6 days"
+    ]  # fmt: skip
+
+
+def test_who_depends_on_what_runs_runs_too() -> None:
+    def stage(name: str, deps: list[str], outs: list[str]) -> SimpleNamespace:
+        paths = [[SimpleNamespace(fs_path=f"/x/{path}") for path in some] for some in (deps, outs)]
+        return SimpleNamespace(name=name, deps=paths[0], outs=paths[1])
+
+    modified, gone = {"a": [{"changed deps": {"p": {"q": "modified"}}}]}, {"a": [{"changed outs": {"p": "deleted"}}]}
+    found = [
+        (stage("check", ["params.yaml"], ["data/params.checked"]), modified),
+        (stage("prepare", ["data/params.checked"], ["data/images"]), {}),
+        (stage("train@a", ["data/images"], ["weights/a"]), modified),
+        (stage("train@b", ["data/images"], ["weights/b"]), gone),
+        (stage("predict@a", ["weights/a"], ["predictions/clean/a"]), {}),
+        (stage("select", ["predictions/clean"], ["subset/images"]), {}),
+        (stage("source@a", ["weights"], ["sources/a.json"]), {}),
+        (stage("source@b", ["weights"], ["sources/b.json"]), {}),
+        (stage("attack@a-f", ["sources/a.json", "subset/images"], ["adversarial/a/f"]), {}),
+        (stage("attack@b-f", ["sources/b.json", "subset/images"], ["adversarial/b/f"]), {}),
+        (stage("evaluate@b-f", ["adversarial/b/f", "weightsandmore"], ["predictions/b/f"]), {}),
+    ]
+
+    def closed() -> dict[str, str]:
+        names = (one.name for one, _ in found)
+        kinds = preflight._closed(Path("/x"), found)
+        words = [[word for word in ("runs", "maybe", "absent") if getattr(one, word)] for one in kinds]
+        return {name: " ".join(some) for name, some in zip(names, words, strict=True) if some}
+
+    # check writes what it wrote, source b's members are what they were, the subset may come out as another
+    certain = dict.fromkeys(("check", "train@a", "predict@a", "select", "source@a", "source@b", "attack@a-f"), "runs")
+    assert closed() == certain | {"train@b": "absent", "attack@b-f": "maybe", "evaluate@b-f": "maybe"}
+    found[5] = (found[5][0], {"select": [{"changed deps": {"params.yaml": {"subset.images": "modified"}}}]})
+    assert closed() == certain | {"train@b": "absent", "attack@b-f": "runs", "evaluate@b-f": "runs"}
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    (tmp_path / "made").mkdir()
+    found = made(tmp_path / "made", made_digits(tmp_path / "digits", train=12, contrast=150))
+    monkeypatch.setenv("MADE_DIGITS", str(tmp_path / "digits"))
+    return found
+
+
+def test_check_says_what_will_run(repository: Repository) -> None:
+    """12 images; 1 and 6 gradients each; sources of one and of two models."""
+    text = told("check", str(repository.path))
+    assert "2 models, 2 sources × 2 attacks" in text
+    assert "train 2 of 2" in text and "attack 4 of 4" in text and "report" in text
+    assert f"gradients {12 * (1 + 6) * (1 + 2)}, and " in text
+    assert "minutes, without training" in text
+    assert "an estimated" in told("check", str(repository.path), "--rate", "10")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": {"name": "mnist", "path": "nowhere"}}, "nowhere does not exist; give the folder or tar file"),
+        ({"dataset": {"name": "mnist", "path": "$NOT_SET/x"}}, "($NOT_SET/x: is the variable set?)"),
+        ({"root": "elsewhere"}, "root: elsewhere leads to"),
+        ({"weights": {"dir": "nowhere"}}, "nowhere is no folder; give the one that holds the published weights"),
+        ({"sources": ["fnn1"]}, "sources: fnn1: unknown model 'fnn1'; did you mean"),
+    ],
+)
+def test_check_finds_what_is_wrong(repository: Repository, change: Mapping[str, Any], message: str) -> None:
+    repository.edit(lambda values: values.update(change))
+    assert message in told("check", str(repository.path), code=2)
+
+
+def test_check_finds_files_that_are_wrong(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = repository.path / "metrics/fnn0/old.json"
+    left.parent.mkdir(parents=True)
+    left.write_text("{}", encoding="utf-8")
+    assert "old.json is of no model" in told("check", str(repository.path), code=2)
+    left.unlink()
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert "make room" in told("check", str(repository.path), code=2)
+    folder = scaffold.new("mine", repository.path)
+    (folder / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
+    assert "dvc.yaml is not the root's; copy it: cp " in told("check", str(folder), code=2)
+
+
+def test_check_without_dvc(tmp_path: Path) -> None:
+    make(tmp_path, {}, transforms={})
+    (tmp_path / "stages").mkdir()
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    assert "everything (this is no DVC repository)" in told("check", str(tmp_path))
+
+
+def test_published_weights_have_to_be_there(repository: Repository) -> None:
+    cifar = {"name": "imagefolder", "path": "$MADE_DIGITS", "classes": "cifar10", "folder": "test"}
+    (repository.path / "w").mkdir()
+    change = {"dataset": cifar, "models": ["resnet20"], "sources": ["resnet20"], "weights": {"dir": "w"}}
+    repository.edit(lambda values: values.update(change, training=None))
+    assert "w holds no resnet20-12fca82f.th" in told("check", str(repository.path), code=2)
+    (repository.path / "w/resnet20-12fca82f.th").touch()
+    told("check", str(repository.path))
+    change = {"dataset": {"name": "imagenet-sample"}, "models": ["timm_a"], "sources": ["timm_a"], "weights": {}}
+    repository.edit(lambda values: values.update(change))
+    assert "timm_a: nothing pins its weights" in told("check", str(repository.path), code=2)
+
+
+@pytest.mark.slow
+def test_a_run_is_checked_explained_and_compared(repository: Repository) -> None:
+    """By DVC itself: what check says will run is what runs, and revisions are compared from DVC's own cache."""
+    repository.repro()
+    repository.commit("first")
+    folder = repository.path
+    text = told("check", str(folder))
+    assert "nothing: all is up to date" in text and "gradients 0 of 252 in all" in text
+    assert facts("fnn0+fnn2/sg_igsm", folder)["dvc.lock"] == "the same md5"
+    repository.edit(lambda values: values["attacks"]["sg_igsm"].update(sigma=80))
+    text = told("check", str(folder))
+    assert "to run    check, attack 2 of 4, evaluate 2 of 4, transform 2 of 4, report\n" in text
+    assert f"gradients {12 * 6 * 3} of 252 in all" in text
+    ran = repository.repro()
+    assert {name.partition("@")[0] for name in ran} == {"check", "attack", "evaluate", "transform", "report"}
+    repository.commit("second")
+    found = compare.compare("HEAD", "HEAD~1", folder)
+    assert {row.attack for row in found.shown} <= {"sg_igsm"} and found.about == ("sg_igsm: sigma 80 and 15",)
+    before = json.loads(repository.run("git", "show", "HEAD~1:metrics/fnn0/sg_igsm.json"))
+    after = repository.metrics("fnn0/sg_igsm.json")
+    for row in found.rows:
+        if (row.source, row.attack) == ("fnn0", "sg_igsm"):
+            assert (row.first, row.second) == pytest.approx(
+                (after[row.target]["top1"], before[row.target]["top1"]), abs=1e-3
+            )
+    for place in ("adversarial", "predictions", "subset", "data", "weights"):
+        shutil.rmtree(folder / place)
+    text = told("check", str(folder))
+    assert "nothing: all is up to date" in text and "`dvc checkout` or `dvc pull` brings them" in text
+    repository.dvc("checkout", "--quiet")
+    # a target more attacks nothing, if the subset stays
+    repository.edit(lambda values: values["models"].append("fnn4"))
+    text = told("check", str(folder))
+    assert "train 1 of 3, predict 1 of 3, select, source 2 of 2, evaluate 4 of 4, transform 4 of 4, report\n" in text
+    assert "gradients 0 of 252 in all" in text and "252, and " in text
+    assert "if the subset changes: check, train 1 of 3" in text and "attack 4 of 4" in text
+    assert len({name for name in repository.repro() if name.startswith("attack@")}) in (0, 4)
+
+
+# --- new --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "", ".", "-x", "a/b", "ä", ".hidden", "x\n"])
+def test_bad_names_are_refused(project: Path, name: str) -> None:
+    with pytest.raises(UserError, match="is no name for an experiment"):
+        scaffold.new(name, project)
+    assert list((project / "experiments").iterdir()) == []
+
+
+def test_a_new_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    text = told("new", "mine")
+    folder = project / "experiments/mine"
+    assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
+    assert not (folder / "dvc.yaml").is_symlink()
+    experiment = params.load(folder / "params.yaml")
+    assert (folder / experiment.root).resolve() == project
+    assert "dvc repro experiments/mine/dvc.yaml" in (folder / "README.md").read_text(encoding="utf-8")
+    assert "dvc repro experiments/mine/dvc.yaml" in text and "transferbench check experiments/mine" in text
+    assert "experiments/mine is there already; take another name" in told("new", "mine", code=2)
+    assert sorted(path.name for path in (project / "experiments").iterdir()) == ["mine"]
+
+
+def test_a_new_experiment_from_another(project: Path, small: Path) -> None:
+    text = (small / "params.yaml").read_text(encoding="utf-8") + "# the last line\n"
+    (small / "params.yaml").write_text(text, encoding="utf-8")
+    folder = scaffold.new("mine", small, "small")
+    assert (folder / "params.yaml").read_text(encoding="utf-8") == text.replace("root: .\n", "root: ../..\n")
+    with pytest.raises(UserError, match="unknown experiment 'smal'; did you mean small"):
+        scaffold.new("other", project, "smal")
+    (small / "params.yaml").write_text("root: 3\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"params.yaml"):
+        scaffold.new("other", project, "small")
+    assert not (project / "experiments/other").exists()
+
+
+def test_relative_paths_lead_where_they_led(project: Path) -> None:
+    make(project, {}, dataset={"name": "imagefolder", "path": "my photos", "classes": "mnist", "train_folder": "t"})
+    folder = scaffold.new("mine", project, ".")
+    experiment = params.load(folder / "params.yaml")
+    assert (experiment.dataset.path, experiment.root) == ("../../my photos", "../..")
+
+
+def test_new_outside_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "is in no transferbench repository" in told("new", "mine", code=2)
+
+
+# --- list, help, completion, colours ----------------------------------------------------------------
+
+
+def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "tests")
+    assert tuple(listing.KINDS) == KINDS
+    found = {kind: list(read(Path())) for kind, read in listing.KINDS.items()}
+    assert [one.name for one in found["models"]] == [*zoo.names(), "timm_<name>"]
+    assert {one.name for one in found["transforms"]} == params.TRANSFORMS.keys()
+    assert {one.name for one in found["datasets"]} == set(params.Dataset.model_fields["name"].annotation.__args__)
+    names = [path.parent.name for path in sorted(ROOT.glob("experiments/*/params.yaml"))]
+    assert [one.name for one in found["experiments"]] == [".", *names]
+    assert all(one.what and one.source for entries in found.values() for one in entries)
+    by = {one.name: one for entries in found.values() for one in entries}
+    assert by["resnet18"].source == "torchvision IMAGENET1K_V1, sha256 f37072fd"
+    assert by["depth-mnist"].source == "Table 2a of the paper" and "12 cells, mnist" in by["depth-mnist"].what
+
+
+def test_listed_attacks_are_rows_of_params() -> None:
+    for one in listing.ATTACKS[:-1]:
+        row = params.Attack.model_validate(yaml.safe_load(one.what[one.what.index("{") :]) | {})
+        assert row.targeted == ("targeted" in one.name)
+        assert (row.gradient == "smoothed", row.update == "momentum") == (one.name[:2] == "sg", "mig" in one.name)
+        assert (row.steps == 1) == ("fgsm" in one.name)
+
+
+def test_a_list_is_filtered() -> None:
+    text = told("list", "models", "--filter", "DENSENET")
+    assert [line.split()[0] for line in text.splitlines()[2:]] == [
+        "densenet", "densenet121", "densenet161", "densenet169", "densenet201"
+    ]  # fmt: skip
+    assert "nothing in attacks holds 'zzz'" in told("list", "attacks", "--filter", "zzz", code=2)
+    text = told("list", "--filter", "momentum")
+    assert "attacks\n" in text and "models\n" not in text
+
+
+def test_lists_and_help_load_nothing_heavy() -> None:
+    for arguments in (["list"], ["compare", "--help"], ["new", "../x"]):
+        code = (
+            "import sys; from transferbench.__main__ import main\n"
+            f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+            "heavy = {'torch', 'pandas', 'matplotlib', 'scipy', 'pyarrow', 'dvc', 'torchvision'}\n"
+            "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in main.commands)])
+def test_every_command_has_examples(command: list[str]) -> None:
+    text = told(*command, "--help")
+    assert "Examples:\n" in text and "  transferbench " in text
+    assert text == told(*command, "-h")
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    for name, command in main.commands.items():
+        assert f"`transferbench {name}" in text
+        options = (one for one in command.params if one.param_type_name == "option" and name != "smoke")
+        assert all(option.opts[0] in text for option in options)
+
+
+def test_exit_codes_of_misuse() -> None:
+    for arguments in (["nonsense"], ["compare", "one"], ["list", "things"], ["check", "--rate", "0"]):
+        assert told(*arguments, code=2).startswith("Usage")
+
+
+def completed(*words: str) -> list[str]:
+    *before, incomplete = words
+    found = ShellComplete(main, {}, "transferbench", "_TRANSFERBENCH_COMPLETE").get_completions(before, incomplete)
+    return [one.value for one in found]
+
+
+def test_commands_are_completed() -> None:
+    assert completed("") == ["list", "new", "check", "show", "compare", "explain", "smoke", "tidy"]
+    assert completed("c") == ["check", "compare"]
+    assert completed("list", "d") == ["datasets"]
+
+
+def test_names_are_completed(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small)
+    assert completed("compare", "") == ["fgsm", "sg_fgsm", "far"]
+    assert completed("compare", "fgsm", "") == ["sg_fgsm", "far"]
+    assert completed("compare", "fgsm", "s") == ["sg_fgsm"]
+    assert completed("compare", "fgsm", "far", "--source", "fnn2") == ["fnn2+fnn0"]
+    assert completed("compare", "fgsm", "far", "--target", "") == ["fnn0", "fnn2", "fnn4"]
+    assert completed("explain", "fnn0/s") == ["fnn0/sg_fgsm"]
+    monkeypatch.chdir(small.parents[1])
+    assert completed("compare", "--folder", "small", "f") == ["fgsm", "far"]
+    assert completed("show", "s") == ["small"]
+    assert completed("new", "x", "--from", "s") == ["small"]
+    assert completed("compare", "f") == []  # no params.yaml here, and no error
+
+
+def test_a_shell_asks_in_clicks_way(small: Path) -> None:
+    environment = {
+        **os.environ,
+        "COMP_WORDS": "transferbench compare sg",
+        "COMP_CWORD": "2",
+        "_TRANSFERBENCH_COMPLETE": "bash_complete",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "transferbench"], cwd=small, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "plain,sg_fgsm\n"
+
+
+def on_terminal(folder: Path, *arguments: str, **environment: str) -> bytes:
+    """What a command writes to a terminal, standard error too."""
+    ours, theirs = pty.openpty()
+    plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    variables = {**plain, "TERM": "xterm-256color", "COLUMNS": "200", "PYTHONPATH": str(ROOT), **environment}
+    command = [sys.executable, "-m", "transferbench", *arguments]
+    with subprocess.Popen(command, cwd=folder, env=variables, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        written = b""
+        while True:
+            try:
+                written += os.read(ours, 65536)
+            except OSError:
+                break
+        process.wait()
+    os.close(ours)
+    return written
+
+
+@pytest.mark.parametrize("arguments", [("list", "transforms"), ("explain", "fnn0/fgms"), ("explain", "fnn0/fgsm")])
+def test_colours_are_for_terminals(small: Path, arguments: tuple[str, ...]) -> None:
+    coloured, plain = b"\x1b[3", b"\x1b[9"
+    written = on_terminal(small, *arguments)
+    assert coloured in written
+    written = on_terminal(small, *arguments, NO_COLOR="1")
+    assert coloured not in written and plain not in written
+    command = [sys.executable, "-m", "transferbench", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=small, env=environment, capture_output=True)
+    assert b"\x1b" not in done.stdout + done.stderr
+
+
+def test_an_experiment_is_shown_by_its_name(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small.parents[1])
+    assert "Success rates in percent: 8 images of mnist" in told("show", "small") == told("show", "experiments/small")
+    assert "unknown experiment 'smal'; did you mean small?" in told("show", "smal", code=2)

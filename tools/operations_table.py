@@ -1,0 +1,42 @@
+"""Write transferbench/data/operations.csv: parameters of every network, and operations of its forward pass.
+
+torchvision's networks as it publishes them (twice its count of multiply-adds); our own counted by torch, without
+numbers (on the meta device).
+"""
+
+import csv
+import sys
+from collections.abc import Iterator
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import get_model_weights
+
+from transferbench import networks, zoo
+
+CHANNELS = {"mnist": 1, "cifar10": 3, "imagenet": 3}
+
+
+def own(spec: zoo.Spec) -> tuple[int, int]:
+    """Parameters of a network of our own, and operations of one image's forward pass."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network = networks.own(spec.name).eval()
+        network(torch.empty(1, CHANNELS[spec.family], spec.side, spec.side))
+    return sum(p.numel() for p in network.parameters()), counter.get_total_flops()
+
+
+def published(spec: zoo.Spec) -> tuple[int, int]:
+    """The same as torchvision states them."""
+    meta = get_model_weights(spec.name)[spec.version].meta
+    return meta["num_params"], round(2e9 * meta["_ops"])
+
+
+def rows() -> Iterator[tuple[str, int, int]]:
+    for spec in zoo.names().values():
+        yield spec.name, *(own(spec) if spec.library == "transferbench" else published(spec))
+
+
+if __name__ == "__main__":
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["name", "parameters", "operations"])
+    writer.writerows(rows())

