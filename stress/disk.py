@@ -46,7 +46,7 @@ for number in range(job["count"]):
     filler.unlink()
     lines = [line for line in full.stderr.splitlines() if "error" in line or "Traceback" in line]
     half = [str(path) for path in mount.rglob("*.tmp")]
-    again = run(log)
+    again = full if full.returncode == 0 else run(log)
     events = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
     finished = [piece for kind, piece in events if kind == "finished"]
     if again.returncode or (mount / out).read_bytes() != right:
