@@ -53,7 +53,9 @@ def main(only: tuple[str, ...], count: int | None, seed: int, write: bool) -> No
 def filled(page: str, rows: list[dict]) -> str:
     """The page with its table replaced."""
     head, tail = "<!-- stress -->\n", "\n<!-- /stress -->"
-    return re.sub(f"(?s){head}.*{tail}", lambda _: head + table(rows) + tail, page)
+    page, places = re.subn(f"(?s){head}.*{tail}", lambda _: head + table(rows) + tail, page)
+    assert places == 1, "docs/reliability.md has lost the marks around its table"
+    return page
 
 
 if __name__ == "__main__":
