@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stages are fork
 
 # In place of DVC: runs what it is told to, one command a line, and says how it ended.
 OWNER = """
-import json, os, subprocess, sys
+import json, os, signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would stages
 for line in sys.stdin:
     told = json.loads(line)
     done = subprocess.run(told["command"], cwd=told["folder"], env={**os.environ, **told["environment"]},
