@@ -491,7 +491,7 @@ def tars(count: int, seed: int) -> Outcome:
     """Archives of class folders, mutated, or with members that lead out, links, devices: nothing is unpacked."""
     import tarfile
 
-    outcome = Outcome("tar and zip archives of images, mutated or leading out of their folder")
+    outcome = Outcome("tar archives of images, mutated or leading out of their folder")
     draw = random.Random(seed)
     picture = next(pictures(draw))
     with folder() as here:

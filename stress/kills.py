@@ -113,15 +113,20 @@ def started(repository: Repository, *command: str) -> subprocess.Popen:
     )
 
 
+def undisturbed(start: Repository) -> tuple[float, dict[str, str]]:
+    """How many seconds `dvc repro` takes in a copy of a repository, and the `results`."""
+    calm = copied(start, "calm")
+    begun = time.monotonic()
+    calm.repro()
+    return time.monotonic() - begun, results(calm)
+
+
 def repro_kills(count: int, seed: int) -> Outcome:
     """`dvc repro` killed at a seeded moment, in one of four ways, then run again: same bytes as undisturbed."""
     outcome = Outcome("`dvc repro` killed (power: SIGKILL to all; SIGKILL to DVC; SIGTERM; Ctrl-C), then run again")
     draw = random.Random(seed)
     with repository() as start:
-        calm = copied(start, "calm")
-        begun = time.monotonic()
-        calm.repro()
-        whole, right = time.monotonic() - begun, results(calm)
+        whole, right = undisturbed(start)
         for number in range(count):
             one = copied(start, f"run{number}")
             how, moment = ("power", "SIGKILL", "SIGTERM", "Ctrl-C")[number % 4], draw.uniform(0.05, 1.0) * whole
@@ -172,39 +177,37 @@ def _stage_kills(outcome: Outcome, count: int, seed: int, stage: Sequence[str], 
         right = (start.path / out).read_bytes()
         log = start.path.parent / "log"
         (start.path / out).unlink()
-        began = time.monotonic()
         first = logged(start, log, *stage)
         _wait_for(log, first)
         loaded = time.monotonic()
         first.communicate()
         took = time.monotonic() - loaded
-        assert (start.path / out).read_bytes() == right, f"the log changes the result ({time.monotonic() - began} s)"
+        assert (start.path / out).read_bytes() == right, "the log changes the result"
         for number in range(count):
-            one = start
-            (one.path / out).unlink()
+            (start.path / out).unlink()
             log.unlink()
             kills, over = 1 + number % 2, False
             for turn in range(kills):
                 lines = len(log.read_text().splitlines()) if log.exists() else 0
-                process = logged(one, log, *stage)
+                process = logged(start, log, *stage)
                 _wait_for(log, process, lines)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(draw.uniform(0, took / kills))
                 process.send_signal((signal.SIGKILL, signal.SIGTERM)[(number + turn) % 2])
                 said, _ = process.communicate()
-                if (one.path / out).exists():  # killed on its way out, if at all
+                if (start.path / out).exists():  # killed on its way out, if at all
                     kills, over = turn, True
                     break
             else:
-                process = logged(one, log, *stage)
+                process = logged(start, log, *stage)
                 said, _ = process.communicate()
             events = [line.split() for line in log.read_text().splitlines()]
             finished = [piece for kind, piece in events if kind == "finished"]
             begun = [piece for kind, piece in events if kind == "begun"]
-            if (process.returncode and not over) or (one.path / out).read_bytes() != right:
+            if (process.returncode and not over) or (start.path / out).read_bytes() != right:
                 outcome.fail(f"run {number}: exit {process.returncode}, {said[-300:]}")
-            elif len(finished) != len(set(finished)) or len(begun) > pieces + kills or leftovers(one):
-                outcome.fail(f"run {number}: begun {begun}, finished {finished}, left {leftovers(one)}")
+            elif len(finished) != len(set(finished)) or len(begun) > pieces + kills or leftovers(start):
+                outcome.fail(f"run {number}: begun {begun}, finished {finished}, left {leftovers(start)}")
             else:
                 once = f"{kills} kill{'s' * (kills > 1)}, none finished twice, same bytes"
                 outcome.add(once if kills else "over before it was killed")
@@ -232,10 +235,7 @@ def two_repros(count: int, seed: int) -> Outcome:
     outcome = Outcome("two `dvc repro` at once in one folder")
     draw = random.Random(seed)
     with repository() as start:
-        calm = copied(start, "calm")
-        begun = time.monotonic()
-        calm.repro()
-        whole, right = time.monotonic() - begun, results(calm)
+        whole, right = undisturbed(start)
         for number in range(count):
             one = copied(start, f"run{number}")
             first = started(one, sys.executable, "-m", "dvc", "repro")

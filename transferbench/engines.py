@@ -12,6 +12,7 @@ depend on who computes it. The process that DVC started hands chunks out, and wr
 """
 
 import contextlib
+import functools
 import logging
 import os
 import tempfile
@@ -90,6 +91,7 @@ def order(cell: Cell) -> Order:
     return Order(cell, tuple(member["sha256"] for member in cell.source["members"].values()), versions())
 
 
+@functools.cache  # read once: a worker computes with the code that it has imported, not with what lies there later
 def versions() -> str:
     """What has to be the same wherever chunks of one cell are computed."""
     return f"torch {torch.__version__}, transferbench {cells.code()[:16]}"
