@@ -300,6 +300,9 @@ class Slurm:
         finally:
             for job in left:
                 job.cancel()
+            if executor.cluster == "local":  # they are our own child processes
+                for job in left:
+                    job.wait()
 
     def _result(self, job: Any) -> list[np.ndarray]:
         error = job.exception()
