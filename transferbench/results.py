@@ -121,11 +121,20 @@ def words(attack: params.Attack) -> str:
     """An attack's parameters, for a title."""
     parts: list[str] = [attack.objective]
     if attack.gradient == "smoothed":
-        parts.append(f"smoothed gradient of m = {attack.samples} samples with σ = {attack.sigma:g}")
+        noise = f"{attack.noise} " if attack.noise not in (None, "gaussian") else ""
+        parts.append(f"smoothed gradient of m = {attack.samples} {noise}samples with σ = {attack.sigma:g}")
+    elif attack.gradient in ("varied", "relevant"):
+        parts.append(f"{attack.gradient} gradient of {attack.samples} neighbours within {attack.radius:g}")
     else:
         parts.append("plain gradient")
+    if attack.scales is not None:
+        parts.append(f"{attack.scales} scales")
+    if attack.diversity is not None:
+        parts.append(f"diverse inputs (p = {attack.diversity:g}, sides from {attack.smallest:g})")
+    if attack.kernel is not None:
+        parts.append(f"kernel of {attack.kernel} × {attack.kernel}")
     if attack.decay is not None:
-        parts.append(f"momentum μ = {attack.decay:g}")
+        parts.append(f"{'Nesterov ' if attack.update == 'nesterov' else ''}momentum μ = {attack.decay:g}")
     steps = "one step" if attack.steps == 1 else f"T = {attack.steps} steps"
     parts += [f"{steps} of α = {attack.step_size:g}", f"ε = {attack.epsilon:g}"]
     if attack.fusion != "probabilities":
@@ -166,6 +175,8 @@ def reported(experiment: params.Experiment, source: str, target: str, attack: pa
     differ there, each having its own 5,000 images, right under its own models: of several tables, the one
     whose models are most nearly the experiment's is taken.
     """
+    if attack.later:
+        return {}
     models = set(experiment.models)
     parts = tuple(getattr(attack, name) for name in PARTS)
     found = _paper().get((experiment.dataset.family, frozenset(source.split("+")), target, parts), [])
