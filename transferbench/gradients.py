@@ -206,9 +206,11 @@ def latin(seed: int, ids: Sequence[int], sigma: float, samples: int) -> Noise:
         held = torch.empty((samples, *x.shape), dtype=x.dtype, device=x.device)
         for place, image in enumerate(ids):
             generator = torch.Generator(x.device).manual_seed(seeds.derived(seed, image, step))
-            shape, kind = (samples, *x.shape[1:]), {"generator": generator, "device": x.device}
-            strata = torch.rand(shape, **kind).argsort(0, stable=True)
-            rank = (strata + torch.rand(shape, dtype=torch.float64, **kind)) / samples
+            order, within = (
+                torch.rand((samples, *x.shape[1:]), generator=generator, device=x.device, dtype=torch.float64)
+                for _ in range(2)
+            )
+            rank = (order.argsort(stable=True, dim=0) + within) / samples
             held[:, place] = torch.special.ndtri(rank.clamp_(2.0**-54, 1 - 2.0**-53)) * sigma
         yield from held
 
