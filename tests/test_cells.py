@@ -27,6 +27,20 @@ ROWS = {
     "targeted": {**SG, "objective": "targeted"},
     "fractional": {"epsilon": 2.5, "steps": 3, "step_size": 0.7},
     "takes": {**SG, "step_size": 6.5, "record_steps": [1, 2], "seeds": [0, 5], "quantisation": True},
+    "today": {
+        "epsilon": 15,
+        "steps": 4,
+        "step_size": 5,
+        "gradient": "varied",
+        "samples": 2,
+        "radius": 20,
+        "seed": 3,
+        "diversity": 0.7,
+        "kernel": 3,
+        "scales": 2,
+        "update": "nesterov",
+        "decay": 1.0,
+    },
 }
 
 
@@ -50,7 +64,11 @@ def test_file_is_uint8_in_the_ball_with_metadata(tmp_path, subset, fnn_weights, 
     assert distance.max() == int(ROWS[row]["epsilon"])
     about = metadata(out)
     assert json.loads(about["params"])["steps"] == ROWS[row]["steps"]
-    assert about["source"] == source and about["seed"] == "0" and about["subset"] == sha256(subset)
+    assert (
+        about["source"] == source
+        and about["seed"] == str(ROWS[row].get("seed", 0))
+        and about["subset"] == sha256(subset)
+    )
     assert json.loads(about["weights"]) == {
         name: sha256(fnn_weights / f"{name}.safetensors") for name in source.split("+")
     }
@@ -124,14 +142,15 @@ def dies_at_the_third_chunk(monkeypatch) -> list[int]:
     return computed
 
 
-def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights, monkeypatch):
-    undisturbed = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
+@pytest.mark.parametrize("row", ["sg", "today"])
+def test_killed_cell_resumes_and_is_byte_identical(tmp_path, subset, fnn_weights, monkeypatch, row):
+    undisturbed = run(cell(subset, fnn_weights, row), fnn_weights, tmp_path / "a" / "out.safetensors")
     computed = dies_at_the_third_chunk(monkeypatch)
     out = tmp_path / "b" / "out.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        run(cell(subset, fnn_weights), fnn_weights, out)
+        run(cell(subset, fnn_weights, row), fnn_weights, out)
     assert not out.exists() and not list(out.parent.glob(".*.tmp"))
-    run(cell(subset, fnn_weights), fnn_weights, out)
+    run(cell(subset, fnn_weights, row), fnn_weights, out)
     assert computed == [0, 4, 8, 8]  # no finished chunk twice
     assert out.read_bytes() == undisturbed.read_bytes()
 

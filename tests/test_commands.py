@@ -22,7 +22,19 @@ from conftest import EMPTY, made_digits
 from repositories import Repository, made
 from test_report import FGSM, FOOLED, LABELS, SG, make
 
-from transferbench import compare, costs, explain, intervals, listing, params, preflight, revisions, scaffold, zoo
+from transferbench import (
+    compare,
+    costs,
+    explain,
+    intervals,
+    listing,
+    params,
+    preflight,
+    results,
+    revisions,
+    scaffold,
+    zoo,
+)
 from transferbench.__main__ import KINDS, main
 from transferbench.artefacts import sha256, write_tensors
 from transferbench.errors import UserError
@@ -325,6 +337,28 @@ def described(project: Path, small: Path) -> Path:
     write_tensors(path, {"images": np.zeros((8, 1, 28, 28), np.uint8)}, metadata)
     lock(project, small)
     return path
+
+
+def test_a_later_attack_is_explained() -> None:
+    base = {"epsilon": 16, "steps": 4, "step_size": 4}
+    more = {"diversity": 0.5, "kernel": 7, "scales": 5, "update": "nesterov", "decay": 1.0}
+    row = params.Attack(**base, gradient="varied", samples=4, radius=24, **more)
+    assert results.words(row) == (
+        "untargeted, varied gradient of 4 neighbours within 24, 5 scales, diverse inputs (p = 0.5, sides from 0.9), "
+        "kernel of 7 × 7, Nesterov momentum μ = 1, T = 4 steps of α = 4, ε = 16"
+    )
+    found = dict(explain.update(row, 1))
+    assert found["look"] == "yₜ = xₜ + 4 · 1 · n gₜ, n the image's number of values"
+    assert found["gradient"].startswith("Gₜ = ∇J(yₜ) + vₜ, v₀ = 0, vₜ₊₁ = 1/4 · Σᵢ ∇J(yₜ + rᵢ), 4 rᵢ ~ U(−24, 24)")
+    assert found["scales"].endswith("J(x / 2ⁱ) by x, i = 0 … 4") and "Kₜ = W ∗ Gₜ" in found["kernel"]
+    assert "Kₜ / ‖Kₜ‖₁" in found["momentum"] and "sign gₜ₊₁" in found["step"]
+    assert found["stored"] == "whole numbers throughout: uint8 loses nothing"
+    row = params.Attack(**base, gradient="relevant", samples=4, radius=56)
+    found = dict(explain.update(row, 1))
+    assert found["step"].startswith("xₜ₊₁ = clip(xₜ + 4 · 0.94^cₜ · sign Gₜ)") and "rounded" in found["stored"]
+    row = params.Attack(**base, gradient="smoothed", samples=4, sigma=15, noise="latin")
+    assert "m = 4 latin samples with σ = 15" in results.words(row)
+    assert "N(0, 15²), latin afresh" in dict(explain.update(row, 1))["gradient"]
 
 
 def test_a_cell_is_explained(small: Path, described: Path) -> None:
@@ -703,7 +737,8 @@ def test_listed_attacks_are_rows_of_params() -> None:
     for one in listing.ATTACKS[:-1]:
         row = params.Attack.model_validate(yaml.safe_load(one.what[one.what.index("{") :]) | {})
         assert row.targeted == ("targeted" in one.name)
-        assert (row.gradient == "smoothed", row.update == "momentum") == (one.name[:2] == "sg", "mig" in one.name)
+        assert (row.gradient == "smoothed") == (one.name[:2] == "sg")
+        assert (row.update == "momentum") == ("mig" in one.name or one.name in ("di", "ti", "si", "vmi", "gra", "dts"))
         assert (row.steps == 1) == ("fgsm" in one.name)
 
 

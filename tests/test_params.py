@@ -34,6 +34,27 @@ def test_experiments_load(path):
     params.load(path)
 
 
+def test_seed_is_for_whatever_is_drawn():
+    row = {"epsilon": 8, "steps": 2, "step_size": 4, "seed": 3}
+    for drawn in (
+        {"diversity": 0.5},
+        {"gradient": "varied", "samples": 2, "radius": 9},
+        {"gradient": "relevant", "samples": 2, "radius": 9},
+    ):
+        assert params.Attack(**row, **drawn).seed == 3
+    with pytest.raises(ValueError, match="seed is used only with"):
+        params.Attack(**row, kernel=3, scales=2, update="nesterov", decay=1.0)
+
+
+def test_rows_of_the_paper_are_written_as_ever():
+    """A key that is not given does not enter a cell's metadata."""
+    row = params.Attack(epsilon=8, steps=2, step_size=4).model_dump_json(exclude_none=True)
+    assert row == (
+        '{"epsilon":8.0,"steps":2,"step_size":4.0,"gradient":"plain","update":"sign","objective":"untargeted",'
+        '"fusion":"probabilities"}'
+    )
+
+
 # what stands in the default file, what is put instead, what the error must say
 MISTAKES = [
     ("dataset:", "datset:", "unknown key 'datset'; did you mean dataset?"),
@@ -80,6 +101,27 @@ MISTAKES = [
         "decay is used only with update: momentum or nesterov, and here update is sign",
     ),
     ("samples: 20, ", "", "samples is missing; gradient: smoothed needs it"),
+    ("gradient: smoothed, ", "gradient: varied, ", "sigma is used only with gradient: smoothed, and here gradient is"),
+    ("smoothed, samples: 20, sigma: 15", "relevant, samples: 20", "radius is missing; gradient: relevant needs it"),
+    (
+        "smoothed, samples: 20, sigma: 15",
+        "varied, samples: 2, radius: 9",
+        "fgsm: gradient: varied differs from plain from",
+    ),
+    ("samples: 20, ", "samples: 20, radius: 9, ", "radius is used only with gradient: varied or relevant, and here"),
+    ("samples: 20, ", "samples: 1, noise: latin, ", "noise: latin needs samples of at least 2"),
+    ("samples: 20, ", "samples: 20, noise: sobol, ", "unknown noise 'sobol'; valid: antithetic, gaussian, latin"),
+    (
+        "  igsm:     {",
+        "  igsm:     {noise: latin, ",
+        "noise is used only with gradient: smoothed, and here gradient is",
+    ),
+    ("  igsm:     {", "  igsm:     {resize: 0.8, ", "resize is used only with diversity; remove resize or give"),
+    ("  igsm:     {", "  igsm:     {diversity: 1.5, ", "igsm: diversity is 1.5"),
+    ("  igsm:     {", "  igsm:     {diversity: 0, ", "igsm: diversity is 0"),
+    ("  igsm:     {", "  igsm:     {kernel: 4, ", "igsm: kernel is 4, expected an odd number"),
+    ("  igsm:     {", "  igsm:     {scales: 1, ", "igsm: scales is 1"),
+    ("  igsm:     {", "  igsm:     {update: nesterov, ", "decay is missing; update: nesterov needs it"),
     ("update: momentum, decay: 1.0", "update: momentum", "decay is missing; update: momentum needs it"),
     (
         "training: null",

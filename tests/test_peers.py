@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transferbench import gradients, objectives, updates
+from transferbench import gradients, objectives, rows, updates
 from transferbench.attack import Budget, attack
+from transferbench.params import Attack
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -41,6 +42,14 @@ LABELS = torch.tensor([0, 3, 6, 2, 2])
 def ours(network: nn.Module, images: Tensor, update, steps: int = STEPS, step_size: float = STEP) -> Tensor:
     loss = objectives.untargeted(objectives.source([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS)
     return attack(loss, images, Budget(EPSILON, steps, step_size), estimate=gradients.plain, update=update)
+
+
+def row(network: nn.Module, images: Tensor, **parts: object) -> Tensor:
+    """As `ours`, of a row of params.yaml; all images have id 0, and so the same noise."""
+    one = Attack(epsilon=EPSILON, steps=STEPS, step_size=STEP, **parts)
+    loss = objectives.untargeted(objectives.source([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS)
+    estimate, update = rows.estimate(one, [0] * len(images)), rows.update(one)
+    return attack(loss, images, Budget(EPSILON, STEPS, STEP), estimate=estimate, update=update)
 
 
 class DoubleLogits:
@@ -109,3 +118,92 @@ def test_foolbox_takes_signs_before_the_momentum(network, images):
 
     assert torch.equal(pixels(theirs), ours(network, images, signs_first))
     assert not torch.equal(pixels(theirs), ours(network, images, updates.momentum(0.8)))
+
+
+ARGUMENTS = {"eps": EPSILON / 255, "alpha": STEP / 255, "steps": STEPS, "decay": 0.8}
+MOMENTUM = {"update": "momentum", "decay": 0.8}
+
+
+def test_nesterov_is_torchattacks(network, images):
+    expected = row(network, images, update="nesterov", decay=0.8)
+    assert torch.equal(pixels(torchattacks.NIFGSM(network, **ARGUMENTS)(images / 255, LABELS)), expected)
+    assert not torch.equal(expected, row(network, images, **MOMENTUM))
+
+
+def test_nesterov_of_scales_is_torchattacks(network, images):
+    expected = row(network, images, update="nesterov", decay=0.8, scales=5)
+    assert torch.equal(pixels(torchattacks.SINIFGSM(network, **ARGUMENTS, m=5)(images / 255, LABELS)), expected)
+    assert not torch.equal(expected, row(network, images, update="nesterov", decay=0.8))
+
+
+def test_kernel_is_torchattacks(network, images):
+    expected = row(network, images, kernel=7, **MOMENTUM)
+    theirs = torchattacks.TIFGSM(network, **ARGUMENTS, len_kernel=7, diversity_prob=0.0)
+    theirs.stacked_kernel = torch.from_numpy(theirs.gkern(7, 3)).expand(3, 1, 7, 7)  # they keep it in float32
+    assert torch.equal(pixels(theirs(images / 255, LABELS)), expected)
+    assert not torch.equal(expected, row(network, images, **MOMENTUM))
+
+
+def test_diversity_never_applied_is_torchattacks_momentum(network, images):
+    theirs = torchattacks.DIFGSM(network, **ARGUMENTS, diversity_prob=0.0)(images / 255, LABELS)
+    assert torch.equal(pixels(theirs), row(network, images, **MOMENTUM))
+
+
+def test_nesterov_and_scales_of_torchattack_lose_their_momentum(network, images):
+    """torchattack's NI and SI-NI multiply the new gradient by the decay and not what was accumulated."""
+    for theirs in (
+        torchattack.NIFGSM(network, device=torch.device("cpu"), **ARGUMENTS),
+        torchattack.SINIFGSM(network, device=torch.device("cpu"), m=1, **ARGUMENTS),
+    ):
+        found = pixels(theirs(images / 255, LABELS).detach())
+        assert not torch.equal(found, row(network, images, update="nesterov", decay=0.8))
+
+
+@pytest.fixture
+def shared_noise(monkeypatch, images):
+    """The peers' uniform noise, called for in the order of steps and samples, is ours."""
+
+    def share(radius: float, samples: int) -> None:
+        steps = [gradients.uniform(0, [0] * len(images), radius)(step, images) for step in range(STEPS)]
+        drawn = iter([next(step) for step in steps for _ in range(samples)])
+        ours = torch.Tensor.uniform_
+
+        def uniform(own: Tensor, low: float, high: float, **more: object) -> Tensor:
+            if more:  # ours, from a generator
+                return ours(own, low, high, **more)
+            assert high == pytest.approx(radius / 255) and low == -high
+            return own.copy_(next(drawn) / 255)
+
+        monkeypatch.setattr(torch.Tensor, "uniform_", uniform)
+
+    return share
+
+
+def test_varied_is_torchattacks_and_torchattack(network, images, shared_noise):
+    expected = row(network, images, gradient="varied", samples=4, radius=1.5 * EPSILON, **MOMENTUM)
+    shared_noise(1.5 * EPSILON, 4)
+    theirs = torchattacks.VMIFGSM(network, **ARGUMENTS, N=4, beta=1.5)(images / 255, LABELS)
+    assert torch.equal(pixels(theirs), expected)
+    shared_noise(1.5 * EPSILON, 4)
+    other = torchattack.VMIFGSM(network, device=torch.device("cpu"), n=4, beta=1.5, **ARGUMENTS)
+    assert torch.equal(pixels(other(images / 255, LABELS).detach()), expected)
+    assert not torch.equal(expected, row(network, images, **MOMENTUM))
+
+
+def test_relevant_is_torchattack_whose_indicator_looks_at_signs(network, images, shared_noise, monkeypatch):
+    """torchattack's GRA compares the accumulated values, which are never equal, where the paper has their signs."""
+    expected = row(network, images, gradient="relevant", samples=4, radius=3.5 * EPSILON, **MOMENTUM)
+    indicator = torchattack.GRA._get_decay_indicator
+
+    def theirs() -> Tensor:
+        shared_noise(3.5 * EPSILON, 4)
+        gra = torchattack.GRA(network, device=torch.device("cpu"), num_neighbors=4, **ARGUMENTS)
+        return gra(images / 255, LABELS).detach() * 255
+
+    assert not torch.allclose(theirs(), expected, atol=1e-3)
+    monkeypatch.setattr(
+        torchattack.GRA,
+        "_get_decay_indicator",
+        lambda self, m, d, now, last: indicator(self, m, d, now.sign(), last.sign()),
+    )
+    assert torch.allclose(theirs(), expected, atol=1e-3)

@@ -100,7 +100,7 @@ def _around(
 
 
 def convolved(estimate: Estimate, side: int) -> Estimate:
-    """An estimate convolved with a Gaussian kernel, channel by channel (TI, arXiv 1904.02884, equation 7).
+    """An estimate convolved with a Gaussian kernel, channel by channel (TI, arXiv 1904.02884).
 
     The kernel has `side` x `side` values, an odd number; its ends lie three standard deviations from its middle, as in
     the authors' code, so that sigma is (side - 1) / 6 pixels. Beyond the image's edge the gradient is zero.
@@ -122,7 +122,7 @@ def each(
     """The gradient at x + each of so many samples, in order, each (N,C,H,W).
 
     With several scales it is the mean of those of J(y / 2^i) by y, i < scales, at y = x + sample (SI, arXiv
-    1908.06281, equation 8; y in pixel values): `samples` x `scales` evaluations, of which `together` share a pass.
+    1908.06281; y in pixel values): `samples` x `scales` evaluations, of which `together` share a pass.
     """
     if scales == 1:
         for gradient in passes(loss, x, drawn, samples, together):
@@ -206,9 +206,11 @@ def latin(seed: int, ids: Sequence[int], sigma: float, samples: int) -> Noise:
         held = torch.empty((samples, *x.shape), dtype=x.dtype, device=x.device)
         for place, image in enumerate(ids):
             generator = torch.Generator(x.device).manual_seed(seeds.derived(seed, image, step))
-            shape, kind = (samples, *x.shape[1:]), {"generator": generator, "device": x.device}
-            strata = torch.rand(shape, **kind).argsort(0, stable=True)
-            rank = (strata + torch.rand(shape, dtype=torch.float64, **kind)) / samples
+            order, within = (
+                torch.rand((samples, *x.shape[1:]), generator=generator, device=x.device, dtype=torch.float64)
+                for _ in range(2)
+            )
+            rank = (order.argsort(stable=True, dim=0) + within) / samples
             held[:, place] = torch.special.ndtri(rank.clamp_(2.0**-54, 1 - 2.0**-53)) * sigma
         yield from held
 

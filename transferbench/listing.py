@@ -30,7 +30,9 @@ ONE, FIVE, FAR = (
     "epsilon: 15, steps: 5, step_size: 5",
     "epsilon: 20, steps: 20, step_size: 15, objective: targeted",
 )
+SIXTEEN, FOUR = "epsilon: 16, steps: 20, step_size: 0.8", "epsilon: 16, steps: 4, step_size: 4"
 SMOOTHED, MOMENTUM = "gradient: smoothed, samples: 20, sigma: 15", "update: momentum, decay: 1.0"
+VARIED, RELEVANT = (f"gradient: {name}, samples: 4, radius: {r}" for name, r in (("varied", 24), ("relevant", 56)))
 ATTACKS = (
     Entry("fgsm", f"one step: {{{ONE}}}", "equation 4 with T = 1; arXiv 1412.6572"),
     Entry("igsm", f"iterated: {{{FIVE}}}", "equation 4; arXiv 1607.02533"),
@@ -40,6 +42,15 @@ ATTACKS = (
     Entry("sg_migsm", f"both: {{{FIVE}, {SMOOTHED}, {MOMENTUM}}}", "equations 5, 8; table 5"),
     Entry("igsm_targeted", f"towards a label: {{{FAR}}}", "equation 4; tables 4, 7"),
     Entry("sg_igsm_targeted", f"towards a label: {{{FAR}, {SMOOTHED}}}", "equations 4, 8; tables 4, 7"),
+    Entry("sg_igsm_antithetic", f"in pairs: {{{FIVE}, {SMOOTHED}, noise: antithetic}}", "Hammersley & Morton 1956"),
+    Entry("sg_igsm_latin", f"stratified: {{{FIVE}, {SMOOTHED}, noise: latin}}", "McKay et al. 1979; Stein 1987"),
+    Entry("ni", f"look-ahead: {{{SIXTEEN}, update: nesterov, decay: 1.0}}", "Lin et al. 2020; arXiv 1908.06281"),
+    Entry("di", f"diverse inputs: {{{SIXTEEN}, {MOMENTUM}, diversity: 0.5}}", "Xie et al. 2019; arXiv 1803.06978"),
+    Entry("ti", f"kernel: {{{SIXTEEN}, {MOMENTUM}, kernel: 7}}", "Dong et al. 2019; arXiv 1904.02884"),
+    Entry("si", f"scales: {{{FOUR}, {MOMENTUM}, scales: 5}}", "Lin et al. 2020; arXiv 1908.06281"),
+    Entry("vmi", f"variance: {{{FOUR}, {MOMENTUM}, {VARIED}}}", "Wang & He 2021; arXiv 2103.15571"),
+    Entry("gra", f"relevance: {{{FOUR}, {MOMENTUM}, {RELEVANT}}}", "Zhu et al. 2023, ICCV"),
+    Entry("dts", f"three: {{{FOUR}, {MOMENTUM}, diversity: 0.5, kernel: 7, scales: 5}}", "as above, together"),
     Entry("fusion", "key of a row; an ensemble is a mean of probabilities, logits or losses", "arXiv 1611.02770"),
 )
 
@@ -102,7 +113,7 @@ def _origin(spec: zoo.Spec) -> str:
 
 
 def attacks(start: Path) -> Iterator[Entry]:
-    """The paper's attacks, as rows of `attacks` in params.yaml; any combination of their keys is one."""
+    """The paper's attacks and later ones, as rows of `attacks` in params.yaml; any combination of their keys is one."""
     yield from ATTACKS
 
 
@@ -134,7 +145,7 @@ def _readme(path: Path) -> tuple[str, str]:
     text = path.read_text(encoding="utf-8")
     heading = re.search(r"^# (.+)$", text, re.MULTILINE)
     first = re.search(r"^(?:Tables?|Figures?) .*?(?=[:.]|\n\n)", text, re.MULTILINE | re.DOTALL)
-    return heading[1] if heading else path.parent.name, " ".join(first[0].split()) if first else ""
+    return heading[1] if heading else path.parent.name, " ".join(first[0].split()) if first else "no table or figure"
 
 
 KINDS: dict[str, Callable[[Path], Iterator[Entry]]] = {

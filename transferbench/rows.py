@@ -7,7 +7,7 @@ from transferbench.attack import Estimate, Loss, Update
 from transferbench.diversity import diverse
 from transferbench.params import Attack
 
-SETTLING = 0.94  # GRA's eta (Zhu et al. 2023, section 4.1)
+SETTLING = 0.94  # GRA's eta (Zhu et al. 2023)
 
 
 def loss(row: Attack, given: Loss, ids: Sequence[int]) -> Loss:

@@ -35,10 +35,10 @@ def momentum(decay: float) -> Callable[[], Direction]:
 
 
 def nesterov(decay: float, step_size: float) -> Update:
-    """Momentum whose gradient is taken where the momentum leads: x + step_size mu g (NI, arXiv 1908.06281, equation 6).
+    """Momentum whose gradient is taken where the momentum leads: x + step_size mu g (NI, arXiv 1908.06281).
 
-    There g is of gradients over the mean of their absolute values, as in its authors' code and in every library: over
-    the L1 norm, as its equation 7 has it, the look-ahead of an image of 150,528 values would be no step at all. Steps
+    There g is of gradients over the mean of their absolute values, as in its authors' code and in libraries: over
+    the L1 norm, as its equation has it, the look-ahead of an image of 150,528 values would be no step at all. Steps
     are the same with either.
     """
 
