@@ -138,7 +138,7 @@ Counterparts = list[tuple[str, str]]  # a smoothed attack and a plain one
 
 def _counterparts(experiment: params.Experiment, *same: str) -> Counterparts:
     """Smoothed and plain named attacks whose parameters `same` agree."""
-    rows = experiment.attacks
+    rows = {name: row for name, row in experiment.attacks.items() if row.method is None}
     pairs = itertools.product(
         [name for name, row in rows.items() if row.gradient == "smoothed"],
         [name for name, row in rows.items() if row.gradient == "plain"],

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transferbench import params, roots, zoo
+from transferbench import methods, params, roots, zoo
 from transferbench.errors import UserError
 from transferbench.terminal import put, table
 
@@ -102,8 +102,17 @@ def _origin(spec: zoo.Spec) -> str:
 
 
 def attacks(start: Path) -> Iterator[Entry]:
-    """The paper's attacks, as rows of `attacks` in params.yaml; any combination of their keys is one."""
+    """The paper's attacks, as rows of `attacks` in params.yaml, any combination of whose keys is one; and methods."""
     yield from ATTACKS
+    for name, known in methods.METHODS.items():
+        source = known.source if not known.source[0].isdigit() else f"arXiv {known.source}"
+        yield Entry(f"{methods.LIBRARY}/{name}", f"method: {known.what}{_options(known)}", source)
+
+
+def _options(known: methods.Method) -> str:
+    """A method's options with their defaults; those that have none by name."""
+    said = [f"{key}: {value}".lower() if value != "" else key for key, value in known.options.items()]
+    return f"; options {{{', '.join(said)}}}" if said else ""
 
 
 def datasets(start: Path) -> Iterator[Entry]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from transferbench import zoo
+from transferbench import methods, zoo
 from transferbench.errors import UserError, unknown
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$")]
@@ -149,16 +149,18 @@ class Compute(Section):
 
 
 class Attack(Section):
-    """One row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts.
+    """One row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, or another library's attack.
 
     Attributes:
         epsilon: Radius of the L-inf ball.
-        steps: T, the number of iterations.
-        step_size: alpha.
+        steps: T, the number of iterations; with `method`, as many as the library takes where not given.
+        step_size: alpha; with `method`, epsilon / steps where not given.
+        method: Another library's attack (`torchattack/MIFGSM`) in place of the loop.
+        options: What else that attack takes, by the library's names.
         gradient: `plain`, or `smoothed` (sg-*, equation 8).
         samples: m of the smoothed gradient.
         sigma: Standard deviation of its noise.
-        seed: Of its noise (0 where not given).
+        seed: Of its noise, or of what a `method` draws (0 where not given).
         update: `sign`, or `momentum` (equation 5).
         decay: mu of the momentum.
         objective: `untargeted` or `targeted`.
@@ -168,6 +170,8 @@ class Attack(Section):
     epsilon: Pixels
     steps: Count
     step_size: Positive
+    method: str | None = None
+    options: dict[str, int | float | bool | str] | None = None
     gradient: Literal["plain", "smoothed"] = "plain"
     samples: Count | None = None
     sigma: NotNegative | None = None
@@ -177,8 +181,23 @@ class Attack(Section):
     objective: Literal["untargeted", "targeted"] = "untargeted"
     fusion: Literal["probabilities", "logits", "losses"] = "probabilities"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, values: Any) -> Any:
+        """A method's steps and step size, where params.yaml leaves them to it."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("method"), str):
+            return values
+        steps = values.get("steps", methods.method(values["method"]).steps or 1)
+        if not isinstance(values.get("epsilon"), int | float) or not isinstance(steps, int) or steps < 1:
+            return values
+        return {"steps": steps, "step_size": values["epsilon"] / steps, **values}
+
     @model_validator(mode="after")
     def _used(self) -> "Attack":
+        if self.method is not None:
+            return self._of_method(self.method)
+        if self.options is not None:
+            raise ValueError("options are used only with method; remove them")
         for key, option, value, optional in (
             ("samples", "gradient", "smoothed", False),
             ("sigma", "gradient", "smoothed", False),
@@ -195,10 +214,41 @@ class Attack(Section):
                 raise ValueError(f"{key} is missing; {option}: {value} needs it")
         return self
 
+    def _of_method(self, name: str) -> "Attack":
+        """The row, which has nothing that its method makes no use of."""
+        known = methods.method(name)
+        methods.options(name, self.options or {})
+        for key in ("gradient", "update", "samples", "sigma", "decay"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(
+                    f"{key} is of the loop that {name} stands in place of; see its options, and remove {key}"
+                )
+        if self.seed is not None and not known.random:
+            raise ValueError(f"seed is not used by {name}, which draws nothing; remove it")
+        if self.targeted and not known.targeted:
+            raise ValueError(f"objective: {name} cannot aim at a label; remove it")
+        if not known.steps and (self.steps != 1 or self.step_size != self.epsilon):
+            raise ValueError(
+                f"steps and step_size are not used by {name}, which takes one step of epsilon; remove them"
+            )
+        return self
+
     @property
     def gradients(self) -> int:
         """Gradient evaluations an image and model."""
+        if self.method is not None:
+            return methods.method(self.method).cost(self.steps, methods.options(self.method, self.options or {}))
         return self.steps * (self.samples or 1)
+
+    @property
+    def known(self) -> methods.Method | None:
+        """What is known of the row's method; None where it is the loop of this package."""
+        return None if self.method is None else methods.method(self.method)
+
+    @property
+    def as_built(self) -> bool:
+        """Whether the attack needs the source's network as its library built it."""
+        return self.known is not None and self.known.network
 
     @property
     def targeted(self) -> bool:
@@ -516,7 +566,30 @@ class Experiment(Section):
             if "fusion" in row.model_fields_set and not ensembles:
                 where = f"attacks: {attack}" if attack in self.attacks else f"grids: {attack[0]}: attack"
                 raise ValueError(f"{where}: fusion is used by ensembles, and no source is one; remove it")
+        for attack, row in self.attacks.items():
+            if row.known is not None:
+                self._suits(attack, row, row.known)
         return self
+
+    def _suits(self, attack: str, row: Attack, known: methods.Method) -> None:
+        """Sources, images and arithmetic are such as another library's attack takes."""
+        where = f"attacks: {attack}: {row.method}"
+        ensemble = next((source for source in self.sources if "+" in source), None)
+        if known.network and ensemble:
+            raise ValueError(f"{where} hooks into the layers of one network, and the source {ensemble} is an ensemble")
+        if known.network and (self.compute.compile or self.compute.precision == "bfloat16"):
+            raise ValueError(f"{where} hooks into a network as it was built; set compile: false, and no bfloat16")
+        if known.side and self.dataset.family != "imagenet":
+            raise ValueError(
+                f"{where} takes images of {known.side} pixels, and those of {self.dataset.name} are smaller"
+            )
+        if known.hooks and "hook_cfg" not in (row.options or {}):
+            for source in self.sources:
+                if source.removeprefix("timm_") not in known.hooks:
+                    raise ValueError(
+                        f"{where} knows the layers of {', '.join(known.hooks)}, and not of {source}; name the one that "
+                        "it is built as in options: {hook_cfg: ...}"
+                    )
 
     def is_trained(self, model: str) -> bool:
         """Whether the `train` stage trains a model rather than fetching its published weights."""

@@ -120,7 +120,10 @@ def wrapped(model: str) -> str:
 def words(attack: params.Attack) -> str:
     """An attack's parameters, for a title."""
     parts: list[str] = [attack.objective]
-    if attack.gradient == "smoothed":
+    if attack.method is not None:
+        parts.append(attack.method)
+        parts += [f"{key} {value}" for key, value in (attack.options or {}).items()]
+    elif attack.gradient == "smoothed":
         parts.append(f"smoothed gradient of m = {attack.samples} samples with σ = {attack.sigma:g}")
     else:
         parts.append("plain gradient")
@@ -146,7 +149,7 @@ def chosen(results: Results) -> str:
 
 # --- the paper's figures ----------------------------------------------------------------------------
 
-PARTS = ("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
+PARTS = ("method", "objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
 Key = tuple[str, frozenset[str], str, tuple[object, ...]]  # family, the source's members, target, attack
 
 
@@ -189,7 +192,7 @@ def _paper() -> dict[Key, list[tuple[str, Reported]]]:
     for row in _rows("reported.csv"):
         about = attacks[row["experiment"], row["attack"]]
         assert (about["dataset"], about["metric"]) == (row["dataset"], row["metric"])
-        parts = tuple(_value(about[name]) for name in PARTS)
+        parts = tuple(_value(about.get(name, "")) for name in PARTS)
         key = (row["dataset"], frozenset(row["source"].split("+")), row["target"], parts)
         figure = Reported(float(row["success_rate_percent"]), row["experiment"])
         figures.setdefault(key, []).append((row["metric"], figure))
