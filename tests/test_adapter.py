@@ -2,10 +2,12 @@
 
 import random
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from transferbench import methods, models, networks, seeds
@@ -132,6 +134,15 @@ def directly(name: str, images: Tensor, labels: Tensor, ids: list[int], **more) 
     )
     found = attack(images.float() / 255, labels).detach()
     return (found * 255).round().clamp(0, 255).numpy()
+
+
+def test_the_documented_rows_take_twenty_gradients():
+    text = (Path(__file__).parents[1] / "docs/parameters.md").read_text(encoding="utf-8")
+    (block,) = (part for part in text.split("```yaml\n")[1:] if part.startswith("attacks:\n  ifgsm"))
+    rows = yaml.safe_load(block.partition("```")[0])["attacks"]
+    assert {row["method"] for row in rows.values()} == {f"torchattack/{name}" for name in FEW if name != "FGSM"}
+    assert {Attack(**row).gradients for row in rows.values()} == {20}
+    assert {row["epsilon"] for row in rows.values()} == {16}
 
 
 def test_every_attack_of_the_library_is_offered_or_refused_with_a_reason():

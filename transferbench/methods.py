@@ -264,7 +264,7 @@ def method(name: str) -> Method:
     if library != LIBRARY or not attack:
         raise UserError(f"method {name!r} is not known; expected {LIBRARY}/<attack>, such as {LIBRARY}/MIFGSM")
     if attack in REFUSED:
-        raise UserError(f"{attack} {REFUSED[attack]}; take another")
+        raise UserError(f"{name} {REFUSED[attack]}; take another")
     if attack not in METHODS:
         raise unknown(f"attack of {LIBRARY}", attack, METHODS)
     return METHODS[attack]

@@ -5,6 +5,7 @@ and native input size in its metadata, so that weights and preprocessing cannot 
 """
 
 import copy
+import inspect
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,7 +82,7 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built
     file = TensorFile(path)
     try:
         about = json.loads(file.metadata["model"])
-        network = networks.build(about["name"], about["library"])
+        network = networks.build(about.get("network", about["name"]), about["library"])
     except KeyError as error:
         raise UserError(f"{path}: its metadata lacks {error}; delete it and run `dvc repro`") from None
     state = {name: torch.from_numpy(file[name].copy()) for name in file.names()}
@@ -118,8 +119,10 @@ def wrap(
     configure(compute.precision)
     network = network if as_built else folded(network)
     divided = divides(network, about["std"])
-    # convolutions run fastest with channels last; the arithmetic is the same
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):  # these run fastest with channels last; the arithmetic is the same
+            module.to(memory_format=torch.channels_last)
     if compute.compile:
         network = compiled(network, device)
     elif device.type == "cpu" and compute.precision != "bfloat16" and not as_built:
@@ -165,8 +168,11 @@ def compiled(network: nn.Module, device: torch.device) -> nn.Module:
 def folded(network: nn.Module) -> nn.Module:
     """The network with batch normalisation folded into the convolutions before it.
 
-    Same function up to rounding. A network that torch.fx cannot trace is returned as it is.
+    Same function up to rounding. A network that torch.fx cannot trace is returned as it is, as is one of several
+    inputs: tracing would take those that are left out for given (a transformer's `attn_mask`).
     """
+    if len(inspect.signature(network.forward).parameters) > 1:
+        return network
     try:
         from torch.fx.experimental.optimization import fuse
 

@@ -185,7 +185,11 @@ class Attack(Section):
     @classmethod
     def _filled(cls, values: Any) -> Any:
         """A method's steps and step size, where params.yaml leaves them to it."""
-        if not isinstance(values, Mapping) or not isinstance(values.get("method"), str):
+        if not isinstance(values, Mapping) or "method" not in values:
+            return values
+        if not isinstance(values["method"], str | None):
+            raise ValueError(f"method is {values['method']!r}, expected a name such as {methods.LIBRARY}/MIFGSM")
+        if values["method"] is None:
             return values
         steps = values.get("steps", methods.method(values["method"]).steps or 1)
         if not isinstance(values.get("epsilon"), int | float) or not isinstance(steps, int) or steps < 1:
@@ -220,17 +224,13 @@ class Attack(Section):
         methods.options(name, self.options or {})
         for key in ("gradient", "update", "samples", "sigma", "decay"):
             if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(
-                    f"{key} is of the loop that {name} stands in place of; see its options, and remove {key}"
-                )
+                raise ValueError(f"{key} is not used with method, but by the loop of this package; remove it")
         if self.seed is not None and not known.random:
             raise ValueError(f"seed is not used by {name}, which draws nothing; remove it")
         if self.targeted and not known.targeted:
             raise ValueError(f"objective: {name} cannot aim at a label; remove it")
         if not known.steps and (self.steps != 1 or self.step_size != self.epsilon):
-            raise ValueError(
-                f"steps and step_size are not used by {name}, which takes one step of epsilon; remove them"
-            )
+            raise ValueError(f"{name} takes one step of epsilon; remove steps and step_size")
         return self
 
     @property
@@ -580,9 +580,7 @@ class Experiment(Section):
         if known.network and (self.compute.compile or self.compute.precision == "bfloat16"):
             raise ValueError(f"{where} hooks into a network as it was built; set compile: false, and no bfloat16")
         if known.side and self.dataset.family != "imagenet":
-            raise ValueError(
-                f"{where} takes images of {known.side} pixels, and those of {self.dataset.name} are smaller"
-            )
+            raise ValueError(f"{where} takes images of {known.side} pixels; {self.dataset.name} has others")
         if known.hooks and "hook_cfg" not in (row.options or {}):
             for source in self.sources:
                 if source.removeprefix("timm_") not in known.hooks:
