@@ -233,6 +233,10 @@ class Attack(Section):
             raise ValueError(f"{name} takes one step of epsilon; remove steps and step_size")
         return self
 
+    def __hash__(self) -> int:
+        values = self.model_dump() | {"options": frozenset((self.options or {}).items())}
+        return hash(tuple(values.items()))
+
     @property
     def gradients(self) -> int:
         """Gradient evaluations an image and model."""
