@@ -42,7 +42,7 @@ show: install
 	transferbench show . experiments/depth-mnist
 
 test: .venv/tested
-	pytest
+	pytest --numprocesses auto --dist loadgroup
 
 lint: .venv/tested
 	ruff check .
@@ -59,6 +59,7 @@ bench: .venv/tested
 	python benchmarks/agreement.py --json .transferbench/bench/agreement.json --markdown .transferbench/bench/agreement.md
 	python benchmarks/scaling.py --json .transferbench/bench/scaling.json --markdown .transferbench/bench/scaling.md
 	python benchmarks/startup.py --markdown .transferbench/bench/startup.md
+	python benchmarks/engines.py --json .transferbench/bench/engines.json --markdown .transferbench/bench/engines.md
 	python benchmarks/decoding.py --markdown .transferbench/bench/decoding.md
 	@echo "results in .transferbench/bench"
 

@@ -78,11 +78,10 @@ def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
 def transferbench(model: str) -> Run:
     from transferbench import cells, fitting, models, params, runtime
 
-    network, described = about(model)
     cpu = torch.device("cpu")
-    wrapped = models.wrap(network, described, device=cpu)
-    runtime.keep_memory()  # as `models.load` does
-    widest = fitting.widest([wrapped], torch.zeros(1, 3, described["side"], described["side"]))
+    wrapped = models.wrap(*about(model), device=cpu)
+    runtime.keep_memory()  # as `models.load` does, once the network as it was built is gone
+    widest = fitting.widest([wrapped], torch.zeros(1, 3, wrapped.side, wrapped.side))
 
     def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
         row: dict[str, Any] = {"epsilon": EPSILON, "steps": work.steps, "step_size": STEP_SIZE}

@@ -6,7 +6,6 @@ rotates; ratios are taken within a round, and their median is the result.
 """
 
 import json
-import resource
 import statistics
 import sys
 import time
@@ -21,6 +20,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the processes that multiprocessing starts, too
 from contestants import FROZEN, Work, contestants
+from memory import resident
 from workers import worker
 
 OURS = "transferbench"
@@ -72,7 +72,7 @@ def serve(connection: Connection, model: str, implementation: str) -> None:
         start = time.perf_counter()
         run(work, images, labels)
         seconds = time.perf_counter() - start
-        connection.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        connection.send((seconds, resident()))
 
 
 def measure(model: str, quick: bool, rounds: int) -> dict[str, dict[str, Measured]]:

@@ -129,7 +129,7 @@ def repro_kills(count: int, seed: int) -> Outcome:
         whole, right = undisturbed(start)
         for number in range(count):
             one = copied(start, f"run{number}")
-            how, moment = ("power", "SIGKILL", "SIGTERM", "Ctrl-C")[number % 4], draw.uniform(0.05, 1.0) * whole
+            how, moment = ("power", "SIGKILL", "SIGTERM", "Ctrl-C")[number % 4], draw.uniform(0.02, 0.95) * whole
             process = started(one, sys.executable, "-m", "dvc", "repro")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(moment)
@@ -190,9 +190,10 @@ def _stage_kills(outcome: Outcome, count: int, seed: int, stage: Sequence[str], 
             for turn in range(kills):
                 lines = len(log.read_text().splitlines()) if log.exists() else 0
                 process = logged(start, log, *stage)
-                _wait_for(log, process, lines)
+                # at any moment of any piece that is left for this turn
+                _wait_for(log, process, lines + draw.randrange(2 * pieces // kills))
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(draw.uniform(0, took / kills))
+                    process.wait(draw.uniform(0, took / pieces))
                 process.send_signal((signal.SIGKILL, signal.SIGTERM)[(number + turn) % 2])
                 said, _ = process.communicate()
                 if (start.path / out).exists():  # killed on its way out, if at all

@@ -17,12 +17,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import fuzz
 import kills
+import runs
 from outcome import table
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "stress" / "figures.json"
 PAGE = ROOT / "docs" / "reliability.md"
-CAMPAIGNS = {**fuzz.CAMPAIGNS, **kills.CAMPAIGNS}
+CAMPAIGNS = {**fuzz.CAMPAIGNS, **runs.CAMPAIGNS, **kills.CAMPAIGNS}
 
 
 @click.command()

@@ -240,6 +240,15 @@ def test_decoding_runs(tmp_path):
 
 
 @pytest.mark.slow
+def test_engines_are_measured(tmp_path):
+    done = CliRunner().invoke(module("engines").main, ["--quick", "--json", str(tmp_path / "e.json")])
+    assert done.exit_code == 0, done.output
+    (cost,) = json.loads((tmp_path / "e.json").read_text())
+    assert (cost["engine"], cost["workers"], cost["cell"]) == ("processes", 1, "digits")
+    assert cost["start"] > 0.3  # a process that imports torch
+
+
+@pytest.mark.slow
 def test_agreement_and_scaling_run(tmp_path):
     done = CliRunner().invoke(module("agreement").main, ["--quick", "--json", str(tmp_path / "a.json")])
     assert done.exit_code == 0, done.output

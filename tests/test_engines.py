@@ -135,7 +135,7 @@ def test_a_gradient_that_is_not_finite_is_told_from_elsewhere(tmp_path, subset, 
     tensors[file.names()[-1]][:] = 3e38
     write_tensors(fnn_weights / "fnn2.safetensors", tensors, file.metadata)
     out = tmp_path / "out.safetensors"
-    with pytest.raises(UserError, match="sg: the gradient of fnn2 is not finite at image 2;"):
+    with pytest.raises(UserError, match=r"sg: the gradient of fnn2 is not finite at image \d+;"):
         elsewhere(cell(subset, fnn_weights, source="fnn0+fnn2"), fnn_weights, out, engines.Processes(2, 0))
     assert not out.exists()
 

@@ -15,6 +15,7 @@ from repositories import Repository, made
 
 from transferbench.artefacts import TensorFile, write_tensors
 
+pytestmark = pytest.mark.xdist_group("everywhere")  # one author for all
 CELL = "adversarial/fnn0/fgsm.safetensors"
 
 

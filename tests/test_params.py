@@ -74,7 +74,11 @@ MISTAKES = [
         "sigma is used only with gradient: smoothed, and here gradient is plain",
     ),
     ("  igsm:     {", "  igsm:     {seed: 1, ", "seed is used only with gradient: smoothed"),
-    ("  igsm:     {", "  igsm:     {decay: 1.0, ", "decay is used only with update: momentum, and here update is sign"),
+    (
+        "  igsm:     {",
+        "  igsm:     {decay: 1.0, ",
+        "decay is used only with update: momentum or nesterov, and here update is sign",
+    ),
     ("samples: 20, ", "", "samples is missing; gradient: smoothed needs it"),
     ("update: momentum, decay: 1.0", "update: momentum", "decay is missing; update: momentum needs it"),
     (

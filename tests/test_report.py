@@ -179,6 +179,7 @@ def test_results_csv(made: tuple[Path, params.Experiment]) -> None:
         "sigma": "",
         "update": "sign",
         "decay": "",
+        **dict.fromkeys(("noise", "radius", "diversity", "resize", "scales", "kernel"), ""),
         "gradients": "1",
         "whitebox": "false",
         "n": "8",

@@ -1,4 +1,4 @@
-"""The attack loop, once. FGSM, IGSM, mIGSM and sg-* differ only in what is passed to it."""
+"""The attack loop, once. FGSM, IGSM, mIGSM, sg-* and later attacks differ only in what is passed to it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +20,35 @@ class Budget:
     step_size: float
 
 
+@dataclass(frozen=True)
+class Rule:
+    """An update rule with more to say than a direction; it has the state of one call of `attack`.
+
+    Attributes:
+        direction: What the step takes the sign of.
+        look: Images -> where the next gradient is taken; not clipped.
+        step: Direction -> the step, in step sizes.
+    """
+
+    direction: Direction
+    look: Callable[[Tensor], Tensor] = lambda x: x
+    step: Callable[[Tensor], Tensor] = torch.sign
+
+
+Update = Callable[[], Direction | Rule]  # makes a fresh update rule
+
+
+def rule(made: Direction | Rule) -> Rule:
+    """What an update made, as a rule."""
+    return made if isinstance(made, Rule) else Rule(made)
+
+
 def project_linf(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
     """The nearest point of D = [0,255]^d and the L-inf ball of radius epsilon around x (paper equation 4)."""
     return torch.clamp(x_adv, min=(x - epsilon).clamp_(min=0), max=(x + epsilon).clamp_(max=255))
 
 
-def attack(loss: Loss, x: Tensor, budget: Budget, *, estimate: Estimate, update: Callable[[], Direction]) -> Tensor:
+def attack(loss: Loss, x: Tensor, budget: Budget, *, estimate: Estimate, update: Update) -> Tensor:
     """Maximise a per-example loss in the L-inf ball around x (paper equations 4, 5 and 8).
 
     Args:
@@ -38,10 +61,10 @@ def attack(loss: Loss, x: Tensor, budget: Budget, *, estimate: Estimate, update:
     Returns:
         Adversarial images, shaped as x. With integer x, epsilon and step size they are integers.
     """
-    direction, x_adv = update(), x
+    own, x_adv = rule(update()), x
     for _ in range(budget.steps):
-        gradient = estimate(loss, x_adv)  # raw: not signed, not normalised
-        x_adv = project_linf(x_adv + budget.step_size * direction(gradient).sign(), x, budget.epsilon)
+        gradient = estimate(loss, own.look(x_adv))  # raw: not signed, not normalised
+        x_adv = project_linf(x_adv + budget.step_size * own.step(own.direction(gradient)), x, budget.epsilon)
     return x_adv
 
 

@@ -24,9 +24,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 import transferbench
-from transferbench import gradients, methods, objectives, updates
+from transferbench import gradients, methods, objectives, rows
 from transferbench.artefacts import TensorFile, sha256, tensor_writer, write_tensors
-from transferbench.attack import Budget, Estimate, Loss, attack, quantise
+from transferbench.attack import Budget, Loss, attack, quantise
 from transferbench.errors import UserError
 from transferbench.fitting import Fit, widest
 from transferbench.objectives import Model
@@ -77,7 +77,7 @@ def craft(
         labels, target_labels: (N,) int64.
         ids: The images' ids in the data set, which the noise is drawn by.
         evaluated: Told how many gradients each pass evaluates.
-        together: How many noise samples of each image go through in one pass.
+        together: How many copies (noise samples, scales) of each image go through in one pass.
 
     Returns:
         Adversarial images (N,C,H,W) uint8, and which images had finite gradients throughout, (N,) bool.
@@ -85,10 +85,7 @@ def craft(
     x = images.float().contiguous(memory_format=torch.channels_last)
     model = objectives.source(members, row.fusion)
     loss = objectives.targeted(model, target_labels) if row.targeted else objectives.untargeted(model, labels)
-    estimate: Estimate = gradients.plain
-    if row.gradient == "smoothed":
-        assert row.samples is not None and row.sigma is not None
-        estimate = gradients.smoothed(row.samples, gradients.gaussian(row.seed or 0, ids, row.sigma), together)
+    estimate = rows.estimate(row, ids, together)
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def counted(x: Tensor) -> Tensor:
@@ -100,8 +97,8 @@ def craft(
         finite.logical_and_(gradient.isfinite().flatten(1).all(1))
         return gradient
 
-    update = updates.momentum(row.decay) if row.decay is not None else updates.sign
-    x_adv = attack(counted, x, Budget(row.epsilon, row.steps, row.step_size), estimate=watched, update=update)
+    budget = Budget(row.epsilon, row.steps, row.step_size)
+    x_adv = attack(rows.loss(row, counted, ids), x, budget, estimate=watched, update=rows.update(row))
     return quantise(x_adv, x, row.epsilon), finite
 
 
@@ -117,7 +114,7 @@ def fitted(
     *,
     name: str = "",
 ) -> tuple[Tensor, Tensor]:
-    """As `craft`, with as many images and noise samples at a time as fit; another library's attack, all at once.
+    """As `craft`, with as many images and copies of them at a time as fit; another library's attack, all at once.
 
     Args:
         name: The source's.
@@ -131,7 +128,7 @@ def fitted(
         own = images[part], labels[part], target_labels[part], ids[part]
         return craft(members, row, *own, evaluated, together=together)
 
-    adversarial, finite = zip(*fit.map(some, len(ids), row.samples or 1), strict=True)
+    adversarial, finite = zip(*fit.map(some, len(ids), row.copies), strict=True)
     return torch.cat(adversarial), torch.cat(finite)
 
 

@@ -131,14 +131,14 @@ def _correlated(evidence: Evidence, name: str, value: Callable[[str], float]) ->
 
 # --- smoothed gradients -----------------------------------------------------------------------------
 
-ALIKE = ("epsilon", "objective", "update", "decay", "fusion")
+ALIKE = ("epsilon", "objective", "update", "decay", "fusion")  # of the paper's attacks; later ones are left out
 STEPS = ("steps", "step_size")
 Counterparts = list[tuple[str, str]]  # a smoothed attack and a plain one
 
 
 def _counterparts(experiment: params.Experiment, *same: str) -> Counterparts:
     """Smoothed and plain named attacks whose parameters `same` agree."""
-    rows = {name: row for name, row in experiment.attacks.items() if row.method is None}
+    rows = {name: row for name, row in experiment.attacks.items() if not row.later}
     pairs = itertools.product(
         [name for name, row in rows.items() if row.gradient == "smoothed"],
         [name for name, row in rows.items() if row.gradient == "plain"],

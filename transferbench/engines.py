@@ -16,7 +16,7 @@ import functools
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -159,6 +159,35 @@ def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
         return how(path)
 
 
+def _handed_out(
+    parts: Sequence[slice],
+    room: int,
+    submit: Callable[[slice], Any],
+    finished: Callable[[list[Any]], Iterable[Any]],
+    cancel: Callable[[Any], object],
+) -> Generator[tuple[slice, Any], None, None]:
+    """Parts and their tasks as these finish; at most `room` wait or run at a time, and none once this is closed.
+
+    Args:
+        parts: What to compute.
+        room: How many.
+        submit: Makes the task of a part.
+        finished: Waits for some of the tasks that it is given, and says which.
+        cancel: Takes a task back.
+    """
+    waiting, running = list(reversed(parts)), dict[Any, slice]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < room:
+                part = waiting.pop()
+                running[submit(part)] = part
+            for task in finished(list(running)):
+                yield running.pop(task), task
+    finally:
+        for task in running:
+            cancel(task)
+
+
 # Processes of this machine.
 
 
@@ -181,20 +210,22 @@ class Processes:
         with contextlib.ExitStack() as stack:
             pool = stack.enter_context(ProcessPoolExecutor(count, context, _begin, (places, self._threads)))
             stack.callback(pool.shutdown, cancel_futures=True)
-            waiting = list(reversed(parts))
-            running: dict[Any, slice] = {}
-            while waiting or running:
-                while waiting and len(running) < AHEAD * count:
-                    part = waiting.pop()
-                    running[pool.submit(compute, ordered, weights, arrays(subset, part))] = part
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    try:
-                        yield running.pop(future), future.result()
-                    except BrokenProcessPool:
-                        raise UserError(
-                            "a worker process died (killed, or out of memory?); finished chunks are kept: "
-                            "run `dvc repro` again, with fewer TRANSFERBENCH_WORKERS if it happens again"
-                        ) from None
+            handed_out = _handed_out(
+                parts,
+                AHEAD * count,
+                lambda part: pool.submit(compute, ordered, weights, arrays(subset, part)),
+                lambda running: wait(running, return_when=FIRST_COMPLETED).done,
+                lambda future: future.cancel(),
+            )
+            stack.callback(handed_out.close)
+            try:
+                for part, future in handed_out:
+                    yield part, future.result()
+            except BrokenProcessPool:  # told by a task, or when the next one is handed in
+                raise UserError(
+                    "a worker process died (killed, or out of memory?); finished chunks are kept: "
+                    "run `dvc repro` again, with fewer TRANSFERBENCH_WORKERS if it happens again"
+                ) from None
 
 
 def _begin(places: Any, threads: int) -> None:
@@ -244,18 +275,16 @@ class Ray:
         subset, ordered = TensorFile(cell.subset), ray.put(order(cell))
         files = [ray.put(np.fromfile(path, np.uint8)) for path in weights] if parts else []
         task = ray.remote(max_retries=RETRIES, **self._needs)(self.task)
-        waiting = list(reversed(parts))
-        running: dict[Any, slice] = {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < AHEAD * self._slots:
-                    part = waiting.pop()
-                    running[task.remote(ordered, self.kind, arrays(subset, part), *files)] = part
-                (done, *_), _ = ray.wait(list(running))
-                yield running.pop(done), self._result(done)
-        finally:
-            for one in running:
-                ray.cancel(one, force=True)
+        handed_out = _handed_out(
+            parts,
+            AHEAD * self._slots,
+            lambda part: task.remote(ordered, self.kind, arrays(subset, part), *files),
+            lambda running: ray.wait(running)[0],
+            lambda one: ray.cancel(one, force=True),
+        )
+        with contextlib.closing(handed_out):
+            for part, done in handed_out:
+                yield part, self._result(done)
 
     def _result(self, done: Any) -> np.ndarray:
         try:
@@ -312,6 +341,9 @@ class Slurm:
         finally:
             for job in left:
                 job.cancel()
+            if executor.cluster == "local":  # they are our own child processes
+                for job in left:
+                    job.wait()
 
     def _result(self, job: Any) -> list[np.ndarray]:
         error = job.exception()

@@ -22,8 +22,13 @@ WORDS = {
     "step_size": "α, pixel values a step",
     "samples": "m, noisy images whose gradients are averaged",
     "sigma": "σ, standard deviation of the noise in pixel values",
+    "radius": "r, the most by which a neighbour differs in a value",
+    "diversity": "p, probability that an image is resized and padded before the gradient",
+    "resize": "the smallest side that it gets then, as a part of its own",
+    "scales": "s, halvings of the images that the gradient is the mean of, the whole among them",
+    "kernel": "k, side of the Gaussian kernel that the gradient is convolved with, in pixels",
     "decay": "μ, of the momentum",
-    "seed": "of the noise, which is drawn from (seed, image id, step)",
+    "seed": "of all that is drawn, from (seed, image id, step)",
     "method": "another library's attack, in place of the loop",
     "options": "of that attack",
 }
@@ -130,12 +135,18 @@ def _what(cell: Cell) -> Iterator[Fact]:
     yield "success", f"{aim}; counted on the stored uint8 images"
     count = _count(cell)
     each = cell.attack.gradients
-    of = "" if cell.attack.method else "T · m = " if cell.attack.samples else "T = "
+    of = "" if cell.attack.method else f"{_factors(cell.attack)} = "
     cost = f"{of}{each:,} an image and model"
     if count:
         members = f" · {len(cell.members)} models" if len(cell.members) > 1 else ""
         cost += f"; · {count:,} images{members} = {count * each * len(cell.members):,}"
     yield "gradients", cost
+
+
+def _factors(attack: params.Attack) -> str:
+    """What the gradient evaluations of an image and model are the product of."""
+    samples = {"plain": "", "smoothed": " · m"}.get(attack.gradient, " · (m + 1)")
+    return f"T{samples}{' · s' if attack.scales else ''}"
 
 
 def _images(cell: Cell) -> str:
@@ -156,7 +167,10 @@ def _count(cell: Cell) -> int | None:
 
 
 def update(attack: params.Attack, members: int) -> Iterator[Fact]:
-    """The iteration, its numbers put in (paper equations 3, 4, 5 and 8); of another library's attack, what it is."""
+    """The iteration, its numbers put in (paper equations 3, 4, 5 and 8, and later attacks' parts).
+
+    Of another library's attack, what it is.
+    """
     if attack.known is not None:
         yield "method", f"{attack.method}: {attack.known.what} ({attack.known.source})"
         yield "stored", f"rounded, and clipped to [0, 255] and |x − x₀| ≤ {int(attack.epsilon)}"
@@ -168,33 +182,61 @@ def update(attack: params.Attack, members: int) -> Iterator[Fact]:
         what = FUSIONS[attack.fusion]
     yield "loss", f"J(x) = {sign}f(x)[{goal}]; {what}"
     yield "start", "x₀ = the clean image, no random start"
-    gradient = "∇J(xₜ)"
-    if attack.gradient == "smoothed":
-        variance = f"{attack.sigma:g}²"
-        yield (
-            "gradient",
-            f"Gₜ = 1/{attack.samples} · Σᵢ ∇J(xₜ + ξᵢ), {attack.samples} ξᵢ ~ N(0, {variance}) afresh each step",
-        )
-        gradient = "Gₜ"
+    point = "xₜ"
+    if attack.update == "nesterov":
+        point = "yₜ"
+        yield "look", f"yₜ = xₜ + {attack.step_size:g} · {attack.decay:g} · n gₜ, n the image's number of values"
+    yield from _views(attack)
+    gradient = f"∇J({point})"
+    if attack.gradient == "plain":
+        yield "gradient", gradient
     else:
-        yield "gradient", "∇J(xₜ)"
+        gradient = "Gₜ"
+        yield "gradient", _estimate(attack, point)
+    if attack.kernel is not None:
+        yield "kernel", f"Kₜ = W ∗ {gradient}, W a Gaussian of {attack.kernel} × {attack.kernel} pixels"
+        gradient = "Kₜ"
     direction = gradient
     if attack.decay is not None:
         yield "momentum", f"gₜ₊₁ = {attack.decay:g} · gₜ + {gradient} / ‖{gradient}‖₁, g₀ = 0 (equation 5)"
         direction = "gₜ₊₁"
     epsilon, step = f"{attack.epsilon:g}", f"{attack.step_size:g}"
     times = "once: t = 0" if attack.steps == 1 else f"{attack.steps} times: t = 0 … {attack.steps - 1}"
+    if attack.gradient == "relevant":
+        step += " · 0.94^cₜ"
+        yield "settling", "cₜ, for each value: how often its sign has changed since the first step"
     yield "step", f"xₜ₊₁ = clip(xₜ + {step} · sign {direction}) to [0, 255] and |x − x₀| ≤ {epsilon}; {times}"
-    whole = all(value == int(value) for value in (attack.epsilon, attack.step_size))
+    whole = all(value == int(value) for value in (attack.epsilon, attack.step_size)) and attack.gradient != "relevant"
     stored = "whole numbers throughout: uint8 loses nothing"
     yield "stored", stored if whole else f"rounded, and clipped again to |x − x₀| ≤ {int(attack.epsilon)}"
+
+
+def _views(attack: params.Attack) -> Iterator[Fact]:
+    """What each gradient is taken through."""
+    if attack.scales is not None:
+        yield "scales", f"∇J(x) is the mean of those of J(x / 2ⁱ) by x, i = 0 … {attack.scales - 1}"
+    if attack.diversity is not None:
+        resized = f"with probability {attack.diversity:g} resized to {attack.smallest:g} to 1 of its side and padded"
+        yield "diversity", f"J takes each image {resized}, afresh for each gradient"
+
+
+def _estimate(attack: params.Attack, point: str) -> str:
+    """How the gradients of samples make one."""
+    if attack.gradient == "smoothed":
+        noise = f", {attack.noise}" if attack.noise not in (None, "gaussian") else ""
+        drawn = f"{attack.samples} ξᵢ ~ N(0, {attack.sigma:g}²){noise} afresh each step"
+        return f"Gₜ = 1/{attack.samples} · Σᵢ ∇J({point} + ξᵢ), {drawn}"
+    mean = f"1/{attack.samples} · Σᵢ ∇J({point} + rᵢ), {attack.samples} rᵢ ~ U(−{attack.radius:g}, {attack.radius:g})"
+    if attack.gradient == "varied":
+        return f"Gₜ = ∇J({point}) + vₜ, v₀ = 0, vₜ₊₁ = {mean} afresh each step, − ∇J({point})"
+    return f"Gₜ = s ∇J({point}) + (1 − s) Hₜ, Hₜ = {mean} afresh each step, s the cosine of the two"
 
 
 def _parameters(cell: Cell) -> Iterator[Fact]:
     values = cell.attack.model_dump()
     for key, words in WORDS.items():
         value = values[key]
-        if key == "seed" and cell.attack.gradient == "smoothed":
+        if key == "seed" and cell.attack.drawn:
             value = value or 0
         if key == "seed" and cell.attack.method is not None:
             words = "of what the library draws, from (seed, ids of the chunk's images)"

@@ -148,8 +148,12 @@ class Compute(Section):
     chunk: Count
 
 
+OF_METHODS = ("method", "options", "epsilon", "steps", "step_size", "seed", "objective", "fusion")
+
+
 class Attack(Section):
-    """One row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, or another library's attack.
+    """One row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, those of later attacks,
+    or another library's attack.
 
     Attributes:
         epsilon: Radius of the L-inf ball.
@@ -157,11 +161,17 @@ class Attack(Section):
         step_size: alpha; with `method`, epsilon / steps where not given.
         method: Another library's attack (`torchattack/MIFGSM`) in place of the loop.
         options: What else that attack takes, by the library's names.
-        gradient: `plain`, or `smoothed` (sg-*, equation 8).
-        samples: m of the smoothed gradient.
-        sigma: Standard deviation of its noise.
-        seed: Of its noise, or of what a `method` draws (0 where not given).
-        update: `sign`, or `momentum` (equation 5).
+        gradient: `plain`, `smoothed` (sg-*, equation 8), `varied` (VMI) or `relevant` (GRA).
+        samples: m of the smoothed gradient; neighbours of the others.
+        sigma: Standard deviation of the smoothed gradient's noise.
+        noise: Of the smoothed gradient: `gaussian`, `antithetic` pairs of it, or a `latin` hypercube of it.
+        radius: Neighbours of the varied and relevant gradients differ by this in each value, at most.
+        diversity: Probability that an image is resized and padded before the gradient (DI).
+        resize: The smallest side that it gets then, as a part of its own (0.9 where not given).
+        scales: How many halvings of the images, the whole among them, the gradient is the mean of (SI).
+        kernel: Side of the Gaussian kernel that the gradient is convolved with (TI).
+        seed: Of noise and diversity, or of what a `method` draws (0 where not given).
+        update: `sign`, `momentum` (equation 5) or `nesterov` (NI).
         decay: mu of the momentum.
         objective: `untargeted` or `targeted`.
         fusion: What an ensemble takes the mean of (equation 3); a single model is the same under all three.
@@ -172,14 +182,20 @@ class Attack(Section):
     step_size: Positive
     method: str | None = None
     options: dict[str, int | float | bool | str] | None = None
-    gradient: Literal["plain", "smoothed"] = "plain"
+    gradient: Literal["plain", "smoothed", "varied", "relevant"] = "plain"
     samples: Count | None = None
     sigma: NotNegative | None = None
     seed: Seed | None = None
-    update: Literal["sign", "momentum"] = "sign"
+    update: Literal["sign", "momentum", "nesterov"] = "sign"
     decay: NotNegative | None = None
     objective: Literal["untargeted", "targeted"] = "untargeted"
     fusion: Literal["probabilities", "logits", "losses"] = "probabilities"
+    noise: Literal["gaussian", "antithetic", "latin"] | None = None
+    radius: Annotated[float, Field(gt=0, le=255, allow_inf_nan=False)] | None = None
+    diversity: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    resize: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
+    scales: Annotated[int, Field(ge=2, le=16)] | None = None
+    kernel: Annotated[int, Field(ge=3)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -202,28 +218,43 @@ class Attack(Section):
             return self._of_method(self.method)
         if self.options is not None:
             raise ValueError("options are used only with method; remove them")
-        for key, option, value, optional in (
-            ("samples", "gradient", "smoothed", False),
-            ("sigma", "gradient", "smoothed", False),
-            ("seed", "gradient", "smoothed", True),
-            ("decay", "update", "momentum", False),
+        for key, option, values, optional in (
+            ("samples", "gradient", ("smoothed", "varied", "relevant"), False),
+            ("sigma", "gradient", ("smoothed",), False),
+            ("noise", "gradient", ("smoothed",), True),
+            ("radius", "gradient", ("varied", "relevant"), False),
+            ("decay", "update", ("momentum", "nesterov"), False),
         ):
-            used, given = getattr(self, option) == value, getattr(self, key) is not None
+            used, given = getattr(self, option) in values, getattr(self, key) is not None
             if given and not used:
+                some = " or ".join(values)
                 raise ValueError(
-                    f"{key} is used only with {option}: {value}, and here {option} is "
-                    f"{getattr(self, option)}; remove {key} or set {option}: {value}"
+                    f"{key} is used only with {option}: {some}, and here {option} is "
+                    f"{getattr(self, option)}; remove {key} or set {option}: {some}"
                 )
             if used and not given and not optional:
-                raise ValueError(f"{key} is missing; {option}: {value} needs it")
+                raise ValueError(f"{key} is missing; {option}: {getattr(self, option)} needs it")
+        if self.seed is not None and not self.drawn:
+            raise ValueError(
+                "seed is used only with gradient: smoothed, varied or relevant, or with diversity, and nothing is "
+                "drawn here; remove seed"
+            )
+        if self.resize is not None and self.diversity is None:
+            raise ValueError("resize is used only with diversity; remove resize or give diversity, a probability")
+        if self.kernel is not None and self.kernel % 2 == 0:
+            raise ValueError(f"kernel is {self.kernel}, expected an odd number, so that it has a middle")
+        if self.noise in ("antithetic", "latin") and self.samples == 1:
+            raise ValueError(f"noise: {self.noise} needs samples of at least 2, and here there is 1")
+        if self.gradient == "varied" and self.steps == 1:
+            raise ValueError("gradient: varied differs from plain from its second step on; set steps: 2 or more")
         return self
 
     def _of_method(self, name: str) -> "Attack":
         """The row, which has nothing that its method makes no use of."""
         known = methods.method(name)
         methods.options(name, self.options or {})
-        for key in ("gradient", "update", "samples", "sigma", "decay"):
-            if getattr(self, key) != type(self).model_fields[key].default:
+        for key, field in type(self).model_fields.items():
+            if key not in OF_METHODS and getattr(self, key) != field.default:
                 raise ValueError(f"{key} is not used with method, but by the loop of this package; remove it")
         if self.seed is not None and not known.random:
             raise ValueError(f"seed is not used by {name}, which draws nothing; remove it")
@@ -238,11 +269,29 @@ class Attack(Section):
         return hash(tuple(values.items()))
 
     @property
+    def copies(self) -> int:
+        """Gradient evaluations an image, model and step."""
+        own = self.gradient in ("varied", "relevant")  # the gradient itself, beside its neighbours'
+        return (self.scales or 1) * ((self.samples or 1) + own)
+
+    @property
     def gradients(self) -> int:
         """Gradient evaluations an image and model."""
         if self.method is not None:
             return methods.method(self.method).cost(self.steps, methods.options(self.method, self.options or {}))
-        return self.steps * (self.samples or 1)
+        return self.steps * self.copies
+
+    @property
+    def drawn(self) -> bool:
+        """Whether anything is drawn at random."""
+        if self.known is not None:
+            return self.known.random
+        return self.gradient != "plain" or self.diversity is not None
+
+    @property
+    def smallest(self) -> float:
+        """The smallest side of diversity, as a part of the whole."""
+        return 0.9 if self.resize is None else self.resize
 
     @property
     def known(self) -> methods.Method | None:
@@ -258,11 +307,17 @@ class Attack(Section):
     def targeted(self) -> bool:
         return self.objective == "targeted"
 
+    @property
+    def later(self) -> bool:
+        """Whether it has parts that the paper's attacks do not have."""
+        own = (self.noise, self.radius, self.diversity, self.scales, self.kernel)
+        return self.update == "nesterov" or any(part is not None for part in (*own, self.method))
+
 
 class GridAttack(Section):
     """What all cells of a grid share; the axes say the rest. See `Attack`."""
 
-    update: Literal["sign", "momentum"] = "sign"
+    update: Literal["sign", "momentum", "nesterov"] = "sign"
     decay: NotNegative | None = None
     objective: Literal["untargeted", "targeted"] = "untargeted"
     fusion: Literal["probabilities", "logits", "losses"] = "probabilities"

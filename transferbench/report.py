@@ -21,6 +21,12 @@ COLUMNS = [
     *(
         "update",
         "decay",
+        "noise",
+        "radius",
+        "diversity",
+        "resize",
+        "scales",
+        "kernel",
         "gradients",
         "whitebox",
         "n",

@@ -124,11 +124,20 @@ def words(attack: params.Attack) -> str:
         parts.append(attack.method)
         parts += [f"{key} {value}" for key, value in (attack.options or {}).items()]
     elif attack.gradient == "smoothed":
-        parts.append(f"smoothed gradient of m = {attack.samples} samples with σ = {attack.sigma:g}")
+        noise = f"{attack.noise} " if attack.noise not in (None, "gaussian") else ""
+        parts.append(f"smoothed gradient of m = {attack.samples} {noise}samples with σ = {attack.sigma:g}")
+    elif attack.gradient in ("varied", "relevant"):
+        parts.append(f"{attack.gradient} gradient of {attack.samples} neighbours within {attack.radius:g}")
     else:
         parts.append("plain gradient")
+    if attack.scales is not None:
+        parts.append(f"{attack.scales} scales")
+    if attack.diversity is not None:
+        parts.append(f"diverse inputs (p = {attack.diversity:g}, sides from {attack.smallest:g})")
+    if attack.kernel is not None:
+        parts.append(f"kernel of {attack.kernel} × {attack.kernel}")
     if attack.decay is not None:
-        parts.append(f"momentum μ = {attack.decay:g}")
+        parts.append(f"{'Nesterov ' if attack.update == 'nesterov' else ''}momentum μ = {attack.decay:g}")
     steps = "one step" if attack.steps == 1 else f"T = {attack.steps} steps"
     parts += [f"{steps} of α = {attack.step_size:g}", f"ε = {attack.epsilon:g}"]
     if attack.fusion != "probabilities":
@@ -149,7 +158,7 @@ def chosen(results: Results) -> str:
 
 # --- the paper's figures ----------------------------------------------------------------------------
 
-PARTS = ("method", "objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
+PARTS = ("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
 Key = tuple[str, frozenset[str], str, tuple[object, ...]]  # family, the source's members, target, attack
 
 
@@ -169,6 +178,8 @@ def reported(experiment: params.Experiment, source: str, target: str, attack: pa
     differ there, each having its own 5,000 images, right under its own models: of several tables, the one
     whose models are most nearly the experiment's is taken.
     """
+    if attack.later:
+        return {}
     models = set(experiment.models)
     parts = tuple(getattr(attack, name) for name in PARTS)
     found = _paper().get((experiment.dataset.family, frozenset(source.split("+")), target, parts), [])
@@ -192,7 +203,7 @@ def _paper() -> dict[Key, list[tuple[str, Reported]]]:
     for row in _rows("reported.csv"):
         about = attacks[row["experiment"], row["attack"]]
         assert (about["dataset"], about["metric"]) == (row["dataset"], row["metric"])
-        parts = tuple(_value(about.get(name, "")) for name in PARTS)
+        parts = tuple(_value(about[name]) for name in PARTS)
         key = (row["dataset"], frozenset(row["source"].split("+")), row["target"], parts)
         figure = Reported(float(row["success_rate_percent"]), row["experiment"])
         figures.setdefault(key, []).append((row["metric"], figure))

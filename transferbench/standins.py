@@ -136,7 +136,7 @@ def _sources(sources: Iterable[str], place: Mapping[str, str]) -> list[str]:
 
 def _attack(row: Mapping[str, Any]) -> dict[str, Any]:
     small = {**row, "steps": _steps(row["steps"])}
-    return small | ({"samples": 2} if "samples" in row else {})
+    return small | {key: 2 for key in ("samples", "scales") if key in row}
 
 
 def _steps(steps: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from transferbench.attack import Direction
+from transferbench.attack import Direction, Rule, Update, rule
 
 
 def sign() -> Direction:
@@ -30,5 +30,53 @@ def momentum(decay: float) -> Callable[[], Direction]:
             return accumulated
 
         return direction
+
+    return update
+
+
+def nesterov(decay: float, step_size: float) -> Update:
+    """Momentum whose gradient is taken where the momentum leads: x + step_size mu g (NI, arXiv 1908.06281, equation 6).
+
+    There g is of gradients over the mean of their absolute values, as in its authors' code and in every library: over
+    the L1 norm, as its equation 7 has it, the look-ahead of an image of 150,528 values would be no step at all. Steps
+    are the same with either.
+    """
+
+    def update() -> Rule:
+        accumulate = momentum(decay)()
+        ahead: Tensor | None = None
+
+        def direction(gradient: Tensor) -> Tensor:
+            nonlocal ahead
+            ahead = accumulate(gradient)
+            return ahead
+
+        def look(x: Tensor) -> Tensor:
+            return x if ahead is None else x + step_size * decay * x[0].numel() * ahead
+
+        return Rule(direction, look)
+
+    return update
+
+
+def settling(inner: Update, factor: float) -> Update:
+    """An update whose steps shrink where its direction changes sign (GRA's decay indicator, Zhu et al. 2023).
+
+    A value's step is multiplied by `factor` at each change of its direction's sign but the first, which is from 0.
+    """
+
+    def update() -> Rule:
+        own = rule(inner())
+        last: Tensor | None = None
+        changes = torch.zeros(())
+
+        def step(direction: Tensor) -> Tensor:
+            nonlocal last, changes
+            sign = direction.sign()
+            changes = changes.to(sign) + (sign != (torch.zeros_like(sign) if last is None else last))
+            last = sign
+            return factor ** (changes - 1) * own.step(direction)
+
+        return Rule(own.direction, own.look, step)
 
     return update

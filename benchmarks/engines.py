@@ -1,0 +1,147 @@
+"""Engines beside this process: what one and two workers of one thread each gain, and what a chunk costs them.
+
+Two cells: chunks of photographs through efficientnet_lite0, which take seconds, for the gain; and chunks of one small
+image through a linear network, which take next to nothing, for what handing a chunk out costs. Each is run with some
+chunks and with three times as many, so that the difference is what a chunk takes, and the rest what a start takes.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the processes that multiprocessing starts, too
+
+CELLS = {"photographs": ("efficientnet_lite0", 4, 4), "digits": ("fnn0", 1, 1)}  # model, images a chunk, steps
+CHUNKS = {"photographs": 6, "digits": 100}
+ENGINES = (("processes", 1), ("processes", 2), ("ray", 1), ("ray", 2))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of an engine's workers, each with one thread, beside this process with one.
+
+    Attributes:
+        engine, workers: Who computes.
+        cell: Of which kind the chunks are.
+        start: Seconds before the first chunk is computed, and after the last.
+        chunk: Seconds a chunk.
+        here: Seconds a chunk in this process, measured in turn with the engine's.
+    """
+
+    engine: str
+    workers: int
+    cell: str
+    start: float
+    chunk: float
+    here: float
+
+
+def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
+    """A cell of so many chunks of made images, and the weights file of its source."""
+    from contestants import about
+
+    from transferbench import cells, params, sources, weights
+    from transferbench.artefacts import write_tensors
+
+    model, chunk, steps = CELLS[name]
+    network, described = about(model)
+    shape = (chunks * chunk, len(described["mean"]), described["side"], described["side"])
+    ids = np.arange(shape[0])
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    tensors = {"images": images, "labels": ids % 10, "target_labels": (ids + 1) % 10, "index": ids}
+    subset = folder / f"{name}{chunks}.safetensors"
+    write_tensors(subset, tensors, {"dataset": "made", "family": described["family"], "classes": "10"})
+    path = folder / f"{model}.safetensors"
+    weights.write(path, network.state_dict(), described)
+    row = params.Attack(epsilon=16, steps=steps, step_size=4)
+    cell = cells.Cell(sources.fingerprint(model, folder), name, row, params.Compute(chunk=chunk), subset)
+    return cell, [path]
+
+
+def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) -> Cost:
+    """Measure one engine and this process in turn; a process of its own is needed for each engine."""
+    import torch
+
+    from transferbench import cells, engines, models
+
+    torch.set_num_threads(1)
+    device = torch.device("cpu")
+    if engine == "ray":
+        import ray
+
+        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    asked = engines.Ray() if engine == "ray" else engines.Processes(workers, 0)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        few, many = (made(folder, name, count) for count in (chunks, 3 * chunks))
+        members = [models.load(path, device=device, compute=few[0].compute) for path in few[1]]
+
+        def elsewhere(cell: Any, files: Sequence[Path]) -> None:
+            cells.run_elsewhere(cell, files, folder / "out", engine=asked, scratch=folder / "scratch")
+
+        def here(cell: Any, files: Sequence[Path]) -> None:
+            cells.run(cell, members, folder / "out", device=device, scratch=folder / "scratch")
+
+        times: dict[tuple[Callable[..., None], int], list[float]] = {}
+        for turn in range(repeats + 1):
+            for run in (elsewhere, here):
+                for place, one in enumerate((few, many)):
+                    begun = time.perf_counter()
+                    run(*one)
+                    if turn:
+                        times.setdefault((run, place), []).append(time.perf_counter() - begun)
+        low, high, here_low, here_high = (statistics.median(found) for found in times.values())
+    each = (high - low) / (2 * chunks)
+    return Cost(engine, workers, name, low - chunks * each, each, (here_high - here_low) / (2 * chunks))
+
+
+def markdown(costs: Sequence[Cost]) -> str:
+    lines = [
+        "| engine | workers | chunk of | here | with it | times as fast | more a chunk | start |",
+        "|---|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for cost in costs:
+        here, chunk = 1000 * cost.here, 1000 * cost.chunk
+        # with two workers, handing out is done while others compute: what it costs is seen with one
+        more = f"{chunk - here:.1f} ms" if cost.workers == 1 else ""
+        lines.append(
+            f"| {cost.engine} | {cost.workers} | {cost.cell} | {here:.1f} ms | {chunk:.1f} ms | "
+            f"{here / chunk:.2f} | {more} | {cost.start:.1f} s |"
+        )
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1), help="Medians are over so many.")
+@click.option("--quick", is_flag=True, help="Few and small: whether it runs.")
+@click.option("--json", "to", type=click.Path(path_type=Path), help="Write the numbers.")
+@click.option("--markdown", "table", type=click.Path(path_type=Path), help="Write the table.")
+def main(repeats: int, quick: bool, to: Path | None, table: Path | None) -> None:
+    """Measure and print."""
+    costs = []
+    for name in ("digits",) if quick else CELLS:
+        for engine, workers in ENGINES[:1] if quick else ENGINES:
+            chunks = 4 if quick else CHUNKS[name]
+            with ProcessPoolExecutor(1, get_context("spawn")) as own:
+                costs.append(own.submit(measured, engine, workers, name, chunks, 1 if quick else repeats).result())
+            click.echo(f"{name}, {engine}, {workers}: done", err=True)
+    click.echo(markdown(costs))
+    if to:
+        to.write_text(json.dumps([asdict(cost) for cost in costs], indent=2) + "\n")
+    if table:
+        table.write_text(markdown(costs) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
