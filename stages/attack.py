@@ -1,5 +1,6 @@
 """Adversarial images of one cell: a source, an attack, all images of the subset."""
 
+import functools
 from pathlib import Path
 
 import click
@@ -25,7 +26,8 @@ def main(source: str, attack: str) -> None:
     if engine is not None:
         cells.run_elsewhere(cell, weights, out, engine=engine, scratch=scratch)
         return
-    members = [models.load(path, device=device(), compute=experiment.compute) for path in weights]
+    load = functools.partial(models.load, device=device(), compute=cell.compute, as_built=cell.attack.as_built)
+    members = [load(path) for path in weights]
     cells.run(cell, members, out, device=device(), scratch=scratch)
 
 

@@ -16,8 +16,9 @@ STAGES = {
 # Not dependencies, because a result cannot change with them: error texts, the command line, the device, who
 # computes a chunk (tests/test_engines.py).
 NO_RESULT = {"__init__", "errors", "stage", "runtime", "warm", "engines"}
-# The zoo validates names in params.py everywhere, but says what a model is only where its weights are made.
-ZOO_MATTERS = {"check", "train"}
+# These validate names in params.py everywhere. The zoo says what a model is only where its weights are made, and
+# methods what an attack is only where it is made and its cost is told.
+MATTERS = {"zoo": {"check", "train"}, "methods": {"check", "attack", "report"}}
 # The tables in transferbench/data that a module reads.
 TABLES = {
     "classes": {"imagenet_classes"},
@@ -51,7 +52,7 @@ def closure(start: Path) -> set[str]:
             for name in imported(file) - found:
                 found.add(name)
                 module = ROOT / "transferbench" / name
-                if name not in NO_RESULT and name != "zoo":
+                if name not in NO_RESULT and name not in MATTERS:
                     waiting.append(module if module.is_dir() else module.with_suffix(".py"))
     return found
 
@@ -60,8 +61,7 @@ def closure(start: Path) -> set[str]:
 def test_dependencies_are_what_the_stage_imports(stage):
     script = stage.removesuffix("_a").removesuffix("_b")  # a grid's cells are computed as all others are
     used = closure(ROOT / "stages" / f"{script}.py") - NO_RESULT
-    if stage not in ZOO_MATTERS:
-        used -= {"zoo"}
+    used -= {name for name, stages in MATTERS.items() if script not in stages}
     prefix = "${root}/transferbench/"
     tables = {f"data/{table}.csv" for name in used for table in TABLES.get(name, ())}
     declared = {dep.removeprefix(prefix).removesuffix(".py") for dep in STAGES[stage]["deps"] if dep.startswith(prefix)}

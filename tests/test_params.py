@@ -327,3 +327,79 @@ def test_targets_retraining_and_scatter_name_what_there_is(tmp_path):
     assert [model for model in experiment.models if experiment.is_trained(model)] == ["lenet", "resnet20"]
     with pytest.raises(UserError, match="retrain: lenet is trained here anyway"):
         load(tmp_path, text.replace("retrain: [resnet20]", "retrain: [lenet]"))
+
+
+def with_method(tmp_path: Path, row: dict, **sections) -> params.Experiment:
+    values = yaml.safe_load(DEFAULT) | {"sources": ["efficientnet_lite0"]} | sections
+    values["attacks"]["other"] = {"method": "torchattack/MIFGSM", "epsilon": 16} | row
+    return load(tmp_path, yaml.safe_dump(values))
+
+
+def test_a_method_has_its_own_steps_where_none_are_given(tmp_path):
+    for given, steps, step_size, gradients in (
+        ({}, 10, 1.6, 10),
+        ({"steps": 20}, 20, 0.8, 20),
+        ({"steps": 20, "step_size": 2}, 20, 2.0, 20),
+        ({"method": "torchattack/FGSM"}, 1, 16.0, 1),
+        ({"method": "torchattack/VMIFGSM", "options": {"n": 3}, "seed": 2}, 10, 1.6, 40),
+        ({"method": "torchattack/DR", "options": {"feature_layer_cfg": "_blocks.3"}}, 100, 0.16, 100),
+    ):
+        row = with_method(tmp_path, given).attacks["other"]
+        assert (row.steps, row.step_size, row.gradients) == (steps, step_size, gradients)
+        # what a cell's metadata says of its row is that row
+        again = params.Attack.model_validate_json(row.model_dump_json(exclude_none=True))
+        assert again == row and len({again, row}) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"method": "MIFGSM"}, "attacks: other: method 'MIFGSM' is not known; expected torchattack/<attack>"),
+        ({"method": "torchattack/MIFGMS"}, "unknown attack of torchattack 'MIFGMS'; did you mean MIFGSM"),
+        ({"method": "torchattack/CDA"}, "torchattack/CDA is a generator trained beforehand, and attacks no model"),
+        ({"options": {"decy": 1.0}}, "unknown option of torchattack/MIFGSM 'decy'; did you mean decay?"),
+        ({"options": {"decay": "1"}}, "option decay of torchattack/MIFGSM is '1', expected a number"),
+        ({"options": {"decay": True}}, "option decay of torchattack/MIFGSM is True, expected a number"),
+        (
+            {"method": "torchattack/VMIFGSM", "options": {"n": 0}},
+            "option n of torchattack/VMIFGSM is 0, expected at le",
+        ),
+        ({"decay": 1.0}, "decay is not used with method"),
+        ({"samples": 3}, "samples is not used with method"),
+        ({"seed": 1}, "seed is not used by torchattack/MIFGSM, which draws nothing"),
+        ({"method": "torchattack/FGSM", "steps": 3}, "torchattack/FGSM takes one step of epsilon"),
+        ({"method": "torchattack/NAA", "objective": "targeted"}, "torchattack/NAA cannot aim at a label"),
+        ({"steps": 0}, "attacks: other: steps is 0"),
+        ({"method": 3}, "attacks: other: method is 3, expected a name such as torchattack/MIFGSM"),
+        ({"method": "torchattack/SGM", "options": {"hook_cfg": "resnet19"}}, "unknown hook_cfg of torchattack/SGM"),
+        ({"method": "torchattack/TGR"}, "not of efficientnet_lite0; name the one that it is built as in options"),
+    ],
+)
+def test_mistakes_with_a_method_are_one_line(tmp_path, row, message):
+    with pytest.raises(UserError) as error:
+        with_method(tmp_path, row)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_method_suits_sources_and_arithmetic(tmp_path):
+    fia = {"method": "torchattack/FIA", "options": {"feature_layer_cfg": "_blocks.3"}}
+    assert with_method(tmp_path, fia).attacks["other"].as_built
+    pair = "efficientnet_lite0+efficientnet_lite1"
+    assert not with_method(tmp_path, {}, sources=[pair]).attacks["other"].as_built
+    for sections, message in (
+        ({"sources": [pair]}, f"hooks into the layers of one network, and the source {pair} is an ensemble"),
+        ({"compute": {"chunk": 2, "compile": True}}, "set compile: false"),
+        ({"compute": {"chunk": 2, "precision": "bfloat16"}}, "no bfloat16"),
+    ):
+        with pytest.raises(UserError) as error:
+            with_method(tmp_path, fia, **sections)
+        assert message in str(error.value)
+    text = (ROOT / "experiments/depth-mnist/params.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(text)
+    values["attacks"]["ssa"] = {"method": "torchattack/SSA", "epsilon": 16}
+    with pytest.raises(UserError, match="torchattack/SSA takes images of 224 pixels; mnist has others"):
+        load(tmp_path, yaml.safe_dump(values))
+    row = {"epsilon": 15, "steps": 1, "step_size": 15, "options": {}}
+    values["attacks"]["ssa"] = row
+    with pytest.raises(UserError, match="options are used only with method"):
+        load(tmp_path, yaml.safe_dump(values))

@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import transferbench
-from transferbench import gradients, objectives, rows
+from transferbench import gradients, methods, objectives, rows
 from transferbench.artefacts import TensorFile, sha256, tensor_writer, write_tensors
 from transferbench.attack import Budget, Loss, attack, quantise
 from transferbench.errors import UserError
@@ -134,8 +134,18 @@ def fitted(
     ids: Sequence[int],
     fit: Fit,
     evaluated: Callable[[int], object] = lambda count: None,
+    *,
+    name: str = "",
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """As `craft`, with as many images and copies of them at a time as fit."""
+    """As `craft`, with as many images and copies of them at a time as fit; another library's attack, all at once.
+
+    Args:
+        name: The source's.
+    """
+    if row.method is not None:
+        from transferbench import adapter  # and torchattack, which no other row needs
+
+        return adapter.craft(members, row, images, labels, target_labels, ids, name, evaluated)
 
     def some(part: slice, together: int) -> tuple[dict[str, Tensor], Tensor]:
         own = images[part], labels[part], target_labels[part], ids[part]
@@ -279,7 +289,8 @@ class Work:
         ids = self.subset["index"][part].tolist()
         images, labels, target_labels = (self._sent(name, part) for name in ("images", "labels", "target_labels"))
         own = images, labels, target_labels, ids
-        made, finite = fitted(self.members, self.cell.attack, *own, self.fit, evaluated)
+        name = self.cell.source["source"]
+        made, finite = fitted(self.members, self.cell.attack, *own, self.fit, evaluated, name=name)
         if self.device.type != "cuda":
             return _Chunk(part, {name: one.cpu() for name, one in made.items()}, finite.cpu(), lambda: None)
         fetched = {name: _fetched(one) for name, one in made.items()}, _fetched(finite)
@@ -292,6 +303,12 @@ class Work:
         chunk.wait()
         if not chunk.finite.all():
             place = chunk.part.start + int((~chunk.finite).nonzero()[0])
+            method, source = self.cell.attack.method, self.cell.source["source"]
+            if method is not None:
+                raise UserError(
+                    f"{self.cell.name}: a gradient of {method} from {source} is not finite at image "
+                    f"{int(self.subset['index'][place])}; look at the model's weights and at the image"
+                )
             raise UserError(
                 f"{self.cell.name}: the gradient of {self._culprit(place)} is not finite at image "
                 f"{int(self.subset['index'][place])}; look at the model's weights and at the image "
@@ -341,9 +358,14 @@ def _takes(row: Attack) -> dict[str, str]:
 
 
 def _libraries(cell: Cell) -> dict[str, str]:
-    """Versions of the libraries whose networks the source is made of."""
+    """Versions of the libraries whose networks the source is made of, and of the one whose attack it is."""
     names = {member["library"] for member in cell.source["members"].values()} - {"transferbench"}
-    return {name: importlib.metadata.version(name) for name in sorted(names)}
+    versions = {name: importlib.metadata.version(name) for name in sorted(names)}
+    if cell.attack.method is not None:
+        from transferbench import adapter
+
+        versions[methods.LIBRARY] = adapter.version()
+    return versions
 
 
 def _key(about: Mapping[str, str], kind: str) -> str:

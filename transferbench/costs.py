@@ -68,7 +68,13 @@ def networks() -> dict[str, Network]:
     """Model -> its size; all of the zoo but timm's."""
     table = resources.files("transferbench") / "data" / "operations.csv"
     with table.open(encoding="utf-8") as file:
-        return {row["name"]: Network(int(row["parameters"]), float(row["operations"])) for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    known = {row["name"]: Network(int(row["parameters"]), float(row["operations"])) for row in rows}
+    for spec in zoo.names().values():
+        if spec.network:  # convolutions' cost goes with the area; the networks' own side is 224
+            own = known[spec.network]
+            known[spec.name] = Network(own.parameters, own.operations * (spec.side / 224) ** 2)
+    return known
 
 
 def attacked(experiment: params.Experiment) -> int | None:

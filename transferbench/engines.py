@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from transferbench import cells, models
+from transferbench import cells, methods, models
 from transferbench.artefacts import TensorFile
 from transferbench.cells import Cell, Engine, Found, Tensors
 from transferbench.errors import UserError, unknown
@@ -85,13 +85,22 @@ class Order:
 
 
 def order(cell: Cell) -> Order:
-    return Order(cell, tuple(member["sha256"] for member in cell.source["members"].values()), versions())
+    return Order(cell, tuple(member["sha256"] for member in cell.source["members"].values()), _versions(cell))
 
 
 @functools.cache  # read once: a worker computes with the code that it has imported, not with what lies there later
 def versions() -> str:
     """What has to be the same wherever chunks of one cell are computed."""
     return f"torch {torch.__version__}, transferbench {cells.code()[:16]}"
+
+
+def _versions(cell: Cell) -> str:
+    """Those, and the version of the library whose attack it is."""
+    if cell.attack.method is None:
+        return versions()
+    from transferbench import adapter
+
+    return f"{versions()}, {methods.LIBRARY} {adapter.version()}"
 
 
 def arrays(subset: TensorFile, part: slice) -> dict[str, np.ndarray]:
@@ -122,9 +131,11 @@ def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) ->
     Raises:
         UserError: the worker has other versions, or a gradient was not finite.
     """
-    if versions() != order.versions:
-        raise UserError(f"a worker has {versions()}, and this machine {order.versions}; install the same on all")
-    key = (order.weights, order.cell.compute)
+    if _versions(order.cell) != order.versions:
+        raise UserError(
+            f"a worker has {_versions(order.cell)}, and this machine {order.versions}; install the same on all"
+        )
+    key = (order.weights, order.cell.compute, order.cell.attack.as_built)
     if not _kept or _kept[0].key != key:
         _kept.clear()
         members: list[Model] = [_loaded(file, order.cell) for file in files]
@@ -136,12 +147,13 @@ def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) ->
 
 
 def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
+    how = functools.partial(models.load, device=device(), compute=cell.compute, as_built=cell.attack.as_built)
     if isinstance(file, Path):
-        return models.load(file, device=device(), compute=cell.compute)
+        return how(file)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         file.tofile(path)
-        return models.load(path, device=device(), compute=cell.compute)
+        return how(path)
 
 
 def _handed_out(

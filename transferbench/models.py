@@ -5,6 +5,7 @@ and native input size in its metadata, so that weights and preprocessing cannot 
 """
 
 import copy
+import inspect
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,15 +57,24 @@ class Pixels(nn.Module):
         self.register_buffer("std", None if std is None else torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.normalised(x)
+        with autocast(x.device.type, self.precision):
+            return self.network(x).float()
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """What the network takes, (N,C,side,side), of images (N,C,H,W), pixels 0..255."""
         if x.shape[-1] != self.side:
             x = F.interpolate(x, size=(self.side, self.side), mode=self.interpolation, antialias=True)
         x = x - self.mean
-        with autocast(x.device.type, self.precision):
-            return self.network(x if self.std is None else x / self.std).float()
+        return x if self.std is None else x / self.std
 
 
-def load(path: Path, *, device: torch.device, compute: Compute = EXACT) -> Pixels:
+def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built: bool = False) -> Pixels:
     """The model of a weights file, ready for inference and input gradients.
+
+    Args:
+        path, device, compute: Which, where and how it computes.
+        as_built: See `wrap`.
 
     Raises:
         UserError: the file is damaged, does not fit its network, or holds a weight that is not finite.
@@ -72,7 +82,7 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT) -> Pixel
     file = TensorFile(path)
     try:
         about = json.loads(file.metadata["model"])
-        network = networks.build(about["name"], about["library"])
+        network = networks.build(about.get("network", about["name"]), about["library"])
     except KeyError as error:
         raise UserError(f"{path}: its metadata lacks {error}; delete it and run `dvc repro`") from None
     state = {name: torch.from_numpy(file[name].copy()) for name in file.names()}
@@ -84,28 +94,38 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT) -> Pixel
     for name, tensor in state.items():  # an activation may turn a NaN into a zero
         if not tensor.isfinite().all():
             raise UserError(f"{path}: {name} of {about['name']} is not finite; delete it and run `dvc repro`")
-    model = wrap(network, about, device=device, compute=compute)
+    model = wrap(network, about, device=device, compute=compute, as_built=as_built)
     keep_memory()  # not sooner: what loading takes for a moment would be kept, too
     return model
 
 
-def wrap(network: nn.Module, about: Mapping[str, Any], *, device: torch.device, compute: Compute = EXACT) -> Pixels:
+def wrap(
+    network: nn.Module,
+    about: Mapping[str, Any],
+    *,
+    device: torch.device,
+    compute: Compute = EXACT,
+    as_built: bool = False,
+) -> Pixels:
     """A network as a frozen model on pixels.
 
     Args:
         network: Its weights loaded.
         about: mean, std, side and interpolation, as in a weights file's metadata.
         device, compute: Where and how it computes.
+        as_built: Leave its layers as they are, for attacks that hook into them; slower.
     """
     network = network.eval().requires_grad_(False)
     configure(compute.precision)
-    network = folded(network)
+    network = network if as_built else folded(network)
     divided = divides(network, about["std"])
-    # convolutions run fastest with channels last; the arithmetic is the same
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):  # these run fastest with channels last; the arithmetic is the same
+            module.to(memory_format=torch.channels_last)
     if compute.compile:
         network = compiled(network, device)
-    elif device.type == "cpu" and compute.precision != "bfloat16":
+    elif device.type == "cpu" and compute.precision != "bfloat16" and not as_built:
         network = dense.joined(fusing.fused(network))
     model = Pixels(
         network,
@@ -148,8 +168,11 @@ def compiled(network: nn.Module, device: torch.device) -> nn.Module:
 def folded(network: nn.Module) -> nn.Module:
     """The network with batch normalisation folded into the convolutions before it.
 
-    Same function up to rounding. A network that torch.fx cannot trace is returned as it is.
+    Same function up to rounding. A network that torch.fx cannot trace is returned as it is, as is one of several
+    inputs: tracing would take those that are left out for given (a transformer's `attn_mask`).
     """
+    if len(inspect.signature(network.forward).parameters) > 1:
+        return network
     try:
         from torch.fx.experimental.optimization import fuse
 

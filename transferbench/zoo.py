@@ -2,7 +2,7 @@
 
 A name is one of our own networks (`fnn0`, `lenet`, `resnet20`, `efficientnet_lite0`, ...), any
 torchvision classifier (`resnet18`; version and hash of the weights pinned in
-`data/torchvision_models.csv`) or `timm_<name>`.
+`data/torchvision_models.csv`), `timm_<name>`, or `robust_<Name>`, an adversarially trained model of RobustBench.
 """
 
 import csv
@@ -22,6 +22,7 @@ class Spec:
         name: As in params.yaml.
         family: Whose classes it tells apart: mnist, cifar10 or imagenet.
         library: Whose network it is: transferbench, torchvision or timm.
+        network: That library's name of it; "" where it is the model's.
         mean, std: Per channel, in pixel values 0..255; empty where the library's config says (timm).
         side: Native input side in pixels; 0 where the library's config says (timm).
         interpolation: How images of another side are resized to it.
@@ -37,6 +38,7 @@ class Spec:
     name: str
     family: str
     library: str
+    network: str = ""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     side: int = 0
@@ -71,13 +73,22 @@ def is_trained(name: str, has_dir: bool) -> bool:
     from the folder `weights: {dir: ...}` where one is given, and trained where none is.
     """
     known = spec(name)
-    return not known.version or (not known.url and known.wheel is None and known.library != "timm" and not has_dir)
+    published = known.url or known.wheel is not None or known.family == "imagenet"
+    return not known.version or (not published and not has_dir)
+
+
+def files(spec: Spec) -> list[str]:
+    """Where in `weights: {dir: ...}` a model's published weights are looked for."""
+    if spec.library == "timm":
+        return [f"{spec.file}{ending}" for ending in (".safetensors", ".pth", ".bin")]
+    folders = spec.file.split("/")  # RobustBench's, from the one that holds them all to the file's own
+    return ["/".join(folders[start:]) for start in range(len(folders))]
 
 
 @functools.cache
 def names() -> dict[str, Spec]:
     """All models but timm's, which are any `timm_<name>`."""
-    return {known.name: known for known in (*_own(), *_torchvision())}
+    return {known.name: known for known in (*_own(), *_torchvision(), *_robust())}
 
 
 def _own() -> list[Spec]:
@@ -162,3 +173,32 @@ def _torchvision() -> list[Spec]:
             )
             for row in csv.DictReader(file)
         ]
+
+
+def _robust() -> list[Spec]:
+    """RobustBench's ImageNet models, trained against L-inf attacks, whose networks are torchvision's.
+
+    By its name with _ for -. Its files carry no hash that is published. All normalise as torchvision's but Chen's.
+    """
+    mean, std, none = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), ((0.0,) * 3, (255.0,) * 3)
+    return [
+        Spec(
+            f"robust_{name}",
+            "imagenet",
+            "torchvision",
+            network=network,
+            mean=none[0] if name.startswith("Chen2024") else mean,
+            std=none[1] if name.startswith("Chen2024") else std,
+            side=side,
+            version="robustbench",
+            file=f"models/imagenet/Linf/{name}.pt",
+        )
+        for name, network, side in (
+            ("Salman2020Do_R18", "resnet18", 224),
+            ("Salman2020Do_R50", "resnet50", 224),
+            ("Salman2020Do_50_2", "wide_resnet50_2", 224),
+            ("Engstrom2019Robustness", "resnet50", 224),
+            ("Wong2020Fast", "resnet50", 288),
+            ("Chen2024Data_WRN_50_2", "wide_resnet50_2", 224),
+        )
+    ]
