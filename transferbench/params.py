@@ -17,8 +17,8 @@ from transferbench import methods, zoo
 from transferbench.errors import UserError, unknown
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]  # a float32 holds the square of it, too
+NotNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Pixels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
@@ -499,12 +499,12 @@ class Boundary(Section):
     """
 
     source: Name
-    targets: tuple[Name, ...]
+    targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     image: Annotated[int, Field(ge=0)]
     samples: Count
     sigma: NotNegative
     sign: bool
-    extent: Positive
+    extent: Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False)]
     points: Annotated[int, Field(ge=3)]
     seed: Seed = 0
 
@@ -521,7 +521,7 @@ class Saliency(Section):
     """
 
     model: Name
-    images: tuple[Annotated[int, Field(ge=0)], ...]
+    images: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     samples: tuple[Count, ...]
     sigma: NotNegative
     seed: Seed = 0
@@ -800,6 +800,8 @@ def _first(error: ValidationError) -> str:
         message = "a name has letters, digits and _ only (a source joins models by +)"
     if kind == "string_type" and isinstance(given, (int, float)):
         message = "expected a name (in quotes, if it looks like a number)"
+    if kind == "too_short":
+        return f"{path} is empty, expected at least one"
     if kind in ("model_type", "dict_type", "tuple_type"):
         message = "expected a list" if kind == "tuple_type" else "expected a section of keys and values"
     shown = f" is {given!r}" if isinstance(given, (str, int, float, bool, type(None))) else ""
