@@ -42,7 +42,7 @@ show: install
 	transferbench show . experiments/depth-mnist
 
 test: .venv/tested
-	pytest --numprocesses auto --dist loadgroup
+	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: .venv/tested
 	ruff check .

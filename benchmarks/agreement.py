@@ -108,7 +108,7 @@ def craft(pair: Pair, way: str, row: dict[str, Any], images: Tensor, labels: Ten
     for start in range(0, len(images), batch):
         some = slice(start, start + batch)
         ids = range(start, start + len(images[some]))
-        parts.append(cells.craft([model], attack, images[some], labels[some], labels[some], ids)[0])
+        parts.append(cells.craft([model], attack, images[some], labels[some], labels[some], ids)[0]["images"])
     return torch.cat(parts)
 
 

@@ -66,7 +66,7 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1.0
         with torch.no_grad():
-            network.train()(torch.randn(4, 3, spec.side, spec.side))
+            network.train()(torch.randn(4, len(spec.mean), spec.side, spec.side))
     return network.eval(), weights.describe(spec, network)
 
 
@@ -91,7 +91,7 @@ def transferbench(model: str) -> Run:
             row |= {"gradient": "smoothed", "samples": work.samples, "sigma": SIGMA}
         attack = params.Attack.model_validate(row)
         fit = fitting.Fit(work.images, cpu, widest)
-        return cells.fitted([wrapped], attack, images, labels, labels, range(work.images), fit)[0]
+        return cells.fitted([wrapped], attack, images, labels, labels, range(work.images), fit)[0]["images"]
 
     return run
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import click
+import numpy as np
 
-from transferbench import adversarial, answers, models, params, predictions, stats
+from transferbench import adversarial, answers, details, models, params, predictions, stats
 from transferbench.artefacts import TensorFile, write_json
 from transferbench.runtime import device
 from transferbench.stage import stage
@@ -16,18 +17,24 @@ from transferbench.stage import stage
 def main(source: str, attack: str) -> None:
     experiment = params.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
-    row = experiment.row(attack)
-    images = adversarial.read(Path("adversarial") / source / f"{attack}.safetensors", subset, source, row)
+    row, path = experiment.row(attack), Path("adversarial") / source / f"{attack}.safetensors"
+    images = adversarial.read(path, subset, source, row)
     targets = models.load_all(experiment.answering, Path("weights"), device=device(), compute=compute)
-    top = {
-        name: predictions.top5(model, images, batch=compute.chunk, device=device(), label=name)
-        for name, model in targets.items()
-    }
+
+    def answer(images: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            name: predictions.top5(model, images, batch=compute.chunk, device=device(), label=name)
+            for name, model in targets.items()
+        }
+
+    top = answer(images)
     table = Path("predictions") / source / f"{attack}.parquet"
     answers.write_cell(table, top, TensorFile(subset))
     found, labels, target_labels = answers.read_cell(table)
     metrics = stats.cell_metrics(found, labels, target_labels if row.targeted else None, source)
     write_json(Path("metrics") / source / f"{attack}.json", metrics)
+    detail = details.detail(path, subset, source, row, top, answer)
+    write_json(Path("metrics") / source / f"{attack}.detail.json", detail)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The subset: images that all models classify correctly, drawn with a seed, and a target label for each."""
+"""The subset: images that all models classify correctly (or any), drawn with a seed, and a target label for each."""
 
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from transferbench.stage import stage
 def main() -> None:
     experiment = params.load()
     leftovers.refuse(Path(), experiment, "weights", "predictions/clean")
-    available = selection.commonly_correct(Path("predictions/clean"), experiment.models)
-    ids = selection.draw(available, experiment.subset)
-    images = TensorFile("data/images.safetensors")
-    selection.write(ids, images, Path("data/images.csv"), experiment.subset, Path("subset"))
+    right = selection.classified(Path("predictions/clean"), experiment.models)
+    ids = selection.draw(selection.available(right, experiment.subset), experiment.subset)
+    images, subset = TensorFile("data/images.safetensors"), experiment.subset
+    kept = dict(zip(experiment.models, right.T, strict=True)) if subset.of == "all" else None
+    selection.write(ids, images, Path("data/images.csv"), subset, Path("subset"), kept)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from transferbench.stage import stage
 def main(model: str) -> None:
     experiment = params.load()
     spec, recipe = zoo.spec(model), experiment.training
+    checkpoint = Path(".transferbench/train") / f"{model}.safetensors"
     if experiment.is_trained(model):
         assert recipe is not None
         keep_memory()
@@ -27,13 +28,14 @@ def main(model: str) -> None:
             recipe,
             normalise=(spec.mean, spec.std),
             device=device(),
-            checkpoint=Path(".transferbench/train") / f"{model}.safetensors",
+            checkpoint=checkpoint,
             label=model,
         )
         about = weights.describe(spec, network) | {"recipe": recipe.model_dump(exclude={"retrain"})}
     else:
         state, about = weights.fetch(spec, experiment.weights)
     weights.write(Path("weights") / f"{model}.safetensors", state, about)
+    checkpoint.unlink(missing_ok=True)  # not sooner: a kill in between would lose all epochs
 
 
 if __name__ == "__main__":

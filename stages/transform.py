@@ -28,7 +28,8 @@ def main(source: str, attack: str) -> None:
     out = Path("transformed") / source / f"{attack}.parquet"
     answers.write_transformed(out, after, TensorFile(subset))
     before, labels, _ = answers.read_cell(Path("predictions") / source / f"{attack}.parquet")
-    rates = stats.destruction_rates(before, answers.read_transformed(out, len(labels)), labels)
+    right = answers.right(TensorFile(subset))
+    rates = stats.destruction_rates(before, answers.read_transformed(out, len(labels)), labels, right)
     write_json(Path("metrics") / source / f"{attack}.transform.json", rates)
 
 

@@ -21,6 +21,25 @@ EMPTY = {
     "scatter": {"attacks": [], "same_family": False},
 }
 
+# Files that take a minute and more: begun first, so that no process of pytest-xdist has one left when others are done.
+LONG = (
+    "pipeline",
+    "sharing",
+    "commands",
+    "everywhere",
+    "standins",
+    "benchmarks",
+    "stress",
+    "engines",
+    "stages",
+    "warm",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+
 
 @pytest.fixture(autouse=True)
 def _one_thread():

@@ -26,6 +26,7 @@ ROWS = {
     "sg": SG,
     "targeted": {**SG, "objective": "targeted"},
     "fractional": {"epsilon": 2.5, "steps": 3, "step_size": 0.7},
+    "takes": {**SG, "step_size": 6.5, "record_steps": [1, 2], "seeds": [0, 5], "quantisation": True},
     "today": {
         "epsilon": 15,
         "steps": 4,
@@ -115,8 +116,8 @@ def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
     file = TensorFile(subset)
     members = [models.load(path, device=CPU) for path in sources.verify(one.source, weights)]
     part = slice(start, min(start + 4, 11))
-    ((_, adversarial),) = cells.Work(one, members, file, CPU, Fit(4, CPU)).chunks([part])
-    return start, adversarial.tobytes()
+    ((_, made),) = cells.Work(one, members, file, CPU, Fit(4, CPU)).chunks([part])
+    return start, made["images"].tobytes()
 
 
 def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):

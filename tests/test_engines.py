@@ -69,7 +69,7 @@ def test_every_gpu_has_a_process(monkeypatch):
     assert found._devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 
 
-@pytest.mark.parametrize("row", ["migsm", "sg", "targeted"])
+@pytest.mark.parametrize("row", ["migsm", "sg", "targeted", "takes"])
 def test_processes_give_the_same_bytes(tmp_path, subset, fnn_weights, row):
     one = cell(subset, fnn_weights, row, source="fnn0+fnn2")
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
@@ -151,9 +151,10 @@ def test_weights_arrive_as_bytes_too(subset, fnn_weights):
     one = cell(subset, fnn_weights)
     (path,) = sources.verify(one.source, fnn_weights)
     part = engines.arrays(TensorFile(subset), slice(4, 8))
-    from_path = engines.compute(engines.order(one), [path], part)
+    from_path = engines.compute(engines.order(one), [path], part)["images"]
     engines._kept.clear()
-    assert np.array_equal(engines.compute(engines.order(one), [np.fromfile(path, np.uint8)], part), from_path)
+    from_bytes = engines.compute(engines.order(one), [np.fromfile(path, np.uint8)], part)["images"]
+    assert np.array_equal(from_bytes, from_path)
 
 
 def test_slurm_jobs_give_the_same_bytes(tmp_path, subset, fnn_weights, monkeypatch):

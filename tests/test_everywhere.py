@@ -15,7 +15,6 @@ from repositories import Repository, made
 
 from transferbench.artefacts import TensorFile, write_tensors
 
-pytestmark = pytest.mark.xdist_group("everywhere")  # one author for all
 CELL = "adversarial/fnn0/fgsm.safetensors"
 
 

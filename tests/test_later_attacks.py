@@ -225,9 +225,10 @@ def test_evaluations_are_counted_to_the_last(name):
     counted, row = [], Attack(epsilon=15, steps=3, step_size=5, **COMPOSED[name])
     x = torch.randint(0, 256, (4, 3, 12, 12), dtype=torch.uint8)
     fit = Fit(4, torch.device("cpu"))
-    adversarial, finite = cells.fitted(
+    made, finite = cells.fitted(
         [lambda x: network()(x.double() / 255)], row, x, LABELS, LABELS, IDS, fit, counted.append
     )
+    adversarial = made["images"]
     assert sum(counted) == 4 * row.gradients == 4 * 3 * row.copies
     assert max(counted) == 8 if row.copies > 1 else 4  # two copies of four images a pass
     assert adversarial.dtype == torch.uint8 and finite.all()

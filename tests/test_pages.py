@@ -52,9 +52,6 @@ def complete(folder: Path) -> None:
         write_tensors(path, {"images": images}, said)
 
 
-pytestmark = pytest.mark.xdist_group("pages")  # pages made once for all
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A made experiment with its whole report; tests only read it."""

@@ -11,7 +11,7 @@ from repositories import ROOT, Repository, made
 
 from transferbench.artefacts import TensorFile
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

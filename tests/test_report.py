@@ -98,6 +98,7 @@ def make(
             write_cell(folder / "predictions" / source / f"{name}.parquet", answers, subset)
             rates = stats.cell_metrics(answers, labels, targets if targeted else None, source)
             write_json(folder / "metrics" / source / f"{name}.json", rates)
+            write_json(folder / "metrics" / source / f"{name}.detail.json", DETAIL)
             destroyed = {
                 model: {
                     transform: {
@@ -125,6 +126,14 @@ def make(
     return params.load(folder / "params.yaml")
 
 
+DETAIL = {
+    "gradients": 1,
+    "size": {"n": 8, "l2": 100.0, "linf": 15, "mean_abs": 9.0, "ssim": 0.5, "ssim_low": 0.25},
+    "steps": {},
+    "seeds": {},
+    "quantisation": {},
+    "denominators": {},
+}
 FOOLED = {
     ("fnn0", "fgsm", "fnn0"): 8,
     ("fnn0", "fgsm", "fnn2"): 5,

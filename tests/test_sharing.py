@@ -15,7 +15,7 @@ import yaml
 from conftest import made_digits
 from repositories import Repository, made
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sharing")]
+pytestmark = pytest.mark.slow
 CELL = "adversarial/fnn0/fgsm.safetensors"
 OTHER = "adversarial/fnn0/sg_igsm.safetensors"
 TABLE = "predictions/fnn0/sg_igsm.parquet"

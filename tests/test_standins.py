@@ -107,9 +107,6 @@ class Small(NamedTuple):
     stages: dict[str, list[Any]]
 
 
-pytestmark = pytest.mark.xdist_group("standins")  # one run of the small graph for all
-
-
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory) -> Path:
     """Images of ten classes, a square in one of ten places: bright enough to be learnt, faint enough to be attacked.

@@ -1,15 +1,19 @@
 """Training: learns, is a function of its seed alone, and goes on after a kill as if nothing had been."""
 
 import math
+import runpy
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from repositories import PARAMS, ROOT
 from torch import Tensor, nn
 
-from transferbench import artefacts, params, training
+from transferbench import artefacts, params, training, weights
 from transferbench.errors import UserError
 
 CPU = torch.device("cpu")
@@ -129,7 +133,33 @@ def test_resumed_is_undisturbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     run, state = epochs_run(monkeypatch, recipe, path)
     assert run == 5 - after
     assert same(state, trained(recipe))
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [path]  # the caller's to delete
+
+
+def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The stage, killed once all is trained and before it is written; then again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRANSFERBENCH_DEVICE", "cpu")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    draw = np.random.default_rng(0)
+    tensors = {"images": draw.integers(0, 256, (20, 1, 28, 28), np.uint8), "labels": np.arange(20) % 10}
+    artefacts.write_tensors(tmp_path / "data/train.safetensors", tensors)
+    main = runpy.run_path(str(ROOT / "stages/train.py"), run_name="stage")["main"]
+
+    def killed(*arguments: Any) -> None:
+        raise Killed
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(weights, "write", killed)
+            main.main(["--model", "fnn0"], standalone_mode=False)
+        (checkpoint,) = (tmp_path / ".transferbench/train").iterdir()
+        assert artefacts.TensorFile(checkpoint).metadata["epochs"] == "5"  # of six
+        main.main(["--model", "fnn0"], standalone_mode=False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (tmp_path / "weights/fnn0.safetensors").is_file() and not checkpoint.exists()
 
 
 @pytest.mark.parametrize(

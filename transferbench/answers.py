@@ -53,6 +53,13 @@ def read_cell(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray
     return answers, table["label"].to_numpy()[first], table["target_label"].to_numpy()[first]
 
 
+def right(subset: TensorFile) -> dict[str, np.ndarray] | None:
+    """Model -> which clean images of a subset it is right on, (N,) bool; None where all are on all."""
+    if "right" not in subset:
+        return None
+    return dict(zip(subset.metadata["models"].split(","), subset["right"].T.astype(bool), strict=True))
+
+
 def write_transformed(path: Path, answers: Transformed, subset: TensorFile) -> None:
     """A row an image, target model, transform and level: id, model, transform, level, label, top1 to top5."""
     keys, length = list(answers), len(subset["index"])

@@ -48,7 +48,15 @@ def project_linf(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
     return torch.clamp(x_adv, min=(x - epsilon).clamp_(min=0), max=(x + epsilon).clamp_(max=255))
 
 
-def attack(loss: Loss, x: Tensor, budget: Budget, *, estimate: Estimate, update: Update) -> Tensor:
+def attack(
+    loss: Loss,
+    x: Tensor,
+    budget: Budget,
+    *,
+    estimate: Estimate,
+    update: Update,
+    each: Callable[[int, Tensor], object] = lambda step, x_adv: None,
+) -> Tensor:
     """Maximise a per-example loss in the L-inf ball around x (paper equations 4, 5 and 8).
 
     Args:
@@ -57,14 +65,16 @@ def attack(loss: Loss, x: Tensor, budget: Budget, *, estimate: Estimate, update:
         budget: Radius, number of steps, step size.
         estimate: Gradient estimator (`gradients.py`).
         update: Makes a fresh update rule (`updates.py`).
+        each: Shown the images after each step; steps are numbered from 1.
 
     Returns:
         Adversarial images, shaped as x. With integer x, epsilon and step size they are integers.
     """
     own, x_adv = rule(update()), x
-    for _ in range(budget.steps):
+    for step in range(budget.steps):
         gradient = estimate(loss, own.look(x_adv))  # raw: not signed, not normalised
         x_adv = project_linf(x_adv + budget.step_size * own.step(own.direction(gradient)), x, budget.epsilon)
+        each(step + 1, x_adv)
     return x_adv
 
 

@@ -32,7 +32,9 @@ from transferbench.fitting import Fit, widest
 from transferbench.objectives import Model
 from transferbench.params import Attack, Compute
 
-Chunks = Callable[[Sequence[slice], Callable[[int], object]], Generator[tuple[slice, np.ndarray], None, None]]
+Tensors = Mapping[str, np.ndarray]  # what a cell or a chunk holds: `images`, and what `craft` says of the others
+Found = Generator[tuple[slice, Tensors], None, None]
+Chunks = Callable[[Sequence[slice], Callable[[int], object]], Found]
 AHEAD = {"cuda": 1}  # chunks that are asked for before the last one is written; a kill loses them, too
 
 
@@ -52,7 +54,7 @@ class Engine(Protocol):
 
     kind: str  # of its workers' devices, cpu or cuda
 
-    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Iterable[tuple[slice, np.ndarray]]:
+    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Iterable[tuple[slice, Tensors]]:
         """Adversarial images of parts of the subset, in any order; see `Work.chunks`."""
         ...
 
@@ -67,7 +69,7 @@ def craft(
     evaluated: Callable[[int], object] = lambda count: None,
     *,
     together: int = 1,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[dict[str, Tensor], Tensor]:
     """Adversarial images of one chunk.
 
     Args:
@@ -80,26 +82,47 @@ def craft(
         together: How many copies (noise samples, scales) of each image go through in one pass.
 
     Returns:
-        Adversarial images (N,C,H,W) uint8, and which images had finite gradients throughout, (N,) bool.
+        `images` (N,C,H,W) uint8; where the row asks for them `takes` (N,K,C,H,W) uint8, in the order of `row.takes`,
+        and `floats` (N,C,H,W) float32, which `images` are rounded from; and which images had finite gradients
+        throughout, (N,) bool.
     """
     x = images.float().contiguous(memory_format=torch.channels_last)
     model = objectives.source(members, row.fusion)
     loss = objectives.targeted(model, target_labels) if row.targeted else objectives.untargeted(model, labels)
-    estimate = rows.estimate(row, ids, together)
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def counted(x: Tensor) -> Tensor:
         evaluated(len(x))
         return loss(x)
 
-    def watched(loss: Loss, x: Tensor) -> Tensor:
-        gradient = estimate(loss, x)
-        finite.logical_and_(gradient.isfinite().flatten(1).all(1))
-        return gradient
+    takes: dict[tuple[int, int], Tensor] = {}
 
-    budget = Budget(row.epsilon, row.steps, row.step_size)
-    x_adv = attack(rows.loss(row, counted, ids), x, budget, estimate=watched, update=rows.update(row))
-    return quantise(x_adv, x, row.epsilon), finite
+    def attacked(seed: int) -> Tensor:
+        own = row.with_seed(seed)
+        estimate = rows.estimate(own, ids, together)
+
+        def watched(loss: Loss, x: Tensor) -> Tensor:
+            gradient = estimate(loss, x)
+            finite.logical_and_(gradient.isfinite().flatten(1).all(1))
+            return gradient
+
+        def each(step: int, x_adv: Tensor) -> None:
+            if (seed, step) in row.takes:
+                takes[seed, step] = quantise(x_adv, x, row.epsilon)
+
+        budget = Budget(row.epsilon, row.steps, row.step_size)
+        given = rows.loss(own, counted, ids)
+        return attack(given, x, budget, estimate=watched, update=rows.update(own), each=each)
+
+    x_adv = attacked(row.first_seed)
+    for seed in (row.seeds or ())[1:]:
+        attacked(seed)
+    made = {"images": quantise(x_adv, x, row.epsilon)}
+    if row.takes:
+        made["takes"] = torch.stack([takes[take] for take in row.takes], 1)
+    if row.quantisation:
+        made["floats"] = x_adv
+    return made, finite
 
 
 def fitted(
@@ -111,19 +134,19 @@ def fitted(
     ids: Sequence[int],
     fit: Fit,
     evaluated: Callable[[int], object] = lambda count: None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[dict[str, Tensor], Tensor]:
     """As `craft`, with as many images and copies of them at a time as fit."""
 
-    def some(part: slice, together: int) -> tuple[Tensor, Tensor]:
+    def some(part: slice, together: int) -> tuple[dict[str, Tensor], Tensor]:
         own = images[part], labels[part], target_labels[part], ids[part]
         return craft(members, row, *own, evaluated, together=together)
 
-    adversarial, finite = zip(*fit.map(some, len(ids), row.copies), strict=True)
-    return torch.cat(adversarial), torch.cat(finite)
+    made, finite = zip(*fit.map(some, len(ids), row.copies), strict=True)
+    return {name: torch.cat([one[name] for one in made]) for name in made[0]}, torch.cat(finite)
 
 
 def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device, scratch: Path) -> None:
-    """Compute a cell in this process, chunk by chunk, and write `images` (N,C,H,W) uint8 to `out`.
+    """Compute a cell in this process, chunk by chunk, and write what `craft` makes of all images to `out`.
 
     Chunks that an earlier, killed run of the very same cell finished are taken from `scratch`.
 
@@ -144,42 +167,46 @@ def run_elsewhere(cell: Cell, weights: Sequence[Path], out: Path, *, engine: Eng
         engine: Who computes.
     """
 
-    def chunks(
-        parts: Sequence[slice], evaluated: Callable[[int], object]
-    ) -> Generator[tuple[slice, np.ndarray], None, None]:
-        for part, adversarial in engine.chunks(cell, weights, parts):
-            evaluated((part.stop - part.start) * cell.attack.gradients)
-            yield part, adversarial
+    def chunks(parts: Sequence[slice], evaluated: Callable[[int], object]) -> Found:
+        for part, made in engine.chunks(cell, weights, parts):
+            evaluated((part.stop - part.start) * cell.attack.evaluated)
+            yield part, made
 
     _run(cell, out, engine.kind, scratch, chunks)
 
 
 def _run(cell: Cell, out: Path, kind: str, scratch: Path, chunks: Chunks) -> None:
     """Write a cell's file of its chunks: those that lie in `scratch`, and what `chunks` computes of the others."""
-    shape, about = TensorFile(cell.subset)["images"].shape, describe(cell)
+    count, about = len(TensorFile(cell.subset)["images"]), describe(cell)
     with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, kind)) as folder:
-        starts = range(0, shape[0], cell.compute.chunk)
-        parts = {start: slice(start, min(start + cell.compute.chunk, shape[0])) for start in starts}
+        starts = range(0, count, cell.compute.chunk)
+        parts = {start: slice(start, min(start + cell.compute.chunk, count)) for start in starts}
         paths = {start: folder / f"{start:08d}.safetensors" for start in starts}
-        total, label = shape[0] * cell.attack.gradients, f"{cell.source['source']} {cell.name}"
+        total, label = count * cell.attack.evaluated, f"{cell.source['source']} {cell.name}"
         left = [part for start, part in parts.items() if not _finished(paths[start])]
-        done = total - sum(part.stop - part.start for part in left) * cell.attack.gradients
+        done = total - sum(part.stop - part.start for part in left) * cell.attack.evaluated
         with (
             tqdm(total=total, initial=done, desc=label, unit="gradient") as progress,
             contextlib.closing(chunks(left, progress.update)) as computed,
         ):
-            for part, adversarial in computed:
-                write_tensors(paths[part.start], {"images": adversarial})
-        with tensor_writer(out, {"images": ("uint8", shape)}, about) as writer:
+            for part, made in computed:
+                write_tensors(paths[part.start], made)
+        first = TensorFile(paths[0])
+        shapes = {name: (first[name].dtype.name, (count, *first[name].shape[1:])) for name in first.names()}
+        with tensor_writer(out, shapes, about) as writer:
             for path in paths.values():
-                writer.append("images", TensorFile(path)["images"])
+                file = TensorFile(path)
+                for name in shapes:
+                    writer.append(name, file[name])
         shutil.rmtree(folder)
 
 
 def _finished(path: Path) -> bool:
     """Whether a chunk's file is there, and what was written; a damaged one is computed again."""
     try:
-        TensorFile(path)["images"]
+        file = TensorFile(path)
+        for name in file.names():
+            file[name]
     except UserError:
         return False
     return True
@@ -191,13 +218,13 @@ class _Chunk:
 
     Attributes:
         part: Its images' places in the subset.
-        adversarial: (N,C,H,W) uint8, in the computer's memory.
+        made: What `craft` made, in the computer's memory.
         finite: Which images had finite gradients throughout, (N,) bool, likewise.
         wait: Returns once both are there.
     """
 
     part: slice
-    adversarial: Tensor
+    made: Mapping[str, Tensor]
     finite: Tensor
     wait: Callable[[], object]
 
@@ -233,10 +260,8 @@ class Work:
     device: torch.device
     fit: Fit
 
-    def chunks(
-        self, parts: Sequence[slice], evaluated: Callable[[int], object] = lambda count: None
-    ) -> Generator[tuple[slice, np.ndarray], None, None]:
-        """Adversarial images (n,C,H,W) uint8 of some parts of the subset, in order.
+    def chunks(self, parts: Sequence[slice], evaluated: Callable[[int], object] = lambda count: None) -> Found:
+        """What `craft` makes of some parts of the subset, in order.
 
         Raises:
             UserError: a gradient was not finite.
@@ -254,16 +279,16 @@ class Work:
         ids = self.subset["index"][part].tolist()
         images, labels, target_labels = (self._sent(name, part) for name in ("images", "labels", "target_labels"))
         own = images, labels, target_labels, ids
-        adversarial, finite = fitted(self.members, self.cell.attack, *own, self.fit, evaluated)
+        made, finite = fitted(self.members, self.cell.attack, *own, self.fit, evaluated)
         if self.device.type != "cuda":
-            return _Chunk(part, adversarial.cpu(), finite.cpu(), lambda: None)
-        fetched = _fetched(adversarial), _fetched(finite)
+            return _Chunk(part, {name: one.cpu() for name, one in made.items()}, finite.cpu(), lambda: None)
+        fetched = {name: _fetched(one) for name, one in made.items()}, _fetched(finite)
         event = torch.cuda.Event()
         event.record()
         return _Chunk(part, *fetched, event.synchronize)
 
-    def finish(self, chunk: _Chunk) -> tuple[slice, np.ndarray]:
-        """A chunk's part and adversarial images, once it is computed; UserError if a gradient was not finite."""
+    def finish(self, chunk: _Chunk) -> tuple[slice, Tensors]:
+        """A chunk's part and what was made of it, once it is computed; UserError if a gradient was not finite."""
         chunk.wait()
         if not chunk.finite.all():
             place = chunk.part.start + int((~chunk.finite).nonzero()[0])
@@ -272,7 +297,7 @@ class Work:
                 f"{int(self.subset['index'][place])}; look at the model's weights and at the image "
                 "(subset/subset.csv names its file)"
             )
-        return chunk.part, chunk.adversarial.contiguous().numpy()
+        return chunk.part, {name: one.contiguous().numpy() for name, one in chunk.made.items()}
 
     def _sent(self, name: str, part: slice) -> Tensor:
         """Some of the subset's values on the device; a GPU fetches them from pinned memory when it comes to it."""
@@ -299,13 +324,20 @@ def describe(cell: Cell) -> dict[str, str]:
         "params": cell.attack.model_dump_json(exclude_none=True),
         "compute": cell.compute.model_dump_json(),
         "epsilon": f"{cell.attack.epsilon:g}",
-        "seed": str(cell.attack.seed or 0),
+        "seed": str(cell.attack.first_seed),
         "weights": json.dumps({name: member["sha256"] for name, member in cell.source["members"].items()}),
         "subset": sha256(cell.subset),
         "transferbench": transferbench.__version__,
         "torch": torch.__version__,
+        **_takes(cell.attack),
         **_libraries(cell),
     }
+
+
+def _takes(row: Attack) -> dict[str, str]:
+    """What the images of `takes` are, for who reads the file without params.yaml."""
+    found = [{"seed": seed, "step": step} for seed, step in row.takes]
+    return {"takes": json.dumps(found)} if found else {}
 
 
 def _libraries(cell: Cell) -> dict[str, str]:

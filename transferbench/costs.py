@@ -118,11 +118,11 @@ def cost(
 def _files(experiment: params.Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
     """The large outputs and their bytes: the experiment's own, and the data set's. timm's weights count as nothing."""
     known, size = networks(), STORED[experiment.dataset.family]
-    own = {
-        f"adversarial/{source}/{attack}.safetensors": images * size
-        for source in experiment.sources
-        for attack in experiment.rows
-    }
+    own = {}
+    for source in experiment.sources:
+        for attack, row in experiment.rows.items():
+            each = 1 + len(row.takes) + 4 * bool(row.quantisation)  # a float32 is four bytes
+            own[f"adversarial/{source}/{attack}.safetensors"] = images * size * each
     own["subset/images.safetensors"] = images * size
     for model in experiment.models:
         own[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
@@ -135,7 +135,7 @@ def _gradients(experiment: params.Experiment, images: int, pending: Container[st
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
             if _left(f"adversarial/{source}/{attack}.safetensors", pending):
-                yield from ((member, images * row.gradients) for member in source.split("+"))
+                yield from ((member, images * row.evaluated) for member in source.split("+"))
     for name, similar in experiment.similarity.items():
         if _left(f"analysis/similarity/{name}.csv", pending):
             yield similar.source, similar.images * (max(similar.samples) + 1)
@@ -157,8 +157,10 @@ def _passes(
     )
     levels = sum(map(len, experiment.transforms.values()))
     for source in experiment.sources:
-        for attack in experiment.rows:
-            times = int(_left(f"predictions/{source}/{attack}.parquet", pending))
+        for attack, row in experiment.rows.items():
+            times = _left(f"predictions/{source}/{attack}.parquet", pending) * (
+                1 + len(row.takes) + (2 if row.quantisation else 0)
+            )
             if attack in experiment.attacks and _left(f"transformed/{source}/{attack}.parquet", pending):
                 times += levels
             yield from ((model, images * times) for model in experiment.answering)

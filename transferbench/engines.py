@@ -16,7 +16,7 @@ import functools
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ import torch
 
 from transferbench import cells, models
 from transferbench.artefacts import TensorFile
-from transferbench.cells import Cell, Engine
+from transferbench.cells import Cell, Engine, Found, Tensors
 from transferbench.errors import UserError, unknown
 from transferbench.fitting import Fit
 from transferbench.objectives import Model
@@ -39,9 +39,6 @@ ENGINES = ("local", "ray", "slurm")
 RETRIES = 10  # of a task whose worker or node died
 AHEAD = 2  # tasks a worker that wait in line, so that none is idle and the object store stays small
 NAMES = ("images", "labels", "target_labels", "index")  # of the subset's tensors that a chunk needs
-
-Arrays = Mapping[str, np.ndarray]
-Found = Iterator[tuple[slice, np.ndarray]]
 
 
 def chosen() -> Engine | None:
@@ -114,8 +111,8 @@ class Kept:
 _kept: list[Kept] = []
 
 
-def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Arrays) -> np.ndarray:
-    """Adversarial images of a chunk; models are loaded when a worker first needs them.
+def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) -> Tensors:
+    """What `cells.craft` makes of a chunk; models are loaded when a worker first needs them.
 
     Args:
         order: Of the cell.
@@ -134,8 +131,8 @@ def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Arrays) -> 
         _kept.append(Kept(key, members, cells.fit(order.cell, members, chunk["images"], device())))
     kept = _kept[0]
     work = cells.Work(order.cell, kept.members, chunk, device(), kept.fit)
-    ((_, adversarial),) = work.chunks([slice(0, len(chunk["index"]))])
-    return adversarial
+    ((_, made),) = work.chunks([slice(0, len(chunk["index"]))])
+    return made
 
 
 def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
@@ -227,7 +224,7 @@ def _begin(places: Any, threads: int) -> None:
 # A Ray cluster.
 
 
-def _in_ray(order: Order, kind: str, chunk: Arrays, *files: np.ndarray) -> np.ndarray:
+def _in_ray(order: Order, kind: str, chunk: Tensors, *files: np.ndarray) -> Tensors:
     """What a Ray task does. Ray shows a task its own GPU alone."""
     os.environ["TRANSFERBENCH_DEVICE"] = kind
     if kind == "cpu":
@@ -274,9 +271,10 @@ class Ray:
             for part, done in handed_out:
                 yield part, self._result(done)
 
-    def _result(self, done: Any) -> np.ndarray:
+    def _result(self, done: Any) -> Tensors:
         try:
-            return np.asarray(self._ray.get(done))
+            found: Tensors = self._ray.get(done)
+            return found
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise error.cause from None
@@ -333,7 +331,7 @@ class Slurm:
                 for job in left:
                     job.wait()
 
-    def _result(self, job: Any) -> list[np.ndarray]:
+    def _result(self, job: Any) -> list[Tensors]:
         error = job.exception()
         if error is None:
             return list(job.result())
@@ -342,7 +340,7 @@ class Slurm:
         raise UserError(said or f"job {job.job_id} failed: {lines[-1][:200]}; see {job.paths.stderr}")
 
 
-def _in_job(order: Order, kind: str, files: Sequence[Path], chunks: Sequence[Arrays]) -> list[np.ndarray]:
+def _in_job(order: Order, kind: str, files: Sequence[Path], chunks: Sequence[Tensors]) -> list[Tensors]:
     os.environ["TRANSFERBENCH_DEVICE"] = kind
     return [compute(order, files, chunk) for chunk in chunks]
 

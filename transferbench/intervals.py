@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from transferbench.stats import Z
+from transferbench.stats import wilson
 
 Interval = tuple[float, float]
 
@@ -26,7 +26,7 @@ def paired_counts(both: int, first: int, second: int, neither: int) -> Interval:
     n = both + first + second + neither
     assert n > 0
     p1, p2 = (both + first) / n, (both + second) / n
-    (low1, high1), (low2, high2) = _wilson(both + first, n), _wilson(both + second, n)
+    (low1, high1), (low2, high2) = wilson(both + first, n), wilson(both + second, n)
     phi = _correlation(both, first, second, neither)
     down, up = _added(p1 - low1, high2 - p2, phi), _added(p2 - low2, high1 - p1, phi)
     return max(-1.0, p1 - p2 - down), min(1.0, p1 - p2 + up)
@@ -43,13 +43,6 @@ def _correlation(both: int, first: int, second: int, neither: int) -> float:
     if numerator > 0:
         numerator = max(0.0, numerator - (both + first + second + neither) / 2)
     return numerator / math.sqrt(product) if product else 0.0
-
-
-def _wilson(successes: int, n: int) -> Interval:
-    """Unrounded, unlike `stats.rate`."""
-    centre = (successes + Z**2 / 2) / (n + Z**2)
-    half = Z / (n + Z**2) * math.sqrt(successes * (n - successes) / n + Z**2 / 4)
-    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
 
 
 def mean(values: np.ndarray) -> Interval | None:

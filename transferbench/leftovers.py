@@ -21,6 +21,7 @@ def expected(experiment: params.Experiment) -> Iterator[Path]:
             yield Path("adversarial", source, f"{attack}.safetensors")
             yield Path("predictions", source, f"{attack}.parquet")
             yield Path("metrics", source, f"{attack}.json")
+            yield Path("metrics", source, f"{attack}.detail.json")
         for attack in experiment.attacks:
             yield Path("transformed", source, f"{attack}.parquet")
             yield Path("metrics", source, f"{attack}.transform.json")

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from transferbench import comparison, gallery, page_tables, params, pictures
 from transferbench.artefacts import TensorFile, replacing
 from transferbench.gallery import GAIN, Gallery
-from transferbench.results import Results, chosen, load_metrics, words
+from transferbench.results import Results, chosen, denominator, load_metrics, words
 from transferbench.sheets import Table
 
 DEFAULT = "default benchmark"  # the root's folder has no name of its own
@@ -226,10 +226,9 @@ def _settings(text: str) -> str:
 
 def _groups(folder: Path, results: Results) -> Iterator[Group]:
     rates = (
-        "Rows are sources, columns are targets. Every model is right on every clean image, so that no rate counts an "
-        "error that no attack made. * in a frame: white-box, the source has the target in it. A dotted line: the paper "
-        "has the same cell with the same parameters; its figure, and ours minus it, stand in the cell when it is "
-        "pointed at."
+        f"Rows are sources, columns are targets; {denominator(results.experiment)}. * in a frame: white-box, the "
+        "source has the target in it. A dotted line: the paper has the same cell with the same parameters; its figure, "
+        "and ours minus it, stand in the cell when it is pointed at."
     )
     destroyed = (
         "Of the adversarial images that fool a target, the share that it gets right again after the transform "

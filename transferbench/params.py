@@ -120,11 +120,13 @@ class Subset(Section):
         images: How many, or `all`.
         seed: Of the draw of images and of target labels.
         targets: How a targeted attack's label is drawn: `random` among the other classes, or the `next` class.
+        of: Drawn from the images that all models classify correctly (`correct`), or from `all`.
     """
 
     images: Count | Literal["all"]
     seed: Seed = 0
     targets: Literal["random", "next"] = "random"
+    of: Literal["correct", "all"] = "correct"
 
     @field_validator("images", mode="wrap")
     @classmethod
@@ -169,6 +171,9 @@ class Attack(Section):
         decay: mu of the momentum.
         objective: `untargeted` or `targeted`.
         fusion: What an ensemble takes the mean of (equation 3); a single model is the same under all three.
+        record_steps: Steps, rising, after which the images are kept, too: success against cost, from one run.
+        seeds: In place of `seed`: the first is the attack's, the others are run as well, for the spread.
+        quantisation: Keep the last images as floats, too: success before and after rounding and truncating.
     """
 
     epsilon: Pixels
@@ -188,6 +193,9 @@ class Attack(Section):
     resize: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
     scales: Annotated[int, Field(ge=2, le=16)] | None = None
     kernel: Annotated[int, Field(ge=3)] | None = None
+    record_steps: tuple[Count, ...] | None = None
+    seeds: tuple[Seed, ...] | None = None
+    quantisation: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _used(self) -> "Attack":
@@ -212,6 +220,7 @@ class Attack(Section):
                 "seed is used only with gradient: smoothed, varied or relevant, or with diversity, and nothing is "
                 "drawn here; remove seed"
             )
+        self._takes_are_possible()
         if self.resize is not None and self.diversity is None:
             raise ValueError("resize is used only with diversity; remove resize or give diversity, a probability")
         if self.kernel is not None and self.kernel % 2 == 0:
@@ -222,6 +231,42 @@ class Attack(Section):
             raise ValueError("gradient: varied differs from plain from its second step on; set steps: 2 or more")
         return self
 
+    def _takes_are_possible(self) -> None:
+        steps, seeds = self.record_steps, self.seeds
+        if steps is not None and (not steps or list(steps) != sorted(set(steps)) or steps[-1] >= self.steps):
+            raise ValueError(f"record_steps are {list(steps)}, expected rising numbers below steps, {self.steps}")
+        if seeds is not None and (len(seeds) < 2 or len(set(seeds)) < len(seeds)):
+            raise ValueError(f"seeds are {list(seeds)}, expected two or more that differ")
+        if seeds is not None and self.seed is not None:
+            raise ValueError("seed and seeds are both given; remove seed, the first of seeds takes its place")
+        if seeds is not None and not self.drawn:
+            raise ValueError("seeds: nothing is drawn at random here, so that all would be the same; remove seeds")
+        if self.quantisation and self.epsilon == int(self.epsilon) and self.step_size == int(self.step_size):
+            raise ValueError(
+                "quantisation: with whole epsilon and step_size every image is of whole numbers already; remove it"
+            )
+
+    @property
+    def first_seed(self) -> int:
+        """Of the attack's own images."""
+        return self.seeds[0] if self.seeds else self.seed or 0
+
+    @property
+    def takes(self) -> tuple[tuple[int, int], ...]:
+        """(Seed, step) of the images that are kept beside the first seed's last."""
+        recorded = [(self.first_seed, step) for step in self.record_steps or ()]
+        return (*recorded, *((seed, self.steps) for seed in (self.seeds or ())[1:]))
+
+    def with_seed(self, seed: int) -> "Attack":
+        """The same attack with one seed and no takes."""
+        alone = {"seed": seed, "seeds": None, "record_steps": None, "quantisation": None}
+        return self.model_copy(update=alone)
+
+    @property
+    def evaluated(self) -> int:
+        """Gradient evaluations an image and model, of all seeds."""
+        return self.gradients * len(self.seeds or (0,))
+
     @property
     def copies(self) -> int:
         """Gradient evaluations an image, model and step."""
@@ -230,7 +275,7 @@ class Attack(Section):
 
     @property
     def gradients(self) -> int:
-        """Gradient evaluations an image and model."""
+        """Gradient evaluations an image and model, of one seed."""
         return self.steps * self.copies
 
     @property

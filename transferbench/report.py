@@ -10,7 +10,7 @@ from transferbench import answers, claims, comparison, drawings, figures, findin
 from transferbench.artefacts import TensorFile, replacing, write_json
 from transferbench.classes import class_names
 from transferbench.errors import UserError
-from transferbench.results import Results, chosen, load_metrics, reported, words, wrapped
+from transferbench.results import Results, chosen, denominator, load_metrics, reported, words, wrapped
 from transferbench.sheets import csv_text
 
 IMAGES = 4  # rows of the panel
@@ -139,10 +139,10 @@ def tables(results: Results) -> str:
     experiment = results.experiment
     parts = [
         f"# Transferability on {experiment.dataset.name}",
-        f"{chosen(results)}. All rates are percent of these images, with "
-        "Wilson 95% intervals in brackets; every model is right on every clean one, so that no rate counts an error "
-        "that no attack made. Rows are sources, columns are targets. * marks white-box cells, whose source has the "
-        "target in it. In parentheses: the paper's figure, where the paper has the same cell with the same parameters.",
+        f"{chosen(results)}. All rates are percent of these images, with Wilson 95% intervals in brackets; "
+        f"{denominator(experiment)}. Rows are sources, columns are targets. * marks white-box cells, whose source has "
+        "the target in it. In parentheses: the paper's figure, where the paper has the same cell with the same "
+        "parameters.",
     ]
     for name, attack in experiment.attacks.items():
         evaluations = "1 gradient evaluation" if attack.gradients == 1 else f"{attack.gradients} gradient evaluations"

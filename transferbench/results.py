@@ -19,6 +19,7 @@ RATES = [f"{top}{end}" for top in ("top1", "top5") for end in ("", "_low", "_hig
 KEYS = {
     "success": {*RATES, "n", "whitebox"},
     "destruction": {"rate", "low", "high", "n"},
+    "detail": {"gradients", "size", "steps", "seeds", "quantisation", "denominators"},
     "clean": {"top1", "top1_low", "top1_high", "top5", "n", "published_top1", "parameters"},
 }
 
@@ -34,6 +35,7 @@ class Results:
         success: (source, attack) -> target -> top1, top1_low, ..., n, whitebox.
         swept: The same of the grids' cells.
         destruction: (source, attack) -> target -> transform -> level -> rate, low, high, n.
+        detail: (source, attack) -> sizes, takes and denominators, as `details.detail` makes them.
     """
 
     experiment: params.Experiment
@@ -42,6 +44,7 @@ class Results:
     success: dict[tuple[str, str], dict[str, dict[str, Any]]]
     swept: dict[tuple[str, str], dict[str, dict[str, Any]]]
     destruction: dict[tuple[str, str], dict[str, dict[str, dict[str, dict[str, Any]]]]]
+    detail: dict[tuple[str, str], dict[str, Any]]
 
 
 def load_metrics(folder: Path, experiment: params.Experiment) -> Results:
@@ -57,6 +60,7 @@ def load_metrics(folder: Path, experiment: params.Experiment) -> Results:
     transformed = {
         cell: path.with_suffix(".transform.json") for cell, path in success.items() if cell[1] in experiment.attacks
     }
+    detailed = {cell: path.with_suffix(".detail.json") for cell, path in success.items()}
     leftovers.refuse(folder, experiment, "metrics")
     rates = {cell: _success(path, experiment.answering) for cell, path in success.items()}
     counts = {one["n"]: success[cell] for cell, targets in rates.items() for one in targets.values()}
@@ -70,6 +74,7 @@ def load_metrics(folder: Path, experiment: params.Experiment) -> Results:
         {cell: one for cell, one in rates.items() if cell[1] in experiment.attacks},
         {cell: one for cell, one in rates.items() if cell[1] not in experiment.attacks},
         {cell: _destruction(path, experiment) for cell, path in transformed.items()},
+        {cell: _keyed(place, read_json(place), KEYS["detail"]) for cell, place in detailed.items()},
     )
 
 
@@ -147,10 +152,19 @@ def chosen(results: Results) -> str:
     experiment, n = results.experiment, results.n
     images = "1 image" if n == 1 else f"{n:,} images"
     models = "the model classifies" if len(experiment.models) == 1 else f"all {len(experiment.models)} models classify"
+    every, seed = experiment.subset.of == "all", experiment.subset.seed
     if experiment.subset.images == "all":
-        return f"{images} of {experiment.dataset.name}: every one that {models} correctly"
-    seed = experiment.subset.seed
-    return f"{images} of {experiment.dataset.name}, drawn at random (seed {seed}) from those that {models} correctly"
+        of = "every one, whether models are right on it or not" if every else f"every one that {models} correctly"
+        return f"{images} of {experiment.dataset.name}: {of}"
+    of = "all, whether models are right on them or not" if every else f"those that {models} correctly"
+    return f"{images} of {experiment.dataset.name}, drawn at random (seed {seed}) from {of}"
+
+
+def denominator(experiment: params.Experiment) -> str:
+    """Which errors rates count, as a sentence's end."""
+    if experiment.subset.of == "all":
+        return "rates count errors that no attack made; the table of denominators sets clean errors beside them"
+    return "every model is right on every clean one, so that no rate counts an error that no attack made"
 
 
 # --- the paper's figures ----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""The subset: images that all models classify correctly, and a wrong label for each (paper section 4)."""
+"""The subset: images that all models classify correctly, or any, and a wrong label for each (paper section 4)."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from transferbench.errors import UserError
 BLOCK = 512  # images copied at a time
 
 
-def commonly_correct(folder: Path, models: tuple[str, ...]) -> np.ndarray:
-    """Ids of the images that every model classifies correctly, from its table of clean predictions.
+def classified(folder: Path, models: tuple[str, ...]) -> np.ndarray:
+    """Which images of the data set each model classifies correctly, (N,M) bool, from its table of clean predictions.
 
     Raises:
         UserError: a table is missing.
@@ -23,7 +24,12 @@ def commonly_correct(folder: Path, models: tuple[str, ...]) -> np.ndarray:
     for model in models:
         labels, answers = read_clean(folder / f"{model}.parquet")
         right.append(answers[:, 0] == labels)
-    return np.flatnonzero(np.logical_and.reduce(right))
+    return np.stack(right, 1)
+
+
+def available(right: np.ndarray, subset: params.Subset) -> np.ndarray:
+    """Ids of the images that are drawn from: those on which all models are right, (N,M), or all."""
+    return np.flatnonzero(right.all(1)) if subset.of == "correct" else np.arange(len(right))
 
 
 def draw(available: np.ndarray, subset: params.Subset) -> np.ndarray:
@@ -36,6 +42,11 @@ def draw(available: np.ndarray, subset: params.Subset) -> np.ndarray:
         if not len(available):
             raise UserError("no image is classified correctly by all models; look at metrics/clean")
         return available
+    if len(available) < subset.images and subset.of == "all":
+        raise UserError(
+            f"subset: images: {subset.images} asked, but the data set has {len(available)}; "
+            f"ask for {len(available)} at most, or all"
+        )
     if len(available) < subset.images:
         raise UserError(
             f"subset: images: {subset.images} asked, but all models classify only {len(available)} correctly; "
@@ -52,15 +63,23 @@ def target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: par
     return (labels + np.array(shifts, np.int64).reshape(labels.shape)) % classes
 
 
-def write(ids: np.ndarray, images: TensorFile, table: Path, subset: params.Subset, out: Path) -> None:
+def write(
+    ids: np.ndarray,
+    images: TensorFile,
+    table: Path,
+    subset: params.Subset,
+    out: Path,
+    right: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Write `images.safetensors` and `subset.csv` of the drawn images to the folder `out`.
 
     Args:
-        ids: Of the images, (N,).
+        ids: Of the images, (n,).
         images: The data set's images and labels.
         table: The data set's `id,label,file`.
         subset: How targets are drawn.
         out: Folder.
+        right: Model -> which images of the data set it classifies correctly, (N,) bool; where it is to be kept.
     """
     labels = np.asarray(images["labels"])[ids]
     targets = target_labels(ids, labels, int(images.metadata["classes"]), subset)
@@ -73,12 +92,16 @@ def write(ids: np.ndarray, images: TensorFile, table: Path, subset: params.Subse
         **{name: ("int64", (len(ids),)) for name in ("labels", "target_labels", "index")},
     }
     about = {name: images.metadata[name] for name in ("dataset", "family", "classes")}
+    if right is not None:
+        shapes["right"], about["models"] = ("uint8", (len(ids), len(right))), ",".join(right)
     with tensor_writer(out / "images.safetensors", shapes, about) as writer:
         for start in range(0, len(ids), BLOCK):
             writer.append("images", pixels[ids[start : start + BLOCK]])
         writer.append("labels", labels)
         writer.append("target_labels", targets)
         writer.append("index", ids.astype(np.int64))
+        if right is not None:
+            writer.append("right", np.stack([one[ids] for one in right.values()], 1).astype(np.uint8))
     with replacing(out / "subset.csv") as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["id", "label", "target_label", "file"])

@@ -31,13 +31,16 @@ def rate(successes: int, n: int) -> Rate:
     """
     if n == 0:
         raise UserError("a rate over no images is undefined; expected at least one image, look at subset/subset.csv")
+    percent, low, high = (round(100 * share, 4) for share in (successes / n, *wilson(successes, n)))
+    return Rate(percent, low, high, int(n))
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share of n >= 1, in shares of 1."""
     successes, n = int(successes), int(n)
     centre = (successes + Z**2 / 2) / (n + Z**2)
     half = Z / (n + Z**2) * math.sqrt(successes * (n - successes) / n + Z**2 / 4)
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == n else centre + half
-    percent, low, high = (round(100 * share, 4) for share in (successes / n, low, high))
-    return Rate(percent, low, high, n)
+    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
 
 
 def success(top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +109,10 @@ def destruction(before_top1: np.ndarray, after_correct: np.ndarray) -> dict[str,
 
 
 def destruction_rates(
-    before: Mapping[str, np.ndarray], after: Mapping[tuple[str, str, float], np.ndarray], labels: np.ndarray
+    before: Mapping[str, np.ndarray],
+    after: Mapping[tuple[str, str, float], np.ndarray],
+    labels: np.ndarray,
+    right: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Target -> transform -> level -> `destruction`, from the answers before and after the transforms.
 
@@ -114,9 +120,12 @@ def destruction_rates(
         before: Target model -> answers (N,5) to the adversarial images.
         after: Target model, transform, level -> first answers (N,).
         labels: (N,).
+        right: Target model -> which clean images it is right on, (N,) bool: no other was fooled. All, if not given.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {model: {} for model in before}
     for (model, transform, level), top1 in after.items():
         fooled = before[model][:, 0] != labels
+        if right is not None:
+            fooled &= right[model]
         found[model].setdefault(transform, {})[f"{level:g}"] = destruction(fooled, top1 == labels)
     return found

@@ -53,8 +53,8 @@ def train(
         recipe: What params.yaml says.
         normalise: Mean and standard deviation, each per channel or one for all, in pixels 0..255.
         device: Where to train.
-        checkpoint: A file to resume from and to write after each epoch; deleted at the end. One that
-            belongs to another network, recipe, data or torch version is ignored.
+        checkpoint: A file to resume from and to write after each epoch but the last; the caller's to delete once the
+            result is kept. One that belongs to another network, recipe, data or torch version is ignored.
         label: Of the progress bar and of errors.
 
     Returns:
@@ -113,8 +113,6 @@ def train(
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     if not all(value.isfinite().all() for value in state.values()):  # the very last step
         raise _diverged(label, recipe, recipe.epochs - 1)
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
     return state
 
 
