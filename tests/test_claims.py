@@ -348,6 +348,12 @@ def test_smoothing_of_other_steps_and_cost() -> None:
         assert not two(sg, {**plain, **other}, 7, 1)
 
 
+def test_later_attacks_are_no_counterparts() -> None:
+    for more in ({"diversity": 0.5}, {"kernel": 7}, {"noise": "latin"}):
+        assert not two({**FGSM, **SMOOTHED, **more}, FGSM, 4, 1)
+    assert not two({**FGSM, **SMOOTHED}, {**FGSM, "kernel": 7}, 4, 1)
+
+
 def test_counterparts_of_other_steps_are_not_compared_where_there_are_better_ones() -> None:
     hits = {("resnet18", attack, "vgg13_bn"): count for attack, count in (("sg", 8), ("igsm", 1), ("fgsm", 0))}
     claims = checked(made(hits, {"sg": {**IGSM, **SMOOTHED}, "igsm": IGSM, "fgsm": FGSM}))

@@ -500,6 +500,11 @@ def test_targeted_figures_are_top1_and_top5() -> None:
         {**IGSM, "gradient": "smoothed", "samples": 30, "sigma": 15},
         {**IGSM, "gradient": "smoothed", "samples": 20, "sigma": 10},
         {**IGSM, "update": "momentum", "decay": 0.9},
+        {**IGSM, "diversity": 0.5},
+        {**IGSM, "kernel": 7},
+        {**IGSM, "scales": 5},
+        {**IGSM, "update": "nesterov", "decay": 1.0},
+        {**IGSM, **SMOOTHED, "noise": "antithetic"},
     ],
 )
 def test_other_parameters_have_no_figure(attack: dict[str, Any]) -> None:
@@ -514,6 +519,7 @@ def test_of_two_tables_the_one_with_the_experiments_models_is_taken() -> None:
     attack = {**IGSM, **SMOOTHED}
     table3 = "densenet121 resnet152 resnet34 vgg13_bn vgg19_bn"
     assert paper(table3, "densenet121", "vgg13_bn", **attack) == {"top1": (82.2, "table3")}
+    assert paper(table3, "densenet121", "vgg13_bn", **attack, noise="gaussian") == {"top1": (82.2, "table3")}
     assert paper("resnet18 densenet121 vgg13_bn", "densenet121", "vgg13_bn", **attack) == {"top1": (80.3, "table5")}
 
 

@@ -355,8 +355,9 @@ class Attack(Section):
     @property
     def later(self) -> bool:
         """Whether it has parts that the paper's attacks do not have."""
-        own = (self.noise, self.radius, self.diversity, self.scales, self.kernel)
-        return self.update == "nesterov" or any(part is not None for part in (*own, self.method))
+        own = (self.radius, self.diversity, self.scales, self.kernel, self.method)
+        noisy = self.noise not in (None, "gaussian")
+        return noisy or self.update == "nesterov" or any(part is not None for part in own)
 
 
 class GridAttack(Section):
