@@ -145,8 +145,12 @@ def _what(cell: Cell) -> Iterator[Fact]:
 
 def _factors(attack: params.Attack) -> str:
     """What the gradient evaluations of an image and model are the product of."""
-    samples = {"plain": "", "smoothed": " · m"}.get(attack.gradient, " · (m + 1)")
-    return f"T{samples}{' · s' if attack.scales else ''}"
+    own = attack.copies // (attack.scales or 1)
+    if attack.samples is not None:
+        each = " · m" if own == attack.samples else " · (m + 1)"
+    else:
+        each = f" · {own}" if own > 1 else ""
+    return f"T{each}{' · s' if attack.scales else ''}"
 
 
 def _images(cell: Cell) -> str:
@@ -221,7 +225,9 @@ def _views(attack: params.Attack) -> Iterator[Fact]:
 
 
 def _estimate(attack: params.Attack, point: str) -> str:
-    """How the gradients of samples make one."""
+    """How the gradients of a step make one; by its name alone where it has no formula here."""
+    if attack.gradient not in ("smoothed", "varied", "relevant"):
+        return f"Gₜ: {attack.gradient} (gradients.py), at {point}"
     if attack.gradient == "smoothed":
         noise = f", {attack.noise}" if attack.noise not in (None, "gaussian") else ""
         drawn = f"{attack.samples} ξᵢ ~ N(0, {attack.sigma:g}²){noise} afresh each step"

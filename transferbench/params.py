@@ -231,6 +231,7 @@ class Attack(Section):
             ("sigma", "gradient", ("smoothed",), False),
             ("noise", "gradient", ("smoothed",), True),
             ("radius", "gradient", ("varied", "relevant"), False),
+            ("scales", "gradient", ("plain", "smoothed", "varied", "relevant"), True),
             ("decay", "update", ("momentum", "nesterov"), False),
         ):
             used, given = getattr(self, option) in values, getattr(self, key) is not None
@@ -331,7 +332,7 @@ class Attack(Section):
         """Whether anything is drawn at random."""
         if self.known is not None:
             return self.known.random
-        return self.gradient != "plain" or self.diversity is not None
+        return self.samples is not None or self.diversity is not None
 
     @property
     def smallest(self) -> float:

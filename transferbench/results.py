@@ -134,7 +134,7 @@ def words(attack: params.Attack) -> str:
     elif attack.gradient in ("varied", "relevant"):
         parts.append(f"{attack.gradient} gradient of {attack.samples} neighbours within {attack.radius:g}")
     else:
-        parts.append("plain gradient")
+        parts.append(f"{attack.gradient} gradient")
     if attack.scales is not None:
         parts.append(f"{attack.scales} scales")
     if attack.diversity is not None:
