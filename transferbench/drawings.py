@@ -69,6 +69,21 @@ def draw(folder: Path, results: Results, data: Mapping[str, Rows], compared: Row
         yield "agreement", curves.agreement("Ours and the paper's", subtitle, points)
 
 
+def cost(results: Results, rows: Rows) -> Figure:
+    """Success against gradient evaluations, where steps were recorded; a line an attack, mean over its cells."""
+    panels: dict[str, dict[str, list[curves.Point]]] = {}
+    kinds: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        objective: str = results.experiment.attacks[row["attack"]].objective
+        kinds.setdefault((objective, row["attack"], row["gradients"]), []).append(row)
+    for (objective, attack, gradients), some in kinds.items():
+        means = (float(np.mean([one[key] for one in some])) for key in ("rate", "low", "high"))
+        panels.setdefault(objective, {}).setdefault(attack, []).append(curves.Point(gradients, *means))
+    subtitle = f"Mean over black-box cells, and of the ends of their Wilson 95% intervals; {chosen(results)}"
+    label = "gradient evaluations an image and model"
+    return curves.sweep("Success against cost", subtitle, label, "success rate, %", "attack", panels)
+
+
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean of one value an image (N,), and the ends of its normal 95% interval."""
     mean = float(values.mean())

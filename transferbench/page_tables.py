@@ -11,7 +11,37 @@ from transferbench.sheets import Cell, Table
 
 METRICS = {"top1": "top-1", "top5": "top-5"}
 CLAIMED = "Each is a paired test on the same images; a claim holds where the effect has the claimed sign and p < 0.05."
+RANKED = {  # name of a CSV of `ranking` -> title and note
+    "ranking": (
+        "Attacks by success, beside what they cost and change",
+        "Success in percent with a 95% interval; gradients: evaluations an image and model; l2, linf: of changes, in "
+        "pixel values; ssim: structural similarity to the clean image.",
+    ),
+    "pairwise": (
+        "Every two attacks: by how many points the first succeeds more often",
+        "Paired by image: exact McNemar test where there is one black-box cell, else the sign-flip permutation test; "
+        "p holm is adjusted for all pairs, and a pair differs where it is below 0.05.",
+    ),
+    "seeds": (
+        "Spread over seeds",
+        "Mean and sample deviation of the success rate over the seeds, in points of percent.",
+    ),
+    "quantisation": (
+        "Success before and after images are stored",
+        "On the floats that the attack ends with, on rounded images (ours), and on truncated ones, as many save them.",
+    ),
+    "denominators": (
+        "Success over other images",
+        "Over all images, those that the target gets right, and those that all get right; with the clean error.",
+    ),
+}
+HEADS = {
+    "ranking": ("attack",),
+    "pairwise": ("first", "second"),
+    **dict.fromkeys(("seeds", "quantisation", "denominators"), ("source", "target")),
+}
 DATA = {
+    "cost": "Success after each recorded step",
     "grid_a": "Data of the figure of grid a",
     "grid_b": "Data of the figure of grid b",
     "scatter": "Data of the scatter plots",
@@ -199,11 +229,36 @@ def _verdict(row: Mapping[str, str]) -> tuple[Cell, ...]:
     )
 
 
+def ranked(report: Path) -> Iterator[Table]:
+    """The attacks against each other, and their takes, as `report` has them; nothing of what it does not have."""
+    for name, (title, note) in RANKED.items():
+        rows = _rows(report / f"{name}.csv")
+        if len(rows) > 1:
+            columns = [column for column in rows[0] if column not in HEADS[name]]
+            yield Table(
+                name=name,
+                title=title,
+                notes=(note,),
+                corner=" → ".join(HEADS[name]),
+                columns=tuple(column.replace("_", " ") for column in columns),
+                rows=tuple((_head(row, HEADS[name]), tuple(_read(row[one]) for one in columns)) for row in rows),
+                records=tuple(rows),
+                command="dvc repro report",
+            )
+
+
+def _head(row: Mapping[str, str], names: Sequence[str]) -> str:
+    return " → ".join(row[name] for name in names)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+
+
 def drawn(report: Path) -> Iterator[Table]:
     """What the figures of sweeps, scatter and similarity are drawn from, as it lies in `report`."""
     for name, title in DATA.items():
-        path = report / f"{name}.csv"
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+        rows = _rows(report / f"{name}.csv")
         if rows:
             first, *others = rows[0]
             yield Table(

@@ -24,6 +24,10 @@ from transferbench.sheets import Table
 DEFAULT = "default benchmark"  # the root's folder has no name of its own
 ROOM = 7_000_000  # characters a page for the gallery's pictures, of all experiments together
 LARGEST = 400_000  # bytes of an SVG, a third on a page of several experiments; of a larger one the PNG is shown
+RANKED = (
+    "On the same images; an image's success is its mean over the black-box cells. Top-1 success, and top-5 of targeted "
+    "attacks."
+)
 SECTIONS = (
     *("dataset", "subset", "models", "targets", "sources", "attacks", "grids", "transforms"),
     *("similarity", "boundary", "saliency", "scatter"),
@@ -31,6 +35,7 @@ SECTIONS = (
 FIGURES = {  # the start of a figure's name -> what it shows
     "agreement": "Our success rates against the paper's",
     "boundary": "Decision boundaries",
+    "cost": "Success against gradient evaluations",
     "destruction": "Destruction rates by transform and level",
     "grid": "Success rates over a sweep",
     "heatmap": "Success rates of",
@@ -237,6 +242,7 @@ def _groups(folder: Path, results: Results) -> Iterator[Group]:
     )
     groups = (
         Group("rates", "Success rates", rates, list(page_tables.success(results))),
+        Group("ranking", "Attacks compared", RANKED, list(page_tables.ranked(folder / "report"))),
         Group("claims", "The paper's claims", "", list(page_tables.claimed(folder / "report"))),
         Group("paper", "Agreement with the paper", "", list(page_tables.compared(comparison.rows(results)))),
         Group("destruction", "Destruction rates", destroyed, list(page_tables.destruction(results))),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from transferbench import answers, claims, comparison, drawings, figures, findings, leftovers, params, pooling
+from transferbench import answers, claims, comparison, drawings, figures, findings, leftovers, params, pooling, ranking
 from transferbench.artefacts import TensorFile, replacing, write_json
 from transferbench.classes import class_names
 from transferbench.errors import UserError
@@ -70,7 +70,11 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
     _write_csv(out / "comparison.csv", comparison.COLUMNS, compared)
     _write_csv(out / "claims.csv", claims.COLUMNS, claims.table(found))
     write_json(folder / "agreement.json", findings.agreement(compared, found))
-    _write(out / "tables.md", "\n\n".join([tables(results), *findings.lines(compared, found)]) + "\n")
+    against = ranking.tables(results, evidence)
+    for name, rows in against.items():
+        _write_csv(out / f"{name}.csv", ranking.COLUMNS[name], rows)
+    parts = [tables(results), *ranking.lines(against), *findings.lines(compared, found)]
+    _write(out / "tables.md", "\n\n".join(parts) + "\n")
     data = drawings.tables(results, evidence)
     for name, rows in data.items():
         _write_csv(out / f"{name}.csv", drawings.COLUMNS[name], rows)
@@ -81,6 +85,8 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
         _both(figures.heatmap(_grid(results, attack), attack, title), out, f"heatmap_{attack}")
     if shots is not None:
         figures.save(shots, out / "figures/panel.png")
+    if against["cost"]:
+        _both(drawings.cost(results, against["cost"]), out, "cost")
     for name, figure in drawings.draw(folder, results, data, compared):
         _both(figure, out, name)
     curves = {name: pooling.pooled(results, name) for name in experiment.transforms}

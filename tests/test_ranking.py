@@ -1,0 +1,142 @@
+"""Attacks against each other, and their takes, by hand."""
+
+import csv
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import t
+from test_report import DETAIL, FGSM, FOOLED, SG, make
+
+from transferbench import page_tables, ranking, report
+from transferbench.artefacts import write_json
+from transferbench.evidence import Evidence
+
+RATES = {"top1": 50.0, "top1_low": 20.0, "top1_high": 80.0, "top5": 25.0, "top5_low": 5.0, "top5_high": 60.0, "n": 8}
+SPREAD = {"rates": {"0": RATES, "1": RATES | {"top1": 75.0}}, "top1_mean": 62.5, "top1_deviation": 17.6777}
+TAKES = {
+    "steps": {"fnn2": {"1": {"gradients": 5, **RATES}, "2": {"gradients": 10, **RATES, "top1": 60.0}}},
+    "seeds": {"fnn2": SPREAD | {"top5_mean": 25.0, "top5_deviation": 0.0}},
+    "quantisation": {"fnn2": {"float": RATES, "rounded": RATES, "truncated": RATES | {"top1": 12.5}}},
+    "denominators": {"fnn2": {"all": RATES, "target_right": RATES, "all_right": None, "clean_error": 12.5}},
+}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    experiment = make(folder, FOOLED)
+    write_json(folder / "metrics/fnn0/sg_fgsm.detail.json", {**DETAIL, "size": {**DETAIL["size"], "l2": 50.0}, **TAKES})
+    report.write_report(folder, experiment, folder / "report")
+    return folder
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    return 100 * (values.mean() - half), 100 * (values.mean() + half)
+
+
+# The first k of eight images are fooled in each black-box cell: fnn0 to fnn2 and fnn4, and the ensemble to fnn4.
+FAST, SMOOTH = (np.mean([np.arange(8) < k for k in some], 0) for some in ((5, 0, 4), (2, 2, 2)))
+
+
+def test_ranking_by_hand(made):
+    first, second, far = rows(made / "report/ranking.csv")
+    assert [(row["attack"], row["rank"]) for row in (first, second, far)] == [
+        ("fgsm", "1"),
+        ("sg_fgsm", "2"),
+        ("far", "1"),
+    ]
+    assert float(first["success"]) == 37.5 and float(second["success"]) == 25.0
+    low, high = interval(FAST)
+    assert (float(first["low"]), float(first["high"])) == pytest.approx((max(low, 0), high), abs=1e-3)
+    assert (first["cells"], first["n"], first["gradients"], second["gradients"]) == ("3", "8", "1", "5")
+    assert (float(first["success_per_gradient"]), float(second["success_per_gradient"])) == (37.5, 5.0)
+    assert (float(first["l2"]), float(second["l2"])) == (100.0, 75.0)  # the mean over both sources
+
+
+def test_pairs_by_hand(made):
+    (row,) = rows(made / "report/pairwise.csv")  # the targeted attack has no other to be compared with
+    assert (row["first"], row["second"], row["cells"], row["n"]) == ("fgsm", "sg_fgsm", "3", "8")
+    each = FAST - SMOOTH
+    assert float(row["difference"]) == 12.5
+    assert (float(row["low"]), float(row["high"])) == pytest.approx(interval(each), abs=1e-3)
+    some = each[each != 0]
+    flips = [abs(some @ signs) >= abs(some.sum()) - 1e-12 for signs in itertools.product((1, -1), repeat=len(some))]
+    assert float(row["p"]) == pytest.approx(np.mean(flips), abs=1e-9) == float(row["p_holm"])
+    assert row["differs"] == "false"
+
+
+def test_many_pairs_are_corrected_together():
+    draw = np.random.default_rng(0)
+    attacks = {f"a{number}": FGSM for number in range(4)}
+
+    class Experiment:
+        sources, models = ("s",), ("t",)
+
+    Experiment.attacks = {name: type("Row", (), {"objective": "untargeted", "targeted": False}) for name in attacks}
+    Experiment.row = lambda self, name: self.attacks[name]
+    hits = {("s", name, "t"): draw.random(200) < 0.3 + 0.1 * number for number, name in enumerate(attacks)}
+    found = ranking.pairwise(Evidence(Experiment(), hits, {}, {}, {}, {}))
+    assert len(found) == 6
+    order = sorted(row["p"] for row in found)
+    for row in found:
+        a, b = hits["s", row["first"], "t"], hits["s", row["second"], "t"]
+        assert (
+            row["difference"] == round(100 * (a.mean() - b.mean()), 4) and row["low"] < row["difference"] < row["high"]
+        )
+        wanted = max(min(1.0, (6 - place) * p) for place, p in enumerate(order) if p <= row["p"])
+        assert row["p_holm"] == pytest.approx(wanted) and row["differs"] == (wanted < 0.05)
+    assert any(row["differs"] for row in found) and not all(row["differs"] for row in found)
+
+
+def test_student_stands_for_the_permutation_test_of_many_images():
+    draw = np.random.default_rng(1)
+    pairs = [(draw.random(1500) < 0.52, draw.random(1500) < 0.5) for _ in range(2)]
+    _, _, by_student = ranking._difference(pairs)
+    each = np.mean([a.astype(float) - b for a, b in pairs], 0)
+    assert by_student == pytest.approx(ranking.paired(each), abs=0.02)
+
+
+def test_takes_are_told(made):
+    places = made / "report"
+    assert [(row["step"], row["gradients"], row["rate"]) for row in rows(places / "cost.csv")] == [
+        ("1", "5", "50"), ("2", "10", "60")
+    ]  # fmt: skip
+    (spread,) = rows(places / "seeds.csv")
+    assert (spread["mean"], spread["deviation"], spread["least"], spread["most"]) == ("62.5", "17.6777", "50", "75")
+    assert [(row["way"], row["rate"]) for row in rows(places / "quantisation.csv")] == [
+        ("float", "50"), ("rounded", "50"), ("truncated", "12.5")
+    ]  # fmt: skip
+    assert [(row["counted"], row["clean_error"]) for row in rows(places / "denominators.csv")] == [
+        ("all", "12.5"), ("target_right", "12.5")
+    ]  # fmt: skip
+    text = (places / "tables.md").read_text()
+    assert "## Attacks ranked" in text and "Of 1 pairs of attacks, 0 differ" in text and "seeds.csv: " in text
+    assert (places / "figures/cost.png").stat().st_size > 10_000 and (places / "vector/cost.svg").is_file()
+
+
+def test_the_page_has_them_as_tables(made):
+    tables = {table.name: table for table in page_tables.ranked(made / "report")}
+    assert set(tables) == {"ranking", "quantisation", "denominators"}  # one pair and one spread are no table
+    assert [head for head, _ in tables["ranking"].rows] == ["fgsm", "sg_fgsm", "far"]
+    assert "Attacks compared" in ranking_page(made)
+
+
+def ranking_page(folder: Path) -> str:
+    from transferbench import pages
+
+    pages.write([folder], folder / "report/index.html")
+    return (folder / "report/index.html").read_text(encoding="utf-8")
+
+
+def test_nothing_is_told_of_what_is_not_there(tmp_path):
+    report.write_report(tmp_path, make(tmp_path, {}, attacks={"sg": SG}), tmp_path / "report")
+    assert [rows(tmp_path / f"report/{name}.csv") for name in ("pairwise", "cost", "seeds", "quantisation")] == [[]] * 4
+    assert not (tmp_path / "report/figures/cost.png").exists()
+    assert "Attacks ranked" not in (tmp_path / "report/tables.md").read_text()

@@ -1,0 +1,214 @@
+"""The attacks of an experiment against each other on the same images, and what is known of their takes.
+
+An image's success is its mean over the black-box cells, since cells share their images; intervals are Student's over
+images (Wilson's, or Newcombe's for a difference, where there is one cell). Imports no torch.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from transferbench import intervals, pooling, stats
+from transferbench.evidence import LEVEL, Evidence
+from transferbench.pairing import Pair, holm, mcnemar, paired
+from transferbench.results import Results
+
+MANY = 1000  # images beyond which Student's t stands for the permutation test, which would take minutes
+COLUMNS = {
+    "ranking": [
+        *("rank", "attack", "objective", "success", "low", "high", "cells", "n"),
+        *("gradients", "success_per_gradient", "l2", "linf", "ssim"),
+    ],
+    "pairwise": [
+        *("first", "second", "objective", "difference", "low", "high", "p", "p_holm", "differs", "cells", "n"),
+    ],
+    "cost": ["attack", "source", "target", "step", "gradients", "rate", "low", "high", "n"],
+    "seeds": ["attack", "source", "target", "whitebox", "seeds", "mean", "deviation", "least", "most", "n"],
+    "quantisation": ["attack", "source", "target", "whitebox", "way", "rate", "low", "high", "n"],
+    "denominators": ["attack", "source", "target", "whitebox", "counted", "rate", "low", "high", "n", "clean_error"],
+}
+Rows = list[dict[str, Any]]
+
+
+def tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
+    """Name (a key of `COLUMNS`) -> rows; none where the experiment has nothing of the kind. Rates are percent."""
+    return {
+        "ranking": ranked(results, evidence),
+        "pairwise": pairwise(evidence),
+        "cost": list(_cost(results)),
+        "seeds": list(_seeds(results)),
+        "quantisation": list(_ways(results, "quantisation")),
+        "denominators": list(_ways(results, "denominators")),
+    }
+
+
+def ranked(results: Results, evidence: Evidence) -> Rows:
+    """Attacks by success, the best first, untargeted ones before targeted; beside what they cost and change."""
+    rows: Rows = []
+    for attack, row in results.experiment.attacks.items():
+        cells = evidence.cells(attack)
+        if not cells:
+            continue
+        hits = [evidence.success(source, attack, target) for source, target in cells]
+        low, high = _ends(hits)
+        sizes = [results.detail[source, attack]["size"] for source in dict.fromkeys(source for source, _ in cells)]
+        rate = 100 * float(np.mean(hits))
+        found: dict[str, Any] = {"attack": attack, "objective": row.objective}
+        found |= {"success": round(rate, 4), "low": low, "high": high}
+        found |= {"cells": len(cells), "n": len(hits[0]), "gradients": row.gradients}
+        found |= {"success_per_gradient": round(rate / row.gradients, 4)}
+        found |= {key: round(float(np.mean([size[key] for size in sizes])), 4) for key in ("l2", "linf", "ssim")}
+        rows.append(found)
+    rows.sort(key=lambda one: (one["objective"] == "targeted", -one["success"], one["gradients"]))
+    counts = {objective: itertools.count(1) for objective in ("untargeted", "targeted")}
+    return [{"rank": next(counts[one["objective"]]), **one} for one in rows]
+
+
+def _ends(hits: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
+    """The 95% interval of the mean over cells, in percent; None where no image differs from another."""
+    if len(hits) == 1:
+        found = stats.rate(int(hits[0].sum()), len(hits[0]))
+        return found.low, found.high
+    return _percent(intervals.mean(np.mean(hits, 0)), 0.0)
+
+
+def _percent(interval: intervals.Interval | None, least: float) -> tuple[float | None, float | None]:
+    if interval is None:
+        return None, None
+    low, high = (round(100 * min(max(end, least), 1.0), 4) for end in interval)
+    return low, high
+
+
+def pairwise(evidence: Evidence) -> Rows:
+    """Every two attacks of one objective: by how much the first succeeds more often, and whether that is chance.
+
+    p is of the exact McNemar test where they share one black-box cell, else of the sign-flip permutation test over
+    images; `p_holm` is adjusted by Holm's method for all pairs of the table.
+    """
+    attacks = evidence.experiment.attacks
+    rows: Rows = []
+    for first, second in itertools.combinations(attacks, 2):
+        pairs = evidence.against(first, second)
+        if attacks[first].objective != attacks[second].objective or not pairs:
+            continue
+        difference, (low, high), p = _difference(pairs)
+        found: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
+        found |= {"difference": difference, "low": low, "high": high, "p": p}
+        found |= {"cells": len(pairs), "n": len(pairs[0][0])}
+        rows.append(found)
+    adjusted = holm([row["p"] for row in rows])
+    return [row | {"p_holm": p, "differs": p < LEVEL} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def _difference(pairs: Sequence[Pair]) -> tuple[float, tuple[float | None, float | None], float]:
+    """Percent points, their 95% interval, and p."""
+    each = np.mean([a.astype(float) - b for a, b in pairs], 0)
+    points = round(100 * float(each.mean()), 4)
+    if len(pairs) == 1:
+        return points, _percent(intervals.newcombe(*pairs[0]), -1.0), mcnemar(*pairs[0])
+    return points, _percent(intervals.mean(each), -1.0), _student(each) if len(each) > MANY else paired(each)
+
+
+def _student(values: np.ndarray) -> float:
+    from scipy.stats import ttest_1samp
+
+    return 1.0 if not values.any() else float(ttest_1samp(values, 0).pvalue)
+
+
+# --- takes --------------------------------------------------------------------------------------------------------
+
+
+def _kept(results: Results, kind: str) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+    """Attack, source, target and what the details have of a kind; those of `attacks` alone."""
+    for (source, attack), targets in results.success.items():
+        for target in targets:
+            found = results.detail[source, attack][kind].get(target)
+            if found:
+                yield attack, source, target, found
+
+
+def _metric(results: Results, attack: str) -> str:
+    return "top5" if results.experiment.attacks[attack].targeted else "top1"
+
+
+def _rates(rates: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    return {"rate": rates[metric], "low": rates[f"{metric}_low"], "high": rates[f"{metric}_high"], "n": rates["n"]}
+
+
+def _cost(results: Results) -> Iterator[dict[str, Any]]:
+    """Success after each recorded step of black-box cells."""
+    for attack, source, target, steps in _kept(results, "steps"):
+        if (source, target) not in pooling.black_box(results, attack):
+            continue
+        for step, rates in steps.items():
+            about = {"attack": attack, "source": source, "target": target, "step": int(step)}
+            yield about | {"gradients": rates["gradients"]} | _rates(rates, _metric(results, attack))
+
+
+def _seeds(results: Results) -> Iterator[dict[str, Any]]:
+    for attack, source, target, spread in _kept(results, "seeds"):
+        metric = _metric(results, attack)
+        rates = [one[metric] for one in spread["rates"].values()]
+        about = {"attack": attack, "source": source, "target": target, "whitebox": target in source.split("+")}
+        about |= {"seeds": " ".join(spread["rates"]), "mean": spread[f"{metric}_mean"]}
+        about |= {"deviation": spread[f"{metric}_deviation"], "least": min(rates), "most": max(rates)}
+        yield about | {"n": next(iter(spread["rates"].values()))["n"]}
+
+
+def _ways(results: Results, kind: str) -> Iterator[dict[str, Any]]:
+    name = "way" if kind == "quantisation" else "counted"
+    for attack, source, target, ways in _kept(results, kind):
+        for way, rates in ways.items():
+            if isinstance(rates, Mapping):
+                about = {"attack": attack, "source": source, "target": target, "whitebox": target in source.split("+")}
+                more = {"clean_error": ways["clean_error"]} if "clean_error" in ways else {}
+                yield about | {name: way} | _rates(rates, _metric(results, attack)) | more
+
+
+# --- in words -----------------------------------------------------------------------------------------------------
+
+
+def lines(found: Mapping[str, Rows]) -> list[str]:
+    """The same for tables.md: paragraphs and tables."""
+    parts: list[str] = []
+    if len(found["ranking"]) > 1:
+        head = [
+            "| | attack | success, % | gradients | success a gradient | L2 | SSIM |",
+            "|---:|---|---:|---:|---:|---:|---:|",
+        ]
+        rows = [
+            f"| {row['rank']} | {row['attack']} | {row['success']:.1f} {_interval(row)} | {row['gradients']:,} | "
+            f"{row['success_per_gradient']:.2f} | {row['l2']:.0f} | {row['ssim']:.3f} |"
+            for row in found["ranking"]
+        ]
+        differing = sum(row["differs"] for row in found["pairwise"])
+        parts += [
+            "## Attacks ranked",
+            "Mean success over black-box cells (top-1; top-5 of targeted attacks) with a 95% interval over images, "
+            "beside gradient evaluations an image and model, mean L2 norm of the change in pixel values, and mean "
+            "structural similarity to the clean image.",
+            "\n".join([*head, *rows]),
+        ]
+        if found["pairwise"]:
+            parts.append(
+                f"Of {len(found['pairwise'])} pairs of attacks, {differing} differ on these images (paired tests, "
+                "Holm's correction, 5%): pairwise.csv has them all."
+            )
+    for name, said in (
+        ("seeds", "success over seeds: mean and sample deviation"),
+        ("quantisation", "success on floats, on rounded and on truncated images"),
+        (
+            "denominators",
+            "success over all images, those that the target gets right, those that all get right",
+        ),
+        ("cost", "success after each recorded step"),
+    ):
+        if found[name]:
+            parts.append(f"{name}.csv: {said}.")
+    return parts
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    return "" if row["low"] is None else f"[{row['low']:.1f}, {row['high']:.1f}]"
