@@ -262,7 +262,9 @@ def full_disks(count: int, seed: int) -> Outcome:
         start.repro()
         job = {"count": count, "seed": seed, "path": str(start.path), "mount": name, "out": CELL}
         command = ["unshare", "-rm", sys.executable, str(HERE / "disk.py"), json.dumps(job)]
-        done = subprocess.run(command, env=start.environment, capture_output=True, text=True)
+        # Python writes its bytecode unchecked: what a full disk cut off, the next start trips over
+        environment = start.environment | {"PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(done.stderr)
         for problem in json.loads(done.stdout):

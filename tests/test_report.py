@@ -15,7 +15,7 @@ import yaml
 from conftest import EMPTY
 from rich.console import Console
 
-from transferbench import figures, params, report, results, stats
+from transferbench import figures, params, ranking, report, results, stats
 from transferbench.answers import write_cell, write_clean, write_transformed
 from transferbench.artefacts import TensorFile, write_json, write_tensors
 from transferbench.errors import UserError
@@ -252,6 +252,7 @@ def test_figures_are_there(made: tuple[Path, params.Experiment]) -> None:
     names = ["agreement", "destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
     pictures = [f"figures/{name}.png" for name in [*names, "panel"]] + [f"vector/{name}.svg" for name in names]
     tables = ["results", "destruction", "comparison", "claims", "grid_a", "grid_b", "scatter", "similarity"]
+    tables += list(ranking.COLUMNS)
     assert found == sorted(["tables.md", *(f"{name}.csv" for name in tables), *pictures])
 
 
