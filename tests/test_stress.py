@@ -67,8 +67,9 @@ def test_mutations_differ_and_are_seeded():
 
 def test_the_page_has_the_last_campaigns_figures():
     figures = json.loads(stress.FIGURES.read_text(encoding="utf-8"))
-    assert set(fuzz.CAMPAIGNS) <= set(figures) <= set(stress.CAMPAIGNS)
+    assert set(fuzz.CAMPAIGNS) | set(kills.CAMPAIGNS) <= set(figures) <= set(stress.CAMPAIGNS)
     page = stress.PAGE.read_text(encoding="utf-8")
     assert outcome.table(list(figures.values())) in page
     assert all(row["lost"] == 0 for row in figures.values())
     assert figures["params"]["tried"] >= 2000
+    assert all(figures[name]["tried"] >= 50 for name in ("repro", "cell", "train"))
