@@ -190,6 +190,7 @@ CLAIMS = {
     "depth-cifar10": {"asymmetry", "depth", "smoothing_equal_steps"},
     "depth-mnist": {"asymmetry", "depth", "smoothing_equal_cost", "smoothing_equal_steps"},
     "ensemble": {"smoothing_equal_steps", "smoothing_ensembles"},
+    "modern": {"smoothing_equal_cost"},
     "momentum": {"asymmetry", "depth", "smoothing_equal_steps", "smoothing_momentum", "smoothing_beats_momentum"},
     "robustness": {"smoothing_equal_cost", "smoothing_equal_steps", "survives_transforms"},
     "sensitivity": {"depth", "smoothing_equal_steps", "smoothing_every_epsilon", "more_samples", "sigma_optimum"},
@@ -200,6 +201,7 @@ CLAIMS = {
 FIGURES = {  # beside a heatmap for each attack
     "capacity": {"scatter"},
     "depth-mnist": {"agreement"},
+    "modern": {"cost"},
     "robustness": {"destruction"},
     "sensitivity": {"grid_a", "grid_b"},
     "smoothness": {"similarity", "boundary_raw", "boundary_sign", "saliency_densenet121"},
