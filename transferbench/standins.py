@@ -54,7 +54,10 @@ DIGITS = Pool(
     10_000,
     15,
 )
-POOLS = {"imagenet": PHOTOGRAPHS, "cifar10": DIGITS, "mnist": DIGITS}  # by an experiment's data set
+POOLS = {  # by an experiment's data set
+    **dict.fromkeys(("imagenet", "imagenet-sample"), PHOTOGRAPHS),
+    **dict.fromkeys(("cifar10", "mnist"), DIGITS),
+}
 
 
 def build(root: Path, folder: Path, pools: Mapping[str, Pool]) -> list[Path]:
