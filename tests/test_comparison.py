@@ -67,7 +67,7 @@ def test_rows_by_hand() -> None:
         },
         ("resnet18", "other"): {"resnet101": rates(40.0)},
     }
-    found = comparison.rows(Results(experiment(), 100, {}, success, {}, {}))
+    found = comparison.rows(Results(experiment(), 100, {}, success, {}, {}, {}))
     assert [tuple(row) for row in found] == [tuple(comparison.COLUMNS)] * 2
     cells = [tuple(row.values()) for row in found]
     assert cells == [
@@ -80,7 +80,7 @@ def test_cells_of_grids_count_by_their_parameters() -> None:
     grid = experiment(grid=GRID)
     names = list(grid.grids.cells())  # steps 1 and 5, each with step sizes 5 and 15: the first of steps 5 is IGSM
     swept = {("resnet18", name): {"resnet101": rates(40.0)} for name in names}
-    found = comparison.rows(Results(grid, 100, {}, {}, swept, {}))
+    found = comparison.rows(Results(grid, 100, {}, {}, swept, {}, {}))
     assert [(row["attack"], row["paper"], row["difference"], row["within"]) for row in found] == [
         (names[1], 36.9, 3.1, False),
         (names[2], 43.4, -3.4, False),
@@ -91,7 +91,7 @@ def test_targeted_ensembles_have_both_metrics() -> None:
     # tables 7 and 4: 11.6 and 28.1, whatever the order of the members
     one = experiment(("densenet121+resnet101",), ("densenet121", "resnet101", "resnet152"), {"far": TARGETED})
     success = {("densenet121+resnet101", "far"): {"resnet152": rates(10.0, 30.5)}}
-    found = comparison.rows(Results(one, 100, {}, success, {}, {}))
+    found = comparison.rows(Results(one, 100, {}, success, {}, {}, {}))
     assert {(row["metric"], row["paper"], row["ours"], row["difference"], row["within"]) for row in found} == {
         ("top1", 11.6, 10.0, -1.6, True),
         ("top5", 28.1, 30.5, 2.4, False),

@@ -128,7 +128,7 @@ def test_new_attack_is_one_edit(repository):
     repository.run("git", "checkout", "--quiet", ".")
     refused = repository.dvc("repro", code=255)
     assert "migsm" in refused and "`transferbench tidy`" in refused
-    assert repository.run(sys.executable, "-m", "transferbench", "tidy").count("deleted ") == 10
+    assert repository.run(sys.executable, "-m", "transferbench", "tidy").count("deleted ") == 12
     assert repository.repro() == set()
 
 

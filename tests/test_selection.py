@@ -22,9 +22,10 @@ def clean(folder: Path, model: str, top1: list[int]) -> None:
 def test_commonly_correct_by_hand(tmp_path):
     clean(tmp_path, "a", [4, 1, 0, 3, 0, 2])  # wrong at 2
     clean(tmp_path, "b", [4, 0, 3, 3, 0, 2])  # wrong at 1
-    assert selection.commonly_correct(tmp_path, ("a", "b")).tolist() == [0, 3, 4, 5]
+    right = selection.classified(tmp_path, ("a", "b"))
+    assert selection.available(right, Subset(images="all")).tolist() == [0, 3, 4, 5]
     with pytest.raises(UserError, match=r"c.parquet is missing"):
-        selection.commonly_correct(tmp_path, ("a", "b", "c"))
+        selection.classified(tmp_path, ("a", "b", "c"))
 
 
 def test_draw_is_seeded_sorted_and_nested():

@@ -52,7 +52,7 @@ def test_a_mistake_is_one_line_and_exit_code_two(folder, stage):
     before = sorted(folder.rglob("*"))
     code, errors = run(*stage, folder=folder)
     assert code == 2
-    assert errors == "error: params.yaml: unknown key of attacks.long 'sampels'; did you mean samples?\n"
+    assert errors == "error: params.yaml: unknown key of attacks.long 'sampels'; did you mean samples or scales?\n"
     assert sorted(folder.rglob("*")) == before
 
 

@@ -5,7 +5,7 @@ Imports no torch, pandas or matplotlib: what prints results must start at once.
 
 import csv
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -35,7 +35,7 @@ class Results:
         success: (source, attack) -> target -> top1, top1_low, ..., n, whitebox.
         swept: The same of the grids' cells.
         destruction: (source, attack) -> target -> transform -> level -> rate, low, high, n.
-        detail: (source, attack) -> sizes, takes and denominators, as `details.detail` makes them.
+        detail: (source, attack) -> sizes, takes and denominators, as `details.detail` makes them; read when asked for.
     """
 
     experiment: params.Experiment
@@ -44,7 +44,7 @@ class Results:
     success: dict[tuple[str, str], dict[str, dict[str, Any]]]
     swept: dict[tuple[str, str], dict[str, dict[str, Any]]]
     destruction: dict[tuple[str, str], dict[str, dict[str, dict[str, dict[str, Any]]]]]
-    detail: dict[tuple[str, str], dict[str, Any]]
+    detail: Mapping[tuple[str, str], dict[str, Any]]
 
 
 def load_metrics(folder: Path, experiment: params.Experiment) -> Results:
@@ -74,8 +74,27 @@ def load_metrics(folder: Path, experiment: params.Experiment) -> Results:
         {cell: one for cell, one in rates.items() if cell[1] in experiment.attacks},
         {cell: one for cell, one in rates.items() if cell[1] not in experiment.attacks},
         {cell: _destruction(path, experiment) for cell, path in transformed.items()},
-        {cell: _keyed(place, read_json(place), KEYS["detail"]) for cell, place in detailed.items()},
+        _Details(detailed),
     )
+
+
+class _Details(Mapping[tuple[str, str], dict[str, Any]]):
+    """The content of each cell's detail file, read once, when it is first asked for."""
+
+    def __init__(self, paths: Mapping[tuple[str, str], Path]) -> None:
+        self._paths, self._found = paths, dict[tuple[str, str], dict[str, Any]]()
+
+    def __getitem__(self, cell: tuple[str, str]) -> dict[str, Any]:
+        if cell not in self._found:
+            path = self._paths[cell]
+            self._found[cell] = _keyed(path, read_json(path), KEYS["detail"])
+        return self._found[cell]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def _keyed(path: Path, value: Any, keys: set[str]) -> dict[str, Any]:
