@@ -1,11 +1,10 @@
 """Adversarial images of one cell: a source, an attack, all images of the subset."""
 
-import functools
 from pathlib import Path
 
 import click
 
-from transferbench import cells, engines, models, params, sources
+from transferbench import cells, engines, params, sources
 from transferbench.artefacts import read_json
 from transferbench.runtime import device
 from transferbench.stage import stage
@@ -26,8 +25,7 @@ def main(source: str, attack: str) -> None:
     if engine is not None:
         cells.run_elsewhere(cell, weights, out, engine=engine, scratch=scratch)
         return
-    load = functools.partial(models.load, device=device(), compute=cell.compute, as_built=cell.attack.as_built)
-    members = [load(path) for path in weights]
+    members = [cells.loaded(cell, path, device()) for path in weights]
     cells.run(cell, members, out, device=device(), scratch=scratch)
 
 

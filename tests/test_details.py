@@ -8,9 +8,9 @@ import pytest
 from conftest import metadata
 from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter1d
-from test_cells import CPU, SG
+from test_cells import SG, run
 
-from transferbench import adversarial, cells, details, models, params, selection, sources, stats
+from transferbench import adversarial, cells, details, params, selection, sources, stats
 from transferbench.answers import write_clean
 from transferbench.artefacts import TensorFile, sha256, write_tensors
 from transferbench.errors import UserError
@@ -22,9 +22,7 @@ ALONE = {key: value for key, value in TAKES.items() if key not in ("record_steps
 
 def made(subset: Path, weights: Path, out: Path, row: dict, source: str = "fnn2", chunk: int = 4) -> Path:
     one = cells.Cell(sources.fingerprint(source, weights), "a", Attack(**row), Compute(chunk=chunk), subset)
-    members = [models.load(path, device=CPU) for path in sources.verify(one.source, weights)]
-    cells.run(one, members, out, device=CPU, scratch=out.parent / "scratch")
-    return out
+    return run(one, weights, out)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import transferbench
-from transferbench import gradients, methods, objectives, rows
+from transferbench import gradients, methods, models, objectives, rows
 from transferbench.artefacts import TensorFile, sha256, tensor_writer, write_tensors
 from transferbench.attack import Budget, Loss, attack, quantise
 from transferbench.errors import UserError
@@ -47,6 +47,11 @@ class Cell:
     attack: Attack
     compute: Compute
     subset: Path
+
+
+def loaded(cell: Cell, path: Path, device: torch.device) -> models.Pixels:
+    """A model of a cell's source, from its weights file, as the cell's attack wants it."""
+    return models.load(path, device=device, compute=cell.compute, as_built=cell.attack.as_built)
 
 
 class Engine(Protocol):

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from transferbench import cells, methods, models
+from transferbench import cells, methods
 from transferbench.artefacts import TensorFile
 from transferbench.cells import Cell, Engine, Found, Tensors
 from transferbench.errors import UserError, unknown
@@ -147,13 +147,12 @@ def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) ->
 
 
 def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
-    how = functools.partial(models.load, device=device(), compute=cell.compute, as_built=cell.attack.as_built)
     if isinstance(file, Path):
-        return how(file)
+        return cells.loaded(cell, file, device())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         file.tofile(path)
-        return how(path)
+        return cells.loaded(cell, path, device())
 
 
 def _handed_out(

