@@ -31,6 +31,7 @@ install: .venv/installed
 	touch $@
 
 repro: install
+	@transferbench mend . experiments/depth-mnist
 	dvc repro
 	cd experiments/depth-mnist && dvc repro
 	transferbench show . experiments/depth-mnist

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import t
 from test_report import DETAIL, FGSM, FOOLED, SG, make
 
-from transferbench import page_tables, ranking, report
-from transferbench.artefacts import write_json
+from transferbench import page_tables, params, ranking, report
+from transferbench.artefacts import TensorFile, write_json, write_tensors
 from transferbench.evidence import Evidence
 
 RATES = {"top1": 50.0, "top1_low": 20.0, "top1_high": 80.0, "top5": 25.0, "top5_low": 5.0, "top5_high": 60.0, "n": 8}
@@ -140,3 +140,28 @@ def test_nothing_is_told_of_what_is_not_there(tmp_path):
     assert [rows(tmp_path / f"report/{name}.csv") for name in ("pairwise", "cost", "seeds", "quantisation")] == [[]] * 4
     assert not (tmp_path / "report/figures/cost.png").exists()
     assert "Attacks ranked" not in (tmp_path / "report/tables.md").read_text()
+
+
+def test_images_that_a_model_gets_wrong_clean_are_ranked_for_nobody(tmp_path):
+    """With `of: all`, ranks and claims count the images that all models get right; rates count all."""
+    make(tmp_path, FOOLED)
+    path = tmp_path / "params.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("images: all", "images: all\n  of: all"), encoding="utf-8")
+    experiment = params.load(path)
+    assert experiment.subset.of == "all"
+    file = TensorFile(tmp_path / "subset/images.safetensors")
+    right = np.ones((8, 3), np.uint8)
+    right[0, 0] = right[5, 2] = 0  # the first image was fooled wherever any was, the sixth where there were eight
+    tensors = {name: np.array(file[name]) for name in file.names()} | {"right": right}
+    write_tensors(file.path, tensors, {"models": "fnn0,fnn2,fnn4"})
+    report.write_report(tmp_path, experiment, tmp_path / "report")
+    kept = right.all(1)
+    for row, hits in zip(rows(tmp_path / "report/ranking.csv"), (FAST, SMOOTH), strict=False):
+        assert float(row["success"]) == pytest.approx(100 * hits[kept].mean(), abs=1e-4) and row["n"] == "6"
+    claims = rows(tmp_path / "report/claims.csv")
+    smoothing = [row for row in claims if row["name"].startswith("smoothing")]
+    assert smoothing and {row["images"] for row in smoothing} == {"6"}
+    assert {row["n"] for row in rows(tmp_path / "report/results.csv")} == {"8"}
+    assert "ranks and claims count only images that every model gets right" in (
+        tmp_path / "report/tables.md"
+    ).read_text(encoding="utf-8")

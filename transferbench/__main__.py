@@ -219,5 +219,26 @@ def tidy(folder: Path) -> None:
         click.echo(f"deleted {path}")
 
 
+@main.command()
+@click.argument("folders", nargs=-1, shell_complete=completing.experiments)
+@friendly
+def mend(folders: tuple[str, ...]) -> None:
+    """Put back a dvc.lock that DVC was killed while writing (of the experiment here, if no FOLDERS are given).
+
+    Then `dvc repro` says "'dvc.lock' validation failed". The file of the last commit takes its place; what has run
+    since is in DVC's run cache, and does not run again.
+
+    \b
+    Examples:
+      transferbench mend
+      transferbench mend . depth-mnist
+    """
+    from transferbench import mending, roots
+
+    for name in folders or (".",):
+        folder = roots.experiment(name)
+        click.echo(mending.mend(folder) or f"{folder / mending.NAME} is whole")
+
+
 if __name__ == "__main__":
     main(prog_name="transferbench")

@@ -55,8 +55,10 @@ def takes(path: Path, subset: Path, row: Attack) -> Iterator[tuple[tuple[int, in
 def floats(path: Path, subset: Path, row: Attack) -> np.ndarray:
     """A cell's images (N,C,H,W) before they were rounded, float32, checked likewise."""
     originals = TensorFile(subset)["images"]
-    found = _shaped(TensorFile(path), "floats", np.float32, originals.shape)
+    file = TensorFile(path)
+    found = _shaped(file, "floats", np.float32, originals.shape)
     _within(path, found, originals, row.epsilon + ROUNDING)
+    _rounds_to(path, found, file["images"], originals, int(row.epsilon))
     return found
 
 
@@ -66,6 +68,16 @@ def _shaped(file: TensorFile, name: str, kind: type, shape: tuple[int, ...]) -> 
         expected = f"{np.dtype(kind)} {shape}"
         raise UserError(f"{file.path}: {name} are {found.dtype} {found.shape}, expected {expected}")
     return found
+
+
+def _rounds_to(path: Path, floats: np.ndarray, images: np.ndarray, originals: np.ndarray, epsilon: int) -> None:
+    """Refuse images that are not what `attack.quantise` makes of their floats."""
+    for start in range(0, len(images), BLOCK):
+        some = slice(start, start + BLOCK)
+        clean = originals[some].astype(np.float32)
+        ends = np.maximum(clean - epsilon, 0), np.minimum(clean + epsilon, 255)
+        if not np.array_equal(np.clip(np.rint(floats[some]), *ends), images[some]):
+            raise UserError(f"{path}: images are not its floats, rounded; delete it and run `dvc repro`")
 
 
 def _within(path: Path, images: np.ndarray, originals: np.ndarray, epsilon: float) -> None:

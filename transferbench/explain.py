@@ -210,9 +210,8 @@ def update(attack: params.Attack, members: int) -> Iterator[Fact]:
         step += " · 0.94^cₜ"
         yield "settling", "cₜ, for each value: how often its sign has changed since the first step"
     yield "step", f"xₜ₊₁ = clip(xₜ + {step} · sign {direction}) to [0, 255] and |x − x₀| ≤ {epsilon}; {times}"
-    whole = all(value == int(value) for value in (attack.epsilon, attack.step_size)) and attack.gradient != "relevant"
     stored = "whole numbers throughout: uint8 loses nothing"
-    yield "stored", stored if whole else f"rounded, and clipped again to |x − x₀| ≤ {int(attack.epsilon)}"
+    yield "stored", stored if attack.whole else f"rounded, and clipped again to |x − x₀| ≤ {int(attack.epsilon)}"
 
 
 def _views(attack: params.Attack) -> Iterator[Fact]:

@@ -7,19 +7,20 @@ from typing import Any
 import numpy as np
 
 from transferbench import answers, claims, comparison, params, stats
-from transferbench.artefacts import read_csv
+from transferbench.artefacts import TensorFile, read_csv
 from transferbench.errors import UserError
 from transferbench.evidence import Evidence
 from transferbench.results import Results
 
 
 def gather(folder: Path, results: Results) -> Evidence:
-    """Read, image by image, what the experiment in `folder` found.
+    """Read, image by image, what the experiment in `folder` found; only on images that all models get right.
 
     Raises:
         UserError: a table is missing, broken or of other images.
     """
     experiment = results.experiment
+    counted = _counted(folder) if experiment.sources else slice(None)
     hits: dict[tuple[str, str, str], np.ndarray] = {}
     hits5: dict[tuple[str, str, str], np.ndarray] = {}
     destroyed: dict[tuple[str, str, str, str, float], np.ndarray] = {}
@@ -31,14 +32,21 @@ def gather(folder: Path, results: Results) -> Evidence:
                 raise UserError(f"{path} is of other models or images than metrics; delete it and run `dvc repro`")
             for target, given in top.items():
                 cell = source, attack, target
-                hits[cell], hits5[cell] = stats.success(given, labels, target_labels if row.targeted else None)
+                found = stats.success(given, labels, target_labels if row.targeted else None)
+                hits[cell], hits5[cell] = (one[counted] for one in found)
             if attack not in experiment.attacks:
                 continue
             after = answers.read_transformed(folder / "transformed" / source / f"{attack}.parquet", len(labels))
             for (target, transform, level), given in after.items():
-                destroyed[source, attack, target, transform, level] = given == labels
+                destroyed[source, attack, target, transform, level] = (given == labels)[counted]
     similarity = {name: read_similarity(folder, name, row) for name, row in experiment.similarity.items()}
     return Evidence(experiment, hits, hits5, destroyed, results.clean, similarity)
+
+
+def _counted(folder: Path) -> slice | np.ndarray:
+    """Which images of the subset all models get right, (N,) bool; all, where none was taken that some get wrong."""
+    right = answers.right(TensorFile(folder / "subset/images.safetensors"))
+    return slice(None) if right is None else np.logical_and.reduce(list(right.values()))
 
 
 def read_similarity(folder: Path, name: str, row: params.Similarity) -> tuple[tuple[int, ...], np.ndarray]:

@@ -269,10 +269,16 @@ class Attack(Section):
             raise ValueError("seed and seeds are both given; remove seed, the first of seeds takes its place")
         if seeds is not None and not self.drawn:
             raise ValueError("seeds: nothing is drawn at random here, so that all would be the same; remove seeds")
-        if self.quantisation and self.epsilon == int(self.epsilon) and self.step_size == int(self.step_size):
+        if self.quantisation and self.whole:
             raise ValueError(
                 "quantisation: with whole epsilon and step_size every image is of whole numbers already; remove it"
             )
+
+    @property
+    def whole(self) -> bool:
+        """Whether every step leaves whole numbers; GRA's steps shrink, and another library's are its own."""
+        own = self.method is None and self.gradient != "relevant"
+        return own and all(value == int(value) for value in (self.epsilon, self.step_size))
 
     @property
     def first_seed(self) -> int:

@@ -185,7 +185,10 @@ def chosen(results: Results) -> str:
 def denominator(experiment: params.Experiment) -> str:
     """Which errors rates count, as a sentence's end."""
     if experiment.subset.of == "all":
-        return "rates count errors that no attack made; the table of denominators sets clean errors beside them"
+        return (
+            "rates count errors that no attack made; the table of denominators sets clean errors beside them, "
+            "and ranks and claims count only images that every model gets right"
+        )
     return "every model is right on every clean one, so that no rate counts an error that no attack made"
 
 
@@ -209,9 +212,9 @@ def reported(experiment: params.Experiment, source: str, target: str, attack: pa
     What an attack is called does not matter, nor does the order of an ensemble's members. The paper does
     not say what an ensemble takes the mean of, so `fusion` is not compared. Tables 3 and 5 share cells and
     differ there, each having its own 5,000 images, right under its own models: of several tables, the one
-    whose models are most nearly the experiment's is taken.
+    whose models are most nearly the experiment's is taken. Rates of `of: all` are of other images than any of them.
     """
-    if attack.later:
+    if attack.later or experiment.subset.of == "all":
         return {}
     models = set(experiment.models)
     parts = tuple(getattr(attack, name) for name in PARTS)

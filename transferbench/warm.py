@@ -9,7 +9,8 @@ What a stage computes does not depend on any of it. The server
 
 - imports libraries and nothing of this package: every stage reads the code as it is on disk;
 - belongs to one DVC process, one Python and one set of environment variables, and asks whose a request is;
-- ends with its DVC process, or when it has had nothing to do for a minute. A stage ends with whoever waits for it.
+- ends with its DVC process, or when it has had nothing to do for a minute. A stage ends with whoever waits for it;
+- mends, at its end, a dvc.lock that the DVC process was killed while writing.
 
 Where there is no DVC, no Linux, or `TRANSFERBENCH_WARM=0`, the script simply runs.
 """
@@ -225,6 +226,7 @@ def serve(listener: socket.socket, owner: int, mine: Mapping[str, Any]) -> dict[
         In each forked process its request; None in the server, at its end.
     """
     jobs: list[Job] = []
+    folders: set[str] = set()
     open_to_all = True
     while open_to_all or jobs:
         watched: list[int | socket.socket] = [listener, owner] if open_to_all else []
@@ -259,7 +261,20 @@ def serve(listener: socket.socket, owner: int, mine: Mapping[str, Any]) -> dict[
             for descriptor in request["streams"]:
                 os.close(descriptor)
             jobs.append(job_or_none)
+            folders.add(request["folder"])
+    for folder in folders:
+        _mend(folder)
     return None
+
+
+def _mend(folder: str) -> None:
+    """Put a whole dvc.lock in the place of one that was cut off: DVC ends each with the end of a line."""
+    with contextlib.suppress(OSError):
+        with open(os.path.join(folder, "dvc.lock"), "rb") as file:
+            whole = file.read().endswith(b"\n")
+        if not whole:
+            command = [sys.executable, "-P", "-m", "transferbench", "mend"]
+            subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, check=False)
 
 
 def _readable(watched: Sequence[int | socket.socket], seconds: float | None) -> set[Any]:

@@ -1,0 +1,120 @@
+"""A dvc.lock that was cut off while DVC wrote it: put back, and nothing that has run runs again."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from transferbench import mending, warm
+from transferbench.errors import UserError
+
+STAGES = 12
+PARAMS = "numbers: {a: 1, b: 1}\n"
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A DVC repository of a dozen stages of `cp`, run, committed, and run again after a change of params."""
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    for who in ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL"):
+        monkeypatch.setenv(f"GIT_{who}", "a@example.org")
+    monkeypatch.chdir(folder)
+    stages = {
+        f"stage{number}": {
+            "cmd": f"cp params.yaml out{number}", "params": ["numbers"], "deps": ["given"], "outs": [f"out{number}"],
+        }
+        for number in range(STAGES)
+    }  # fmt: skip
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (folder / "params.yaml").write_text(PARAMS)
+    (folder / "given").write_text("x")
+    run("git", "init", "--quiet")
+    run(sys.executable, "-m", "dvc", "init", "--quiet")
+    assert len(repro()) == STAGES
+    run("git", "add", "--all")
+    run("git", "commit", "--quiet", "--message", "run")
+    (folder / "params.yaml").write_text(PARAMS.replace("1", "2"))
+    assert len(repro()) == STAGES
+    return folder
+
+
+def run(*command, code=0):
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def repro(code=0):
+    return re.findall("^Running stage", run(sys.executable, "-m", "dvc", "repro", code=code), re.MULTILINE)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_has_run_does_not_run_again(small, committed):
+    whole = (small / "dvc.lock").read_text()
+    if not committed:
+        run("git", "rm", "--quiet", "--cached", "dvc.lock")
+        run("git", "commit", "--quiet", "--message", "without")
+    (small / "dvc.lock").write_text(whole[: whole.index("stage7") + 60].rpartition(":")[0])
+    assert "dvc.lock" in run(sys.executable, "-m", "dvc", "repro", code=255)
+    said = mending.mend(small)
+    assert said.startswith("put back" if committed else "removed"), said
+    assert not repro()
+    assert (small / "dvc.lock").read_text() == whole
+    assert all((small / f"out{number}").read_text() == PARAMS.replace("1", "2") for number in range(STAGES))
+
+
+def test_wherever_it_was_cut_off_dvc_reads_it_again(small):
+    from dvc.dvcfile import Lockfile
+    from dvc.repo import Repo
+
+    whole, draw, mended = (small / "dvc.lock").read_bytes(), random.Random(0), 0
+    for cut in [0, *draw.sample(range(len(whole)), 30)]:
+        (small / "dvc.lock").write_bytes(whole[:cut])
+        found = mending.mend(small)
+        mended += found is not None
+        with Repo(".") as repo:
+            assert set(Lockfile(repo, str(small / "dvc.lock")).load()["stages"]) <= {f"stage{n}" for n in range(STAGES)}
+        assert found is None or (small / "dvc.lock").read_bytes() == committed()
+    assert mended > 10
+
+
+def committed():
+    return subprocess.run(["git", "show", "HEAD:./dvc.lock"], capture_output=True, check=True).stdout
+
+
+def test_a_whole_one_stays(small):
+    whole = (small / "dvc.lock").read_bytes()
+    assert mending.mend(small) is None
+    (small / "dvc.lock").unlink()
+    assert mending.mend(small) is None and not (small / "dvc.lock").exists()
+    (small / "dvc.lock").write_bytes(whole)
+    warm._mend(str(small))
+    assert (small / "dvc.lock").read_bytes() == whole
+    assert run(sys.executable, "-m", "transferbench", "mend", ".") == "dvc.lock is whole\n"
+
+
+def test_what_dvc_may_be_writing_is_left_alone(small):
+    from dvc.repo import Repo
+
+    (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
+    with Repo(".") as repo, repo.lock, pytest.raises(UserError, match=r"^a DVC command is at work in .*; wait"):
+        mending.mend(small)
+    assert (small / "dvc.lock").read_text().endswith("  a")
+
+
+def test_a_server_mends_it_when_its_dvc_is_gone(small):
+    (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
+    warm._mend(str(small))
+    assert (small / "dvc.lock").read_bytes() == committed()
+
+
+def test_outside_a_repository_it_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="is in no DVC repository"):
+        mending.mend(tmp_path)

@@ -1,0 +1,67 @@
+"""A dvc.lock that DVC was killed while writing: DVC writes it in place, and refuses it ever after."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from transferbench.artefacts import replacing
+from transferbench.errors import UserError
+
+NAME = "dvc.lock"
+
+
+def mend(folder: Path) -> str | None:
+    """Put a whole dvc.lock in the place of a broken one: the last commit's, or none where that has none.
+
+    Nothing that has run is lost by it: `dvc repro` takes from DVC's run cache what the older file does not know of.
+
+    Args:
+        folder: The experiment's.
+
+    Returns:
+        What was done, in a line; None where dvc.lock is whole, or there is none.
+
+    Raises:
+        UserError: `folder` is in no DVC repository, or a DVC command is at work there: it may be writing the file.
+    """
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(os.fspath(folder))
+    except NotDvcRepoError as error:
+        raise UserError(f"{folder} is in no DVC repository; run the command inside a clone of transferbench") from error
+    with repo:
+        try:
+            with repo.lock:
+                return None if _whole(repo, folder / NAME) else _replaced(repo, folder / NAME)
+        except LockError as error:
+            raise UserError(
+                f"a DVC command is at work in {folder}; wait for it to end, then run the command again"
+            ) from error
+
+
+def _whole(repo: Any, path: Path) -> bool:
+    """Whether DVC can read it; one that is not there, too."""
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+
+    try:
+        Lockfile(repo, os.fspath(path.absolute())).load()
+    except DvcException:
+        return False
+    return True
+
+
+def _replaced(repo: Any, path: Path) -> str:
+    """What was done to put the last commit's there, or none."""
+    done = subprocess.run(["git", "show", f"HEAD:./{NAME}"], cwd=path.parent, capture_output=True)
+    if done.returncode == 0:
+        with replacing(path) as temporary:
+            temporary.write_bytes(done.stdout)
+        if _whole(repo, path):
+            return f"put back {path} of the last commit; `dvc repro` takes the rest from its run cache"
+    path.unlink()
+    return f"removed {path}, which was cut off; `dvc repro` takes what has run from its run cache"
