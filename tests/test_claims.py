@@ -110,6 +110,39 @@ def test_the_paired_test_of_many_images_draws_the_same_signs_each_time() -> None
     assert pairing.paired(np.zeros(5)) == 1
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_whole_numbers_are_flipped_exactly(seed: int) -> None:
+    """Against all sign choices by name, and scipy's permutation test of the same statistic."""
+    difference = np.random.default_rng(seed).integers(-3, 4, 11)
+    sums = np.array(list(itertools.product([-1, 1], repeat=11))) @ difference
+    assert pairing.flipped(difference) == pytest.approx((abs(sums) >= abs(difference.sum())).mean())
+    assert pairing.flipped(difference) == pytest.approx(pairing.paired(difference / 3))
+    assert pairing.flipped(-difference) == pairing.flipped(difference)
+
+
+def test_many_whole_numbers_are_flipped_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(2)
+    difference = draw.choice([-2, -1, 0, 1, 2], 900, p=[0.1, 0.2, 0.35, 0.22, 0.13])
+    flips = np.abs(draw.choice([-1, 1], (20_000, 900)) @ difference)
+    found = pairing.flipped(difference)
+    assert found == pytest.approx((flips >= abs(difference.sum())).mean(), abs=0.01) and 0.01 < found < 0.2
+    # one size is a binomial, however small its tail
+    assert pairing.flipped(np.full(500, 3)) == pytest.approx(2 * 0.5**500, rel=1e-9)
+    assert pairing.flipped(np.zeros(5, int)) == pairing.flipped(np.array([0, 4])) == 1
+    monkeypatch.setattr(pairing, "WORK", 0)
+    assert pairing.flipped(difference) == pytest.approx(found, abs=0.005)
+
+
+def test_a_contrast_of_cells_is_flipped_exactly() -> None:
+    draw = np.random.default_rng(3)
+    pairs = [(draw.random(40) < 0.6, draw.random(40) < 0.4) for _ in range(3)]
+    total = np.sum([a.astype(int) - b for a, b in pairs], 0)
+    assert pairing.contrast(pairs).p == pairing.flipped(total) < 0.05
+    some = [np.arange(40) < count for count in (40, 30, 20)]  # images count differently often: no whole numbers
+    mean = np.sum([np.where(mask, a.astype(float) - b, 0) for (a, b), mask in zip(pairs, some, strict=True)], 0)
+    assert pairing.contrast(pairs, some).p == pairing.paired(mean / np.sum(some, 0))
+
+
 def test_holm_by_hand() -> None:
     assert pairing.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert pairing.holm([0.5, 0.9]) == [1.0, 1.0]

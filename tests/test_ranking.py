@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t
 from test_report import DETAIL, FGSM, FOOLED, SG, make
 
-from transferbench import page_tables, params, ranking, report
+from transferbench import page_tables, params, ranking, report, stats
 from transferbench.artefacts import TensorFile, write_json, write_tensors
 from transferbench.evidence import Evidence
 
@@ -95,14 +95,6 @@ def test_many_pairs_are_corrected_together():
     assert any(row["differs"] for row in found) and not all(row["differs"] for row in found)
 
 
-def test_student_stands_for_the_permutation_test_of_many_images():
-    draw = np.random.default_rng(1)
-    pairs = [(draw.random(1500) < 0.52, draw.random(1500) < 0.5) for _ in range(2)]
-    _, _, by_student = ranking._difference(pairs)
-    each = np.mean([a.astype(float) - b for a, b in pairs], 0)
-    assert by_student == pytest.approx(ranking.paired(each), abs=0.02)
-
-
 def test_takes_are_told(made):
     places = made / "report"
     assert [(row["step"], row["gradients"], row["rate"]) for row in rows(places / "cost.csv")] == [
@@ -165,3 +157,69 @@ def test_images_that_a_model_gets_wrong_clean_are_ranked_for_nobody(tmp_path):
     assert "ranks and claims count only images that every model gets right" in (
         tmp_path / "report/tables.md"
     ).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def costly(tmp_path_factory) -> Path:
+    """Three attacks from fnn0 alone, of one step, of five gradients a step, twice, and of three steps, all recorded."""
+    folder = tmp_path_factory.mktemp("costly")
+    attacks = {
+        "fgsm": FGSM,
+        "smooth": {**SG, "steps": 2, "record_steps": [1]},
+        "igsm": {"epsilon": 15, "steps": 3, "step_size": 5, "record_steps": [1, 2]},
+    }
+    fooled = {("fnn0", "fgsm", target): 3 for target in ("fnn2", "fnn4")}
+    experiment = make(folder, fooled, sources=("fnn0",), attacks=attacks)
+    for name, costs, hits in (("smooth", (5, 10), (2, 6)), ("igsm", (1, 2, 3), (1, 4, 4))):
+        known = list(enumerate(zip(costs, hits, strict=True), 1))
+        steps = {
+            target: {str(step): {"gradients": cost, **answered(hit + more)} for step, (cost, hit) in known}
+            for target, more in (("fnn0", 0), ("fnn2", 0), ("fnn4", 1))
+        }
+        write_json(folder / f"metrics/fnn0/{name}.detail.json", {**DETAIL, "steps": steps})
+    report.write_report(folder, experiment, folder / "report")
+    return folder
+
+
+def answered(wrong: int) -> dict[str, float]:
+    """Rates of answers to 8 images of class 0, the first so many wrong."""
+    top = np.where((np.arange(8) < wrong)[:, None], np.arange(1, 6), np.arange(5))
+    return stats.cell_metrics({"": top}, np.zeros(8, int), None, "")[""]
+
+
+def test_attacks_at_equal_cost_by_hand(costly):
+    found = {}
+    for row in rows(costly / "report/budget.csv"):
+        found.setdefault(int(row["budget"]), []).append((row["place"], row["attack"], row["gradients"], row["success"]))
+        assert (row["objective"], row["cells"], row["n"]) == ("untargeted", "2", "8")
+    # each mean is of 8 images of fnn2 and of fnn4, where one more is fooled, but for fgsm
+    assert found == {
+        1: [("1", "fgsm", "1", "37.5"), ("2", "igsm", "1", "18.75")],
+        2: [("1", "igsm", "2", "56.25"), ("2", "fgsm", "1", "37.5")],
+        3: [("1", "igsm", "3", "56.25"), ("2", "fgsm", "1", "37.5")],
+        5: [("1", "igsm", "3", "56.25"), ("2", "fgsm", "1", "37.5"), ("3", "smooth", "5", "31.25")],
+        10: [("1", "smooth", "10", "81.25"), ("2", "igsm", "3", "56.25"), ("3", "fgsm", "1", "37.5")],
+    }
+    row = next(row for row in rows(costly / "report/budget.csv") if row["success"] == "81.25")
+    low, high = (np.mean([100 * stats.wilson(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
+    assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high), abs=1e-3)
+
+
+def test_the_page_sets_every_attack_against_every_other(costly):
+    tables = {table.name: table for table in page_tables.ranked(costly / "report")}
+    against, cost = tables["pairwise_untargeted"], tables["budget_untargeted"]
+    cells = {
+        (head, column): cell for head, row in against.rows for column, cell in zip(against.columns, row, strict=True)
+    }
+    pairs = {(row["first"], row["second"]): row for row in rows(costly / "report/pairwise.csv")}
+    assert len(pairs) == 3 and len(cells) == 9
+    for (first, second), row in pairs.items():
+        one, other = cells[first, second], cells[second, first]
+        assert one.value == float(row["difference"]) == -other.value
+        assert f"p = {float(row['p_holm']):.2g}" in one.under and cells[first, first].text == "–"
+    assert cost.columns == ("1", "2", "3", "5", "10")
+    by_attack = dict(cost.rows)
+    assert [cell.text for cell in by_attack["smooth"]] == ["–", "–", "–", "31.2", "81.2"]
+    assert by_attack["fgsm"][4].under.startswith("place 3 at 1 [") and by_attack["igsm"][1].under.startswith(
+        "place 1 ["
+    )

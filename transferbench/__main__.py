@@ -135,6 +135,24 @@ def show(folders: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.argument("folders", nargs=-1, required=True, shell_complete=completing.experiments)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="report.html", show_default=True)
+@friendly
+def report(folders: tuple[str, ...], out: Path) -> None:
+    """Write one page, which needs no network, of several experiments that have run: tables, figures, gallery.
+
+    \b
+    Examples:
+      transferbench report . depth-mnist
+      transferbench report depth-mnist momentum --out momentum.html
+    """
+    from transferbench import pages, roots
+
+    pages.write([roots.experiment(folder) for folder in folders], out)
+    click.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+@main.command()
 @click.argument("first", metavar="A", shell_complete=completing.attacks)
 @click.argument("second", metavar="B", shell_complete=completing.attacks)
 @FOLDER

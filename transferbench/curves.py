@@ -70,6 +70,8 @@ def sweep(
     ylabel: str,
     line_label: str,
     panels: Mapping[str, Mapping[str, Sequence[Point]]],
+    *,
+    logarithmic: bool = False,
 ) -> Figure:
     """Success rate against a setting: a plot a pair of models, a line a value of a second setting.
 
@@ -81,6 +83,7 @@ def sweep(
         xlabel, ylabel: Of the axes, with units.
         line_label: Heads the legend; there is no legend for a single line.
         panels: Plot -> line -> points. The lines' order is the colours' order; a line named "plain" is black, dashed.
+        logarithmic: Whether the x axis is; all x are positive then.
     """
     points = [point for lines in panels.values() for line in lines.values() for point in line]
     if not points:
@@ -99,7 +102,7 @@ def sweep(
         x = (number % across) * (wide + gap_x)
         y = height - tall - (number // across) * (tall + gap_y)
         axes = figure.add_axes((x / width, y / height, wide / width, tall / height))
-        _lines(axes, lines, looks, wide, drawn)
+        _lines(axes, lines, looks, wide, drawn, logarithmic)
         axes.set_title(name, loc="left", size=9, weight="bold")
         _percent(axes, top)
         axes.tick_params(labelsize=SMALL, labelleft=number % across == 0)
@@ -126,19 +129,28 @@ def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _lines(
-    axes: Axes, lines: Mapping[str, Sequence[Point]], looks: Mapping[str, Any], wide: float, drawn: dict[str, Any]
+    axes: Axes,
+    lines: Mapping[str, Sequence[Point]],
+    looks: Mapping[str, Any],
+    wide: float,
+    drawn: dict[str, Any],
+    logarithmic: bool,
 ) -> None:
     levels = sorted({point.x for line in lines.values() for point in line})
     if not levels:
         return
-    span = (levels[-1] - levels[0]) or max(abs(levels[-1]), 1)
-    step = min([0.007 * span, *(np.diff(levels) * 0.4 / len(looks))])
+    if logarithmic:
+        axes.set_xscale("log")
+    there, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
+    places = there(levels)
+    span = (places[-1] - places[0]) or max(abs(places[-1]), 1)
+    step = min([0.007 * span, *(np.diff(places) * 0.4 / len(looks))])
     for place, (name, look) in enumerate(looks.items()):
         if not lines.get(name):
             continue
         level, rate, low, high = _arrays(lines[name])
         drawn[name] = axes.errorbar(
-            level + step * (place - (len(looks) - 1) / 2),
+            back(there(level) + step * (place - (len(looks) - 1) / 2)),
             rate,
             yerr=np.clip([rate - low, high - rate], 0, None),
             markersize=4,
@@ -148,7 +160,7 @@ def _lines(
             capthick=0.7,
             **look,
         )
-    axes.set_xlim(levels[0] - 0.06 * span, levels[-1] + 0.06 * span)
+    axes.set_xlim(float(back(places[0] - 0.06 * span)), float(back(places[-1] + 0.06 * span)))
     _levels(axes, levels, wide)
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from transferbench import curves, params, planes
+from transferbench import curves, params, planes, ranking
 from transferbench.architectures import family
 from transferbench.artefacts import TensorFile
 from transferbench.classes import class_names
@@ -69,19 +69,19 @@ def draw(folder: Path, results: Results, data: Mapping[str, Rows], compared: Row
         yield "agreement", curves.agreement("Ours and the paper's", subtitle, points)
 
 
-def cost(results: Results, rows: Rows) -> Figure:
-    """Success against gradient evaluations, where steps were recorded; a line an attack, mean over its cells."""
+def cost(results: Results) -> Figure:
+    """Success against gradient evaluations: a line an attack, a point where no steps were recorded of it."""
     panels: dict[str, dict[str, list[curves.Point]]] = {}
-    kinds: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
-    for row in rows:
-        objective: str = results.experiment.attacks[row["attack"]].objective
-        kinds.setdefault((objective, row["attack"], row["gradients"]), []).append(row)
-    for (objective, attack, gradients), some in kinds.items():
-        means = (float(np.mean([one[key] for one in some])) for key in ("rate", "low", "high"))
-        panels.setdefault(objective, {}).setdefault(attack, []).append(curves.Point(gradients, *means))
+    for attack, row in results.experiment.attacks.items():
+        points = [
+            curves.Point(gradients, rates["success"], rates["low"], rates["high"])
+            for gradients, rates in ranking.reached(results, attack).items()
+        ]
+        if points:
+            panels.setdefault(row.objective, {})[attack] = points
     subtitle = f"Mean over black-box cells, and of the ends of their Wilson 95% intervals; {chosen(results)}"
     label = "gradient evaluations an image and model"
-    return curves.sweep("Success against cost", subtitle, label, "success rate, %", "attack", panels)
+    return curves.sweep("Success against cost", subtitle, label, "success rate, %", "attack", panels, logarithmic=True)
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ from transferbench import artefacts, claims, comparison, params, pooling
 from transferbench.results import Results, reported, words
 from transferbench.sheets import Cell, Table
 
+ENDS = ("low", "high")
 METRICS = {"top1": "top-1", "top5": "top-5"}
 CLAIMED = "Each is a paired test on the same images; a claim holds where the effect has the claimed sign and p < 0.05."
 RANKED = {  # name of a CSV of `ranking` -> title and note
@@ -16,11 +17,6 @@ RANKED = {  # name of a CSV of `ranking` -> title and note
         "Attacks by success, beside what they cost and change",
         "Success in percent with a 95% interval; gradients: evaluations an image and model; l2, linf: of changes, in "
         "pixel values; ssim: structural similarity to the clean image.",
-    ),
-    "pairwise": (
-        "Every two attacks: by how many points the first succeeds more often",
-        "Paired by image: exact McNemar test where there is one black-box cell, else the sign-flip permutation test; "
-        "p holm is adjusted for all pairs, and a pair differs where it is below 0.05.",
     ),
     "seeds": (
         "Spread over seeds",
@@ -37,7 +33,6 @@ RANKED = {  # name of a CSV of `ranking` -> title and note
 }
 HEADS = {
     "ranking": ("attack",),
-    "pairwise": ("first", "second"),
     **dict.fromkeys(("seeds", "quantisation", "denominators"), ("source", "target")),
 }
 DATA = {
@@ -231,6 +226,11 @@ def _verdict(row: Mapping[str, str]) -> tuple[Cell, ...]:
 
 def ranked(report: Path) -> Iterator[Table]:
     """The attacks against each other, and their takes, as `report` has them; nothing of what it does not have."""
+    for objective in ("untargeted", "targeted"):
+        for make, name in ((_against, "pairwise"), (_at_cost, "budget")):
+            rows = [row for row in _rows(report / f"{name}.csv") if row["objective"] == objective]
+            if len(rows) > 1:
+                yield make(objective, rows)
     for name, (title, note) in RANKED.items():
         rows = _rows(report / f"{name}.csv")
         if len(rows) > 1:
@@ -245,6 +245,64 @@ def ranked(report: Path) -> Iterator[Table]:
                 records=tuple(rows),
                 command="dvc repro report",
             )
+
+
+def _against(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """Every attack against every other."""
+    attacks = list(dict.fromkeys(one for row in rows for one in (row["first"], row["second"])))
+    pairs = {(row["first"], row["second"]): row for row in rows}
+
+    def cell(one: str, other: str) -> Cell:
+        row, sign = (pairs[one, other], 1) if (one, other) in pairs else (pairs.get((other, one)), -1)
+        if row is None:
+            return Cell("–")
+        points, p = sign * float(row["difference"]), float(row["p_holm"])
+        ends = "" if not row["low"] else "[{:+.1f}, {:+.1f}], ".format(*sorted(sign * float(row[x]) for x in ENDS))
+        said = f"{ends}p {'< 0.0001' if p < 0.0001 else f'= {p:.2g}'}{'; differ' if row['differs'] == 'true' else ''}"
+        return Cell(f"{points:+.1f}".replace("-", "−"), points, said.replace("-", "−"))
+
+    return Table(
+        name=f"pairwise_{objective}",
+        title=f"{objective.capitalize()} attacks: by how many points the row's succeeds more often than the column's",
+        notes=(
+            "Paired by image: exact McNemar test where there is one black-box cell, else the exact sign-flip "
+            "permutation test; p is adjusted for all pairs by Holm's method, and two differ where it is below 0.05.",
+        ),
+        corner="attack",
+        columns=tuple(attacks),
+        rows=tuple((one, tuple(cell(one, other) for other in attacks)) for one in attacks),
+        records=tuple(rows),
+        command="dvc repro report",
+    )
+
+
+def _at_cost(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """A row an attack, a column a budget of gradient evaluations."""
+    budgets = list(dict.fromkeys(row["budget"] for row in rows))
+    found = {(row["attack"], row["budget"]): row for row in rows}
+
+    def cell(attack: str, budget: str) -> Cell:
+        row = found.get((attack, budget))
+        if row is None:
+            return Cell("–")
+        taken = "" if row["gradients"] == budget else f" at {row['gradients']}"
+        under = f"place {row['place']}{taken} [{float(row['low']):.1f}, {float(row['high']):.1f}]"
+        return Cell(f"{float(row['success']):.1f}", float(row["success"]), under, heat=float(row["success"]))
+
+    attacks = dict.fromkeys(row["attack"] for row in rows if row["budget"] == budgets[-1])
+    return Table(
+        name=f"budget_{objective}",
+        title=f"{objective.capitalize()} attacks at equal cost: success after so many gradient evaluations, %",
+        notes=(
+            "An attack's last recorded step within the budget; “at” is what it had taken by then. Mean over black-box "
+            "cells, and of the ends of their Wilson 95% intervals.",
+        ),
+        corner="attack",
+        columns=tuple(budgets),
+        rows=tuple((one, tuple(cell(one, budget) for budget in budgets)) for one in attacks),
+        records=tuple(rows),
+        command="dvc repro report",
+    )
 
 
 def _head(row: Mapping[str, str], names: Sequence[str]) -> str:

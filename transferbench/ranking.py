@@ -12,10 +12,9 @@ import numpy as np
 
 from transferbench import intervals, pooling, stats
 from transferbench.evidence import LEVEL, Evidence
-from transferbench.pairing import Pair, holm, mcnemar, paired
+from transferbench.pairing import Pair, contrast, holm
 from transferbench.results import Results
 
-MANY = 1000  # images beyond which Student's t stands for the permutation test, which would take minutes
 COLUMNS = {
     "ranking": [
         *("rank", "attack", "objective", "success", "low", "high", "cells", "n"),
@@ -24,6 +23,7 @@ COLUMNS = {
     "pairwise": [
         *("first", "second", "objective", "difference", "low", "high", "p", "p_holm", "differs", "cells", "n"),
     ],
+    "budget": ["objective", "budget", "place", "attack", "gradients", "success", "low", "high", "cells", "n"],
     "cost": ["attack", "source", "target", "step", "gradients", "rate", "low", "high", "n"],
     "seeds": ["attack", "source", "target", "whitebox", "seeds", "mean", "deviation", "least", "most", "n"],
     "quantisation": ["attack", "source", "target", "whitebox", "way", "rate", "low", "high", "n"],
@@ -37,6 +37,7 @@ def tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
     return {
         "ranking": ranked(results, evidence),
         "pairwise": pairwise(evidence),
+        "budget": list(_budgets(results)),
         "cost": list(_cost(results)),
         "seeds": list(_seeds(results)),
         "quantisation": list(_ways(results, "quantisation")),
@@ -84,8 +85,8 @@ def _percent(interval: intervals.Interval | None, least: float) -> tuple[float |
 def pairwise(evidence: Evidence) -> Rows:
     """Every two attacks of one objective: by how much the first succeeds more often, and whether that is chance.
 
-    p is of the exact McNemar test where they share one black-box cell, else of the sign-flip permutation test over
-    images; `p_holm` is adjusted by Holm's method for all pairs of the table.
+    p is of the exact McNemar test where they share one black-box cell, else of the exact sign-flip permutation test
+    over images; `p_holm` is adjusted by Holm's method for all pairs of the table.
     """
     attacks = evidence.experiment.attacks
     rows: Rows = []
@@ -104,17 +105,12 @@ def pairwise(evidence: Evidence) -> Rows:
 
 def _difference(pairs: Sequence[Pair]) -> tuple[float, tuple[float | None, float | None], float]:
     """Percent points, their 95% interval, and p."""
-    each = np.mean([a.astype(float) - b for a, b in pairs], 0)
-    points = round(100 * float(each.mean()), 4)
+    found = contrast(pairs)
     if len(pairs) == 1:
-        return points, _percent(intervals.newcombe(*pairs[0]), -1.0), mcnemar(*pairs[0])
-    return points, _percent(intervals.mean(each), -1.0), _student(each) if len(each) > MANY else paired(each)
-
-
-def _student(values: np.ndarray) -> float:
-    from scipy.stats import ttest_1samp
-
-    return 1.0 if not values.any() else float(ttest_1samp(values, 0).pvalue)
+        interval = intervals.newcombe(*pairs[0])
+        return round(found.points, 4), _percent(interval, -1.0), found.p
+    each = np.mean([a.astype(float) - b for a, b in pairs], 0)
+    return round(found.points, 4), _percent(intervals.mean(each), -1.0), found.p
 
 
 # --- takes --------------------------------------------------------------------------------------------------------
@@ -145,6 +141,47 @@ def _cost(results: Results) -> Iterator[dict[str, Any]]:
         for step, rates in steps.items():
             about = {"attack": attack, "source": source, "target": target, "step": int(step)}
             yield about | {"gradients": rates["gradients"]} | _rates(rates, _metric(results, attack))
+
+
+def _budgets(results: Results) -> Iterator[dict[str, Any]]:
+    """Attacks at equal cost: success after as many gradients as a budget allows; none where no steps were recorded.
+
+    A budget is what some attack has taken at a step that is known of it, where two or more can be compared. An
+    attack's success is its mean over black-box cells, and so are the ends of the interval, Wilson's.
+    """
+    if not any(row.record_steps for row in results.experiment.attacks.values()):
+        return
+    for objective in ("untargeted", "targeted"):
+        rows = {name: row for name, row in results.experiment.attacks.items() if row.objective == objective}
+        known = {name: found for name in rows if (found := reached(results, name))}
+        for budget in sorted({gradients for found in known.values() for gradients in found}):
+            within = {name: max((g for g in found if g <= budget), default=0) for name, found in known.items()}
+            places = [(known[name][most], most, name) for name, most in within.items() if most]
+            places.sort(key=lambda one: (-one[0]["success"], one[1]))
+            for place, (rates, gradients, name) in enumerate(places if len(places) > 1 else (), 1):
+                about = {"objective": objective, "budget": budget, "place": place, "attack": name}
+                yield about | {"gradients": gradients} | rates
+
+
+def reached(results: Results, attack: str) -> dict[int, dict[str, Any]]:
+    """Gradient evaluations -> mean rates over an attack's black-box cells, of each step that is known of it."""
+    metric, row = _metric(results, attack), results.experiment.attacks[attack]
+    found: dict[int, list[dict[str, Any]]] = {}
+    for source, target in pooling.black_box(results, attack):
+        steps = results.detail[source, attack]["steps"].get(target)
+        last = {"": {"gradients": row.gradients, **results.success[source, attack][target]}}
+        for rates in (steps or last).values():
+            found.setdefault(rates["gradients"], []).append(_rates(rates, metric))
+    return {
+        gradients: {
+            "success": round(float(np.mean([one["rate"] for one in some])), 4),
+            "low": round(float(np.mean([one["low"] for one in some])), 4),
+            "high": round(float(np.mean([one["high"] for one in some])), 4),
+            "cells": len(some),
+            "n": some[0]["n"],
+        }
+        for gradients, some in found.items()
+    }
 
 
 def _seeds(results: Results) -> Iterator[dict[str, Any]]:
@@ -203,6 +240,7 @@ def lines(found: Mapping[str, Rows]) -> list[str]:
             "denominators",
             "success over all images, those that the target gets right, those that all get right",
         ),
+        ("budget", "success at equal cost"),
         ("cost", "success after each recorded step"),
     ):
         if found[name]:

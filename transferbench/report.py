@@ -86,7 +86,7 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
     if shots is not None:
         figures.save(shots, out / "figures/panel.png")
     if against["cost"]:
-        _both(drawings.cost(results, against["cost"]), out, "cost")
+        _both(drawings.cost(results), out, "cost")
     for name, figure in drawings.draw(folder, results, data, compared):
         _both(figure, out, name)
     curves = {name: pooling.pooled(results, name) for name in experiment.transforms}
