@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install repro smoke test check lint bench stress audit show clean
+.PHONY: help install repro smoke test check lint bench stress audit docs show clean
 
 help:
 	@echo "make install LOCKED=1   the environment with the very versions of the committed results (requirements.lock)"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench   measure speed beside other libraries, agreement with a plain loop, scaling; an hour on two cores"
 	@echo "make stress  kill, fill disks and feed broken files for an hour; rewrites the table in docs/reliability.md"
 	@echo "make audit   look for known holes in the versions of requirements.lock (pip-audit)"
+	@echo "make docs    the library's API as pages, in .transferbench/site"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make clean   remove what can be made again (not the DVC cache)"
 
@@ -72,6 +73,10 @@ audit: .venv/installed
 	$(PYTHON) -m venv .transferbench/audit
 	.transferbench/audit/bin/pip install --quiet pip-audit
 	.transferbench/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+
+docs: .venv/installed
+	pip install --quiet --editable '.[docs]'
+	python tools/site.py
 
 clean:
 	rm -rf .venv .transferbench .pytest_cache .mypy_cache .ruff_cache
