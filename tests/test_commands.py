@@ -862,3 +862,17 @@ def test_an_experiment_is_shown_by_its_name(small: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(small.parents[1])
     assert "Success rates in percent: 8 images of mnist" in told("show", "small") == told("show", "experiments/small")
     assert "unknown experiment 'smal'; did you mean small?" in told("show", "smal", code=2)
+
+
+def test_a_page_of_several_experiments(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small.parents[1])
+    shutil.copytree(small, small.parent / "other")
+    told("report", "small", "experiments/other", "--out", "both.html")
+    page = Path("both.html").read_text(encoding="utf-8")
+    assert "experiments/small" in page and "dvc repro experiments/other/dvc.yaml" in page
+    assert "unknown experiment 'smal'; did you mean small?" in told("report", "smal", code=2)
+    shutil.rmtree(small.parent / "other/metrics")
+    said = told("report", "small", "other", "--out", "both.html", code=2)
+    assert "other/metrics" in said and "dvc repro" in said
+    assert Path("both.html").read_text(encoding="utf-8") == page and not list(Path().glob("*.tmp"))
+    assert told("report", "small", "--out", "new/page.html") == "new/page.html (0.1 MB)\n"
