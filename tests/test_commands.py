@@ -792,7 +792,9 @@ def completed(*words: str) -> list[str]:
 
 
 def test_commands_are_completed() -> None:
-    assert completed("") == ["list", "new", "check", "show", "compare", "explain", "smoke", "tidy"]
+    assert completed("") == [
+        *("list", "new", "check", "show", "report", "compare", "explain", "smoke", "tidy", "mend"),
+    ]
     assert completed("c") == ["check", "compare"]
     assert completed("list", "d") == ["datasets"]
 

@@ -32,7 +32,7 @@ def test_hostile_input_is_taken_whole_or_refused_in_one_line(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "count"), [("cell", 3), ("train", 2), ("repro", 2)])
+@pytest.mark.parametrize(("name", "count"), [("cell", 2), ("train", 1), ("repro", 1)])
 def test_what_was_killed_goes_on_to_the_same_bytes(name, count):
     campaign, _ = kills.CAMPAIGNS[name]
     found = campaign(count, seed=1)
@@ -44,7 +44,7 @@ def test_what_was_killed_goes_on_to_the_same_bytes(name, count):
 def test_a_full_disk_is_one_line_and_loses_nothing():
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("no `unshare -rm` (user namespaces) on this machine")
-    found = kills.full_disks(3, seed=0)
+    found = kills.full_disks(2, seed=0)
     assert found.lost == 0, found.failures
 
 

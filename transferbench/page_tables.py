@@ -35,6 +35,11 @@ HEADS = {
     "ranking": ("attack",),
     **dict.fromkeys(("seeds", "quantisation", "denominators"), ("source", "target")),
 }
+PLACES = {  # after the point; as they are, where nothing stands
+    **dict.fromkeys(("success", "low", "high", "rate", "mean", "deviation", "least", "most", "clean_error", "l2"), 1),
+    "success_per_gradient": 2,
+    "ssim": 3,
+}
 DATA = {
     "cost": "Success after each recorded step",
     "grid_a": "Data of the figure of grid a",
@@ -226,25 +231,34 @@ def _verdict(row: Mapping[str, str]) -> tuple[Cell, ...]:
 
 def ranked(report: Path) -> Iterator[Table]:
     """The attacks against each other, and their takes, as `report` has them; nothing of what it does not have."""
+    (first, about), *others = RANKED.items()
+    yield from _listed(report, first, *about)
     for objective in ("untargeted", "targeted"):
-        for make, name in ((_against, "pairwise"), (_at_cost, "budget")):
+        for make, name in ((_at_cost, "budget"), (_against, "pairwise")):
             rows = [row for row in _rows(report / f"{name}.csv") if row["objective"] == objective]
             if len(rows) > 1:
                 yield make(objective, rows)
-    for name, (title, note) in RANKED.items():
-        rows = _rows(report / f"{name}.csv")
-        if len(rows) > 1:
-            columns = [column for column in rows[0] if column not in HEADS[name]]
-            yield Table(
-                name=name,
-                title=title,
-                notes=(note,),
-                corner=" → ".join(HEADS[name]),
-                columns=tuple(column.replace("_", " ") for column in columns),
-                rows=tuple((_head(row, HEADS[name]), tuple(_read(row[one]) for one in columns)) for row in rows),
-                records=tuple(rows),
-                command="dvc repro report",
-            )
+    for name, about in others:
+        yield from _listed(report, name, *about)
+
+
+def _listed(report: Path, name: str, title: str, note: str) -> Iterator[Table]:
+    """A CSV of `ranking` as it is, if it has two rows and more."""
+    rows = _rows(report / f"{name}.csv")
+    if len(rows) > 1:
+        columns = [column for column in rows[0] if column not in HEADS[name]]
+        yield Table(
+            name=name,
+            title=title,
+            notes=(note,),
+            corner=" → ".join(HEADS[name]),
+            columns=tuple(column.replace("_", " ") for column in columns),
+            rows=tuple(
+                (_head(row, HEADS[name]), tuple(_read(row[one], PLACES.get(one)) for one in columns)) for row in rows
+            ),
+            records=tuple(rows),
+            command="dvc repro report",
+        )
 
 
 def _against(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
@@ -257,7 +271,7 @@ def _against(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
         if row is None:
             return Cell("–")
         points, p = sign * float(row["difference"]), float(row["p_holm"])
-        ends = "" if not row["low"] else "[{:+.1f}, {:+.1f}], ".format(*sorted(sign * float(row[x]) for x in ENDS))
+        ends = "" if not row["low"] else "[{:.1f}, {:.1f}]\n".format(*sorted(sign * float(row[x]) for x in ENDS))
         said = f"{ends}p {'< 0.0001' if p < 0.0001 else f'= {p:.2g}'}{'; differ' if row['differs'] == 'true' else ''}"
         return Cell(f"{points:+.1f}".replace("-", "−"), points, said.replace("-", "−"))
 
@@ -286,7 +300,7 @@ def _at_cost(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
         if row is None:
             return Cell("–")
         taken = "" if row["gradients"] == budget else f" at {row['gradients']}"
-        under = f"place {row['place']}{taken} [{float(row['low']):.1f}, {float(row['high']):.1f}]"
+        under = f"place {row['place']}{taken}\n[{float(row['low']):.1f}, {float(row['high']):.1f}]"
         return Cell(f"{float(row['success']):.1f}", float(row["success"]), under, heat=float(row["success"]))
 
     attacks = dict.fromkeys(row["attack"] for row in rows if row["budget"] == budgets[-1])
@@ -331,9 +345,9 @@ def drawn(report: Path) -> Iterator[Table]:
             )
 
 
-def _read(text: str) -> Cell:
-    """A cell of a CSV: a number, where it is one."""
+def _read(text: str, places: int | None = None) -> Cell:
+    """A cell of a CSV: a number, where it is one, to so many places after the point."""
     try:
-        return Cell(f"{float(text):.6g}", float(text))
+        return Cell(f"{float(text):.6g}" if places is None else f"{float(text):.{places}f}", float(text))
     except ValueError:
         return Cell(text)

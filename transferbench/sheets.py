@@ -41,7 +41,7 @@ class Cell:
     Attributes:
         text: What stands in it.
         value: What it is sorted by, where that is no text; None where there is nothing.
-        under: What stands below, in small: an interval, or what was compared.
+        under: What stands below, in small: an interval, or what was compared; lines where it is of several.
         paper: The paper's figure, which `value` differs from.
         heat: Its place on a heat map's scale, 0 to 100.
         whitebox: Whether the source has the target in it.
