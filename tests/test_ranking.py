@@ -220,6 +220,5 @@ def test_the_page_sets_every_attack_against_every_other(costly):
     assert cost.columns == ("1", "2", "3", "5", "10")
     by_attack = dict(cost.rows)
     assert [cell.text for cell in by_attack["smooth"]] == ["–", "–", "–", "31.2", "81.2"]
-    assert by_attack["fgsm"][4].under.startswith("place 3 at 1\n[") and by_attack["igsm"][1].under.startswith(
-        "place 1 ["
-    )
+    assert by_attack["fgsm"][4].under.startswith("place 3 at 1\n[")
+    assert by_attack["igsm"][1].under.startswith("place 1\n[")

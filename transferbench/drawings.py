@@ -32,6 +32,7 @@ COLUMNS = {
     "scatter": ["error", "parameters", "rate", "low", "high", "n", "source", "family", "target", "attack"],
     "similarity": ["analysis", "source", "target", "samples", "cosine", "low", "high", "n"],
 }
+CROWD = 8  # attacks beyond which their intervals would hide their lines
 Rows = list[dict[str, Any]]
 
 
@@ -72,14 +73,18 @@ def draw(folder: Path, results: Results, data: Mapping[str, Rows], compared: Row
 def cost(results: Results) -> Figure:
     """Success against gradient evaluations: a line an attack, a point where no steps were recorded of it."""
     panels: dict[str, dict[str, list[curves.Point]]] = {}
+    crowded = len(results.experiment.attacks) > CROWD
     for attack, row in results.experiment.attacks.items():
         points = [
-            curves.Point(gradients, rates["success"], rates["low"], rates["high"])
+            curves.Point(
+                gradients, rates["success"], *(rates["success" if crowded else end] for end in ("low", "high"))
+            )
             for gradients, rates in ranking.reached(results, attack).items()
         ]
         if points:
             panels.setdefault(row.objective, {})[attack] = points
-    subtitle = f"Mean over black-box cells, and of the ends of their Wilson 95% intervals; {chosen(results)}"
+    ends = "; budget.csv has the intervals" if crowded else ", and of the ends of their Wilson 95% intervals"
+    subtitle = f"Mean over black-box cells{ends}; {chosen(results)}"
     label = "gradient evaluations an image and model"
     return curves.sweep("Success against cost", subtitle, label, "success rate, %", "attack", panels, logarithmic=True)
 

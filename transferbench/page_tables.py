@@ -273,7 +273,7 @@ def _against(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
         points, p = sign * float(row["difference"]), float(row["p_holm"])
         ends = "" if not row["low"] else "[{:.1f}, {:.1f}]\n".format(*sorted(sign * float(row[x]) for x in ENDS))
         said = f"{ends}p {'< 0.0001' if p < 0.0001 else f'= {p:.2g}'}{'; differ' if row['differs'] == 'true' else ''}"
-        return Cell(f"{points:+.1f}".replace("-", "−"), points, said.replace("-", "−"))
+        return Cell(f"{round(points, 1) + 0.0:+.1f}".replace("-", "−"), points, said.replace("-", "−"))
 
     return Table(
         name=f"pairwise_{objective}",
@@ -308,8 +308,9 @@ def _at_cost(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
         name=f"budget_{objective}",
         title=f"{objective.capitalize()} attacks at equal cost: success after so many gradient evaluations, %",
         notes=(
-            "An attack's last recorded step within the budget; “at” is what it had taken by then. Mean over black-box "
-            "cells, and of the ends of their Wilson 95% intervals.",
+            "An attack's last recorded step within the budget; “at” is what it had taken by then. Its steps are those "
+            "of its whole run: made for fewer gradients, it would take larger ones. Mean over black-box cells, and of "
+            "the ends of their Wilson 95% intervals.",
         ),
         corner="attack",
         columns=tuple(budgets),
