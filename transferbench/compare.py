@@ -3,7 +3,7 @@
 A cell's interval is Newcombe's for paired proportions (1998, method 10), its p that of the exact McNemar test,
 corrected by Holm's method for all cells of the table. Pooled over black-box cells, an image's differences are
 averaged first, since cells share their images: Student's t interval over images, and the sign-flip permutation test.
-See `intervals` and `pairing`.
+See `differences`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,33 +15,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transferbench import intervals, params, results, stats
+from transferbench import params, results, stats
 from transferbench.answers import TOP
 from transferbench.artefacts import read_table
+from transferbench.differences import Difference, paired, pooled
 from transferbench.errors import UserError, unknown
-from transferbench.pairing import Pair, contrast, holm, mcnemar
+from transferbench.pairing import Pair, holm
 from transferbench.revisions import WORKSPACE, Version, at, workspace
 from transferbench.terminal import put, table
 
 LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Difference:
-    """By how many percent points the first exceeds the second.
-
-    Attributes:
-        points: First less second.
-        low, high: 95% interval; None where it has no width.
-        p: Two-sided.
-        adjusted: p by Holm's method, for all that stand with it.
-    """
-
-    points: float
-    low: float | None
-    high: float | None
-    p: float
-    adjusted: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -299,23 +282,6 @@ def _hits(side: _Side, answers: _Answers, target: str, metric: str) -> np.ndarra
     return stats.success(answers.top[target], answers.labels, aim)[("top1", "top5").index(metric)]
 
 
-def paired(pair: Pair) -> Difference:
-    """The difference of one pair of outcomes, (N,) bool each."""
-    low, high = intervals.newcombe(*pair)
-    points = 100 * (float(pair[0].mean()) - float(pair[1].mean()))
-    return Difference(points, 100 * low, 100 * high, mcnemar(*pair))
-
-
-def pooled(pairs: Sequence[Pair]) -> Difference:
-    """The mean difference of several pairs on the same images, at least one."""
-    if len(pairs) == 1:
-        return paired(pairs[0])
-    found = contrast(pairs)
-    interval = intervals.mean(np.mean([a.astype(float) - b for a, b in pairs], 0))
-    low, high = (None, None) if interval is None else (100 * end for end in interval)
-    return Difference(found.points, low, high, found.p)
-
-
 def _pooled(rows: Sequence[Row]) -> Iterator[Pooled]:
     """A line for each attack with black-box cells, corrected for their number."""
     attacks = dict.fromkeys(row.attack for row in rows if not row.whitebox)
@@ -401,5 +367,5 @@ def _notes(found: Comparison) -> Iterator[str]:
     cells = "1 cell" if tested == 1 else f"the table's {tested} cells"
     yield (
         f"Intervals: 95%, Newcombe's for paired proportions; p: exact McNemar test, by Holm's method for {cells}. "
-        "Pooled: Student's t over images, permutation test."
+        "Pooled: Student's t over images, exact permutation test."
     )

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from transferbench import intervals, pooling, stats
+from transferbench import differences, intervals, pooling, stats
 from transferbench.evidence import LEVEL, Evidence
-from transferbench.pairing import Pair, contrast, holm
+from transferbench.pairing import holm
 from transferbench.results import Results
 
 COLUMNS = {
@@ -72,13 +72,10 @@ def _ends(hits: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
     if len(hits) == 1:
         found = stats.rate(int(hits[0].sum()), len(hits[0]))
         return found.low, found.high
-    return _percent(intervals.mean(np.mean(hits, 0)), 0.0)
-
-
-def _percent(interval: intervals.Interval | None, least: float) -> tuple[float | None, float | None]:
+    interval = intervals.mean(np.mean(hits, 0))
     if interval is None:
         return None, None
-    low, high = (round(100 * min(max(end, least), 1.0), 4) for end in interval)
+    low, high = (round(100 * min(max(end, 0.0), 1.0), 4) for end in interval)
     return low, high
 
 
@@ -94,23 +91,15 @@ def pairwise(evidence: Evidence) -> Rows:
         pairs = evidence.against(first, second)
         if attacks[first].objective != attacks[second].objective or not pairs:
             continue
-        difference, (low, high), p = _difference(pairs)
+        one = differences.pooled(pairs)
         found: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
-        found |= {"difference": difference, "low": low, "high": high, "p": p}
+        found |= {"difference": round(one.points, 4)}
+        found |= {name: None if end is None else round(end, 4) for name, end in (("low", one.low), ("high", one.high))}
+        found |= {"p": one.p}
         found |= {"cells": len(pairs), "n": len(pairs[0][0])}
         rows.append(found)
     adjusted = holm([row["p"] for row in rows])
     return [row | {"p_holm": p, "differs": p < LEVEL} for row, p in zip(rows, adjusted, strict=True)]
-
-
-def _difference(pairs: Sequence[Pair]) -> tuple[float, tuple[float | None, float | None], float]:
-    """Percent points, their 95% interval, and p."""
-    found = contrast(pairs)
-    if len(pairs) == 1:
-        interval = intervals.newcombe(*pairs[0])
-        return round(found.points, 4), _percent(interval, -1.0), found.p
-    each = np.mean([a.astype(float) - b for a, b in pairs], 0)
-    return round(found.points, 4), _percent(intervals.mean(each), -1.0), found.p
 
 
 # --- takes --------------------------------------------------------------------------------------------------------
