@@ -222,3 +222,19 @@ def test_the_page_sets_every_attack_against_every_other(costly):
     assert [cell.text for cell in by_attack["smooth"]] == ["–", "–", "–", "31.2", "81.2"]
     assert by_attack["fgsm"][4].under.startswith("place 3 at 1\n[")
     assert by_attack["igsm"][1].under.startswith("place 1\n[")
+
+
+def test_equals_share_a_place(tmp_path):
+    attacks = {
+        "one": FGSM,
+        "two": {**FGSM, "step_size": 30},
+        "igsm": {"epsilon": 15, "steps": 2, "step_size": 5, "record_steps": [1]},
+    }
+    experiment = make(
+        tmp_path, {("fnn0", "igsm", "fnn2"): 1}, sources=("fnn0",), attacks=attacks, models=("fnn0", "fnn2")
+    )
+    steps = {"fnn2": {str(step): {"gradients": step, **answered(1)} for step in (1, 2)}}
+    write_json(tmp_path / "metrics/fnn0/igsm.detail.json", {**DETAIL, "steps": steps})
+    report.write_report(tmp_path, experiment, tmp_path / "report")
+    places = [(row["budget"], row["attack"], row["place"]) for row in rows(tmp_path / "report/budget.csv")]
+    assert [place for budget, _, place in places if budget == "1"] == ["1", "1", "3"]

@@ -135,8 +135,8 @@ def _cost(results: Results) -> Iterator[dict[str, Any]]:
 def _budgets(results: Results) -> Iterator[dict[str, Any]]:
     """Attacks at equal cost: success after as many gradients as a budget allows; none where no steps were recorded.
 
-    A budget is what some attack has taken at a step that is known of it, where two or more can be compared. An
-    attack's success is its mean over black-box cells, and so are the ends of the interval, Wilson's.
+    A budget is what some attack has taken at a step that is known of it, where two or more can be compared; equals
+    share a place. An attack's success is its mean over black-box cells, and so are the ends of the interval, Wilson's.
     """
     if not any(row.record_steps for row in results.experiment.attacks.values()):
         return
@@ -147,7 +147,8 @@ def _budgets(results: Results) -> Iterator[dict[str, Any]]:
             within = {name: max((g for g in found if g <= budget), default=0) for name, found in known.items()}
             places = [(known[name][most], most, name) for name, most in within.items() if most]
             places.sort(key=lambda one: (-one[0]["success"], one[1]))
-            for place, (rates, gradients, name) in enumerate(places if len(places) > 1 else (), 1):
+            for rates, gradients, name in places if len(places) > 1 else ():
+                place = 1 + sum(other["success"] > rates["success"] for other, _, _ in places)
                 about = {"objective": objective, "budget": budget, "place": place, "attack": name}
                 yield about | {"gradients": gradients} | rates
 
