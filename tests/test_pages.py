@@ -226,6 +226,13 @@ def test_tables_are_semantic(parsed: Parsed) -> None:
     assert parsed.attributes("html", "lang") == ["en"]
 
 
+@pytest.mark.parametrize("tag", ["a", "button"])
+def test_what_is_spoken_holds_what_is_read(text: str, tag: str) -> None:
+    """Label in name, as WCAG 2.5.3 asks: who says what stands on a button reaches it."""
+    labelled = re.findall(rf'<{tag} [^>]*aria-label="([^"]+)"[^>]*>([^<]+)</{tag}>', text)
+    assert len(labelled) >= 20 and all(read in spoken for spoken, read in labelled)
+
+
 def test_csv_of_a_table(parsed: Parsed) -> None:
     rows = list(csv.DictReader(io.StringIO(parsed.file("fgsm.csv"))))
     assert len(rows) == 2 * 3
