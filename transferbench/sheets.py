@@ -45,6 +45,7 @@ class Cell:
         paper: The paper's figure, which `value` differs from.
         heat: Its place on a heat map's scale, 0 to 100.
         whitebox: Whether the source has the target in it.
+        stressed: Whether it stands out; `under` says why.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Cell:
     paper: float | None = None
     heat: float | None = None
     whitebox: bool = False
+    stressed: bool = False
 
     @property
     def compared(self) -> str:
