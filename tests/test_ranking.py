@@ -268,4 +268,5 @@ def test_what_differs_stands_out(tmp_path):
     assert stressed == {"ab", "ba"} and "1 of 3 pairs, in bold" in table.notes[0]
     by_attack = dict(table.rows)
     assert by_attack["b"][0].text == "−12.5" and by_attack["b"][0].under == "[−30.0, −1.0]\np = 0.003; differ"
+    assert table.latex.count(r"\textbf{$-$12.5}") == 1 and table.latex.count(r"\textbf") == 2
     assert by_attack["c"][0].under == "p = 1" and by_attack["b"][2].text == "+0.0"

@@ -153,7 +153,8 @@ def escaped(text: str) -> str:
 
 
 def _latex(cell: Cell) -> str:
-    parts = [escaped(cell.text) + (STARRED if cell.whitebox else "")]
+    text = rf"\textbf{{{escaped(cell.text)}}}" if cell.stressed else escaped(cell.text)
+    parts = [text + (STARRED if cell.whitebox else "")]
     parts += [STRESSED % escaped(cell.under)] if cell.under else []
     parts += [f"({cell.paper:.1f})"] if cell.paper is not None else []
     return " ".join(parts)
