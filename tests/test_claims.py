@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, norm
 
 from transferbench import pairing, params, zoo
 from transferbench.architectures import depth, family
@@ -130,7 +131,18 @@ def test_many_whole_numbers_are_flipped_exactly(monkeypatch: pytest.MonkeyPatch)
     assert pairing.flipped(np.full(500, 3)) == pytest.approx(2 * 0.5**500, rel=1e-9)
     assert pairing.flipped(np.zeros(5, int)) == pairing.flipped(np.array([0, 4])) == 1
     monkeypatch.setattr(pairing, "WORK", 0)
-    assert pairing.flipped(difference) == pytest.approx(found, abs=0.005)
+    assert pairing.flipped(difference) == pytest.approx(found, abs=1e-12)
+    assert pairing.flipped(np.zeros(5, int)) == 1 and 0 <= pairing.flipped(np.full(500, 3)) < 1e-12
+
+
+def test_a_whole_validation_set_is_flipped_exactly() -> None:
+    """One size is a binomial, by scipy; several are near a normal distribution whose sums are 2 apart."""
+    difference = np.repeat([2, -2, 0], [24_700, 24_300, 1_000])
+    assert pairing.flipped(difference) == pytest.approx(binomtest(24_700, 49_000).pvalue, abs=1e-11)
+    draw = np.random.default_rng(4)
+    some = draw.integers(-6, 7, 50_000) + (draw.random(50_000) < 0.03)
+    normal = 2 * norm.sf((abs(some.sum()) - 1) / np.sqrt((some**2).sum()))
+    assert pairing.flipped(some) == pytest.approx(normal, abs=1e-5) and 0.001 < normal < 0.5
 
 
 def test_a_contrast_of_cells_is_flipped_exactly() -> None:

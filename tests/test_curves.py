@@ -158,6 +158,23 @@ def test_eight_lines_have_eight_looks() -> None:
     assert len({marker for _, marker in looks[1:]}) == 8
 
 
+@pytest.mark.parametrize("count", [2, 8, 17, 32])
+def test_lines_of_kinds_are_told_apart(count: int) -> None:
+    lines = {f"attack{number}": _points(1) for number in range(count)}
+    figure = curves.sweep("", "", "", "", "attack", {"a": lines}, logarithmic=True, kinds=True)
+    drawn = _lines_of(figure.axes[0])
+    looks = [(to_hex(line.get_color()), line.get_marker(), str(line._dash_pattern)) for line in drawn]  # type: ignore[attr-defined]
+    colours, markers = ({look[at] for look in looks} for at in (0, 1))
+    assert len(set(looks)) == count and len(colours) == len(markers) == min(count, 8)
+
+
+def test_lines_without_intervals_have_no_bars() -> None:
+    flat = [Point(x, 50, 50, 50) for x in (1, 5)]
+    (axes,) = curves.sweep("", "", "", "", "m", {"a": {"flat": flat, "other": _points(1)}}).axes
+    flat_bars, other_bars = (container for container in axes.containers if isinstance(container, ErrorbarContainer))
+    assert not flat_bars.has_yerr and other_bars.has_yerr
+
+
 def test_one_line_has_no_legend() -> None:
     assert not curves.sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}, "b": {"m = 5": _points(2)}}).legends
 

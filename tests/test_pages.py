@@ -226,6 +226,13 @@ def test_tables_are_semantic(parsed: Parsed) -> None:
     assert parsed.attributes("html", "lang") == ["en"]
 
 
+@pytest.mark.parametrize("tag", ["a", "button"])
+def test_what_is_spoken_holds_what_is_read(text: str, tag: str) -> None:
+    """Label in name, as WCAG 2.5.3 asks: who says what stands on a button reaches it."""
+    labelled = re.findall(rf'<{tag} [^>]*aria-label="([^"]+)"[^>]*>([^<]+)</{tag}>', text)
+    assert len(labelled) >= 20 and all(read in spoken for spoken, read in labelled)
+
+
 def test_csv_of_a_table(parsed: Parsed) -> None:
     rows = list(csv.DictReader(io.StringIO(parsed.file("fgsm.csv"))))
     assert len(rows) == 2 * 3
@@ -682,6 +689,31 @@ def test_on_paper_everything_is_open(page: Page) -> None:
     page.run("dispatchEvent(new Event('afterprint'))")
     assert not page.run("[...document.querySelectorAll('details')].some((one) => one.open)")
     page.ask("Emulation.setEmulatedMedia", media="")
+
+
+@browser_needed
+def test_wide_tables_fit_on_paper(browser: Page, made: Path, tmp_path: Path) -> None:
+    names = tuple(f"sg_attack{number}" for number in range(18))
+    cells = (Cell("−52.5", -52.5, "[−58.1, −46.9]\np = 0.033; differ", stressed=True),) * 18
+    rates = (Cell("62.5", 62.5, "place 10 at 15\n[38.6, 81.5]", heat=62.5),) * 10
+    about: dict[str, Any] = {"title": "All", "notes": (), "corner": "attack", "records": (), "command": "dvc repro"}
+    tables = [
+        Table(name="pairs", columns=names, rows=tuple((name, cells) for name in names), **about),
+        Table(name="rates", columns=names[:10], rows=tuple((name, rates) for name in names), **about),
+    ]
+    view = dataclasses.replace(pages.view(made, "", 0), groups=[Group("ranking", "Compared", "", tables)])
+    (tmp_path / "wide.html").write_text(pages.render([view]), encoding="utf-8")
+    browser.open(tmp_path / "wide.html")
+    browser.ask("Emulation.setDeviceMetricsOverride", width=680, height=1010, deviceScaleFactor=1, mobile=False)
+    widths = "[...document.querySelectorAll('.wide')].map((one) => one.offsetWidth)"
+    try:
+        assert min(browser.run(widths)) > 680
+        browser.ask("Emulation.setEmulatedMedia", media="print")  # A4 less its margins is 680 pixels wide
+        assert len(browser.run(widths)) == 2 and max(browser.run(widths)) <= 680
+        assert browser.run("document.documentElement.scrollWidth") <= 680
+    finally:
+        browser.ask("Emulation.setEmulatedMedia", media="")
+        browser.ask("Emulation.clearDeviceMetricsOverride")
 
 
 @browser_needed

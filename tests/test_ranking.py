@@ -12,6 +12,7 @@ from test_report import DETAIL, FGSM, FOOLED, SG, make
 from transferbench import page_tables, params, ranking, report, stats
 from transferbench.artefacts import TensorFile, write_json, write_tensors
 from transferbench.evidence import Evidence
+from transferbench.sheets import csv_text
 
 RATES = {"top1": 50.0, "top1_low": 20.0, "top1_high": 80.0, "top5": 25.0, "top5_low": 5.0, "top5_high": 60.0, "n": 8}
 SPREAD = {"rates": {"0": RATES, "1": RATES | {"top1": 75.0}}, "top1_mean": 62.5, "top1_deviation": 17.6777}
@@ -205,6 +206,17 @@ def test_attacks_at_equal_cost_by_hand(costly):
     assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high), abs=1e-3)
 
 
+def test_attacks_at_equal_cost_in_words(costly):
+    text = (costly / "report/tables.md").read_text(encoding="utf-8")
+    _, _, after = text.partition("## Untargeted attacks at equal cost\n\n")
+    head, _, *lines = after.split("\n\n")[1].splitlines()
+    assert head == "| attack | 1 | 2 | 3 | 5 | 10 |"
+    assert [line.split(" | ")[0] for line in lines] == ["| smooth", "| igsm", "| fgsm"]  # by the largest budget
+    low, high = (np.mean([100 * stats.wilson(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
+    assert lines[0].startswith("| smooth | – | – | – | 31.2 [")
+    assert lines[0].endswith(f"| 81.2 [{low:.1f}, {high:.1f}] |")
+
+
 def test_the_page_sets_every_attack_against_every_other(costly):
     tables = {table.name: table for table in page_tables.ranked(costly / "report")}
     against, cost = tables["pairwise_untargeted"], tables["budget_untargeted"]
@@ -238,3 +250,23 @@ def test_equals_share_a_place(tmp_path):
     report.write_report(tmp_path, experiment, tmp_path / "report")
     places = [(row["budget"], row["attack"], row["place"]) for row in rows(tmp_path / "report/budget.csv")]
     assert [place for budget, _, place in places if budget == "1"] == ["1", "1", "3"]
+    ranks = [(row["attack"], row["rank"]) for row in rows(tmp_path / "report/ranking.csv")]
+    assert ranks == [("one", "1"), ("two", "1"), ("igsm", "3")]
+
+
+def test_what_differs_stands_out(tmp_path):
+    some = {"objective": "untargeted", "low": 1.0, "high": 30.0, "cells": 2, "n": 50}
+    pairs = [
+        {"first": "a", "second": "b", "difference": 12.5, "p": 0.001, "p_holm": 0.003, "differs": True},
+        {"first": "a", "second": "c", "difference": -4.0, "low": None, "high": None, "p": 0.5, "p_holm": 1.0},
+        {"first": "b", "second": "c", "difference": 0.0, "p": 1.0, "p_holm": 1.0},
+    ]
+    text = csv_text(ranking.COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
+    (tmp_path / "pairwise.csv").write_text(text, encoding="utf-8")
+    (table,) = page_tables.ranked(tmp_path)
+    stressed = {one + other for one, row in table.rows for other, cell in zip("abc", row, strict=True) if cell.stressed}
+    assert stressed == {"ab", "ba"} and "1 of 3 pairs, in bold" in table.notes[0]
+    by_attack = dict(table.rows)
+    assert by_attack["b"][0].text == "−12.5" and by_attack["b"][0].under == "[−30.0, −1.0]\np = 0.003; differ"
+    assert table.latex.count(r"\textbf{$-$12.5}") == 1 and table.latex.count(r"\textbf") == 2
+    assert by_attack["c"][0].under == "p = 1" and by_attack["b"][2].text == "+0.0"

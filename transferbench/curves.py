@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from transferbench.figures import COLOURS, MARKERS, _heading, _styled
 
+DASHES: tuple[Any, ...] = ("-", (0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 PLAIN = "plain"  # the line without the setting that the other lines vary
 SMALL = 8  # points: numbers on the axes, and legends
 ROUND = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 40, 50)  # ends of a percent axis that need not reach 100
@@ -72,6 +73,7 @@ def sweep(
     panels: Mapping[str, Mapping[str, Sequence[Point]]],
     *,
     logarithmic: bool = False,
+    kinds: bool = False,
 ) -> Figure:
     """Success rate against a setting: a plot a pair of models, a line a value of a second setting.
 
@@ -84,6 +86,7 @@ def sweep(
         line_label: Heads the legend; there is no legend for a single line.
         panels: Plot -> line -> points. The lines' order is the colours' order; a line named "plain" is black, dashed.
         logarithmic: Whether the x axis is; all x are positive then.
+        kinds: Whether the lines are of different kinds, not of rising values: colours that differ, then dashes.
     """
     points = [point for lines in panels.values() for line in lines.values() for point in line]
     if not points:
@@ -94,7 +97,8 @@ def sweep(
     names = [_folded(name, int(wide / 0.088)) for name in panels]
     gap_y = 0.48 + 0.16 * max(name.count("\n") + 1 for name in names)
     width, height = across * (wide + gap_x) - gap_x, down * (tall + gap_y) - gap_y
-    looks = _looks(list(dict.fromkeys(name for lines in panels.values() for name, line in lines.items() if line)))
+    shown = list(dict.fromkeys(name for lines in panels.values() for name, line in lines.items() if line))
+    looks = _kinds(shown) if kinds else _looks(shown)
     top = _top(max(max(point.high, point.y) for point in points))
     figure = Figure(figsize=(width, height))
     drawn: dict[str, Any] = {}
@@ -128,6 +132,15 @@ def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {name: looks[name] for name in names}
 
 
+def _kinds(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How each line is drawn: a colour and marker each, with other dashes where these have all been used."""
+    looks = {}
+    for number, name in enumerate(names):
+        again, place = divmod(number, len(COLOURS))
+        looks[name] = {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": DASHES[again % len(DASHES)]}
+    return looks
+
+
 def _lines(
     axes: Axes,
     lines: Mapping[str, Sequence[Point]],
@@ -152,7 +165,7 @@ def _lines(
         drawn[name] = axes.errorbar(
             back(there(level) + step * (place - (len(looks) - 1) / 2)),
             rate,
-            yerr=np.clip([rate - low, high - rate], 0, None),
+            yerr=np.clip([rate - low, high - rate], 0, None) if (low < high).any() else None,
             markersize=4,
             linewidth=1.2,
             elinewidth=0.7,

@@ -86,7 +86,8 @@ def cost(results: Results) -> Figure:
     ends = "; budget.csv has the intervals" if crowded else ", and of the ends of their Wilson 95% intervals"
     subtitle = f"Mean over black-box cells{ends}; {chosen(results)}"
     label = "gradient evaluations an image and model"
-    return curves.sweep("Success against cost", subtitle, label, "success rate, %", "attack", panels, logarithmic=True)
+    about = "Success against cost", subtitle, label, "success rate, %", "attack"
+    return curves.sweep(*about, panels, logarithmic=True, kinds=True)
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:

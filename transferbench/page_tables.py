@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transferbench import artefacts, claims, comparison, params, pooling
+from transferbench import artefacts, claims, comparison, params, pooling, ranking
 from transferbench.results import Results, reported, words
 from transferbench.sheets import Cell, Table
 
@@ -233,7 +233,7 @@ def ranked(report: Path) -> Iterator[Table]:
     """The attacks against each other, and their takes, as `report` has them; nothing of what it does not have."""
     (first, about), *others = RANKED.items()
     yield from _listed(report, first, *about)
-    for objective in ("untargeted", "targeted"):
+    for objective in ranking.OBJECTIVES:
         for make, name in ((_at_cost, "budget"), (_against, "pairwise")):
             rows = [row for row in _rows(report / f"{name}.csv") if row["objective"] == objective]
             if len(rows) > 1:
@@ -273,14 +273,18 @@ def _against(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
         points, p = sign * float(row["difference"]), float(row["p_holm"])
         ends = "" if not row["low"] else "[{:.1f}, {:.1f}]\n".format(*sorted(sign * float(row[x]) for x in ENDS))
         said = f"{ends}p {'< 0.0001' if p < 0.0001 else f'= {p:.2g}'}{'; differ' if row['differs'] == 'true' else ''}"
-        return Cell(f"{round(points, 1) + 0.0:+.1f}".replace("-", "−"), points, said.replace("-", "−"))
+        text, stressed = f"{round(points, 1) + 0.0:+.1f}".replace("-", "−"), row["differs"] == "true"
+        return Cell(text, points, said.replace("-", "−"), stressed=stressed)
+
+    differing = sum(row["differs"] == "true" for row in rows)
 
     return Table(
         name=f"pairwise_{objective}",
         title=f"{objective.capitalize()} attacks: by how many points the row's succeeds more often than the column's",
         notes=(
             "Paired by image: exact McNemar test where there is one black-box cell, else the exact sign-flip "
-            "permutation test; p is adjusted for all pairs by Holm's method, and two differ where it is below 0.05.",
+            "permutation test; p is adjusted for all pairs by Holm's method, and two differ where it is below 0.05: "
+            f"{differing} of {len(rows)} pairs, in bold.",
         ),
         corner="attack",
         columns=tuple(attacks),
@@ -307,11 +311,7 @@ def _at_cost(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
     return Table(
         name=f"budget_{objective}",
         title=f"{objective.capitalize()} attacks at equal cost: success after so many gradient evaluations, %",
-        notes=(
-            "An attack's last recorded step within the budget; “at” is what it had taken by then. Its steps are those "
-            "of its whole run: made for fewer gradients, it would take larger ones. Mean over black-box cells, and of "
-            "the ends of their Wilson 95% intervals.",
-        ),
+        notes=(ranking.AT_COST, "“at” is what an attack had taken by then, where that is less than the budget."),
         corner="attack",
         columns=tuple(budgets),
         rows=tuple((one, tuple(cell(one, budget) for budget in budgets)) for one in attacks),

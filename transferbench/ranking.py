@@ -29,6 +29,12 @@ COLUMNS = {
     "quantisation": ["attack", "source", "target", "whitebox", "way", "rate", "low", "high", "n"],
     "denominators": ["attack", "source", "target", "whitebox", "counted", "rate", "low", "high", "n", "clean_error"],
 }
+AT_COST = (
+    "Success in percent after at most so many gradient evaluations an image and model: at an attack's last recorded "
+    "step within them. Its steps are those of its whole run: made for fewer gradients, it would take larger ones. Mean "
+    "over black-box cells, and of the ends of their Wilson 95% intervals."
+)
+OBJECTIVES = ("untargeted", "targeted")
 Rows = list[dict[str, Any]]
 
 
@@ -46,7 +52,10 @@ def tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
 
 
 def ranked(results: Results, evidence: Evidence) -> Rows:
-    """Attacks by success, the best first, untargeted ones before targeted; beside what they cost and change."""
+    """Attacks by success, the best first, untargeted ones before targeted; beside what they cost and change.
+
+    Equals share a rank, the cheaper first.
+    """
     rows: Rows = []
     for attack, row in results.experiment.attacks.items():
         cells = evidence.cells(attack)
@@ -63,8 +72,13 @@ def ranked(results: Results, evidence: Evidence) -> Rows:
         found |= {key: round(float(np.mean([size[key] for size in sizes])), 4) for key in ("l2", "linf", "ssim")}
         rows.append(found)
     rows.sort(key=lambda one: (one["objective"] == "targeted", -one["success"], one["gradients"]))
-    counts = {objective: itertools.count(1) for objective in ("untargeted", "targeted")}
-    return [{"rank": next(counts[one["objective"]]), **one} for one in rows]
+    rivals = {objective: [one["success"] for one in rows if one["objective"] == objective] for objective in OBJECTIVES}
+    return [{"rank": _place(one["success"], rivals[one["objective"]]), **one} for one in rows]
+
+
+def _place(success: float, all_of: Sequence[float]) -> int:
+    """1 for the best; equals share a place."""
+    return 1 + sum(other > success for other in all_of)
 
 
 def _ends(hits: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
@@ -140,15 +154,16 @@ def _budgets(results: Results) -> Iterator[dict[str, Any]]:
     """
     if not any(row.record_steps for row in results.experiment.attacks.values()):
         return
-    for objective in ("untargeted", "targeted"):
+    for objective in OBJECTIVES:
         rows = {name: row for name, row in results.experiment.attacks.items() if row.objective == objective}
         known = {name: found for name in rows if (found := reached(results, name))}
         for budget in sorted({gradients for found in known.values() for gradients in found}):
             within = {name: max((g for g in found if g <= budget), default=0) for name, found in known.items()}
             places = [(known[name][most], most, name) for name, most in within.items() if most]
             places.sort(key=lambda one: (-one[0]["success"], one[1]))
+            rivals = [rates["success"] for rates, _, _ in places]
             for rates, gradients, name in places if len(places) > 1 else ():
-                place = 1 + sum(other["success"] > rates["success"] for other, _, _ in places)
+                place = _place(rates["success"], rivals)
                 about = {"objective": objective, "budget": budget, "place": place, "attack": name}
                 yield about | {"gradients": gradients} | rates
 
@@ -223,6 +238,10 @@ def lines(found: Mapping[str, Rows]) -> list[str]:
                 f"Of {len(found['pairwise'])} pairs of attacks, {differing} differ on these images (paired tests, "
                 "Holm's correction, 5%): pairwise.csv has them all."
             )
+    for objective in OBJECTIVES:
+        some = [row for row in found["budget"] if row["objective"] == objective]
+        if some:
+            parts += [f"## {objective.capitalize()} attacks at equal cost", AT_COST, _at_cost(some)]
     for name, said in (
         ("seeds", "success over seeds: mean and sample deviation"),
         ("quantisation", "success on floats, on rounded and on truncated images"),
@@ -230,12 +249,22 @@ def lines(found: Mapping[str, Rows]) -> list[str]:
             "denominators",
             "success over all images, those that the target gets right, those that all get right",
         ),
-        ("budget", "success at equal cost"),
+        ("budget", "success at equal cost, with places"),
         ("cost", "success after each recorded step"),
     ):
         if found[name]:
             parts.append(f"{name}.csv: {said}.")
     return parts
+
+
+def _at_cost(rows: Rows) -> str:
+    """A row an attack, the best of the largest budget first; a column a budget."""
+    budgets = list(dict.fromkeys(row["budget"] for row in rows))
+    cells = {(row["attack"], row["budget"]): f"{row['success']:.1f} {_interval(row)}" for row in rows}
+    table = [["attack", *(f"{budget:,}" for budget in budgets)], ["---", *["---:"] * len(budgets)]]
+    for attack in [row["attack"] for row in rows if row["budget"] == budgets[-1]]:
+        table.append([attack, *(cells.get((attack, budget), "–") for budget in budgets)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
 
 
 def _interval(row: Mapping[str, Any]) -> str:

@@ -45,6 +45,7 @@ class Cell:
         paper: The paper's figure, which `value` differs from.
         heat: Its place on a heat map's scale, 0 to 100.
         whitebox: Whether the source has the target in it.
+        stressed: Whether it stands out; `under` says why.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Cell:
     paper: float | None = None
     heat: float | None = None
     whitebox: bool = False
+    stressed: bool = False
 
     @property
     def compared(self) -> str:
@@ -151,7 +153,8 @@ def escaped(text: str) -> str:
 
 
 def _latex(cell: Cell) -> str:
-    parts = [escaped(cell.text) + (STARRED if cell.whitebox else "")]
+    text = rf"\textbf{{{escaped(cell.text)}}}" if cell.stressed else escaped(cell.text)
+    parts = [text + (STARRED if cell.whitebox else "")]
     parts += [STRESSED % escaped(cell.under)] if cell.under else []
     parts += [f"({cell.paper:.1f})"] if cell.paper is not None else []
     return " ".join(parts)
