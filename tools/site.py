@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import pdoc
@@ -14,7 +15,9 @@ PUBLIC = [
     "adapter",
     "artefacts",
     "attack",
+    "classes",
     "datasets",
+    "differences",
     "diversity",
     "gradients",
     "images",
@@ -33,9 +36,12 @@ PUBLIC = [
     "zoo",
 ]
 
+STYLE = "nav.pdoc h2 { font-size: 1.5rem; }\n"  # pdoc's own size touches the border of the side bar
+
 
 def front(readme: str) -> str:
-    """The README without its links to files of the repository, which are not on the site."""
+    """The README without its title, which the page has, and its links to files of the repository, which it has not."""
+    readme = re.sub(r"\A# .*\n+", "", readme)
     return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", readme)
 
 
@@ -45,8 +51,10 @@ def build(folder: Path) -> None:
     params.Section.__doc__ = "A section of params.yaml: frozen, with no other keys than its own."  # not pydantic's own
     every = {path.stem if path.is_file() else path.name for path in (ROOT / "transferbench").iterdir()}
     hidden = [f"!transferbench\\.{name}(\\..*)?$" for name in sorted(every - set(PUBLIC)) if name.isidentifier()]
-    pdoc.render.configure(docformat="google", show_source=False)
-    pdoc.pdoc("transferbench", *hidden, output_directory=folder)
+    with tempfile.TemporaryDirectory() as templates:
+        (Path(templates) / "custom.css").write_text(STYLE)
+        pdoc.render.configure(docformat="google", show_source=False, template_directory=Path(templates))
+        pdoc.pdoc("transferbench", *hidden, output_directory=folder)
 
 
 if __name__ == "__main__":
