@@ -119,6 +119,17 @@ def test_a_killed_attack_leaves_nothing_half_written_and_resumes(folder, how):
     assert json.loads((folder / "sources/fnn2.json").read_text())["source"] == "fnn2"
 
 
+def test_a_stage_that_is_terminated_while_it_imports_says_nothing(tmp_path):
+    (tmp_path / "slow.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(9)\n")
+    (tmp_path / "script.py").write_text(
+        "import traceback\nfrom transferbench.stage import stage\n"
+        "@stage\ndef main():\n    try:\n        import slow\n    except BaseException:\n        traceback.print_exc()\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
+
+
 def test_out_of_memory_is_one_line(capsys):
     from transferbench.stage import friendly
 

@@ -1,9 +1,11 @@
 """What every stage script shares: user errors as one line and exit code 2, never a traceback."""
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import click
@@ -41,7 +43,16 @@ def stage(main: Callable[..., None]) -> click.Command:
 
     @functools.wraps(main)
     def prepared(**options: Any) -> None:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        signal.signal(signal.SIGTERM, _terminated)
         main(**options)
 
     return click.command(friendly(prepared))
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """Unwind; but an import at once: native code in it may take the exception for its own and print it."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os._exit(143)
+        frame = frame.f_back
+    sys.exit(143)
