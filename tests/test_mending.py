@@ -64,8 +64,8 @@ def run(*command, code=0):
     return done.stdout
 
 
-def repro(code=0):
-    return re.findall("^Running stage", run(sys.executable, "-m", "dvc", "repro", code=code), re.MULTILINE)
+def repro():
+    return re.findall("^Running stage", run(sys.executable, "-m", "dvc", "repro"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("committed", [True, False])
