@@ -14,7 +14,7 @@ help:
 	@echo "make bench   measure speed beside other libraries, agreement with a plain loop, scaling; an hour on two cores"
 	@echo "make stress  kill, fill disks and feed broken files for an hour; rewrites the table in docs/reliability.md"
 	@echo "make audit   look for known holes in the versions of requirements.lock (pip-audit)"
-	@echo "make docs    the library's API as pages, in .transferbench/site"
+	@echo "make docs    guides, tutorial and the library's API as a site, in .transferbench/site"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make clean   remove what can be made again (not the DVC cache)"
 

@@ -1,4 +1,4 @@
-"""The site of `make docs` has a page for each public module and no broken link; the tutorial does what it shows."""
+"""The site of `make docs` has a page for each public module and guide, and no broken link; the tutorial does what it shows."""
 
 import json
 import re
@@ -25,7 +25,11 @@ def test_site_has_a_page_for_each_public_module_and_no_broken_link(tmp_path):
     names = runpy.run_path(str(ROOT / "tools" / "site.py"))["PUBLIC"]
     assert len(names) > 15
     pages = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.html")}
-    assert {f"transferbench/{name}.html" for name in names} <= set(pages)
+    guides = {"docs/parameters.html", "docs/tutorial.html", "experiments/README.html", "experiments/modern/README.html"}
+    assert {f"transferbench/{name}.html" for name in names} | guides <= set(pages)
+    assert all(f'href="{page}"' in pages["transferbench.html"] for page in guides)
+    assert "points [" in pages["docs/tutorial.html"] and 'href="contributing.html#' in pages["docs/tutorial.html"]
+    assert "<img" in pages["docs/performance.html"] and (tmp_path / "docs" / "throughput.png").is_file()
     ids = {page: set(re.findall(r'\bid="([^"]+)"', text)) for page, text in pages.items()}
     broken = []
     for page, text in pages.items():

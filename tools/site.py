@@ -1,11 +1,17 @@
-"""Write the API of the public modules as pages, README.md in front: `make docs`, into .transferbench/site."""
+"""Write the site: README.md in front, the guides, the executed tutorial, the experiments, and the API of the public
+modules. `make docs`, into .transferbench/site."""
 
+import html
+import os
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+import nbformat
 import pdoc
+from nbconvert import HTMLExporter
 
 import transferbench
 from transferbench import params
@@ -15,6 +21,7 @@ PUBLIC = [
     "adapter",
     "artefacts",
     "attack",
+    "cells",
     "classes",
     "datasets",
     "differences",
@@ -28,6 +35,7 @@ PUBLIC = [
     "objectives",
     "pairing",
     "params",
+    "results",
     "rows",
     "stats",
     "transforms",
@@ -35,19 +43,108 @@ PUBLIC = [
     "weights",
     "zoo",
 ]
+FRONT = {"README.md": "transferbench.html"}  # file of the repository -> its page
+GUIDES = {
+    path.relative_to(ROOT).as_posix(): path.relative_to(ROOT).with_suffix(".html").as_posix()
+    for pattern in ("docs/*.md", "docs/*.ipynb", "experiments/README.md", "experiments/*/README.md", "CHANGELOG.md")
+    for path in sorted(ROOT.glob(pattern))
+}
+PAGES = FRONT | GUIDES
 
 STYLE = "nav.pdoc h2 { font-size: 1.5rem; }\n"  # pdoc's own size touches the border of the side bar
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} – transferbench</title>
+<style>
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; color: #222; }}
+a {{ color: #0a58ca; }}
+code, pre {{ font: 0.875em/1.45 ui-monospace, monospace; background: #f3f4f6; border-radius: 4px; }}
+code {{ padding: 0.1em 0.3em; overflow-wrap: break-word; }}
+pre {{ padding: 0.8em; overflow-x: auto; }}
+pre code {{ padding: 0; font-size: 1em; overflow-wrap: normal; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; }}
+th, td {{ border: 1px solid #ccc; padding: 0.25em 0.6em; vertical-align: top; }}
+img {{ max-width: 100%; }}
+.anchor-link {{ display: none; }}
+@media (prefers-color-scheme: dark) {{
+  body {{ background: #15171a; color: #ddd; }}
+  a {{ color: #7db4ff; }}
+  code, pre {{ background: #24272c; }}
+  th, td {{ border-color: #444; }}
+}}
+</style>
+</head>
+<body>
+<nav><a href="{home}">transferbench</a></nav>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
 
 
-def front(readme: str) -> str:
-    """The README without its title, which the page has, and its links to files of the repository, which it has not."""
-    readme = re.sub(r"\A# .*\n+", "", readme)
-    return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", readme)
+def linked(text: str, file: str, folder: Path) -> str:
+    """Markdown of a file of the repository, its links leading to pages of the site; those to other files are text.
+
+    Pictures are copied into `folder`.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        picture, said, place, anchor = found.groups()
+        if re.match("[a-z]+:", place) or not place:
+            return found[0]
+        target = (ROOT / file).parent.joinpath(place).resolve()
+        name, start = target.relative_to(ROOT).as_posix(), Path(PAGES[file]).parent
+        if picture and target.is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(target, folder / name)
+        elif name in PAGES:
+            name = PAGES[name]
+        else:
+            return said
+        return f"{picture}[{said}]({os.path.relpath(name, start)}{anchor or ''})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)", link, text)
+
+
+def front(folder: Path) -> str:
+    """The README without its title, which the page has, and a list of the guides."""
+    readme = re.sub(r"\A# .*\n+", "", (ROOT / "README.md").read_text(encoding="utf-8"))
+    guides = [f"- [{title(ROOT / file)}]({file})" for file in GUIDES]
+    return linked("\n".join([readme, "## Guides and experiments", "", *guides]), "README.md", folder)
+
+
+def title(path: Path) -> str:
+    """The first heading of a guide."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = nbformat.reads(text, 4).cells[0].source
+    return text.splitlines()[0].removeprefix("# ")
+
+
+def guide(file: str, folder: Path) -> None:
+    """Write the page of one of GUIDES."""
+    path, page = ROOT / file, folder / GUIDES[file]
+    page.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".ipynb":
+        notebook = nbformat.read(path, 4)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = linked(cell.source, file, folder)
+        body = HTMLExporter(template_name="basic").from_notebook_node(notebook)[0]
+    else:
+        body = pdoc.render_helpers.to_html(linked(path.read_text(encoding="utf-8"), file, folder))
+    home = os.path.relpath(FRONT["README.md"], Path(GUIDES[file]).parent)
+    page.write_text(PAGE.format(title=html.escape(title(path)), home=home, body=body), encoding="utf-8")
 
 
 def build(folder: Path) -> None:
-    """Write index.html, transferbench.html and a page for each public module into `folder`."""
-    transferbench.__doc__ = front((ROOT / "README.md").read_text())
+    """Write index.html, transferbench.html, and a page for each guide and public module into `folder`."""
+    transferbench.__doc__ = front(folder)
     params.Section.__doc__ = "A section of params.yaml: frozen, with no other keys than its own."  # not pydantic's own
     every = {path.stem if path.is_file() else path.name for path in (ROOT / "transferbench").iterdir()}
     hidden = [f"!transferbench\\.{name}(\\..*)?$" for name in sorted(every - set(PUBLIC)) if name.isidentifier()]
@@ -55,6 +152,8 @@ def build(folder: Path) -> None:
         (Path(templates) / "custom.css").write_text(STYLE)
         pdoc.render.configure(docformat="google", show_source=False, template_directory=Path(templates))
         pdoc.pdoc("transferbench", *hidden, output_directory=folder)
+    for file in GUIDES:
+        guide(file, folder)
 
 
 if __name__ == "__main__":
