@@ -1,4 +1,4 @@
-"""The site of `make docs` has a page for each public module and guide, and no broken link; the tutorial does what it shows."""
+"""The site of `make docs` has a page for each module and guide, and no broken link; the tutorial does what it shows."""
 
 import json
 import re
