@@ -139,7 +139,7 @@ def repro_kills(count: int, seed: int) -> Outcome:
             elif not over:
                 os.killpg(process.pid, {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}.get(how, signal.SIGKILL))
             said, _ = process.communicate()
-            cut = _mended(one) if gone(one.path) and how == "power" else ""
+            cut = _mended(one) if gone(one.path) else ""
             problem = "a process lived on" if inside(one.path) else _after(one, right)
             if not problem and "Traceback" in said and "transferbench" in said.split("Traceback")[1]:
                 problem = f"a traceback of ours: {said[-500:]}"
@@ -152,7 +152,7 @@ def repro_kills(count: int, seed: int) -> Outcome:
 
 
 def _mended(one: Repository) -> str:
-    """A dvc.lock that a power failure cut off is put back by hand: nobody was left to do it."""
+    """What was cut off is put back by hand, where nobody was left to do it: a power failure, DVC before any stage."""
     said = one.run(sys.executable, "-m", "transferbench", "mend")
     return "" if said.endswith("is whole\n") else "`transferbench mend`, "
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,36 @@ def test_a_worker_that_dies_is_one_line_and_costs_no_finished_chunk(tmp_path, su
     assert elsewhere(one, fnn_weights, out, Backwards(10)).read_bytes() == here.read_bytes()  # ten of eleven are left
 
 
+LEFT_ALONE = """
+import os, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from transferbench import engines
+
+if __name__ == "__main__":
+    context = get_context("spawn")
+    places = context.SimpleQueue()
+    places.put(None)
+    pool = ProcessPoolExecutor(1, context, engines._begin, (places, 1))
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the worker in /proc")
+def test_a_worker_ends_with_a_stage_that_is_killed(tmp_path):
+    (tmp_path / "stage.py").write_text(LEFT_ALONE)
+    with subprocess.Popen([sys.executable, tmp_path / "stage.py"], stdout=subprocess.PIPE, text=True) as stage:
+        assert stage.stdout is not None
+        worker = Path(f"/proc/{int(stage.stdout.readline())}")
+        assert b"spawn_main" in (worker / "cmdline").read_bytes()
+        stage.kill()
+        end = time.monotonic() + 30
+        while worker.exists() and "zombie" not in (worker / "status").read_text():
+            assert time.monotonic() < end, "it lives on"
+            time.sleep(0.05)
+
+
 def test_a_gradient_that_is_not_finite_is_told_from_elsewhere(tmp_path, subset, fnn_weights):
     file = TensorFile(fnn_weights / "fnn2.safetensors")
     tensors = {name: file[name].copy() for name in file.names()}
@@ -177,6 +208,7 @@ def test_slurm_jobs_give_the_same_bytes(tmp_path, subset, fnn_weights, monkeypat
     [
         ("partition", "TRANSFERBENCH_SLURM has 'partition', expected name=value"),
         ("cluster=nowhere", "submitit: .*nowhere.*; see TRANSFERBENCH_SLURM"),
+        ("cluster=local timeout_min=²", "submitit: .*; see TRANSFERBENCH_SLURM"),
         ("cluster=local no_such=1", "submitit: .*no_such.*; see TRANSFERBENCH_SLURM"),
     ],
 )

@@ -128,6 +128,31 @@ def test_a_server_mends_it_when_its_dvc_is_gone(small):
     assert (small / "dvc.lock").read_bytes() == committed()
 
 
+@pytest.mark.parametrize("left", ["", '{"write": {"a": '])
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_dvcs_own_lock_that_was_cut_off_is_removed(small, left, by_hand):
+    whole = (small / "dvc.lock").read_bytes()
+    (small / ".dvc" / "tmp" / "rwlock").write_text(left)
+    assert "rwlock" in run(sys.executable, "-m", "dvc", "repro", code=255)
+    if by_hand:
+        assert (
+            mending.mend(small)
+            == f"removed {os.path.join('.dvc', 'tmp', 'rwlock')}, which was cut off; DVC makes it anew"
+        )
+    else:
+        (small / "below").mkdir()
+        warm._mend(str(small / "below"))
+    assert not repro() and mending.mend(small) is None
+    assert (small / "dvc.lock").read_bytes() == whole
+
+
+def test_dvcs_own_lock_that_is_whole_stays(small):
+    (small / ".dvc" / "tmp" / "rwlock").write_text('{"write": {}, "read": {}}')
+    assert mending.mend(small) is None
+    warm._mend(str(small))
+    assert (small / ".dvc" / "tmp" / "rwlock").read_text() == '{"write": {}, "read": {}}'
+
+
 def test_outside_a_repository_it_is_one_line(tmp_path):
     with pytest.raises(UserError, match="is in no DVC repository"):
         mending.mend(tmp_path)

@@ -241,10 +241,11 @@ def tidy(folder: Path) -> None:
 @click.argument("folders", nargs=-1, shell_complete=completing.experiments)
 @friendly
 def mend(folders: tuple[str, ...]) -> None:
-    """Put back a dvc.lock that DVC was killed while writing (of the experiment here, if no FOLDERS are given).
+    """Mend what DVC was killed while writing (in the experiment here, if no FOLDERS are given).
 
-    Then `dvc repro` says "'dvc.lock' validation failed". The file of the last commit takes its place; what has run
-    since is in DVC's run cache, and does not run again.
+    Then `dvc repro` says "'dvc.lock' validation failed" or "Unable to read RWLock-file". The last commit's dvc.lock
+    takes the broken one's place; what has run since is in DVC's run cache, and does not run again. A broken rwlock is
+    removed.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ from transferbench.cells import Cell, Engine, Found, Tensors
 from transferbench.errors import UserError, unknown
 from transferbench.fitting import Fit
 from transferbench.objectives import Model
-from transferbench.runtime import device
+from transferbench.runtime import device, end_with_parent
 
 ENGINES = ("local", "ray", "slurm")
 RETRIES = 10  # of a task whose worker or node died
@@ -226,6 +226,7 @@ class Processes:
 
 def _begin(places: Any, threads: int) -> None:
     """A worker process's first act: take a device and its share of the cores."""
+    end_with_parent()
     own = places.get()
     if own is not None:
         os.environ["TRANSFERBENCH_DEVICE"] = own
@@ -322,7 +323,7 @@ class Slurm:
         try:
             executor = self._submitit.AutoExecutor(folder, cluster=options.pop("cluster", None))
             executor.update_parameters(**{"name": "transferbench", **options})
-        except (RuntimeError, NameError, TypeError, ValueError) as error:
+        except (RuntimeError, NameError, TypeError, ValueError, AssertionError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"submitit: {reason}; see TRANSFERBENCH_SLURM") from None
         absolute, ordered = [path.absolute() for path in weights], order(cell)
@@ -363,7 +364,7 @@ def _options(text: str) -> dict[str, Any]:
         name, equals, value = item.partition("=")
         if not name or not equals:
             raise UserError(f"TRANSFERBENCH_SLURM has {item!r}, expected name=value, as in timeout_min=60")
-        found[name] = int(value) if value.isdigit() else value
+        found[name] = int(value) if value.isascii() and value.isdigit() else value
     return found
 
 

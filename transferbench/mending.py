@@ -1,5 +1,9 @@
-"""A dvc.lock that DVC was killed while writing: DVC writes it in place, and refuses it ever after."""
+"""Files that DVC was killed while writing: it writes dvc.lock and its own .dvc/tmp/rwlock in place.
 
+It refuses a piece of either ever after.
+"""
+
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -15,12 +19,13 @@ def mend(folder: Path) -> str | None:
     """Put a whole dvc.lock in the place of a broken one: the last commit's, or none where that has none.
 
     Nothing that has run is lost by it: `dvc repro` takes from DVC's run cache what the older file does not know of.
+    A broken rwlock, DVC's note of which of its processes works on what, is removed: those processes are gone.
 
     Args:
         folder: The experiment's.
 
     Returns:
-        What was done, in a line; None where dvc.lock is whole, or there is none.
+        What was done, a line each; None where all is whole, or not there.
 
     Raises:
         UserError: `folder` is in no DVC repository, or a DVC command is at work there: it may be writing the file.
@@ -36,7 +41,8 @@ def mend(folder: Path) -> str | None:
     with repo:
         try:
             with repo.lock:
-                return None if _whole(repo, folder / NAME) else _replaced(repo, folder / NAME)
+                done = [_released(repo), None if _whole(repo, folder / NAME) else _replaced(repo, folder / NAME)]
+                return "\n".join(line for line in done if line) or None
         except LockError as error:
             raise UserError(
                 f"a DVC command is at work in {folder}; wait for it to end, then run the command again"
@@ -53,6 +59,23 @@ def _whole(repo: Any, path: Path) -> bool:
     except DvcException:
         return False
     return True
+
+
+def _released(repo: Any) -> str | None:
+    """What was done to a broken rwlock; nobody writes it while its guard is held."""
+    from dvc.lock import make_lock
+    from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
+
+    path, hardlink = Path(repo.tmp_dir, RWLOCK_FILE), repo.config["core"].get("hardlink_lock", False)
+    with make_lock(os.path.join(repo.tmp_dir, RWLOCK_LOCK), tmp_dir=repo.tmp_dir, hardlink_lock=hardlink):
+        try:
+            json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            path.unlink()
+            return f"removed {os.path.relpath(path)}, which was cut off; DVC makes it anew"
+    return None
 
 
 def _replaced(repo: Any, path: Path) -> str:
