@@ -36,6 +36,9 @@ repro: install
 	dvc repro
 	cd experiments/depth-mnist && dvc repro
 	transferbench show . experiments/depth-mnist
+	@mkdir -p .transferbench
+	@printf 'both on one page: '
+	@transferbench report . depth-mnist --out .transferbench/report.html
 
 smoke: install
 	transferbench smoke

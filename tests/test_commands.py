@@ -40,6 +40,7 @@ from transferbench.artefacts import sha256, write_tensors
 from transferbench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
+LITE = ["efficientnet_lite0"]
 IDENTITY = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -594,6 +595,26 @@ def test_check_finds_what_is_wrong(repository: Repository, change: Mapping[str, 
     assert message in told("check", str(repository.path), code=2)
 
 
+def test_how_many_images_is_said_where_it_is_known(repository: Repository) -> None:
+    def change(images: int | str, of: str, **dataset: str) -> Any:
+        subset = {"images": images, "seed": 0, "of": of}
+        return lambda values: values.update(dataset=dataset, subset=subset, training=None, models=LITE, sources=LITE)
+
+    where = str(repository.path)
+    repository.edit(change("all", "correct", name="imagenet-sample"))
+    text = told("check", where)
+    assert "all models get right is not known yet: 16 at most" in text and f"gradients {16 * (1 + 6) * 1}, and" in text
+    repository.edit(change("all", "all", name="imagenet-sample"))
+    text = told("check", where)
+    assert "not known" not in text and f"gradients {20 * (1 + 6) * 1}, and" in text
+    repository.edit(change(21, "all", name="imagenet-sample"))
+    assert "subset: images: 21 are more than imagenet-sample has, 20; ask for fewer" in told("check", where, code=2)
+    repository.edit(change("all", "correct", name="imagefolder", path="$MADE_DIGITS", folder="test"))
+    text = told("check", where)
+    assert "how many images are attacked is not known until they are decoded" in text
+    assert "gradients unknown until then\n" in text and "time      unknown until then\n" in text
+
+
 def test_check_finds_files_that_are_wrong(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     left = repository.path / "metrics/fnn0/old.json"
     left.parent.mkdir(parents=True)
@@ -878,3 +899,24 @@ def test_a_page_of_several_experiments(small: Path, monkeypatch: pytest.MonkeyPa
     assert "other/metrics" in said and "dvc repro" in said
     assert Path("both.html").read_text(encoding="utf-8") == page and not list(Path().glob("*.tmp"))
     assert told("report", "small", "--out", "new/page.html") == "new/page.html (0.1 MB)\n"
+
+
+def test_a_report_of_all_that_have_results(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = small.parents[1]
+    monkeypatch.chdir(project)
+    make(project / "experiments/other", FOOLED)
+    make(project / "experiments/older", FOOLED)
+    (project / "experiments/older/metrics/fnn0/fgsm.detail.json").unlink()
+    make(project / "experiments/unrun", FOOLED)
+    shutil.rmtree(project / "experiments/unrun/metrics")
+    done = CliRunner().invoke(main, ["report"])
+    assert done.exit_code == 0 and "left out: " in done.output and "older/metrics/fnn0/fgsm.detail.json" in done.output
+    page = (project / "report.html").read_text(encoding="utf-8")
+    assert "dvc repro experiments/small/dvc.yaml" in page and "dvc repro experiments/other/dvc.yaml" in page
+    assert "experiments/older" not in page and "experiments/unrun" not in page
+    monkeypatch.chdir(small)  # commands are of the root, wherever the page was made
+    told("report", ".", "../other", "--out", "page.html")
+    assert "dvc repro experiments/other/dvc.yaml" in (small / "page.html").read_text(encoding="utf-8")
+    for name in ("small", "other", "older"):
+        shutil.rmtree(project / "experiments" / name / "metrics")
+    assert "no experiment has results yet" in told("report", code=2)

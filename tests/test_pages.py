@@ -284,6 +284,7 @@ def test_latex_escapes_what_it_must() -> None:
     assert escaped(r"a_b & 5% $x$ #1 {y} \z ~ ^") == (
         r"a\_b \& 5\% \$x\$ \#1 \{y\} \textbackslash{}z \textasciitilde{} \textasciicircum{}"
     )
+    assert escaped("“at” is") == "``at'' is"
 
 
 def test_every_table_is_ascii_in_latex(parsed: Parsed) -> None:
@@ -544,6 +545,11 @@ def test_sorting(page: Page) -> None:
     page.run(f"{FGSM_TABLE}.querySelector('thead button').click()")
     assert page.run(HEADS) == ["fnn0", "fnn2+fnn0"]
     assert page.run(f"{FGSM_TABLE}.querySelectorAll('[aria-sort]').length") == 1
+    # what has no value is last, whichever way
+    page.run(f"{{ const cell = {FGSM_TABLE}.querySelector('tbody').rows[0].cells[3]; delete cell.dataset.value; cell.textContent = '–'; }}")
+    for _ in range(2):
+        page.run(f"{head}.querySelector('button').click()")
+        assert page.run(HEADS) == ["fnn2+fnn0", "fnn0"]
 
 
 @browser_needed

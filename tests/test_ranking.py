@@ -46,6 +46,13 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 FAST, SMOOTH = (np.mean([np.arange(8) < k for k in some], 0) for some in ((5, 0, 4), (2, 2, 2)))
 
 
+@pytest.mark.parametrize("successes", [0, 16])
+def test_all_or_none_have_an_interval(successes):
+    hits = [np.arange(16) < successes] * 3
+    assert ranking._ends(hits) == pytest.approx([100 * end for end in stats.wilson(successes, 16)], abs=1e-4)
+    assert ranking._ends([np.arange(16) < 8, np.arange(16) >= 8]) == (None, None)  # every image half the time
+
+
 def test_ranking_by_hand(made):
     first, second, far = rows(made / "report/ranking.csv")
     assert [(row["attack"], row["rank"]) for row in (first, second, far)] == [

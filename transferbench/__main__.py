@@ -135,20 +135,28 @@ def show(folders: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("folders", nargs=-1, required=True, shell_complete=completing.experiments)
+@click.argument("folders", nargs=-1, shell_complete=completing.experiments)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="report.html", show_default=True)
 @friendly
 def report(folders: tuple[str, ...], out: Path) -> None:
     """Write one page, which needs no network, of several experiments that have run: tables, figures, gallery.
 
+    Without FOLDERS, of all that have results.
+
     \b
     Examples:
+      transferbench report
       transferbench report . depth-mnist
       transferbench report depth-mnist momentum --out momentum.html
     """
-    from transferbench import pages, roots
+    from transferbench import pages, roots, several
 
-    pages.write([roots.experiment(folder) for folder in folders], out)
+    wanted = [roots.experiment(folder) for folder in folders]
+    if not folders:
+        wanted, left_out = several.finished(roots.experiments(roots.root(Path())).values())
+        for line in left_out:
+            click.echo(f"left out: {line}", err=True)
+    pages.write(wanted, out, [several.named(folder) for folder in wanted])
     click.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 

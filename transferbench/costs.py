@@ -79,9 +79,9 @@ def networks() -> dict[str, Network]:
 
 def attacked(experiment: params.Experiment) -> int | None:
     """How many images are attacked, as far as params.yaml says: at most, where it says `all`."""
-    asked = experiment.subset.images
-    name = experiment.dataset.name
-    return ALL.get(name, IMAGES.get(name)) if asked == "all" else asked
+    asked, name = experiment.subset.images, experiment.dataset.name
+    right = ALL if experiment.subset.of == "correct" else {}
+    return right.get(name, IMAGES.get(name)) if asked == "all" else asked
 
 
 def cost(

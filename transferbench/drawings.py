@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from transferbench import curves, params, planes, ranking
+from transferbench import curves, intervals, params, planes, ranking
 from transferbench.architectures import family
 from transferbench.artefacts import TensorFile
 from transferbench.classes import class_names
@@ -91,10 +91,10 @@ def cost(results: Results) -> Figure:
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean of one value an image (N,), and the ends of its normal 95% interval."""
+    """Mean of one value an image (N,), and the ends of Student's 95% interval; the mean where that has no width."""
     mean = float(values.mean())
-    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return mean, mean - half, mean + half
+    low, high = intervals.mean(values) or (mean, mean)
+    return mean, low, high
 
 
 # --- sweeps (figures 4a, 4b, 7) -----------------------------------------------------------------------------------

@@ -156,7 +156,11 @@ def _factors(attack: params.Attack) -> str:
 def _images(cell: Cell) -> str:
     count, subset = _count(cell), cell.experiment.subset
     number = f"{count:,}" if count else "all" if subset.images == "all" else f"{subset.images:,} (asked)"
-    drawn = "every one" if subset.images == "all" else f"drawn with seed {subset.seed} from those"
+    every = subset.images == "all"
+    drawn = "every one" if every else f"drawn with seed {subset.seed} from those"
+    if subset.of == "all":
+        drawn = "every one" if every else f"drawn with seed {subset.seed}"
+        return f"{number} of {cell.experiment.dataset.name}: {drawn}, whether models are right on it or not"
     many = len(cell.experiment.models)
     models = f"all {many} models classify" if many > 1 else "the model classifies"
     return f"{number} of {cell.experiment.dataset.name}: {drawn} that {models} correctly"

@@ -122,16 +122,21 @@ class View:
         return f"{sum(row['holds'] == 'true' for row in rows)} of {len(rows)} hold" if rows else ""
 
 
-def write(folders: Sequence[Path], out: Path) -> None:
+def write(folders: Sequence[Path], out: Path, names: Sequence[str] | None = None) -> None:
     """Write a page of the experiments in `folders` to the file `out`.
+
+    Args:
+        folders: Where they lie.
+        out: The page.
+        names: What they are called where there are several, "." for the root's; their folders, if not given.
 
     Raises:
         UserError: a params.yaml is wrong, or a file is missing, broken or left over.
     """
     folders = list(folders)
     room = ROOM // max(len(folders), 1)
-    names = [""] if len(folders) == 1 else [folder.as_posix() for folder in folders]
-    text = render([view(folder, name, room) for folder, name in zip(folders, names, strict=True)])
+    called = [""] if len(folders) == 1 else names or [folder.as_posix() for folder in folders]
+    text = render([view(folder, name, room) for folder, name in zip(folders, called, strict=True)])
     with replacing(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

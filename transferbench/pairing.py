@@ -74,13 +74,14 @@ def flipped(difference: np.ndarray) -> float:
     """p of the sign-flip permutation test that whole-numbered differences (N,) have mean 0; exact.
 
     The sum's distribution over all 2^N choices of signs is made image by image, which holds for the smallest p, too;
-    where that would take more than `WORK` additions, from its characteristic function, within 1e-12.
+    where that would take more than `WORK` additions, from its characteristic function, within 1e-12. No p is below
+    that, nor below the chance of the two choices that give the sum its greatest size.
     """
     sizes, total = np.sort(np.abs(difference[difference != 0])), abs(int(difference.sum()))
-    most = int(sizes.sum())
+    most, least = int(sizes.sum()), 2.0 ** (1 - len(sizes))
     if len(sizes) * most > WORK:
         angles = 2 * np.pi * np.arange(most + 1) / (2 * most + 1)
-        waves = np.ones(most + 1)
+        waves, least = np.ones(most + 1), 1e-12
         for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
             waves *= np.cos(size * angles) ** count
         chances = np.fft.fftshift(np.fft.irfft(waves, 2 * most + 1))  # of sums from -most to most
@@ -92,7 +93,7 @@ def flipped(difference: np.ndarray) -> float:
             more[2 * size :] += chances / 2
             chances = more
     sums = np.abs(np.arange(len(chances)) - len(chances) // 2)
-    return min(1.0, max(0.0, float(chances[sums >= total].sum())))
+    return min(1.0, max(least, float(chances[sums >= total].sum())))
 
 
 def paired(difference: np.ndarray) -> float:

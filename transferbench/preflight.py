@@ -74,6 +74,7 @@ def check(folder: Path) -> Preflight:
     images = _images(folder, experiment, needed=prepares)
     trains = {m for m in experiment.models if pending is None or f"weights/{m}.safetensors" in pending}
     _weights(folder, experiment, trains)
+    _enough(experiment)
     attacked = None if prepares else _lines(folder / "subset/subset.csv")
     if isinstance(experiment.subset.images, int):
         attacked = None  # as params.yaml says, whatever lies there
@@ -102,6 +103,14 @@ def _graph(folder: Path, experiment: params.Experiment) -> None:
         raise UserError(f"{folder / 'dvc.yaml'} is missing; copy the root's: cp {root / 'dvc.yaml'} {folder}")
     if (folder / "dvc.yaml").read_bytes() != (root / "dvc.yaml").read_bytes():
         raise UserError(f"{folder / 'dvc.yaml'} is not the root's; copy it: cp {root / 'dvc.yaml'} {folder}")
+
+
+def _enough(experiment: params.Experiment) -> None:
+    """A data set of known size has as many images as are to be attacked."""
+    asked, name = experiment.subset.images, experiment.dataset.name
+    most = costs.IMAGES.get(name)
+    if isinstance(asked, int) and most is not None and asked > most:
+        raise UserError(f"subset: images: {asked:,} are more than {name} has, {most:,}; ask for fewer, or for all")
 
 
 def _images(folder: Path, experiment: params.Experiment, *, needed: bool) -> str:
@@ -243,11 +252,13 @@ def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, st
     yield "images", found.images
     yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(found)))
     of = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
-    if experiment.subset.images == "all" and found.attacked is None:
-        known = costs.attacked(experiment)
-        most = "unknown until they are decoded" if known is None else f"{known:,} at most"
-        yield "", f"how many images all models get right is not known yet: {most}"
-    yield "gradients", f"{_count(left.gradients)}{of}, and {_count(left.passes)} forward passes"
+    unknown, known = _unknown(found), costs.attacked(experiment)
+    if unknown:
+        yield "", "how many images are attacked is not known until they are decoded"
+    elif experiment.subset.images == "all" and experiment.subset.of == "correct" and found.attacked is None:
+        yield "", f"how many images all models get right is not known yet: {known:,} at most"
+    passes = f"{_count(left.gradients)}{of}, and {_count(left.passes)} forward passes"
+    yield "gradients", "unknown until then" if unknown else passes
     if found.most != left:
         yield "", f"{_count(found.most.gradients)}, and {_count(found.most.passes)}, if the subset changes"
     yield "time", _time(found, rate)
@@ -279,7 +290,15 @@ def _counted(total: Mapping[str, int], some: Mapping[str, int]) -> str:
     )
 
 
+def _unknown(found: Preflight) -> bool:
+    """Whether nobody knows how many images there are: all of a folder's that are not decoded yet."""
+    every = found.experiment.subset.images == "all" and found.attacked is None
+    return every and costs.attacked(found.experiment) is None
+
+
 def _time(found: Preflight, rate: float | None) -> str:
+    if _unknown(found):
+        return "unknown until then"
     if not found.left.gradients and not found.left.passes:
         return "none"
     if rate is None and costs.small(found.experiment):

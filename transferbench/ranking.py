@@ -32,7 +32,8 @@ COLUMNS = {
 AT_COST = (
     "Success in percent after at most so many gradient evaluations an image and model: at an attack's last recorded "
     "step within them. Its steps are those of its whole run: made for fewer gradients, it would take larger ones. Mean "
-    "over black-box cells, and of the ends of their Wilson 95% intervals."
+    "over black-box cells, and of the ends of their Wilson 95% intervals; over all attacked images, whether models "
+    "were right on the clean ones or not."
 )
 OBJECTIVES = ("untargeted", "targeted")
 Rows = list[dict[str, Any]]
@@ -82,8 +83,11 @@ def _place(success: float, all_of: Sequence[float]) -> int:
 
 
 def _ends(hits: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
-    """The 95% interval of the mean over cells, in percent; None where no image differs from another."""
-    if len(hits) == 1:
+    """The 95% interval of the mean over cells, in percent; None where no image differs from another.
+
+    Wilson's over images where there is one cell, or where the attack succeeds on all images of all cells, or on none.
+    """
+    if len(hits) == 1 or len(np.unique(hits)) == 1:
         found = stats.rate(int(hits[0].sum()), len(hits[0]))
         return found.low, found.high
     interval = intervals.mean(np.mean(hits, 0))

@@ -28,9 +28,10 @@ compute: {precision: float32, chunk: 20}
 # A source is a model, or models joined by + (an ensemble).
 sources: [efficientnet_lite0, efficientnet_lite1]
 
+# At equal cost, ten gradients an image; epsilon such that neither succeeds everywhere.
 attacks:
-  fgsm:    {epsilon: 15, steps: 1, step_size: 15}
-  sg_fgsm: {epsilon: 15, steps: 1, step_size: 15, gradient: smoothed, samples: 5, sigma: 15}
+  igsm:    {epsilon: 6, steps: 10, step_size: 1}
+  sg_igsm: {epsilon: 6, steps: 5, step_size: 2, gradient: smoothed, samples: 2, sigma: 6}
 
 grids: {a: &unused {attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}, b: *unused}
 transforms: {}
@@ -121,10 +122,13 @@ def _moved(text: str, key: str, before: str, after: str) -> str:
 def following(folder: Path) -> list[str]:
     """What to do next, as commands for the repository's root."""
     place = f"experiments/{folder.name}"
+    pair = list(params.load(folder / "params.yaml").attacks)[:2]
+    compared = [f"transferbench compare {' '.join(pair)} --folder {folder.name}"] if len(pair) == 2 else []
     return [
         f"edit {place}/params.yaml and {place}/README.md",
         f"transferbench check {place}",
         f"dvc repro {place}/dvc.yaml",
         f"transferbench show {place}",
+        *compared,
         "python tools/costs.py     # its row for the map in experiments/README.md, if it is to be shared",
     ]

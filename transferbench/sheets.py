@@ -16,6 +16,8 @@ LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
+    "“": "``",
+    "”": "''",
     "α": r"$\alpha$",
     "ε": r"$\varepsilon$",
     "μ": r"$\mu$",

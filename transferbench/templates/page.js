@@ -30,7 +30,10 @@
   });
 
   // Sorting: a column's head is a button; numbers by value, empty cells last.
-  const key = (cell) => cell.dataset.value === undefined ? text(cell) : Number(cell.dataset.value);
+  const key = (cell) => {
+    if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
+    return text(cell) === "–" ? "" : text(cell);  // no value: last, whichever way
+  };
   const compare = (a, b) => {
     if (typeof a === "number" && typeof b === "number") return a - b;
     if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;

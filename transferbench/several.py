@@ -1,0 +1,37 @@
+"""Several experiments of a project at once. Imports no torch."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from transferbench import params, roots
+from transferbench.errors import UserError
+from transferbench.results import load_metrics
+
+
+def finished(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Those of some experiments' folders that have results; and why others that have some are left out, a line each.
+
+    Raises:
+        UserError: none has.
+    """
+    found, left_out = list[Path](), list[str]()
+    for folder in folders:
+        if not (folder / "metrics").is_dir():
+            continue
+        try:
+            results = load_metrics(folder, params.load(folder / "params.yaml"))
+            for cell in results.detail:
+                results.detail[cell]  # read when it is asked for
+        except UserError as error:
+            left_out.append(str(error))
+        else:
+            found.append(folder)
+    if not found:
+        raise UserError("no experiment has results yet; run `dvc repro`, or `dvc repro experiments/<name>/dvc.yaml`")
+    return found, left_out
+
+
+def named(folder: Path) -> str:
+    """An experiment's folder as it is called from the project's, wherever one stands; "." is the project's own."""
+    return Path(os.path.relpath(folder.resolve(), roots.root(folder))).as_posix()
