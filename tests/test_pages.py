@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -524,6 +525,26 @@ def test_it_opens_without_complaint(page: Page) -> None:
 
 
 @browser_needed
+@pytest.mark.parametrize("theme", ["", "light", "dark"])
+@pytest.mark.parametrize("several", [False, True])
+def test_axe_finds_nothing_serious(browser: Page, made: Path, tmp_path: Path, theme: str, several: bool) -> None:
+    """Deque's axe-core, all its rules of WCAG 2, over the page with everything open."""
+    axe = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+    pages.write([made, made] if several else [made], tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    browser.run(f"document.documentElement.dataset.theme = '{theme}'")
+    browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    browser.run(f"{{ {axe} }}")
+    found = browser.run("axe.run().then((found) => found)")
+    assert len(found["passes"]) > 20
+    serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+    assert not serious, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in serious]
+    browser.run("document.querySelector('main').append(document.createElement('button'))")
+    again = browser.run("axe.run().then((found) => found.violations.map((one) => one.id))")
+    assert "button-name" in again  # it looks
+
+
+@browser_needed
 def test_a_hostile_page_does_nothing(browser: Page, harmful: str, tmp_path: Path) -> None:
     (tmp_path / "evil.html").write_text(harmful, encoding="utf-8")
     browser.open(tmp_path / "evil.html")
@@ -546,7 +567,8 @@ def test_sorting(page: Page) -> None:
     assert page.run(HEADS) == ["fnn0", "fnn2+fnn0"]
     assert page.run(f"{FGSM_TABLE}.querySelectorAll('[aria-sort]').length") == 1
     # what has no value is last, whichever way
-    page.run(f"{{ const cell = {FGSM_TABLE}.querySelector('tbody').rows[0].cells[3]; delete cell.dataset.value; cell.textContent = '–'; }}")
+    cell = f"{FGSM_TABLE}.querySelector('tbody').rows[0].cells[3]"
+    page.run(f"{{ const cell = {cell}; delete cell.dataset.value; cell.textContent = '–'; }}")
     for _ in range(2):
         page.run(f"{head}.querySelector('button').click()")
         assert page.run(HEADS) == ["fnn2+fnn0", "fnn0"]
