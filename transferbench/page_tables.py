@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from transferbench import artefacts, claims, comparison, params, pooling, ranking
-from transferbench.results import Results, reported, words
+from transferbench.results import Results, reported, wilson_ends, words
 from transferbench.sheets import Cell, Table
 
 ENDS = ("low", "high")
@@ -117,10 +117,11 @@ def clean(results: Results, hashes: Mapping[str, str]) -> Table:
     """The models: accuracy on the whole data set, size, and the sha256 of their weights where a source has them."""
     rows = []
     for model, accuracy in results.clean.items():
-        published, ends = accuracy["published_top1"], (accuracy["top1_low"], accuracy["top1_high"])
+        published, first = accuracy["published_top1"], (accuracy["top1_low"], accuracy["top1_high"])
+        five = wilson_ends(accuracy["top5"], accuracy["n"])
         cells = (
-            Cell(f"{accuracy['top1']:.1f}", accuracy["top1"], "[{:.1f}, {:.1f}]".format(*ends)),
-            Cell(f"{accuracy['top5']:.1f}", accuracy["top5"]),
+            Cell(f"{accuracy['top1']:.1f}", accuracy["top1"], "[{:.1f}, {:.1f}]".format(*first)),
+            Cell(f"{accuracy['top5']:.1f}", accuracy["top5"], "[{:.1f}, {:.1f}]".format(*five)),
             Cell("" if published is None else f"{published:.1f}", published),
             Cell(f"{accuracy['n']:,}", accuracy["n"]),
             Cell(f"{accuracy['parameters']:,}", accuracy["parameters"]),

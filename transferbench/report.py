@@ -10,7 +10,7 @@ from transferbench import answers, claims, comparison, drawings, figures, findin
 from transferbench.artefacts import TensorFile, replacing, write_json
 from transferbench.classes import class_names
 from transferbench.errors import UserError
-from transferbench.results import Results, chosen, denominator, load_metrics, reported, words, wrapped
+from transferbench.results import Results, chosen, denominator, load_metrics, reported, wilson_ends, words, wrapped
 from transferbench.sheets import csv_text
 
 IMAGES = 4  # rows of the panel
@@ -215,7 +215,7 @@ def _clean_table(results: Results) -> str:
             [
                 model,
                 _interval(accuracy, "top1", "top1_low", "top1_high"),
-                f"{accuracy['top5']:.1f}",
+                "{:.1f} [{:.1f}, {:.1f}]".format(accuracy["top5"], *wilson_ends(accuracy["top5"], accuracy["n"])),
                 "" if published is None else f"{published:.1f}",
                 f"{accuracy['n']:,}",
             ]

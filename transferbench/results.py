@@ -133,6 +133,14 @@ def _destruction(path: Path, experiment: params.Experiment) -> dict[str, dict[st
         ) from None
 
 
+def wilson_ends(percent: float, n: int) -> tuple[float, float]:
+    """The Wilson 95% interval of a share of n images, in percent."""
+    from transferbench.stats import wilson
+
+    low, high = wilson(round(percent * n / 100), n)
+    return 100 * low, 100 * high
+
+
 # --- in words ---------------------------------------------------------------------------------------
 
 

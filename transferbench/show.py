@@ -81,7 +81,10 @@ def _has_paper(results: Results) -> bool:
 
 def _accuracy(results: Results) -> Text:
     """The models' clean accuracy, a line."""
-    shares = [f"{model} {accuracy['top1']:.1f}%" for model, accuracy in results.clean.items()]
+    shares = [
+        f"{model} {accuracy['top1']:.1f}% [{accuracy['top1_low']:.1f}, {accuracy['top1_high']:.1f}]"
+        for model, accuracy in results.clean.items()
+    ]
     images = next(iter(results.clean.values()))["n"]
     return Text.assemble(("Clean accuracy", "bold"), f" on {images:,} images: {', '.join(shares)}")
 
