@@ -130,6 +130,7 @@ def test_many_whole_numbers_are_flipped_exactly(monkeypatch: pytest.MonkeyPatch)
     # one size is a binomial, however small its tail
     assert pairing.flipped(np.full(500, 3)) == pytest.approx(2 * 0.5**500, rel=1e-9)
     assert pairing.flipped(np.zeros(5, int)) == pairing.flipped(np.array([0, 4])) == 1
+    assert pairing.flipped(np.full(3000, 1)) == 2.0**-1022  # 2^-2999 is none of a float's, and 0 is no chance
     monkeypatch.setattr(pairing, "WORK", 0)
     assert pairing.flipped(difference) == pytest.approx(found, abs=1e-12)
     assert pairing.flipped(np.zeros(5, int)) == 1

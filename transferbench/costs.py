@@ -23,7 +23,8 @@ RATE = 8e12  # float32 operations a second, sustained: an assumption, some 40% o
 STORED = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  # bytes an image
 IMAGES = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
 TRAINING = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
-ALL = {"imagenet-sample": 16}  # of the 20 photographs, those that the default benchmark's models classify correctly
+ALL = {"imagenet-sample": 16}  # of the 20 photographs, those that the default benchmark's models all classify correctly
+DEFAULT = {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}  # those models
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def networks() -> dict[str, Network]:
 def attacked(experiment: params.Experiment) -> int | None:
     """How many images are attacked, as far as params.yaml says: at most, where it says `all`."""
     asked, name = experiment.subset.images, experiment.dataset.name
-    right = ALL if experiment.subset.of == "correct" else {}
+    right = ALL if experiment.subset.of == "correct" and set(experiment.models) >= DEFAULT else {}
     return right.get(name, IMAGES.get(name)) if asked == "all" else asked
 
 

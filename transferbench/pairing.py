@@ -75,10 +75,10 @@ def flipped(difference: np.ndarray) -> float:
 
     The sum's distribution over all 2^N choices of signs is made image by image, which holds for the smallest p, too;
     where that would take more than `WORK` additions, from its characteristic function, within 1e-12. No p is below
-    that, nor below the chance of the two choices that give the sum its greatest size.
+    that, nor below the chance of the two choices that give the sum its greatest size, or what a float holds.
     """
     sizes, total = np.sort(np.abs(difference[difference != 0])), abs(int(difference.sum()))
-    most, least = int(sizes.sum()), 2.0 ** (1 - len(sizes))
+    most, least = int(sizes.sum()), 2.0 ** max(1 - len(sizes), -1022)
     if len(sizes) * most > WORK:
         angles = 2 * np.pi * np.arange(most + 1) / (2 * most + 1)
         waves, least = np.ones(most + 1), 1e-12
