@@ -130,6 +130,19 @@ def test_a_stage_that_is_terminated_while_it_imports_says_nothing(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
 
 
+def test_a_stage_that_is_terminated_while_it_ends_says_nothing(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import os, signal, time, weakref\nfrom transferbench.stage import stage\n"
+        "class Kept: pass\nkept = Kept()\n"
+        "def ended():\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(9)\n"
+        "weakref.finalize(kept, ended)\n"
+        "@stage\ndef main():\n    print('done')\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+
+
 def test_out_of_memory_is_one_line(capsys):
     from transferbench.stage import friendly
 

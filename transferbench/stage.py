@@ -44,7 +44,10 @@ def stage(main: Callable[..., None]) -> click.Command:
     @functools.wraps(main)
     def prepared(**options: Any) -> None:
         signal.signal(signal.SIGTERM, _terminated)
-        main(**options)
+        try:
+            main(**options)
+        finally:  # nothing is left to unwind: what Python does at its end would print the exception
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     return click.command(friendly(prepared))
 
