@@ -88,7 +88,7 @@ def test_a_quick_run_stops_when_its_time_is_over(monkeypatch, quick, expected):
         def recv(self) -> tuple[float, float]:
             return 1.0, 100.0
 
-    monkeypatch.setattr(throughput, "worker", lambda *arguments: contextlib.nullcontext(Connection()))
+    monkeypatch.setattr(throughput, "worker", lambda *arguments, environment: contextlib.nullcontext(Connection()))
     monkeypatch.setattr(throughput, "SECONDS", 0)
     found = throughput.measure("efficientnet_lite0", quick, 3)
     assert {len(one.seconds) for by_name in found.values() for one in by_name.values()} == {expected}
