@@ -80,6 +80,25 @@ def test_pairs_by_hand(made):
     assert row["differs"] == "false"
 
 
+def test_cells_of_pairs_by_hand(made):
+    found = rows(made / "report/mcnemar.csv")
+    # of eight images fgsm fools the first 5, 0 and 4, sg_fgsm the first 2: so many are fooled by one alone
+    alone = [(row["source"], row["target"], row["first_alone"], row["second_alone"]) for row in found]
+    assert alone == [("fnn0", "fnn2", "3", "0"), ("fnn0", "fnn4", "0", "2"), ("fnn2+fnn0", "fnn4", "2", "0")]
+    assert [float(row["difference"]) for row in found] == [37.5, -25.0, 25.0]
+    assert [float(row["p"]) for row in found] == pytest.approx([2 / 2**3, 2 / 2**2, 2 / 2**2])
+    assert [float(row["p_holm"]) for row in found] == pytest.approx([3 * 0.25, 1, 1])
+    assert {(row["first"], row["second"], row["differs"], row["n"]) for row in found} == {
+        ("fgsm", "sg_fgsm", "false", "8")
+    }
+    assert (found[0]["first_rate"], found[0]["second_rate"]) == ("62.5", "25")
+    assert all(float(row["low"]) < float(row["difference"]) < float(row["high"]) for row in found)
+    (shown,) = (table for table in page_tables.ranked(made / "report") if table.name == "mcnemar")
+    head, cells = shown.rows[1]
+    assert head == "fgsm − sg_fgsm"
+    assert [cell.text for cell in cells] == ["fnn0 → fnn4", "0.0", "25.0", "−25.0", "0", "2", "0.5", "1"]
+
+
 def test_many_pairs_are_corrected_together():
     draw = np.random.default_rng(0)
     attacks = {f"a{number}": FGSM for number in range(4)}
@@ -123,7 +142,7 @@ def test_takes_are_told(made):
 
 def test_the_page_has_them_as_tables(made):
     tables = {table.name: table for table in page_tables.ranked(made / "report")}
-    assert set(tables) == {"ranking", "quantisation", "denominators"}  # one pair and one spread are no table
+    assert set(tables) == {"ranking", "mcnemar", "quantisation", "denominators"}  # one pair and one spread are no table
     assert [head for head, _ in tables["ranking"].rows] == ["fgsm", "sg_fgsm", "far"]
     assert "Attacks compared" in ranking_page(made)
 

@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import shutil
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import transferbench
-from transferbench import gradients, methods, models, objectives, rows
+from transferbench import gradients, methods, models, objectives, rows, timing
 from transferbench.artefacts import TensorFile, sha256, tensor_writer, write_tensors
 from transferbench.attack import Budget, Loss, attack, quantise
 from transferbench.errors import UserError
@@ -170,7 +171,7 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
     """
     subset = TensorFile(cell.subset)
     work = Work(cell, members, subset, device, fit(cell, members, subset["images"], device))
-    _run(cell, out, device.type, scratch, work.chunks)
+    _run(cell, out, device.type, _named(device), scratch, work.chunks)
 
 
 def run_elsewhere(cell: Cell, weights: Sequence[Path], out: Path, *, engine: Engine, scratch: Path) -> None:
@@ -187,11 +188,19 @@ def run_elsewhere(cell: Cell, weights: Sequence[Path], out: Path, *, engine: Eng
             evaluated((part.stop - part.start) * cell.attack.evaluated)
             yield part, made
 
-    _run(cell, out, engine.kind, scratch, chunks)
+    _run(cell, out, engine.kind, f"{type(engine).__name__}, {engine.kind}", scratch, chunks)
 
 
-def _run(cell: Cell, out: Path, kind: str, scratch: Path, chunks: Chunks) -> None:
-    """Write a cell's file of its chunks: those that lie in `scratch`, and what `chunks` computes of the others."""
+def _named(device: torch.device) -> str:
+    """A device for who reads how long it took."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
+def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunks) -> None:
+    """Write a cell's file of its chunks: those that lie in `scratch`, and what `chunks` computes of the others.
+
+    How long these took is noted in `seconds` beside `scratch`.
+    """
     count, about = len(TensorFile(cell.subset)["images"]), describe(cell)
     with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, kind)) as folder:
         starts = range(0, count, cell.compute.chunk)
@@ -199,13 +208,15 @@ def _run(cell: Cell, out: Path, kind: str, scratch: Path, chunks: Chunks) -> Non
         paths = {start: folder / f"{start:08d}.safetensors" for start in starts}
         total, label = count * cell.attack.evaluated, f"{cell.source['source']} {cell.name}"
         left = [part for start, part in parts.items() if not _finished(paths[start])]
-        done = total - sum(part.stop - part.start for part in left) * cell.attack.evaluated
+        images, begun = sum(part.stop - part.start for part in left), time.perf_counter()
+        done = total - images * cell.attack.evaluated
         with (
             tqdm(total=total, initial=done, desc=label, unit="gradient") as progress,
             contextlib.closing(chunks(left, progress.update)) as computed,
         ):
             for part, made in computed:
                 write_tensors(paths[part.start], made)
+        taken = timing.Taken(about["params"], images, round(time.perf_counter() - begun, 3), by)
         first = TensorFile(paths[0])
         shapes = {name: (first[name].dtype.name, (count, *first[name].shape[1:])) for name in first.names()}
         with tensor_writer(out, shapes, about) as writer:
@@ -214,6 +225,8 @@ def _run(cell: Cell, out: Path, kind: str, scratch: Path, chunks: Chunks) -> Non
                 for name in shapes:
                     writer.append(name, file[name])
         shutil.rmtree(folder)
+    if images:
+        timing.note(scratch.with_name(timing.PLACE.name), cell.source["source"], cell.name, taken)
 
 
 def _finished(path: Path) -> bool:

@@ -112,9 +112,13 @@ class Evidence:
 
     def against(self, first: str, second: str, taken: Callable[[str], bool] = lambda source: True) -> list[Pair]:
         """Success of two attacks on the black-box cells that both have, from the sources that are taken."""
-        others = set(self.cells(second))
-        common = [cell for cell in self.cells(first) if cell in others and taken(cell[0])]
+        common = [cell for cell in self.common(first, second) if taken(cell[0])]
         return [(self.success(s, first, t), self.success(s, second, t)) for s, t in common]
+
+    def common(self, first: str, second: str) -> list[tuple[str, str]]:
+        """The black-box cells, sources and targets, that two attacks both have."""
+        others = set(self.cells(second))
+        return [cell for cell in self.cells(first) if cell in others]
 
 
 @dataclass(frozen=True)

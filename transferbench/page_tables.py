@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transferbench import artefacts, claims, comparison, params, pooling, ranking
+from transferbench import artefacts, claims, comparison, params, pooling, ranking, worth
 from transferbench.results import Results, reported, wilson_ends, words
 from transferbench.sheets import Cell, Table
 
@@ -18,6 +18,7 @@ RANKED = {  # name of a CSV of `ranking` -> title and note
         "Success in percent with a 95% interval; gradients: evaluations an image and model; l2, linf: of changes, in "
         "pixel values; ssim: structural similarity to the clean image.",
     ),
+    "samples": ("Samples of other noises at equal success", worth.SAID),
     "seeds": (
         "Spread over seeds",
         "Mean and sample deviation of the success rate over the seeds, in points of percent.",
@@ -32,14 +33,17 @@ RANKED = {  # name of a CSV of `ranking` -> title and note
     ),
 }
 HEADS = {
-    "ranking": ("attack",),
+    **dict.fromkeys(("ranking", "samples"), ("attack",)),
     **dict.fromkeys(("seeds", "quantisation", "denominators"), ("source", "target")),
 }
 PLACES = {  # after the point; as they are, where nothing stands
-    **dict.fromkeys(("success", "low", "high", "rate", "mean", "deviation", "least", "most", "clean_error", "l2"), 1),
+    **dict.fromkeys(
+        ("success", "low", "high", "rate", "mean", "deviation", "least", "most", "clean_error", "l2", "worth"), 1
+    ),
     "success_per_gradient": 2,
     "ssim": 3,
 }
+PAIRS = 400  # rows of two attacks and a cell, beyond which the page leaves them to mcnemar.csv
 DATA = {
     "cost": "Success after each recorded step",
     "grid_a": "Data of the figure of grid a",
@@ -239,6 +243,7 @@ def ranked(report: Path) -> Iterator[Table]:
             rows = [row for row in _rows(report / f"{name}.csv") if row["objective"] == objective]
             if len(rows) > 1:
                 yield make(objective, rows)
+    yield from _each_cell(_rows(report / "mcnemar.csv"))
     for name, about in others:
         yield from _listed(report, name, *about)
 
@@ -290,6 +295,39 @@ def _against(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
         corner="attack",
         columns=tuple(attacks),
         rows=tuple((one, tuple(cell(one, other) for other in attacks)) for one in attacks),
+        records=tuple(rows),
+        command="dvc repro report",
+    )
+
+
+def _each_cell(rows: Sequence[Mapping[str, str]]) -> Iterator[Table]:
+    """Every two attacks on each black-box cell; nothing where they are too many for a page."""
+    if not 1 < len(rows) <= PAIRS:
+        return
+
+    def cells(row: Mapping[str, str]) -> tuple[Cell, ...]:
+        points, p, differs = float(row["difference"]), float(row["p_holm"]), row["differs"] == "true"
+        ends = "[{:.1f}, {:.1f}]".format(*(float(row[x]) for x in ENDS)).replace("-", "−")
+        alone = (Cell(row[f"{one}_alone"], float(row[f"{one}_alone"])) for one in ("first", "second"))
+        first, second = (
+            Cell(f"{float(row[f'{one}_rate']):.1f}", float(row[f"{one}_rate"])) for one in ("first", "second")
+        )
+        difference = Cell(f"{round(points, 1) + 0.0:+.1f}".replace("-", "−"), points, ends, stressed=differs)
+        ps = (Cell("< 0.0001" if x < 0.0001 else f"{x:.2g}", x) for x in (float(row["p"]), p))
+        return Cell(f"{row['source']} → {row['target']}"), first, second, difference, *alone, *ps
+
+    differing = sum(row["differs"] == "true" for row in rows)
+    yield Table(
+        name="mcnemar",
+        title="Every two attacks, cell by cell",
+        notes=(
+            "Percent of the same images that the first and the second succeed on, and how many images only the one or "
+            "only the other does; exact McNemar test, p by Holm's method for all rows of the table: "
+            f"{differing} of {len(rows)} differ, in bold.",
+        ),
+        corner="first − second",
+        columns=("source → target", "first", "second", "difference", "first alone", "second alone", "p", "p, Holm"),
+        rows=tuple((f"{row['first']} − {row['second']}", cells(row)) for row in rows),
         records=tuple(rows),
         command="dvc repro report",
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from transferbench import differences, intervals, pooling, stats
+from transferbench import differences, intervals, pooling, stats, worth
 from transferbench.evidence import LEVEL, Evidence
 from transferbench.pairing import holm
 from transferbench.results import Results
@@ -23,6 +23,11 @@ COLUMNS = {
     "pairwise": [
         *("first", "second", "objective", "difference", "low", "high", "p", "p_holm", "differs", "cells", "n"),
     ],
+    "mcnemar": [
+        *("first", "second", "objective", "source", "target", "first_rate", "second_rate", "difference", "low", "high"),
+        *("first_alone", "second_alone", "p", "p_holm", "differs", "n"),
+    ],
+    "samples": worth.COLUMNS,
     "budget": ["objective", "budget", "place", "attack", "gradients", "success", "low", "high", "cells", "n"],
     "cost": ["attack", "source", "target", "step", "gradients", "rate", "low", "high", "n"],
     "seeds": ["attack", "source", "target", "whitebox", "seeds", "mean", "deviation", "least", "most", "n"],
@@ -44,6 +49,8 @@ def tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
     return {
         "ranking": ranked(results, evidence),
         "pairwise": pairwise(evidence),
+        "mcnemar": mcnemar(evidence),
+        "samples": worth.rows(evidence),
         "budget": list(_budgets(results)),
         "cost": list(_cost(results)),
         "seeds": list(_seeds(results)),
@@ -116,6 +123,35 @@ def pairwise(evidence: Evidence) -> Rows:
         found |= {"p": one.p}
         found |= {"cells": len(pairs), "n": len(pairs[0][0])}
         rows.append(found)
+    adjusted = holm([row["p"] for row in rows])
+    return [row | {"p_holm": p, "differs": p < LEVEL} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def mcnemar(evidence: Evidence) -> Rows:
+    """Every two attacks of one objective on each black-box cell that both have, by the exact McNemar test.
+
+    `first_alone` and `second_alone` count the images that only that one succeeds on, which the test is of; `p_holm` is
+    adjusted by Holm's method for all rows of the table.
+    """
+    attacks = evidence.experiment.attacks
+    rows: Rows = []
+    for first, second in itertools.combinations(attacks, 2):
+        if attacks[first].objective != attacks[second].objective:
+            continue
+        for (source, target), (a, b) in zip(
+            evidence.common(first, second), evidence.against(first, second), strict=True
+        ):
+            one = differences.paired((a, b))
+            found: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
+            found |= {"source": source, "target": target}
+            found |= {"first_rate": round(100 * float(a.mean()), 4), "second_rate": round(100 * float(b.mean()), 4)}
+            found |= {
+                "difference": round(one.points, 4),
+                "low": round(one.low or 0.0, 4),
+                "high": round(one.high or 0.0, 4),
+            }
+            found |= {"first_alone": int((a & ~b).sum()), "second_alone": int((b & ~a).sum()), "p": one.p}
+            rows.append(found | {"n": len(a)})
     adjusted = holm([row["p"] for row in rows])
     return [row | {"p_holm": p, "differs": p < LEVEL} for row, p in zip(rows, adjusted, strict=True)]
 
@@ -240,8 +276,17 @@ def lines(found: Mapping[str, Rows]) -> list[str]:
         if found["pairwise"]:
             parts.append(
                 f"Of {len(found['pairwise'])} pairs of attacks, {differing} differ on these images (paired tests, "
-                "Holm's correction, 5%): pairwise.csv has them all."
+                "Holm's correction, 5%): pairwise.csv has them all; mcnemar.csv has each cell of them, by the exact "
+                "McNemar test."
             )
+    if found["samples"]:
+        table = [["attack", "noise", "m", "success, %", "worth so many Gaussian samples"]]
+        table.append(["---", "---", "---:", "---:", "---:"])
+        table += [
+            [row["attack"], row["noise"], f"{row['samples']}", f"{row['success']:.1f}", _worth(row)]
+            for row in found["samples"]
+        ]
+        parts += ["## Samples at equal success", worth.SAID, "\n".join(f"| {' | '.join(line)} |" for line in table)]
     for objective in OBJECTIVES:
         some = [row for row in found["budget"] if row["objective"] == objective]
         if some:
@@ -269,6 +314,11 @@ def _at_cost(rows: Rows) -> str:
     for attack in [row["attack"] for row in rows if row["budget"] == budgets[-1]]:
         table.append([attack, *(cells.get((attack, budget), "–") for budget in budgets)])
     return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def _worth(row: Mapping[str, Any]) -> str:
+    low, worth, high = ("–" if row[key] is None else f"{row[key]:.1f}" for key in ("low", "worth", "high"))
+    return f"{worth} [{low}, {high}]"
 
 
 def _interval(row: Mapping[str, Any]) -> str:
