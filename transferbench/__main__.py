@@ -156,7 +156,7 @@ def report(folders: tuple[str, ...], out: Path) -> None:
         wanted, left_out = several.finished(roots.experiments(roots.root(Path())).values())
         for line in left_out:
             click.echo(f"left out: {line}", err=True)
-    pages.write(wanted, out, [several.named(folder) for folder in wanted])
+    pages.write(wanted, out, [several.named(folder) for folder in wanted], timed=True)
     click.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -193,7 +193,9 @@ def run_elsewhere(cell: Cell, weights: Sequence[Path], out: Path, *, engine: Eng
 
 def _named(device: torch.device) -> str:
     """A device for who reads how long it took."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    cpu = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
 
 
 def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunks) -> None:

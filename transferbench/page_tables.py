@@ -2,10 +2,11 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transferbench import artefacts, claims, comparison, params, pooling, ranking, worth
+from transferbench import artefacts, claims, comparison, params, pooling, ranking, spent, worth
 from transferbench.results import Results, reported, wilson_ends, words
 from transferbench.sheets import Cell, Table
 
@@ -246,6 +247,30 @@ def ranked(report: Path) -> Iterator[Table]:
     yield from _each_cell(_rows(report / "mcnemar.csv"))
     for name, about in others:
         yield from _listed(report, name, *about)
+
+
+def costed(folder: Path, results: Results) -> Iterator[Table]:
+    """Success a gradient and a second, of attacks whose cells this machine computed; nothing where it did not."""
+    costs = spent.spent(folder, results)
+    if len(costs) < 2 or not any(one.seconds for one in costs):
+        return
+
+    def cells(one: spent.Spent) -> tuple[Cell, ...]:
+        numbers = (one.gradients, one.per_gradient, one.seconds, one.per_second)
+        success = Cell(f"{one.success:.1f}", one.success, f"[{one.low:.1f}, {one.high:.1f}]")
+        return success, *(Cell("–") if number is None else Cell(f"{number:.3g}", number) for number in numbers)
+
+    columns = ("success", "gradients", "success a gradient", "seconds an image", "success a second")
+    yield Table(
+        name="spent",
+        title="Attacks by success, beside gradients and seconds",
+        notes=(spent.said(costs),),
+        corner="attack",
+        columns=columns,
+        rows=tuple((one.attack, cells(one)) for one in costs),
+        records=tuple(asdict(one) | {"by": "; ".join(one.by)} for one in costs),
+        command="transferbench report",
+    )
 
 
 def _listed(report: Path, name: str, title: str, note: str) -> Iterator[Table]:

@@ -122,13 +122,14 @@ class View:
         return f"{sum(row['holds'] == 'true' for row in rows)} of {len(rows)} hold" if rows else ""
 
 
-def write(folders: Sequence[Path], out: Path, names: Sequence[str] | None = None) -> None:
+def write(folders: Sequence[Path], out: Path, names: Sequence[str] | None = None, *, timed: bool = False) -> None:
     """Write a page of the experiments in `folders` to the file `out`.
 
     Args:
         folders: Where they lie.
         out: The page.
         names: What they are called where there are several, "." for the root's; their folders, if not given.
+        timed: Whether it has the seconds that cells took here, which differ from run to run.
 
     Raises:
         UserError: a params.yaml is wrong, or a file is missing, broken or left over.
@@ -136,7 +137,7 @@ def write(folders: Sequence[Path], out: Path, names: Sequence[str] | None = None
     folders = list(folders)
     room = ROOM // max(len(folders), 1)
     called = [""] if len(folders) == 1 else names or [folder.as_posix() for folder in folders]
-    text = render([view(folder, name, room) for folder, name in zip(folders, called, strict=True)])
+    text = render([view(folder, name, room, timed=timed) for folder, name in zip(folders, called, strict=True)])
     with replacing(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -165,13 +166,14 @@ def broken(name: str) -> Markup:
 # --- one experiment ---------------------------------------------------------------------------------
 
 
-def view(folder: Path, name: str, room: int) -> View:
+def view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
     """What the page shows of an experiment.
 
     Args:
         folder: Where it lies.
         name: Its folder as it is to be called, "." for the root; "" for the only one of the page.
         room: For the gallery's pictures, in characters.
+        timed: As `write`.
     """
     experiment = params.load(folder / "params.yaml")
     results = load_metrics(folder, experiment)
@@ -187,7 +189,7 @@ def view(folder: Path, name: str, room: int) -> View:
         facts=list(_facts(results, headers)),
         attacks=[(key, words(attack), attack.gradients) for key, attack in experiment.attacks.items()],
         models=page_tables.clean(results, _hashes(headers)),
-        groups=list(_groups(folder, results)),
+        groups=list(_groups(folder, results, timed)),
         figures=list(_figures(folder / "report", whole=not name)),
         pictures=gallery.gather(folder, experiment, room),
         params=yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None),
@@ -234,7 +236,7 @@ def _settings(text: str) -> str:
     return ", ".join(f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in values)
 
 
-def _groups(folder: Path, results: Results) -> Iterator[Group]:
+def _groups(folder: Path, results: Results, timed: bool) -> Iterator[Group]:
     rates = (
         f"Rows are sources, columns are targets; {denominator(results.experiment)}. * in a frame: white-box, the "
         "source has the target in it. A dotted line: the paper has the same cell with the same parameters; its figure, "
@@ -245,9 +247,10 @@ def _groups(folder: Path, results: Results) -> Iterator[Group]:
         "(Kurakin et al. 2017). Black-box pairs pooled, as if they were independent, which makes the intervals too "
         "narrow: they share images. report/destruction.csv has each pair."
     )
+    against = [*(page_tables.costed(folder, results) if timed else ()), *page_tables.ranked(folder / "report")]
     groups = (
         Group("rates", "Success rates", rates, list(page_tables.success(results))),
-        Group("ranking", "Attacks compared", RANKED, list(page_tables.ranked(folder / "report"))),
+        Group("ranking", "Attacks compared", RANKED, against),
         Group("claims", "The paper's claims", "", list(page_tables.claimed(folder / "report"))),
         Group("paper", "Agreement with the paper", "", list(page_tables.compared(comparison.rows(results)))),
         Group("destruction", "Destruction rates", destroyed, list(page_tables.destruction(results))),

@@ -1,5 +1,6 @@
 """Print an experiment's success rates: source rows, target columns, from metrics and params.yaml alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transferbench import params
+from transferbench import params, spent, terminal
 from transferbench.results import Results, chosen, load_metrics, reported, words, wrapped
 
 
@@ -27,6 +28,12 @@ def show(folder: Path, console: Console) -> None:
         console.print()
         console.print(_heading(results, attack))
         console.print(_fitting(results, attack, console))
+    costs = spent.spent(folder, results)
+    if len(costs) > 1:
+        console.print()
+        console.print(Text("Attacks by success, beside what they cost", style="bold"))
+        terminal.put(console, _costs(costs))
+        console.print(Text(spent.said(costs), style="dim"))
     console.print()
     console.print(_accuracy(results))
     console.print(_places(folder))
@@ -68,6 +75,26 @@ def _cell(results: Results, source: str, target: str, attack: str, paper: str, i
     if interval:
         text.append(f"{interval}{rates['top1_low']:.1f}–{rates['top1_high']:.1f}", "dim")
     return text
+
+
+def _costs(costs: Sequence[spent.Spent]) -> Table:
+    heads = (
+        "attack",
+        ">success",
+        ">95% interval",
+        ">gradients",
+        ">success a gradient",
+        ">s an image",
+        ">success a second",
+    )
+    timed = any(one.seconds is not None for one in costs)
+    table = terminal.table(heads if timed else heads[:5])
+    for one in costs:
+        row = [one.attack, f"{one.success:.1f}", f"[{one.low:.1f}, {one.high:.1f}]", f"{one.gradients:,}"]
+        row.append(f"{one.per_gradient:.2f}")
+        times = [f"{number:.3g}" if number else "–" for number in (one.seconds, one.per_second)]
+        table.add_row(*map(Text, [*row, *times] if timed else row))
+    return table
 
 
 def _has_paper(results: Results) -> bool:
