@@ -16,7 +16,7 @@ from transferbench.params import Attack
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    torchattack = pytest.importorskip("torchattack", reason="pip install 'transferbench[attacks]'")
+    torchattack = pytest.importorskip("torchattack", reason="pip install --editable '.[attacks]'")
 
 from transferbench import adapter
 
@@ -292,5 +292,5 @@ def test_foreign_errors_are_one_line():
 
 def test_a_missing_library_is_one_line(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torchattack", None)
-    with pytest.raises(UserError, match=r"pip install 'transferbench\[attacks\]'"):
+    with pytest.raises(UserError, match=r"pip install --editable '\.\[attacks\]'"):
         adapter.version()

@@ -242,8 +242,12 @@ def test_tables(made: tuple[Path, params.Experiment]) -> None:
     low, high = stats.rate(91, 100).low, stats.rate(91, 100).high
     assert f"| fnn2 | 91.0 [{low:.1f}, {high:.1f}] | 99.0 [94.6, 99.8] | 91.2 | 100 |" in text
     # fgsm's black-box pairs: 5 and 0 fooled from fnn0, 4 from the ensemble; destroyed 3 of 5 and 2 of 4
-    pooled = stats.rate(5, 9)
-    cell = f"{pooled.percent:.1f} [{pooled.low:.1f}, {pooled.high:.1f}]"
+    # images 0 to 3 are fooled in two pairs, the fifth in one; destroyed in 2, 2, 1, 0 and 0
+    each = np.array([2, 2, 1, 0, 0]) - 5 / 9 * np.array([2, 2, 2, 2, 1])
+    effect = 5 / 4 * (each**2).sum() / 9**2 / (5 / 9 * 4 / 9 / 9)
+    low, high = stats.wilson_share(5 / 9, 9 / effect)
+    assert 1.5 < effect < 3
+    cell = f"55.6 [{100 * low:.1f}, {100 * high:.1f}]"
     assert f"| fgsm | {cell} | {cell} | 9 |" in text and f"| fgsm | {cell} | 9 |" in text
 
 
@@ -251,7 +255,17 @@ def test_figures_are_there(made: tuple[Path, params.Experiment]) -> None:
     found = sorted(str(path.relative_to(made[0] / "report")) for path in (made[0] / "report").rglob("*.*"))
     names = ["agreement", "destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
     pictures = [f"figures/{name}.png" for name in [*names, "panel"]] + [f"vector/{name}.svg" for name in names]
-    tables = ["results", "destruction", "comparison", "claims", "grid_a", "grid_b", "scatter", "similarity"]
+    tables = [
+        "results",
+        "destruction",
+        "destruction_pooled",
+        "comparison",
+        "claims",
+        "grid_a",
+        "grid_b",
+        "scatter",
+        "similarity",
+    ]
     tables += list(ranking.COLUMNS)
     assert found == sorted(["tables.md", *(f"{name}.csv" for name in tables), *pictures])
 

@@ -174,7 +174,7 @@ def _library() -> Any:
             import torchattack
     except ImportError:
         raise UserError(
-            "methods named torchattack/* need the torchattack package: pip install 'transferbench[attacks]'"
+            "methods named torchattack/* need the torchattack package: pip install --editable '.[attacks]'"
         ) from None
     return torchattack
 

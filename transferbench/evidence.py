@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,7 @@ class Evidence:
         destroyed: Source, attack, target, transform, level -> whether the target is right after it, (N,) bool.
         clean: Model -> `top1`, its percent accuracy on the whole data set, and `parameters`, their count.
         similarity: Analysis -> samples, the plain gradient's 0 first, and cosines (images, len(samples)).
+        wrong: As `hits`, of `attacks`: whether the target's answer is not the true label, (N,) bool.
     """
 
     experiment: params.Experiment
@@ -82,6 +83,7 @@ class Evidence:
     destroyed: Mapping[tuple[str, str, str, str, float], np.ndarray]
     clean: Mapping[str, Mapping[str, Any]]
     similarity: Mapping[str, tuple[tuple[int, ...], np.ndarray]]
+    wrong: Mapping[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
 
     @property
     def images(self) -> int:

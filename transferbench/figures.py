@@ -194,7 +194,7 @@ def panel(
     return figure
 
 
-Curve = Sequence[tuple[float, float, float, float]]  # level, rate, low, high
+Curve = Sequence[Sequence[float]]  # of each level: itself, rate, low, high, and what is not drawn
 
 
 @_styled
@@ -241,7 +241,7 @@ def _curves(axes: Axes, lines: Mapping[str, Curve], drawn: dict[str, Any]) -> No
     for number, (attack, points) in enumerate(lines.items()):
         if not points:
             continue
-        level, rate, low, high = np.array(sorted(points)).T
+        level, rate, low, high = np.array(sorted(tuple(point[:4]) for point in points)).T
         aside = 0.009 * span * (number - (len(lines) - 1) / 2)  # so that intervals do not hide one another
         drawn[attack] = axes.errorbar(
             level + aside,

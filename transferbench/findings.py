@@ -23,6 +23,7 @@ def gather(folder: Path, results: Results) -> Evidence:
     counted = _counted(folder) if experiment.sources else slice(None)
     hits: dict[tuple[str, str, str], np.ndarray] = {}
     hits5: dict[tuple[str, str, str], np.ndarray] = {}
+    wrong: dict[tuple[str, str, str], np.ndarray] = {}
     destroyed: dict[tuple[str, str, str, str, float], np.ndarray] = {}
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
@@ -34,13 +35,14 @@ def gather(folder: Path, results: Results) -> Evidence:
                 cell = source, attack, target
                 found = stats.success(given, labels, target_labels if row.targeted else None)
                 hits[cell], hits5[cell] = (one[counted] for one in found)
+                wrong[cell] = (given[:, 0] != labels)[counted]
             if attack not in experiment.attacks:
                 continue
             after = answers.read_transformed(folder / "transformed" / source / f"{attack}.parquet", len(labels))
             for (target, transform, level), given in after.items():
                 destroyed[source, attack, target, transform, level] = (given == labels)[counted]
     similarity = {name: read_similarity(folder, name, row) for name, row in experiment.similarity.items()}
-    return Evidence(experiment, hits, hits5, destroyed, results.clean, similarity)
+    return Evidence(experiment, hits, hits5, destroyed, results.clean, similarity, wrong)
 
 
 def _counted(folder: Path) -> slice | np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transferbench import artefacts, claims, comparison, params, pooling, ranking, spent, worth
+from transferbench import artefacts, claims, comparison, params, ranking, spent, worth
 from transferbench.results import Results, reported, wilson_ends, words
 from transferbench.sheets import Cell, Table
 
@@ -145,20 +145,21 @@ def clean(results: Results, hashes: Mapping[str, str]) -> Table:
     )
 
 
-def destruction(results: Results) -> Iterator[Table]:
-    """For each transform a heat map of its destruction rates, black-box pairs pooled."""
+def destruction(report: Path, results: Results) -> Iterator[Table]:
+    """For each transform a heat map of its destruction rates, black-box pairs pooled, as `report` has them."""
+    found = _rows(report / "destruction_pooled.csv")
     for transform, levels in results.experiment.transforms.items():
-        if not levels:
+        records = [row for row in found if row["transform"] == transform]
+        if not levels or not found:
             continue
-        rows, records = [], []
-        for attack, points in pooling.pooled(results, transform).items():
-            at = {level: (rate, low, high) for level, rate, low, high in points}
-            fooled = pooling.fooled(results, transform, attack)
-            cells = [_rate(*at[level]) if level in at else Cell("–") for level in levels]
+        rows = []
+        for attack in results.experiment.attacks:
+            at = {row["level"]: row for row in records if row["attack"] == attack}
+            rates = [_rate(*(float(at[level][key]) for key in ("rate", *ENDS))) for level in at]
+            shown = dict(zip(at, rates, strict=True))
+            fooled = int(next(iter(at.values()))["n"]) if at else 0
+            cells = (shown.get(f"{level:g}", Cell("–")) for level in levels)
             rows.append((attack, (*cells, Cell(f"{fooled:,}", fooled))))
-            for level in at:
-                about = {"attack": attack, "transform": transform, "level": level}
-                records.append(about | dict(zip(("rate", "low", "high"), at[level], strict=True)) | {"n": fooled})
         yield Table(
             name=f"destruction_{transform}",
             title=f"{transform}: destruction rate, %",

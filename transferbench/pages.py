@@ -244,8 +244,8 @@ def _groups(folder: Path, results: Results, timed: bool) -> Iterator[Group]:
     )
     destroyed = (
         "Of the adversarial images that fool a target, the share that it gets right again after the transform "
-        "(Kurakin et al. 2017). Black-box pairs pooled, as if they were independent, which makes the intervals too "
-        "narrow: they share images. report/destruction.csv has each pair."
+        "(Kurakin et al. 2017). Black-box pairs pooled; they share images, so that the 95% intervals are of "
+        "as many pairs as tell as much. report/destruction.csv has each pair."
     )
     against = [*(page_tables.costed(folder, results) if timed else ()), *page_tables.ranked(folder / "report")]
     groups = (
@@ -253,7 +253,7 @@ def _groups(folder: Path, results: Results, timed: bool) -> Iterator[Group]:
         Group("ranking", "Attacks compared", RANKED, against),
         Group("claims", "The paper's claims", "", list(page_tables.claimed(folder / "report"))),
         Group("paper", "Agreement with the paper", "", list(page_tables.compared(comparison.rows(results)))),
-        Group("destruction", "Destruction rates", destroyed, list(page_tables.destruction(results))),
+        Group("destruction", "Destruction rates", destroyed, list(page_tables.destruction(folder / "report", results))),
         Group("data", "Data of the figures", "", list(page_tables.drawn(folder / "report")), folded=True),
     )
     return (group for group in groups if group.tables)

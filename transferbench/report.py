@@ -73,7 +73,9 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
     against = ranking.tables(results, evidence)
     for name, rows in against.items():
         _write_csv(out / f"{name}.csv", ranking.COLUMNS[name], rows)
-    parts = [tables(results), *ranking.lines(against), *findings.lines(compared, found)]
+    pools = {name: pooling.pooled(evidence, name) for name, levels in experiment.transforms.items() if levels}
+    _write_csv(out / "destruction_pooled.csv", ["attack", "transform", *pooling.Point._fields], _pooled_rows(pools))
+    parts = [tables(results, pools), *ranking.lines(against), *findings.lines(compared, found)]
     _write(out / "tables.md", "\n\n".join(parts) + "\n")
     data = drawings.tables(results, evidence)
     for name, rows in data.items():
@@ -89,8 +91,7 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
         _both(drawings.cost(results), out, "cost")
     for name, figure in drawings.draw(folder, results, data, compared):
         _both(figure, out, name)
-    curves = {name: pooling.pooled(results, name) for name in experiment.transforms}
-    curves = {name: lines for name, lines in curves.items() if any(lines.values())}
+    curves = {name: lines for name, lines in pools.items() if any(lines.values())}
     if curves:
         _both(_destruction_figure(results, curves), out, "destruction")
 
@@ -137,11 +138,24 @@ def _destruction_rows(results: Results) -> Iterable[dict[str, Any]]:
                     yield row | {"transform": transform, "level": level} | rates
 
 
+def _pooled_rows(pools: Mapping[str, Mapping[str, pooling.Points]]) -> Iterable[dict[str, Any]]:
+    """A row an attack, transform and level, over all black-box pairs."""
+    for transform, lines in pools.items():
+        for attack, points in lines.items():
+            for point in points:
+                yield {"attack": attack, "transform": transform, **point._asdict()}
+
+
 # --- tables -----------------------------------------------------------------------------------------
 
 
-def tables(results: Results) -> str:
-    """tables.md: for each attack a table in the paper's layout, then clean accuracies and destruction rates."""
+def tables(results: Results, pools: Mapping[str, Mapping[str, pooling.Points]]) -> str:
+    """tables.md: for each attack a table in the paper's layout, then clean accuracies and destruction rates.
+
+    Args:
+        results: The experiment's.
+        pools: Transform -> attack -> its destruction rates over all black-box pairs.
+    """
     experiment = results.experiment
     parts = [
         f"# Transferability on {experiment.dataset.name}",
@@ -166,14 +180,14 @@ def tables(results: Results) -> str:
         parts += [
             "## Destruction rates",
             "Of the adversarial images that fool a target, the share that it gets right again after the transform "
-            "(Kurakin et al. 2017). Black-box pairs pooled, as if they were independent, which makes the intervals too "
-            "narrow: they share images. destruction.csv has each pair.",
+            "(Kurakin et al. 2017). Black-box pairs pooled; they share images, so that the 95% intervals are of "
+            "as many pairs as tell as much. destruction.csv has each pair.",
         ]
         for transform, levels in experiment.transforms.items():
             if levels:
                 parts += [
                     f"### {transform} ({params.TRANSFORMS[transform][2]})",
-                    _destruction_table(results, transform),
+                    _destruction_table(levels, pools[transform]),
                 ]
     return "\n\n".join(parts)
 
@@ -223,13 +237,11 @@ def _clean_table(results: Results) -> str:
     return _table(["model", "top-1", "top-5", "published top-1", "images"], rows)
 
 
-def _destruction_table(results: Results, transform: str) -> str:
-    levels = results.experiment.transforms[transform]
+def _destruction_table(levels: Sequence[float], lines: Mapping[str, pooling.Points]) -> str:
     rows = []
-    for attack, points in pooling.pooled(results, transform).items():
-        at = {level: (rate, low, high) for level, rate, low, high in points}
-        cells = ["{:.1f} [{:.1f}, {:.1f}]".format(*at[level]) if level in at else "–" for level in levels]
-        rows.append([attack, *cells, f"{pooling.fooled(results, transform, attack):,}"])
+    for attack, points in lines.items():
+        at = {point.level: f"{point.rate:.1f} [{point.low:.1f}, {point.high:.1f}]" for point in points}
+        rows.append([attack, *(at.get(level, "–") for level in levels), f"{points[0].n if points else 0:,}"])
     return _table(["attack", *(f"{level:g}" for level in levels), "fooled"], rows)
 
 
@@ -251,7 +263,7 @@ def _destruction_figure(results: Results, curves: Mapping[str, Any]) -> figures.
     units = {name: unit for name, (_, _, unit) in params.TRANSFORMS.items()}
     subtitle = (
         "Of the adversarial images that fool a target, the share that it gets right again after the transform. "
-        f"Black-box pairs pooled; {chosen(results)}; Wilson 95% intervals."
+        f"Black-box pairs pooled; {chosen(results)}; 95% intervals over images."
     )
     return figures.destruction("Destruction rates", subtitle, units, curves)
 

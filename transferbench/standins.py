@@ -141,7 +141,7 @@ def _attack(row: Mapping[str, Any]) -> dict[str, Any]:
     small = {**row, "steps": _steps(row["steps"])}
     alone = row.get("gradient") in ("varied", "relevant")  # two gradients a step: its own, and a neighbour's
     cut = {"samples": 1 if alone else 2, "scales": 2}
-    small |= {key: value for key, value in cut.items() if key in row}
+    small |= {key: min(row[key], value) for key, value in cut.items() if key in row}
     recorded = [step for step in row.get("record_steps", ()) if step < small["steps"]]
     return {key: value for key, value in small.items() if key != "record_steps"} | (
         {"record_steps": recorded} if recorded else {}

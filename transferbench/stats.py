@@ -43,6 +43,13 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
 
 
+def wilson_share(share: float, n: float) -> tuple[float, float]:
+    """The same of a share of what tells as much as n independent draws, a number that need not be whole."""
+    centre = (share * n + Z**2 / 2) / (n + Z**2)
+    half = Z / (n + Z**2) * math.sqrt(n * share * (1 - share) + Z**2 / 4)
+    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
+
+
 def success(top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """On which images an attack succeeded, by the top-1 and by the top-5 criterion.
 

@@ -81,7 +81,7 @@ def timm_library() -> Any:
     try:
         import timm
     except ImportError:
-        raise UserError("models named timm_* need the timm package: pip install 'transferbench[timm]'") from None
+        raise UserError("models named timm_* need the timm package: pip install --editable '.[timm]'") from None
     return timm
 
 

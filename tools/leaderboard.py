@@ -1,0 +1,56 @@
+"""Write docs/leaderboard.md: the attacks of every experiment whose metrics are in git, ranked.
+
+    python tools/leaderboard.py > leaderboard.md && mv leaderboard.md docs/
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from transferbench import params, roots, several, spent
+from transferbench.results import chosen, load_metrics, words
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAD = """# Leaderboard
+
+Attacks of the experiments whose `metrics/` are in git, ranked by mean success over black-box cells (top-1; top-5 of
+targeted attacks), in percent, with the mean of the ends of the cells' Wilson 95% intervals. Beside it: gradient
+evaluations an image and model, and success divided by them. Ranks hold within a table alone: its models, images and ε.
+Whether two attacks differ on these images is in each experiment's `report/pairwise.csv` (all cells together) and
+`report/mcnemar.csv` (cell by cell).
+
+Written by `tools/leaderboard.py` from `metrics/`, never by hand: a test compares. To be on it:
+[an attack's row and its run, by pull request](contributing.md#a-pull-request)."""
+
+
+def main() -> None:
+    folders, _ = several.finished(roots.experiments(ROOT).values())
+    print("\n\n".join([HEAD, *(section(folder) for folder in folders)]))
+
+
+def section(folder: Path) -> str:
+    """An experiment's table."""
+    results = load_metrics(folder, params.load(folder / "params.yaml"))
+    name = "The default benchmark" if folder == ROOT else folder.name
+    place = "../README.md" if folder == ROOT else f"../experiments/{folder.name}/README.md"
+    sources = ", ".join(results.experiment.sources)
+    about = f"[About it]({place}). {chosen(results)}. Sources: {sources}."
+    return "\n\n".join([f"## {name}", about, *tables(folder, results)])
+
+
+def tables(folder: Path, results) -> Iterator[str]:
+    """One of untargeted attacks, one of targeted ones."""
+    costs = spent.spent(folder, results)
+    for objective in dict.fromkeys(one.objective for one in costs):
+        some = [one for one in costs if one.objective == objective]
+        lines = [f"| | {objective} attack | success, % | gradients | success a gradient | what |"]
+        lines.append("|---:|---|---:|---:|---:|---|")
+        for one in some:
+            place = 1 + sum(other.success > one.success for other in some)
+            rate = f"{one.success:.1f} [{one.low:.1f}, {one.high:.1f}]"
+            what = words(results.experiment.attacks[one.attack]).removeprefix(f"{objective}, ")
+            lines.append(f"| {place} | `{one.attack}` | {rate} | {one.gradients:,} | {one.per_gradient:.2f} | {what} |")
+        yield "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
