@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
@@ -235,7 +236,7 @@ def test_what_is_spoken_holds_what_is_read(text: str, tag: str) -> None:
 
 
 def test_csv_of_a_table(parsed: Parsed) -> None:
-    rows = list(csv.DictReader(io.StringIO(parsed.file("fgsm.csv"))))
+    rows = list(csv.DictReader(io.StringIO(parsed.file("fgsm-top1.csv"))))
     assert len(rows) == 2 * 3
     assert rows[1] == {
         "source": "fnn0",
@@ -255,7 +256,7 @@ def test_csv_of_a_table(parsed: Parsed) -> None:
 
 
 def test_latex_of_a_table(parsed: Parsed) -> None:
-    assert parsed.file("fgsm.tex") == (
+    assert parsed.file("fgsm-top1.tex") == (
         "% needs \\usepackage{booktabs}\n"
         "\\begin{table}\n"
         "\\centering\n"
@@ -263,7 +264,7 @@ def test_latex_of_a_table(parsed: Parsed) -> None:
         "$\\varepsilon$ = 40; 1 gradient evaluation an image and model. Success: images that are not given the true "
         "label. The paper's figures are of its table 2a. "
         "Asterisks mark white-box cells, whose source has the target in it.}\n"
-        "\\label{tab:fgsm}\n"
+        "\\label{tab:fgsm-top1}\n"
         "\\begin{tabular}{lrrr}\n"
         "\\toprule\n"
         "source & fnn0 & fnn2 & fnn4 \\\\\n"
@@ -276,7 +277,9 @@ def test_latex_of_a_table(parsed: Parsed) -> None:
         "\\end{tabular}\n"
         "\\end{table}\n"
     )
-    assert "\\label{tab:sg-fgsm}" in parsed.file("sg_fgsm.tex") and "sg\\_fgsm" in parsed.file("sg_fgsm.tex")
+    assert "\\label{tab:sg-fgsm-top1}" in parsed.file("sg_fgsm-top1.tex") and "sg\\_fgsm" in parsed.file(
+        "sg_fgsm-top1.tex"
+    )
     # an interval must not be taken for the optional argument of \\
     assert "\\\\\n[" not in parsed.file("claims.tex")
 
@@ -515,7 +518,7 @@ def page(browser: Page, made: Path) -> Iterator[Page]:
     assert browser.problems == []
 
 
-FGSM_TABLE = "[...document.querySelectorAll('.sheet')].find((one) => one.dataset.name === 'fgsm')"
+FGSM_TABLE = "[...document.querySelectorAll('.sheet')].find((one) => one.dataset.name === 'fgsm-top1')"
 HEADS = f"[...{FGSM_TABLE}.querySelectorAll('tbody tr:not([hidden]) th')].map((one) => one.textContent)"
 
 
@@ -586,7 +589,7 @@ def test_filtering(page: Page) -> None:
         page.run(f"{form}.elements.{name}.dispatchEvent(new Event('input', {{bubbles: true}}))")
 
     ask("table", "fgsm")
-    assert page.run(shown) == ["fgsm", "sg_fgsm"]
+    assert page.run(shown) == ["fgsm-top1", "sg_fgsm-top1"]
     assert page.run(f"{form}.querySelector('.count').textContent") == "2 of 4 tables"
     ask("row", "+")
     assert page.run(HEADS) == ["fnn2+fnn0"]
@@ -625,7 +628,7 @@ def test_copying(page: Page, parsed: Parsed) -> None:
     for kind in ("csv", "tex"):
         page.run(f"{FGSM_TABLE}.querySelector('.copy[data-kind={kind}]').click()")
         page.until("document.querySelector('#said').textContent === 'Copied'")
-        assert page.run("navigator.clipboard.readText()") == parsed.file(f"fgsm.{kind}")
+        assert page.run("navigator.clipboard.readText()") == parsed.file(f"fgsm-top1.{kind}")
         page.run("document.querySelector('#said').textContent = ''")
     page.run(f"{FGSM_TABLE}.querySelector('.copy[data-text]').click()")
     page.until("document.querySelector('#said').textContent === 'Copied'")
@@ -635,7 +638,7 @@ def test_copying(page: Page, parsed: Parsed) -> None:
 @browser_needed
 def test_downloads(page: Page, parsed: Parsed, made: Path, tmp_path: Path) -> None:
     page.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    for name in ("fgsm.csv", "fgsm.tex"):
+    for name in ("fgsm-top1.csv", "fgsm-top1.tex"):
         page.run(f"{FGSM_TABLE}.querySelector('a[download=\"{name}\"]').click()")
         assert arrived(tmp_path / name) == parsed.file(name)
     page.run("document.querySelector('.save[data-name=\"agreement.svg\"]').click()")
@@ -652,6 +655,14 @@ def arrived(path: Path) -> str:
 
 
 @browser_needed
+def test_the_page_says_when_its_file_was_written(page: Page, made: Path) -> None:
+    written = datetime.fromtimestamp((made / "report/index.html").stat().st_mtime)
+    said = page.run("document.querySelector('.facts .when dd').textContent")
+    assert f"{written.day} {written:%B} {written.year}" in said and not page.run(
+        "document.querySelector('.when').hidden"
+    )
+
+
 def test_picking_in_the_gallery(page: Page, made: Path) -> None:
     pick = """(name, value) => {
         const field = document.querySelector('form.pick').elements[name];
@@ -662,7 +673,9 @@ def test_picking_in_the_gallery(page: Page, made: Path) -> None:
         page.run(f"({pick})({name!r}, {value!r})")
     page.until("document.querySelector('.what').textContent.includes('attack far')")
     page.until("document.querySelector('.gain').textContent === '3'")
-    assert page.run("document.querySelector('.what').textContent") == f"{FILES[4]}: 4; source fnn2+fnn0, attack far"
+    assert page.run("document.querySelector('.what').textContent") == (
+        f"{FILES[4]}: 4; source fnn2+fnn0, attack far; aimed at: 7"
+    )
     pixels = """async (name) => {
         const image = document.querySelector(`img.${name}`);
         await image.decode();
@@ -683,6 +696,10 @@ def test_picking_in_the_gallery(page: Page, made: Path) -> None:
         "[...document.querySelectorAll('.answers tbody tr')].map((row) => row.cells[2].querySelector('li').innerText)"
     )
     assert page.run(answers) == ["4 ✓"] * 3  # far succeeds on the first two images alone
+    page.run(f"({pick})('image', '0')")  # one that the targeted attack succeeds on: 0 becomes 3
+    page.until("document.querySelector('.what').textContent.endsWith('aimed at: 3')")
+    aims = "[...document.querySelectorAll('.answers .aim')].map((one) => one.textContent)"
+    assert set(page.run(aims)) == {"3 ◎"} and "0 ✓" in page.run("document.querySelector('.answers').innerText")
 
 
 @browser_needed

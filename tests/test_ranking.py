@@ -135,6 +135,8 @@ def test_takes_are_told(made):
     assert [(row["counted"], row["clean_error"]) for row in rows(places / "denominators.csv")] == [
         ("all", "12.5"), ("target_right", "12.5")
     ]  # fmt: skip
+    one = rows(places / "denominators.csv")[0]  # one of eight is wrong before any attack
+    assert (float(one["clean_low"]), float(one["clean_high"])) == (stats.rate(1, 8).low, stats.rate(1, 8).high)
     text = (places / "tables.md").read_text()
     assert "## Attacks ranked" in text and "Of 1 pairs of attacks, 0 differ" in text and "seeds.csv: " in text
     assert (places / "figures/cost.png").stat().st_size > 10_000 and (places / "vector/cost.svg").is_file()

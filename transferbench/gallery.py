@@ -1,7 +1,7 @@
 """The gallery of the HTML report: images, what was added to them, and what the targets say. Imports no torch."""
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from transferbench.errors import UserError
 
 IMAGES = 12
 GAIN = 8
+TRUE, AIM = "✓", "◎"  # behind an answer: the true class, and the one that a targeted attack aims at
 
 Answers = Mapping[str, np.ndarray]  # target -> top-5 classes (n,5) to the first n images
 
@@ -40,21 +41,22 @@ class Gallery:
     """What is shown at first, and the data to show all else.
 
     Attributes:
-        data: For the page's script, as JSON has it: `sources`, `attacks`, `targets`, `classes`, `images`. The first
-            image's clean picture is `clean` and is not repeated.
-        image, source, attack: What is shown at first.
+        data: For the page's script, as JSON has it: `sources`, `attacks`, those of them that are `targeted`, `targets`,
+            `classes`, `images`. The first image's clean picture is `clean` and is not repeated.
+        image, source, attack, aim: What is shown at first; `aim` the class that a targeted attack aims at, else "".
         clean, adversarial, perturbation: Its pictures, as data URIs; the perturbation times `GAIN`.
-        answers: Target, its top-5 before and its top-5 after: names, and whether each is the true class.
+        answers: Target, its top-5 before and its top-5 after: names, and a mark: `TRUE`, `AIM`, or none.
     """
 
     data: Mapping[str, Any]
     image: str
     source: str
     attack: str
+    aim: str
     clean: str
     adversarial: str
     perturbation: str
-    answers: Sequence[tuple[str, Sequence[tuple[str, bool]], Sequence[tuple[str, bool]]]]
+    answers: Sequence[tuple[str, Sequence[tuple[str, str]], Sequence[tuple[str, str]]]]
 
 
 def gather(folder: Path, experiment: params.Experiment, room: int) -> Gallery | None:
@@ -82,7 +84,9 @@ def gather(folder: Path, experiment: params.Experiment, room: int) -> Gallery | 
         if cells and taken > room:
             break
         cells.append(cell)
-    return build(experiment.dataset.family, rows, clean, before, cells, room) if cells and len(clean) else None
+    targeted = {name for name, row in experiment.attacks.items() if row.targeted}
+    found = (experiment.dataset.family, rows, clean, before, cells, room)
+    return build(*found, targeted=targeted) if cells and len(clean) else None
 
 
 def _clean_answers(folder: Path, model: str, ids: np.ndarray) -> np.ndarray:
@@ -111,6 +115,8 @@ def build(
     before: Answers,
     cells: Sequence[Cell],
     room: int,
+    *,
+    targeted: Collection[str] = (),
 ) -> Gallery:
     """The gallery of some images and cells.
 
@@ -121,6 +127,7 @@ def build(
         before: The targets' answers to them.
         cells: What attacks made of them; at least one.
         room: For the pictures, in characters; the first image is taken in any case.
+        targeted: Those attacks that aim at a label.
     """
     names = class_names(family)
     first = cells[0]
@@ -139,20 +146,24 @@ def build(
     data = {
         "sources": list(dict.fromkeys(cell.source for cell in cells)),
         "attacks": list(dict.fromkeys(cell.attack for cell in cells)),
+        "targeted": [name for name in dict.fromkeys(cell.attack for cell in cells) if name in targeted],
         "targets": list(before),
         "classes": {str(label): names[label] for label in sorted(used)},
         "images": images,
     }
     one = images[0]
+    marks = {one["target_label"]: AIM} if first.attack in targeted else {}
+    marks[one["label"]] = TRUE
 
-    def told(top: Sequence[int]) -> list[tuple[str, bool]]:
-        return [(names[label], label == one["label"]) for label in top]
+    def told(top: Sequence[int]) -> list[tuple[str, str]]:
+        return [(names[label], marks.get(label, "")) for label in top]
 
     return Gallery(
         data=data,
         image=f"{one['file']}: {names[one['label']]}",
         source=first.source,
         attack=first.attack,
+        aim=names[one["target_label"]] if first.attack in targeted else "",
         clean=shown[0],
         adversarial=shown[1],
         perturbation=shown[2],

@@ -39,7 +39,22 @@ HEADS = {
 }
 PLACES = {  # after the point; as they are, where nothing stands
     **dict.fromkeys(
-        ("success", "low", "high", "rate", "mean", "deviation", "least", "most", "clean_error", "l2", "worth"), 1
+        (
+            "success",
+            "low",
+            "high",
+            "rate",
+            "mean",
+            "deviation",
+            "least",
+            "most",
+            "clean_error",
+            "clean_low",
+            "clean_high",
+            "l2",
+            "worth",
+        ),
+        1,
     ),
     "success_per_gradient": 2,
     "ssim": 3,
@@ -83,7 +98,7 @@ def _success(results: Results, name: str, metric: str) -> Table:
             records.append(record)
         rows.append((source, tuple(cells)))
     return Table(
-        name=name if metric == "top1" else f"{name}_{metric}",
+        name=f"{name}-{metric}",  # like no other table's, whatever an attack is called: names have no hyphen
         title=f"{name}: {METRICS[metric]} success rate, %",
         notes=(f"{_capital(words(attack))}; {_evaluations(attack)}.", _goal(attack, metric), *_quoted(tables)),
         corner="source",

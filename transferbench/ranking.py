@@ -32,7 +32,10 @@ COLUMNS = {
     "cost": ["attack", "source", "target", "step", "gradients", "rate", "low", "high", "n"],
     "seeds": ["attack", "source", "target", "whitebox", "seeds", "mean", "deviation", "least", "most", "n"],
     "quantisation": ["attack", "source", "target", "whitebox", "way", "rate", "low", "high", "n"],
-    "denominators": ["attack", "source", "target", "whitebox", "counted", "rate", "low", "high", "n", "clean_error"],
+    "denominators": [
+        *("attack", "source", "target", "whitebox", "counted", "rate", "low", "high", "n"),
+        *("clean_error", "clean_low", "clean_high"),
+    ],
 }
 AT_COST = (
     "Success in percent after at most so many gradient evaluations an image and model: at an attack's last recorded "
@@ -245,8 +248,16 @@ def _ways(results: Results, kind: str) -> Iterator[dict[str, Any]]:
         for way, rates in ways.items():
             if isinstance(rates, Mapping):
                 about = {"attack": attack, "source": source, "target": target, "whitebox": target in source.split("+")}
-                more = {"clean_error": ways["clean_error"]} if "clean_error" in ways else {}
-                yield about | {name: way} | _rates(rates, _metric(results, attack)) | more
+                yield about | {name: way} | _rates(rates, _metric(results, attack)) | _clean_error(ways)
+
+
+def _clean_error(ways: Mapping[str, Any]) -> dict[str, Any]:
+    """On the clean attacked images, with its Wilson interval; nothing where it is not known."""
+    if "clean_error" not in ways:
+        return {}
+    n = ways["all"]["n"]
+    found = stats.rate(round(ways["clean_error"] * n / 100), n)
+    return {"clean_error": ways["clean_error"], "clean_low": found.low, "clean_high": found.high}
 
 
 # --- in words -----------------------------------------------------------------------------------------------------

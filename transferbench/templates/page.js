@@ -29,6 +29,15 @@
     stored(next);
   });
 
+  // When: the page's bytes are equal for equal results and hold no date; its file has one.
+  const written = new Date(document.lastModified);
+  if (!Number.isNaN(written.getTime())) {
+    for (const fact of all(".facts .when")) {
+      fact.querySelector("dd").textContent = written.toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
+      fact.hidden = false;
+    }
+  }
+
   // Sorting: a column's head is a button; numbers by value, empty cells last.
   const key = (cell) => {
     if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
@@ -193,12 +202,12 @@
     }
     return [adversarial, perturbation];
   };
-  const list = (top, label, classes) => {
+  const list = (top, label, aim, classes) => {
     const answers = document.createElement("ol");
     for (const one of top) {
       const item = document.createElement("li");
-      item.textContent = classes[one] + (one === label ? " ✓" : "");
-      if (one === label) item.className = "right";
+      item.textContent = classes[one] + (one === label ? " ✓" : one === aim ? " ◎" : "");
+      if (one === label || one === aim) item.className = one === label ? "right" : "aim";
       answers.append(item);
     }
     return answers;
@@ -226,6 +235,7 @@
       if (mine !== turn) return;
       const [adversarial, perturbation] = attacked(clean, difference, image.channels, gain);
       const told = `${image.file}: ${data.classes[image.label]}`;
+      const aim = data.targeted.includes(attack) ? image.target_label : null;
       find("img.clean").src = whole;
       find("img.clean").alt = `Clean image: ${told}`;
       find("img.adversarial").src = drawn(adversarial);
@@ -233,11 +243,12 @@
       find("img.perturbation").src = drawn(perturbation);
       find("img.perturbation").alt = `Perturbation times ${gain}`;
       find(".gain").textContent = gain;
-      find(".what").textContent = `${told}; source ${name}, attack ${attack}`;
+      find(".what").textContent = `${told}; source ${name}, attack ${attack}`
+        + (aim === null ? "" : `; aimed at: ${data.classes[aim]}`);
       data.targets.forEach((target, place) => {
         const row = find(".answers").tBodies[0].rows[place];
-        row.cells[1].replaceChildren(list(image.before[place], image.label, data.classes));
-        row.cells[2].replaceChildren(list(cell.after[place], image.label, data.classes));
+        row.cells[1].replaceChildren(list(image.before[place], image.label, aim, data.classes));
+        row.cells[2].replaceChildren(list(cell.after[place], image.label, aim, data.classes));
       });
       say(`Shown: ${find(".what").textContent}`);
     };
