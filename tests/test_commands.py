@@ -33,10 +33,12 @@ from transferbench import (
     results,
     revisions,
     scaffold,
+    timing,
     zoo,
 )
-from transferbench.__main__ import KINDS, main
+from transferbench.__main__ import main
 from transferbench.artefacts import sha256, write_tensors
+from transferbench.completing import KINDS
 from transferbench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -805,7 +807,7 @@ def test_every_command_is_documented() -> None:
 
 
 def test_exit_codes_of_misuse() -> None:
-    for arguments in (["nonsense"], ["compare", "one"], ["list", "things"], ["check", "--rate", "0"]):
+    for arguments in (["nonsense"], ["compare", "one"], ["check", "--rate", "0"]):
         assert told(*arguments, code=2).startswith("Usage")
 
 
@@ -923,3 +925,60 @@ def test_a_report_of_all_that_have_results(small: Path, monkeypatch: pytest.Monk
     for name in ("small", "other", "older"):
         shutil.rmtree(project / "experiments" / name / "metrics")
     assert "no experiment has results yet" in told("report", code=2)
+
+
+def test_errors_of_an_experiments_files_name_its_graph(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small.parents[1])
+    shutil.rmtree(small / "metrics")
+    said = told("show", "small", code=2)
+    assert "experiments/small/metrics" in said and "`dvc repro experiments/small/dvc.yaml`" in said
+    monkeypatch.chdir(small)
+    assert "`dvc repro`" in told("show", code=2)
+
+
+def test_an_attack_of_another_experiment_is_told_where(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = small.parents[1]
+    make(project / "experiments/other", FOOLED, attacks={"mine": FGSM, "fgsm": FGSM})
+    monkeypatch.chdir(small)
+    said = told("compare", "mine", "theirs", code=2)
+    assert "unknown attack 'mine'" in said and said.rstrip().endswith("other has one: --folder other")
+    assert "has one" not in told("compare", "nobodys", "theirs", code=2)
+
+
+def test_small_mistakes_are_told_in_one_line(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small.parents[1])
+    assert told("list", "experiment", code=2) == "error: unknown kind 'experiment'; did you mean experiments?\n"
+    assert told("tidy", "small") == "nothing is left over in experiments/small\n"
+    left = small / "metrics/fnn0/gone.json"
+    left.write_text("{}", encoding="utf-8")
+    assert told("tidy", "small") == "deleted experiments/small/metrics/fnn0/gone.json\n" and not left.exists()
+    assert "did you mean small?" in told("tidy", "smal", code=2)
+    (small / "dvc.lock").unlink()
+    assert told("mend", "small") == "experiments/small/dvc.lock is not there yet\n"
+
+
+def test_check_doubts_steps_that_do_not_fit_the_ball(tmp_path: Path) -> None:
+    rows = {"far": {**FGSM, "step_size": 41}, "short": {**FGSM, "steps": 3, "step_size": 13}, "fgsm": FGSM}
+    experiment = make(tmp_path, FOOLED, attacks=rows)
+    assert list(preflight._doubts(experiment)) == [
+        "far: a step of 41 is larger than epsilon, 40: every step is cut",
+        "short: 3 steps of 13 reach 39, and never epsilon, 40",
+    ]
+
+
+def test_check_knows_how_fast_it_was_here(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small)
+    experiment = params.load(small / "params.yaml")
+    row = experiment.attacks["sg_fgsm"]
+    about = row.model_dump_json(exclude_none=True)
+    for source, seconds in (("fnn0", 4.0), ("fnn2+fnn0", 6.0)):  # 8 images of 5 gradients, by one model and by two
+        timing.note(small / timing.PLACE, source, "sg_fgsm", timing.Taken(about, 8, seconds, "CPU, 1 thread"))
+    whole = costs.cost(experiment)
+    rate = preflight._rate(small, experiment)
+    assert rate == pytest.approx((40 + 80) / 10)
+    found = preflight.Preflight(experiment, None, whole, whole, whole, 1, None, "images", rate)
+    seconds = (found.left.gradients + found.left.passes / 2) / 12
+    assert preflight._time(found, None).startswith(
+        f"an estimated {costs.duration(seconds)} at 12 gradients a second, as its cells took here"
+    )
+    assert "at 3 gradients a second" in preflight._time(found, 3.0)

@@ -10,7 +10,6 @@ import transferbench
 from transferbench import completing
 from transferbench.stage import friendly
 
-KINDS = ("models", "attacks", "datasets", "transforms", "experiments")
 FOLDER = click.option(
     "--folder",
     default=".",
@@ -50,7 +49,7 @@ def main() -> None:
 
 
 @main.command("list")
-@click.argument("kind", required=False, type=click.Choice(KINDS))
+@click.argument("kind", required=False, shell_complete=completing.kinds, metavar=f"[{'|'.join(completing.KINDS)}]")
 @click.option("--filter", "text", default="", help="Lines that hold this, whatever its case.")
 @friendly
 def list_(kind: str | None, text: str) -> None:
@@ -63,7 +62,10 @@ def list_(kind: str | None, text: str) -> None:
       transferbench list attacks
     """
     from transferbench import listing, terminal
+    from transferbench.errors import unknown
 
+    if kind is not None and kind not in completing.KINDS:
+        raise unknown("kind", kind, completing.KINDS)
     listing.show(kind, text, terminal.console(), Path())
 
 
@@ -228,21 +230,27 @@ def smoke(folder: Path) -> None:
 
 
 @main.command()
-@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("name", metavar="FOLDER", default=".", shell_complete=completing.experiments)
 @friendly
-def tidy(folder: Path) -> None:
+def tidy(name: str) -> None:
     """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more.
+
+    FOLDER is a folder, or a name under experiments/ (here, if none is given).
 
     \b
     Examples:
       transferbench tidy
-      transferbench tidy experiments/sensitivity
+      transferbench tidy sensitivity
     """
-    from transferbench import leftovers, params
+    from transferbench import leftovers, params, roots
 
-    for path in leftovers.find(folder, params.load(folder / "params.yaml"), *leftovers.FOLDERS):
+    folder = roots.experiment(name)
+    found = leftovers.find(folder, params.load(folder / "params.yaml"), *leftovers.FOLDERS)
+    for path in found:
         path.unlink()
         click.echo(f"deleted {path}")
+    if not found:
+        click.echo(f"nothing is left over in {folder}")
 
 
 @main.command()
@@ -264,7 +272,8 @@ def mend(folders: tuple[str, ...]) -> None:
 
     for name in folders or (".",):
         folder = roots.experiment(name)
-        click.echo(mending.mend(folder) or f"{folder / mending.NAME} is whole")
+        there = (folder / mending.NAME).exists()
+        click.echo(mending.mend(folder) or f"{folder / mending.NAME} {'is whole' if there else 'is not there yet'}")
 
 
 if __name__ == "__main__":

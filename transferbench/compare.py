@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transferbench import params, results, stats
+from transferbench import params, results, roots, stats
 from transferbench.answers import TOP
 from transferbench.artefacts import read_table
 from transferbench.differences import Difference, paired, pooled
@@ -159,10 +159,23 @@ def _version(name: str, folder: Path, here: params.Experiment) -> Version:
         return at(name, folder)
     except UserError as error:
         if "is no git revision" in str(error):
-            raise UserError(
-                f"{unknown('attack', name, here.rows)}; nor is it a git revision or DVC experiment"
-            ) from None
+            what = f"{unknown('attack', name, here.rows)}; nor is it a git revision or DVC experiment"
+            raise UserError(what + _elsewhere(name, folder)) from None
         raise
+
+
+def _elsewhere(attack: str, folder: Path) -> str:
+    """Where there is such an attack, as a message's end."""
+    known = {name: place for name, place in roots.experiments(roots.root(folder)).items() if _has(place, attack)}
+    said = f"; {', '.join(known)} {'has' if len(known) == 1 else 'have'} one: --folder {next(iter(known), '')}"
+    return said if known else ""
+
+
+def _has(folder: Path, attack: str) -> bool:
+    try:
+        return attack in params.load(folder / "params.yaml").rows
+    except UserError:
+        return False
 
 
 def _common(first: Version, second: Version) -> list[tuple[_Side, _Side]]:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from transferbench import params
 
 
+KINDS = ("models", "attacks", "datasets", "transforms", "experiments")
+
+
 def _experiment(context: click.Context) -> "params.Experiment":
     """The params.yaml that the command line means: of --folder or FOLDER, where it was given."""
     from transferbench import params, roots
@@ -20,6 +23,11 @@ def _experiment(context: click.Context) -> "params.Experiment":
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def kinds(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What `list` lists."""
+    return _beginning(KINDS, incomplete)
 
 
 def attacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

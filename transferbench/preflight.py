@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from transferbench import costs, leftovers, params, zoo
+from transferbench import costs, leftovers, params, timing, zoo
 from transferbench.errors import UserError
 
 
@@ -47,6 +47,7 @@ class Preflight:
         free: Bytes that are free on the folder's disk.
         attacked: How many images the present subset has; None where there is none, or params.yaml says how many.
         images: Where the images come from, in words.
+        rate: Gradients a second of the experiment's cells that were computed here; None where none was.
     """
 
     experiment: params.Experiment
@@ -57,6 +58,7 @@ class Preflight:
     free: int
     attacked: int | None
     images: str
+    rate: float | None = None
 
 
 def check(folder: Path) -> Preflight:
@@ -89,7 +91,19 @@ def check(folder: Path) -> Preflight:
             f"what is to run writes {costs.size(left.written)}, and {costs.size(free)} are free in {folder.resolve()}; "
             "make room (`dvc gc --workspace` deletes what no params.yaml here needs), or take another disk"
         )
-    return Preflight(experiment, stages, total, left, most, free, attacked, images)
+    return Preflight(experiment, stages, total, left, most, free, attacked, images, _rate(folder, experiment))
+
+
+def _rate(folder: Path, experiment: params.Experiment) -> float | None:
+    """Gradients a second of the cells that were computed here."""
+    gradients, seconds = 0, 0.0
+    for source in experiment.sources:
+        for attack, row in experiment.rows.items():
+            taken = timing.find(folder, source, attack, row)
+            if taken is not None:
+                gradients += taken.images * row.evaluated * len(source.split("+"))
+                seconds += taken.seconds
+    return gradients / seconds if seconds else None
 
 
 def _graph(folder: Path, experiment: params.Experiment) -> None:
@@ -249,6 +263,7 @@ def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, st
         "params",
         f"valid: {_many(len(experiment.models), 'model')}, {_many(sources, 'source')} × {_many(rows, 'attack')}",
     )
+    yield from (("note", line) for line in _doubts(experiment))
     yield "images", found.images
     yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(found)))
     of = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
@@ -263,6 +278,18 @@ def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, st
         yield "", f"{_count(found.most.gradients)}, and {_count(found.most.passes)}, if the subset changes"
     yield "time", _time(found, rate)
     yield "disk", f"{costs.size(left.written)} to write, {costs.size(found.free)} free"
+
+
+def _doubts(experiment: params.Experiment) -> Iterator[str]:
+    """What is valid and seldom meant."""
+    for name, row in experiment.rows.items():
+        if row.step_size is None or row.epsilon == 0:
+            continue
+        if row.step_size > row.epsilon:
+            yield f"{name}: a step of {row.step_size:g} is larger than epsilon, {row.epsilon:g}: every step is cut"
+        elif row.steps * row.step_size < row.epsilon * (1 - 1e-9):
+            reach = f"{row.steps} {'step' if row.steps == 1 else 'steps'} of {row.step_size:g}"
+            yield f"{name}: {reach} reach {row.steps * row.step_size:g}, and never epsilon, {row.epsilon:g}"
 
 
 def _to_run(found: Preflight) -> Iterator[str]:
@@ -301,6 +328,9 @@ def _time(found: Preflight, rate: float | None) -> str:
         return "unknown until then"
     if not found.left.gradients and not found.left.passes:
         return "none"
+    if rate is None and found.rate is not None:
+        said = f"at {found.rate:.3g} gradients a second, as its cells took here, without training and decoding"
+        return f"an estimated {costs.duration(found.left.seconds(found.rate) or 0)} {said}"
     if rate is None and costs.small(found.experiment):
         return "minutes, without training: small networks of the zoo's own; --rate takes a measured rate"
     seconds = found.left.seconds(rate)

@@ -2,9 +2,11 @@
 
 import functools
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,7 +23,7 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
         try:
             main(*arguments, **options)
         except UserError as error:
-            message = str(error)
+            message = _placed(str(error))
         except OSError as error:
             if error.errno is None:  # no system call failed: a bug, whose traceback is wanted
                 raise
@@ -36,6 +38,14 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
         sys.exit(2)
 
     return guarded
+
+
+def _placed(message: str) -> str:
+    """A message that says `dvc repro` of a file in an experiment's folder, for who stands elsewhere: of its graph."""
+    found = re.search(r"(?:\.\./)*experiments/[A-Za-z0-9._-]+(?=/)", message)
+    if found and Path(found[0], "dvc.yaml").is_file():
+        return message.replace("`dvc repro`", f"`dvc repro {found[0]}/dvc.yaml`")
+    return message
 
 
 def stage(main: Callable[..., None]) -> click.Command:
