@@ -85,9 +85,9 @@ def test_forged_takes_are_refused(subset, taken, name, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"record_steps": [2, 1]}, r"record_steps are \[2, 1\], expected rising numbers below steps, 3"),
-        ({"record_steps": [3]}, r"record_steps are \[3\], expected rising numbers below steps, 3"),
-        ({"record_steps": []}, r"record_steps are \[\], expected rising"),
+        ({"record_steps": [2, 1]}, r"is \[2, 1\], expected rising numbers up to steps, 3, and one"),
+        ({"record_steps": [3]}, r"is \[3\], expected rising numbers up to steps, 3, and one"),
+        ({"record_steps": []}, r"is \[\], expected rising"),
         ({"seeds": [1]}, r"seeds are \[1\], expected two or more that differ"),
         ({"seeds": [1, 1]}, r"seeds are \[1, 1\], expected two or more that differ"),
         ({"seeds": [0, 1], "seed": 0}, "seed and seeds are both given"),

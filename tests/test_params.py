@@ -46,6 +46,40 @@ def test_seed_is_for_whatever_is_drawn():
         params.Attack(**row, kernel=3, scales=2, update="nesterov", decay=1.0)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("fgsm:     {", "KEY: {"),
+        ("fgsm:     {epsilon: 15", "fgsm:     {KEY: 1, epsilon: 15"),
+        ("subset:", "KEY: {KEY: 1}\nsubset:"),
+        ("subset:", "KEY: 1\nKEY: 2\nsubset:"),
+        ("  jpeg: ", "  KEY: "),
+        ("fgsm:     {epsilon: 15", "fgsm:     {epsilon: KEY"),
+    ],
+)
+def test_what_breaks_a_line_or_moves_a_terminal_is_escaped(tmp_path, old, new):
+    text = DEFAULT.replace(old, new.replace("KEY", r'"two\nlines\e[2J\u2028"'), 1)
+    with pytest.raises(UserError) as error:
+        load(tmp_path, text)
+    said = str(error.value)
+    assert said.isprintable() and "two" in said and r"lines\x1b[2J" in said
+
+
+def test_record_steps_may_end_with_steps():
+    """The last step's images are the result: the row, and so its file, is the one without it."""
+    row = {"epsilon": 15, "steps": 10, "step_size": 2}
+    whole, short = (params.Attack(**row, record_steps=steps) for steps in ([1, 2, 5, 10], [1, 2, 5]))
+    assert whole == short and whole.takes == ((0, 1), (0, 2), (0, 5))
+    assert whole.model_dump_json() == short.model_dump_json()
+
+
+@pytest.mark.parametrize("steps", [[10], [5, 11], [5, 10, 10], [10, 5], [5, 5]])
+def test_record_steps_that_are_no_steps_of_the_row_are_one_line(tmp_path, steps):
+    text = DEFAULT.replace("steps: 1,", f"steps: 10, record_steps: {steps},", 1)
+    with pytest.raises(UserError, match=r"attacks: fgsm: record_steps: is .*, expected rising numbers up to steps, 10"):
+        load(tmp_path, text)
+
+
 def test_rows_of_the_paper_are_written_as_ever():
     """A key that is not given does not enter a cell's metadata."""
     row = params.Attack(epsilon=8, steps=2, step_size=4).model_dump_json(exclude_none=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from transferbench import methods, zoo
 from transferbench.errors import UserError, unknown
@@ -177,7 +177,8 @@ class Attack(Section):
         decay: mu of the momentum.
         objective: `untargeted` or `targeted`.
         fusion: What an ensemble takes the mean of (equation 3); a single model is the same under all three.
-        record_steps: Steps, rising, after which the images are kept, too: success against cost, from one run.
+        record_steps: Steps, rising, after which the images are kept, too: success against cost, from one run. What
+            ends with `steps` is taken without it, whose images are the attack's.
         seeds: In place of `seed`: the first is the attack's, the others are run as well, for the spread.
         quantisation: Keep the last images as floats, too: success before and after rounding and truncating.
     """
@@ -220,6 +221,20 @@ class Attack(Section):
             return values
         return {"steps": steps, "step_size": values["epsilon"] / steps, **values}
 
+    @field_validator("record_steps")
+    @classmethod
+    def _recorded(cls, recorded: tuple[int, ...] | None, known: ValidationInfo) -> tuple[int, ...] | None:
+        """The steps below `steps`: the images after the last one are the attack's own, which are kept anyway."""
+        steps = known.data.get("steps")
+        if recorded is None or steps is None:
+            return recorded
+        below = recorded[:-1] if recorded[-1:] == (steps,) else recorded
+        if not below or list(recorded) != sorted(set(recorded)) or recorded[-1] > steps:
+            raise ValueError(
+                f"is {list(recorded)}, expected rising numbers up to steps, {steps}, and one below it at least"
+            )
+        return below
+
     @model_validator(mode="after")
     def _used(self) -> "Attack":
         if self.method is not None:
@@ -260,9 +275,7 @@ class Attack(Section):
         return self
 
     def _takes_are_possible(self) -> None:
-        steps, seeds = self.record_steps, self.seeds
-        if steps is not None and (not steps or list(steps) != sorted(set(steps)) or steps[-1] >= self.steps):
-            raise ValueError(f"record_steps are {list(steps)}, expected rising numbers below steps, {self.steps}")
+        seeds = self.seeds
         if seeds is not None and (len(seeds) < 2 or len(set(seeds)) < len(seeds)):
             raise ValueError(f"seeds are {list(seeds)}, expected two or more that differ")
         if seeds is not None and self.seed is not None:
@@ -753,13 +766,13 @@ def load(path: str | Path = "params.yaml") -> Experiment:
     try:
         values = yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path} is no YAML: {_escaped(' '.join(str(error).split()))}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{path}: {_first(error)}") from None
+        raise UserError(f"{path}: {_escaped(_first(error))}") from None
 
 
 class Loader(yaml.SafeLoader):
@@ -781,6 +794,11 @@ Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_im
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
+
+
+def _escaped(text: str) -> str:
+    """The text with what would break its line, or work on a terminal, as YAML writes it in quotes."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _first(error: ValidationError) -> str:
