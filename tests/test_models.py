@@ -131,6 +131,27 @@ def test_torchvision_models_load_from_a_folder_as_torchvision_runs_them(tmp_path
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_timm_model_is_not_fetched_without_a_pinned_hash(monkeypatch):
+    pytest.importorskip("timm")
+    hub = pytest.importorskip("huggingface_hub")
+    asked = []
+
+    def download(*arguments):
+        asked.append(arguments)
+        raise OSError("no network")
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    spec = zoo.spec("timm_mobilenetv3_small_050")
+    with pytest.raises(
+        UserError, match=r"nothing pins its weights, .*https://huggingface\.co/timm/mobilenetv3_small_050"
+    ) as error:
+        weights.fetch(spec, params.Weights())
+    assert not asked and str(error.value).isprintable()
+    with pytest.raises(UserError, match=r"cannot fetch timm/mobilenetv3_small_050.* \(no network\)"):
+        weights.fetch(spec, params.Weights(sha256={spec.name: "0" * 64}))
+    assert len(asked) == 1
+
+
 def test_timm_model_from_a_folder_needs_a_pinned_hash(tmp_path):
     timm = pytest.importorskip("timm")
     from safetensors.torch import save_file

