@@ -13,7 +13,7 @@ import yaml
 from repositories import PARAMS, ROOT
 from torch import Tensor, nn
 
-from transferbench import artefacts, params, training, weights
+from transferbench import artefacts, params, runtime, training, weights
 from transferbench.errors import UserError
 
 CPU = torch.device("cpu")
@@ -174,6 +174,30 @@ def test_checkpoint_of_another_recipe_is_ignored(
     run, state = epochs_run(monkeypatch, other, path)
     assert run == other.epochs
     assert same(state, trained(other))
+
+
+def test_checkpoint_of_other_code_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    interrupted(monkeypatch, path, RECIPE, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "code", lambda: "other")
+        assert epochs_run(monkeypatch, RECIPE, path)[0] == 4
+    interrupted(monkeypatch, path, RECIPE, 1)
+    monkeypatch.setattr(training.torch, "__version__", "0.1")
+    assert epochs_run(monkeypatch, RECIPE, path)[0] == 4
+
+
+def test_code_is_every_module_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("runtime.py", "networks/vgg.py"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("a")
+    monkeypatch.setattr(runtime, "__file__", str(tmp_path / "runtime.py"))
+    found = {runtime.code()}
+    for name in ("runtime.py", "networks/vgg.py"):
+        (tmp_path / name).write_text("b")
+        found.add(runtime.code())
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize("end", [b"", b"\xff"], ids=["truncated", "another byte"])

@@ -1,11 +1,13 @@
-"""Where a stage runs: device, threads, memory. Nothing here enters DVC's hashes."""
+"""Where a stage runs, and by which code: device, threads, memory. Nothing here enters DVC's hashes."""
 
 import ctypes
 import gc
+import hashlib
 import multiprocessing
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transferbench.errors import UserError
@@ -33,6 +35,14 @@ def keep_memory() -> None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_TOP_PAD, 64 << 20)
+
+
+def code() -> str:
+    """A hash of this package's code: what a killed run left is taken up by the same code alone."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def end_with_parent() -> None:

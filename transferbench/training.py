@@ -21,6 +21,7 @@ from transferbench import params
 from transferbench.artefacts import TensorFile, write_tensors
 from transferbench.errors import UserError
 from transferbench.precision import autocast, configure
+from transferbench.runtime import code
 
 SHIFT = 4  # pixels, the usual augmentation of CIFAR-10
 LOOK = 20  # steps between two looks at the loss, for which a GPU has to wait
@@ -54,7 +55,7 @@ def train(
         normalise: Mean and standard deviation, each per channel or one for all, in pixels 0..255.
         device: Where to train.
         checkpoint: A file to resume from and to write after each epoch but the last; the caller's to delete once the
-            result is kept. One that belongs to another network, recipe, data or torch version is ignored.
+            result is kept. One that belongs to another network, recipe, data, code or torch version is ignored.
         label: Of the progress bar and of errors.
 
     Returns:
@@ -159,6 +160,7 @@ def fingerprint(
         images.shape,
         device.type,
         torch.__version__,
+        code(),
     ]
     digest = hashlib.sha256(json.dumps(about).encode())
     for value in network.state_dict().values():
