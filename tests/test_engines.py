@@ -1,19 +1,23 @@
 """Engines: whoever computes a cell's chunks, the bytes are the same, and what fails is told in one line."""
 
+import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from test_cells import cell, run
 
-from transferbench import cells, engines, sources
+from transferbench import cells, engines, gradients, models, objectives, sources
 from transferbench.artefacts import TensorFile, write_tensors
 from transferbench.errors import UserError
 
@@ -105,6 +109,62 @@ def test_finished_chunks_are_kept_whoever_computed_them(tmp_path, subset, fnn_we
     there = elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", second)
     assert (first.computed, second.computed) == ([8, 4], [0])
     assert there.read_bytes() == here.read_bytes()
+
+
+def damaged(subset: Path) -> None:
+    """One pixel of one image is another."""
+    file = TensorFile(subset)
+    tensors = {name: np.array(file[name]) for name in file.names()}
+    tensors["images"][5, 0, 3, 3] ^= 1
+    write_tensors(subset, tensors, {key: value for key, value in file.metadata.items() if key != "sha256"})
+
+
+def retrained(weights: Path) -> None:
+    """One weight of fnn2 is another."""
+    file = TensorFile(weights / "fnn2.safetensors")
+    tensors = {name: file[name].copy() for name in file.names()}
+    tensors[file.names()[0]].flat[0] += 1
+    write_tensors(weights / "fnn2.safetensors", tensors, {"model": file.metadata["model"]})
+
+
+@pytest.mark.parametrize("other", ["code", "subset", "weights", "compute", "device"])
+def test_chunks_of_anything_else_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch, other):
+    first, second, third = Backwards(2), Backwards(9), Backwards(9)
+    engines.versions()  # of the true code, kept for the tests after this one
+    with pytest.raises(KeyboardInterrupt):
+        elsewhere(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors", first)
+    if other == "code":
+        monkeypatch.setattr(cells, "code", lambda: "other")
+    elif other == "subset":
+        damaged(subset)
+    elif other == "weights":
+        retrained(fnn_weights)
+    elif other == "device":
+        second.kind = "cuda"
+    one = cell(subset, fnn_weights)
+    if other == "compute":
+        one = dataclasses.replace(one, compute=one.compute.model_copy(update={"precision": "tf32"}))
+    engines._kept.clear()
+    found = elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", second)
+    assert second.computed == [8, 4, 0]
+    assert found.read_bytes() == elsewhere(one, fnn_weights, tmp_path / "c" / "out.safetensors", third).read_bytes()
+
+
+def test_threads_change_a_gradient_in_its_last_digits_alone(tmp_path, subset, fnn_weights):
+    """A matrix product of five images may round otherwise on two threads than on one; the signs stay."""
+    x = torch.from_numpy(np.array(TensorFile(subset)["images"][:5])).float()
+    found, labels = [], torch.arange(5)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        one = cell(subset, fnn_weights, "takes", chunk=5, source="fnn0+fnn2")
+        members = [models.load(path, device=torch.device("cpu")) for path in sources.verify(one.source, fnn_weights)]
+        gradient = gradients.plain(objectives.untargeted(objectives.source(members, "probabilities"), labels), x)
+        file = TensorFile(run(one, fnn_weights, tmp_path / f"{threads}" / "out.safetensors"))
+        found.append((gradient, {name: np.array(file[name]) for name in file.names()}))
+    (gradient, here), (other, there) = found
+    assert torch.allclose(gradient, other, rtol=1e-4, atol=1e-5 * float(gradient.abs().max()))
+    assert here.keys() == there.keys() == {"images", "takes", "floats"}
+    assert all((here[name] != there[name]).mean() < 1e-3 for name in here)
 
 
 class Dying(engines.Processes):
@@ -203,6 +263,84 @@ def test_slurm_jobs_give_the_same_bytes(tmp_path, subset, fnn_weights, monkeypat
         elsewhere(cell(subset, fnn_weights, "fgsm"), fnn_weights, tmp_path / "c" / "out.safetensors", engine)
 
 
+def slurm(monkeypatch, folder: Path) -> engines.Slurm:
+    """One job at a time by submitit's own stand-in for Slurm, which does not wait for what killed jobs would write."""
+    submitit = pytest.importorskip("submitit", reason="submitit is not installed")
+    monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 0)
+    monkeypatch.setenv("TRANSFERBENCH_SLURM", "cluster=local timeout_min=5")
+    monkeypatch.chdir(folder)
+    return engines.Slurm(1)
+
+
+def test_a_slurm_job_killed_at_its_last_chunk_loses_no_other(tmp_path, subset, fnn_weights, monkeypatch):
+    one, engine, log = cell(subset, fnn_weights), slurm(monkeypatch, tmp_path), tmp_path / "log"
+
+    def dies(order, kind, files, folder, chunks):
+        first = not log.exists()
+        with open(log, "a") as file:
+            file.write(f"{' '.join(chunks)}\n")
+        for name in chunks:
+            if first and name.startswith("00000008"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            engines._in_job(order, kind, files, folder, {name: chunks[name]})
+
+    engine.task = dies
+    here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
+    scratch = tmp_path / ".transferbench/slurm"
+    for name in ("fnn2-sg-killed", "fnn2-sg_m-another"):
+        (scratch / name).mkdir(parents=True)
+    assert elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engine).read_bytes() == here.read_bytes()
+    begun = [[int(name.split(".")[0]) for name in line.split()] for line in log.read_text().splitlines()]
+    assert begun == [[0, 4, 8], [8]]
+    assert [path.name for path in scratch.iterdir() if path.is_dir()] == ["fnn2-sg_m-another"]
+
+
+def test_slurm_jobs_that_are_always_killed_are_one_line(tmp_path, subset, fnn_weights, monkeypatch):
+    one, engine, log = cell(subset, fnn_weights), slurm(monkeypatch, tmp_path), tmp_path / "log"
+
+    def dies(*arguments):
+        with open(log, "a") as file:
+            file.write("begun\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    engine.task = dies
+    with pytest.raises(
+        UserError, match=r"job \d+ failed: .*; finished chunks are kept: run `dvc repro` again$"
+    ) as error:
+        elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engine)
+    assert "\n" not in str(error.value) and log.read_text() == "begun\n" * engines.DEATHS
+
+
+class Job:
+    """Of Slurm; ends when it is told to."""
+
+    over = False
+
+    def done(self) -> bool:
+        return self.over
+
+
+def test_a_slurm_jobs_chunks_come_back_before_it_ends(tmp_path, monkeypatch):
+    engine, job = slurm(monkeypatch, tmp_path), Job()
+    parts = [slice(0, 4), slice(4, 8)]
+    running = {job: list(parts)}
+    found = engine._collected(running, tmp_path, lambda share: pytest.fail("submitted again"))
+    write_tensors(tmp_path / "00000004.safetensors", {"images": np.arange(3)})
+    part, made = next(found)
+    assert part == parts[1] and made["images"].tolist() == [0, 1, 2] and running == {job: parts[:1]}
+    write_tensors(tmp_path / "00000000.safetensors", {"images": np.arange(2)})
+    job.over = True
+    assert [(part, made["images"].tolist()) for part, made in found] == [(parts[0], [0, 1])]
+
+
+def test_a_slurm_job_that_slurm_puts_back_computes_no_chunk_twice(tmp_path, subset, fnn_weights):
+    one = cell(subset, fnn_weights)
+    files, part = sources.verify(one.source, fnn_weights), engines.arrays(TensorFile(subset), slice(0, 4))
+    (tmp_path / "there").touch()
+    engines._in_job(engines.order(one), "cpu", files, tmp_path, {"there": part, "new": part})
+    assert (tmp_path / "there").stat().st_size == 0 and TensorFile(tmp_path / "new")["images"].shape == (4, 1, 28, 28)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -236,3 +374,134 @@ def test_a_ray_cluster_whose_nodes_die_gives_the_same_bytes(tmp_path, subset, fn
     assert sorted(told["started"]) == sorted([*range(11), *told["interrupted"]])  # others were computed once
     assert told["refused"].startswith("sg: the gradient of fnn2 is not finite at image ")
     assert out.read_bytes() == here.read_bytes()
+
+
+ALONE = """
+import json, os, sys, time
+from pathlib import Path
+subset, weights, out = map(Path, sys.argv[1:])
+import ray
+from test_cells import cell
+from transferbench import cells, engines, sources
+
+LOG = out.parent / "log"
+LOG.mkdir(parents=True)
+
+def counted(order, kind, chunk, *files):
+    def note(what):
+        (LOG / f"{what}-{os.getpid()}-{time.time_ns()}").touch()
+    def loaded(file, cell):
+        note("loaded")
+        return engines.load(file, cell)
+    if not hasattr(engines, "load"):
+        engines.load, engines._loaded = engines._loaded, loaded
+    found = engines._in_ray(order, kind, chunk, *files)
+    note("chunk")
+    return found
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+engine, one = engines.Ray(), cell(subset, weights, source="fnn0+fnn2", chunk=1)
+engine.task = counted
+cells.run_elsewhere(one, sources.verify(one.source, weights), out, engine=engine, scratch=out.parent / "scratch")
+print(json.dumps([path.name.split("-")[:2] for path in LOG.iterdir()]))
+"""
+
+
+def test_a_ray_cluster_of_this_machine_loads_a_model_once_a_worker(tmp_path, subset, fnn_weights):
+    """No RAY_ADDRESS: one is started for the stage."""
+    pytest.importorskip("ray", reason="ray is not installed")
+    here = run(cell(subset, fnn_weights, source="fnn0+fnn2", chunk=1), fnn_weights, tmp_path / "a" / "out.safetensors")
+    out = tmp_path / "b" / "out.safetensors"
+    (tmp_path / "alone.py").write_text(ALONE)
+    command = [sys.executable, str(tmp_path / "alone.py"), *map(str, (subset, fnn_weights, out))]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert out.read_bytes() == here.read_bytes()
+    noted = json.loads(done.stdout.splitlines()[-1])
+    chunks, loads = (Counter(pid for what, pid in noted if what == one) for one in ("chunk", "loaded"))
+    assert sum(chunks.values()) == 11 and loads == dict.fromkeys(chunks, 2)  # models of the source
+
+
+@pytest.mark.parametrize(
+    ("resources", "kind", "needs"),
+    [
+        ({"CPU": 8.0, "GPU": 3.0}, "cuda", {"num_gpus": 1, "num_cpus": 0}),
+        ({"CPU": 3.0}, "cpu", {"num_cpus": 1}),
+    ],
+)
+def test_a_ray_task_asks_for_a_gpu_where_there_is_one(subset, fnn_weights, monkeypatch, resources, kind, needs):
+    """By a stand-in for Ray that computes nothing."""
+    asked, most = [], []
+
+    class Task:
+        def __init__(self, task):
+            self.running = 0
+
+        def remote(self, order, kind, chunk, *files):
+            most.append((kind, len(chunk["index"])))
+            return len(most)
+
+    def remote(**options):
+        asked.append(options)
+        return Task
+
+    stub = SimpleNamespace(
+        is_initialized=lambda: True,
+        cluster_resources=lambda: resources,
+        put=lambda value: value,
+        remote=remote,
+        wait=lambda tasks: (tasks[:1], tasks[1:]),
+        get=lambda task: {"images": task},
+        cancel=lambda *arguments, **options: None,
+        exceptions=SimpleNamespace(RayTaskError=ZeroDivisionError, RayError=ZeroDivisionError),
+    )
+    monkeypatch.setitem(sys.modules, "ray", stub)
+    monkeypatch.setenv("TRANSFERBENCH_ENGINE", "ray")
+    engine, one = engines.chosen(), cell(subset, fnn_weights)
+    files = sources.verify(one.source, fnn_weights)
+    found = engine.chunks(one, files, [slice(place, place + 1) for place in range(11)])
+    next(found)
+    assert most == [(kind, 1)] * 2 * 3  # two a slot: no more lie in its store
+    assert len(list(found)) == 10
+    assert (engine.kind, asked) == (kind, [{"max_retries": engines.RETRIES, **needs}])
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), UserError("not finite")]
+)
+def test_memory_that_runs_out_in_a_ray_task_is_told_as_here(error):
+    exceptions = pytest.importorskip("ray", reason="ray is not installed").exceptions
+    raised = exceptions.RayTaskError("compute", "Traceback ...", error).as_instanceof_cause()
+
+    def get(task):
+        raise raised
+
+    engine = engines.Ray.__new__(engines.Ray)
+    engine._ray = SimpleNamespace(get=get, exceptions=exceptions)
+    with pytest.raises(type(error)) as told:
+        engine._result("task")
+    assert told.value is error  # which a stage tells in one line
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_ray_cluster_that_does_not_answer_is_one_line_at_once(monkeypatch, scheme):
+    pytest.importorskip("ray", reason="ray is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("TRANSFERBENCH_ENGINE", "ray")
+    for address in (f"127.0.0.1:{port}", "no-such-host.invalid:6379", "127.0.0.1:99999"):
+        monkeypatch.setenv("RAY_ADDRESS", scheme + address)
+        monkeypatch.setattr("ray.init", lambda **options: pytest.fail("Ray was asked, which tries for a minute"))
+        with pytest.raises(UserError, match=f"no Ray cluster at {scheme}{address}: .*; see RAY_ADDRESS and"):
+            engines.chosen()
+
+
+@pytest.mark.parametrize("address", ["", "auto", "local", "[::1]:x", "anything"])
+def test_other_addresses_are_rays_to_judge(address):
+    engines._answers(address)
+
+
+def test_a_ray_cluster_that_answers_is_asked():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        engines._answers(f"127.0.0.1:{server.getsockname()[1]}")

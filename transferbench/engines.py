@@ -7,16 +7,20 @@ depend on who computes it. The process that DVC started hands chunks out, and wr
     local   this process; with several GPUs, or TRANSFERBENCH_WORKERS, so many processes of this machine
     ray     tasks on a Ray cluster: the one at RAY_ADDRESS, or a new one on this machine. Weights and images go
             through its object store; a task whose node dies is tried again elsewhere
-    slurm   TRANSFERBENCH_WORKERS jobs through submitit, which share this folder; TRANSFERBENCH_SLURM has their options
-            ("partition=gpu gpus_per_node=1 timeout_min=60")
+    slurm   TRANSFERBENCH_WORKERS jobs through submitit, which share this folder; what a killed one has left is given
+            to a new one. TRANSFERBENCH_SLURM has their options ("partition=gpu gpus_per_node=1 timeout_min=60")
 """
 
 import contextlib
 import functools
+import glob
 import logging
 import os
+import shutil
+import socket
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -28,7 +32,7 @@ import numpy as np
 import torch
 
 from transferbench import cells, methods
-from transferbench.artefacts import TensorFile
+from transferbench.artefacts import TensorFile, write_tensors
 from transferbench.cells import Cell, Engine, Found, Tensors
 from transferbench.errors import UserError, unknown
 from transferbench.fitting import Fit
@@ -37,6 +41,8 @@ from transferbench.runtime import device, end_with_parent
 
 ENGINES = ("local", "ray", "slurm")
 RETRIES = 10  # of a task whose worker or node died
+DEATHS = 3  # of a share's Slurm jobs, one after the other, that finished no chunk
+PATIENCE = 5.0  # seconds in which a Ray cluster has to answer
 AHEAD = 2  # tasks a worker that wait in line, so that none is idle and the object store stays small
 NAMES = ("images", "labels", "target_labels", "index")  # of the subset's tensors that a chunk needs
 
@@ -257,8 +263,9 @@ class Ray:
         self._ray = ray
         if not ray.is_initialized():
             try:
+                _answers(os.environ.get("RAY_ADDRESS", ""))
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, OverflowError, RuntimeError, ValueError) as error:
                 reason = " ".join(str(error).split())[:200]
                 where = os.environ.get("RAY_ADDRESS", "this machine")
                 raise UserError(f"no Ray cluster at {where}: {reason}; see RAY_ADDRESS and `ray start`") from None
@@ -288,8 +295,8 @@ class Ray:
             found: Tensors = self._ray.get(done)
             return found
         except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, UserError):
-                raise error.cause from None
+            if isinstance(error.cause, (UserError, MemoryError, torch.OutOfMemoryError)):
+                raise error.cause from None  # as a worker of this machine does: each is told in one line
             raise
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[0][:200]
@@ -299,11 +306,36 @@ class Ray:
             ) from None
 
 
+def _answers(address: str) -> None:
+    """OSError where nothing listens at host:port, which Ray would try for minutes; all else is Ray's to judge."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isascii() and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+
+
 # Slurm.
+
+
+def _in_job(
+    order: Order, kind: str, files: Sequence[Path], folder: Path, chunks: Mapping[str, Mapping[str, np.ndarray]]
+) -> None:
+    """What a Slurm job does: chunks, each written once it is computed; those that it wrote before it was requeued are
+    there."""
+    os.environ["TRANSFERBENCH_DEVICE"] = kind
+    for name, chunk in chunks.items():
+        if not (folder / name).exists():
+            write_tensors(folder / name, compute(order, files, chunk))
+
+
+def _file(part: slice) -> str:
+    """The name of a chunk's file."""
+    return f"{part.start:08d}.safetensors"
 
 
 class Slurm:
     """Jobs through submitit, which share this folder; each computes its share of the chunks."""
+
+    task = staticmethod(_in_job)
 
     def __init__(self, count: int) -> None:
         try:
@@ -320,6 +352,7 @@ class Slurm:
             return
         subset, options = TensorFile(cell.subset), dict(self._options)
         folder = Path(".transferbench/slurm").absolute()
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             executor = self._submitit.AutoExecutor(folder, cluster=options.pop("cluster", None))
             executor.update_parameters(**{"name": "transferbench", **options})
@@ -327,34 +360,73 @@ class Slurm:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"submitit: {reason}; see TRANSFERBENCH_SLURM") from None
         absolute, ordered = [path.absolute() for path in weights], order(cell)
-        shares = [share for place in range(self._count) if (share := list(parts[place :: self._count]))]
-        jobs = [
-            executor.submit(_in_job, ordered, self.kind, absolute, [arrays(subset, part) for part in share])
-            for share in shares
-        ]
-        left = dict(zip(jobs, shares, strict=True))
-        try:
-            for job in self._submitit.helpers.as_completed(jobs, poll_frequency=1):
-                yield from zip(left.pop(job), self._result(job), strict=True)
-        finally:
-            for job in left:
-                job.cancel()
-            if executor.cluster == "local":  # they are our own child processes
-                for job in left:
-                    job.wait()
+        prefix = f"{cell.source['source']}-{cell.name}-"  # no other process computes this cell: `cells._own_folder`
+        for left in folder.glob(f"{glob.escape(prefix)}*"):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True) as name:
+            finished = Path(name)
 
-    def _result(self, job: Any) -> list[Tensors]:
+            def submit(share: Sequence[slice]) -> Any:
+                chunks = {_file(part): arrays(subset, part) for part in share}
+                return executor.submit(self.task, ordered, self.kind, absolute, finished, chunks)
+
+            shares = [share for place in range(self._count) if (share := list(parts[place :: self._count]))]
+            running = {submit(share): share for share in shares}
+            try:
+                yield from self._collected(running, finished, submit)
+            finally:
+                for job in running:
+                    job.cancel()
+                if executor.cluster == "local":  # they are our own child processes
+                    for job in running:
+                        job.wait()
+
+    def _collected(
+        self, running: dict[Any, list[slice]], folder: Path, submit: Callable[[Sequence[slice]], Any]
+    ) -> Found:
+        """Chunks as jobs write them; what a job has left that was killed is given to a new one.
+
+        Args:
+            running: Job -> its share; both are changed: what is left of them.
+            folder: Where jobs write.
+            submit: Makes the job of a share.
+
+        Raises:
+            UserError: a job failed, or `DEATHS` of a share were killed and finished nothing.
+        """
+        deaths = dict.fromkeys(running, 0)
+        while running:
+            over = {job for job in running if job.done()}  # asked first: what they wrote is there
+            there = {path.name for path in folder.iterdir()}
+            for job, share in list(running.items()):
+                for part in [part for part in share if _file(part) in there]:
+                    share.remove(part)
+                    deaths[job] = 0
+                    file = TensorFile(folder / _file(part))
+                    yield part, {name: np.array(file[name]) for name in file.names()}
+                if job in over:
+                    del running[job]
+                    if share:
+                        count = deaths.pop(job) + 1
+                        self._refuse(job, count)
+                        again = submit(share)
+                        running[again], deaths[again] = share, count
+            if running:
+                time.sleep(1)
+
+    def _refuse(self, job: Any, deaths: int) -> None:
+        """Say why a job has left something of its share, unless it was killed and may be tried again."""
         error = job.exception()
-        if error is None:
-            return list(job.result())
+        killed = not isinstance(error, self._submitit.core.utils.FailedJobError) or "Job not requeued" in str(error)
+        if killed and deaths < DEATHS:
+            return
         lines = str(error).strip().splitlines()
         said = next((line.partition("UserError: ")[2] for line in lines if "UserError: " in line), "")
-        raise UserError(said or f"job {job.job_id} failed: {lines[-1][:200]}; see {job.paths.stderr}")
-
-
-def _in_job(order: Order, kind: str, files: Sequence[Path], chunks: Sequence[Tensors]) -> list[Tensors]:
-    os.environ["TRANSFERBENCH_DEVICE"] = kind
-    return [compute(order, files, chunk) for chunk in chunks]
+        raise UserError(
+            said
+            or f"job {job.job_id} failed: {lines[-1][:200]}; see {job.paths.stderr}; finished chunks are kept: "
+            "run `dvc repro` again"
+        )
 
 
 def _options(text: str) -> dict[str, Any]:
