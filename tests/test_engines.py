@@ -15,6 +15,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
+from conftest import made_digits
+from repositories import made
 from test_cells import cell, run
 
 from transferbench import cells, engines, gradients, models, objectives, sources
@@ -188,6 +191,21 @@ def test_a_worker_that_dies_is_one_line_and_costs_no_finished_chunk(tmp_path, su
         elsewhere(one, fnn_weights, out, Dying(2, 0))
     assert list(out.parent.rglob("*.safetensors")) and not out.exists()
     assert elsewhere(one, fnn_weights, out, Backwards(10)).read_bytes() == here.read_bytes()  # ten of eleven are left
+
+
+def test_workers_change_nothing_that_dvc_hashes(tmp_path):
+    """`dvc repro` of a small experiment by two processes a cell, and by one: cells, metrics and what they depend on."""
+    digits, locks = made_digits(tmp_path / "digits", train=12, contrast=150), []
+    for workers in ("1", "2"):
+        (tmp_path / workers).mkdir()
+        one = made(tmp_path / workers, digits)
+        one.edit(lambda values: values.update(sources=["fnn0"], transforms={}))
+        one.environment |= {"TRANSFERBENCH_WORKERS": workers, "OMP_NUM_THREADS": "1"}
+        assert "attack@fnn0-sg_igsm" in one.repro("attack", "evaluate")
+        stages = yaml.safe_load((one.path / "dvc.lock").read_text())["stages"]
+        metrics = {path.name: path.read_bytes() for path in one.path.glob("metrics/fnn0/*.json")}
+        locks.append((stages, metrics))
+    assert locks[0] == locks[1] and len(locks[0][1]) == 4
 
 
 LEFT_ALONE = """
