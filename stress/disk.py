@@ -1,4 +1,7 @@
-"""Full disks, inside `unshare -rm`: a repository on a small tmpfs, whose size is then raised."""
+"""Full disks, inside `unshare -rm`: a repository on a small tmpfs, filled but for a little, which is then emptied.
+
+A cell, a training and the preparing of images in turn, each with room for a seeded part of what it writes.
+"""
 
 import json
 import random
@@ -8,24 +11,52 @@ import sys
 from pathlib import Path
 
 job = json.loads(sys.argv[1])
-mount, start, out = Path(job["mount"]), Path(job["path"]), job["out"]
-stage = [sys.executable, str(Path(__file__).parent / "logged.py")]
+mount, start = Path(job["mount"]), Path(job["path"])
+logged = [sys.executable, str(Path(__file__).parent / "logged.py")]
 draw = random.Random(job["seed"])
-NEEDS = ("stages", "transferbench", "params.yaml", "subset", "weights", "sources")
+NEEDS = ("stages", "transferbench", "params.yaml", "subset", "weights", "sources", "data")
+STAGES = {  # what is written -> the stage, and files that it makes
+    "a cell": (["stages/attack.py", "--source", "fnn0", "--attack", "sg_igsm"], [job["cell"]]),
+    "a training": (["stages/train.py", "--model", "fnn2"], [job["model"]]),
+    "images": (["stages/prepare.py"], ["data/images.safetensors", "data/images.csv", "data/train.safetensors"]),
+}
+ROOM = 8  # times what a stage makes, at most: chunks or epochs, their folders, and the whole under another name
 
 
-def size(name: str) -> int:
-    path = start / name
-    return sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
+def run(log: Path, stage: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run([*logged, str(log), *stage], cwd=mount, capture_output=True, text=True)
 
 
-def run(log: Path) -> subprocess.CompletedProcess:
-    command = [*stage, str(log), "stages/attack.py", "--source", "fnn0", "--attack", "sg_igsm"]
-    return subprocess.run(command, cwd=mount, capture_output=True, text=True)
+def tried(number: int, what: str) -> str:
+    """One full disk: what came of it, "fine: ..." where all went well; nothing where there was room enough."""
+    stage, outs = STAGES[what]
+    for out in outs:
+        (mount / out).unlink(missing_ok=True)
+    shutil.rmtree(mount / ".transferbench", ignore_errors=True)
+    filler, log = mount / "filler", Path(f"{mount}.log{number}")
+    room = draw.randrange(0, ROOM * sum((start / out).stat().st_size for out in outs), 4096)
+    filler.write_bytes(bytes(max(0, shutil.disk_usage(mount).free - room)))
+    full = run(log, stage)
+    filler.unlink()
+    lines = [line for line in full.stderr.splitlines() if "error" in line or "Traceback" in line]
+    half = [str(path) for path in mount.rglob("*.tmp")]
+    again = full if full.returncode == 0 else run(log, stage)
+    events = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    log.unlink(missing_ok=True)
+    finished = [piece for kind, piece in events if kind == "finished"]
+    said = f"{what} with {room} bytes: "
+    if again.returncode or any((mount / out).read_bytes() != (start / out).read_bytes() for out in outs):
+        return f"{said}afterwards {again.returncode}, {again.stderr[-300:]}"
+    if len(finished) != len(set(finished)) or half:
+        return f"{said}finished {finished}, half-written {half}"
+    if full.returncode == 0:
+        return ""
+    if full.returncode == 2 and len(lines) == 1 and "No space left on device" in lines[0]:
+        return f"fine: {what}: one line, what was finished is kept, then the same bytes"
+    return f"{said}{full.returncode}, {full.stderr[-300:]}"
 
 
-found = []
-right = (start / out).read_bytes()
+found: list[str] = []
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(mount)], check=True)
 for name in NEEDS:
     source = start / name
@@ -33,31 +64,10 @@ for name in NEEDS:
         shutil.copytree(source, mount / name, ignore=shutil.ignore_patterns("__pycache__"))
     else:
         shutil.copy(source, mount / name)
-for number in range(job["count"]):
-    shutil.rmtree(mount / "adversarial", ignore_errors=True)
-    shutil.rmtree(mount / ".transferbench", ignore_errors=True)
-    filler = mount / "filler"
-    subprocess.run(["mount", "-o", "remount,size=64m", str(mount)], check=True)
-    used = shutil.disk_usage(mount).used
-    room = draw.randrange(0, 80_000, 4096)  # twelve chunks of 4 kB, folders, a file of 12 kB
-    filler.write_bytes(bytes(max(0, (64 << 20) - used - room)))
-    log = Path(f"{mount}.log{number}")
-    full = run(log)
-    filler.unlink()
-    lines = [line for line in full.stderr.splitlines() if "error" in line or "Traceback" in line]
-    half = [str(path) for path in mount.rglob("*.tmp")]
-    again = full if full.returncode == 0 else run(log)
-    events = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
-    finished = [piece for kind, piece in events if kind == "finished"]
-    if again.returncode or (mount / out).read_bytes() != right:
-        found.append(f"with {room} bytes: afterwards {again.returncode}, {again.stderr[-300:]}")
-    elif len(finished) != len(set(finished)) or half:
-        found.append(f"with {room} bytes: finished {finished}, half-written {half}")
-    elif full.returncode == 0:
-        found.append("fine: room enough after all")
-    elif full.returncode == 2 and len(lines) == 1 and "No space left on device" in lines[0]:
-        found.append("fine: one line, finished chunks kept, then the same bytes")
-    else:
-        found.append(f"with {room} bytes: {full.returncode}, {full.stderr[-300:]}")
-    log.unlink(missing_ok=True)
+for number in range(10 * job["count"]):
+    if len(found) < job["count"]:
+        came = tried(number, list(STAGES)[len(found) % len(STAGES)])
+        found += [came] if came else []
+if len(found) < job["count"]:
+    sys.exit(f"error: of {10 * job['count']} disks only {len(found)} were too small")
 print(json.dumps(found))

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -121,24 +122,39 @@ def undisturbed(start: Repository) -> tuple[float, dict[str, str]]:
     return time.monotonic() - begun, results(calm)
 
 
+def _until(outcome: Outcome, count: int) -> Iterator[None]:
+    """Turns until so many are counted: one whose process was over before its moment is not, and another is drawn."""
+    for _ in range(10 * count):
+        if outcome.tried < count:
+            yield
+    if outcome.tried < count:
+        raise SystemExit(
+            f"error: {outcome.fault}: of {10 * count} only {outcome.tried} were not over before their moment"
+        )
+
+
 def repro_kills(count: int, seed: int) -> Outcome:
     """`dvc repro` killed at a seeded moment, in one of four ways, then run again: same bytes as undisturbed."""
     outcome = Outcome("`dvc repro` killed (power: SIGKILL to all; SIGKILL to DVC; SIGTERM; Ctrl-C), then run again")
     draw = random.Random(seed)
     with repository() as start:
         whole, right = undisturbed(start)
-        for number in range(count):
+        for _ in _until(outcome, count):
+            number = outcome.tried
             one = copied(start, f"run{number}")
             how, moment = ("power", "SIGKILL", "SIGTERM", "Ctrl-C")[number % 4], draw.uniform(0.02, 0.95) * whole
             process = started(one, sys.executable, "-m", "dvc", "repro")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(moment)
             over = process.poll() is not None
-            if how == "power":
+            if how == "power" or over:
                 end_all(one.path)
-            elif not over:
+            else:
                 os.killpg(process.pid, {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}.get(how, signal.SIGKILL))
             said, _ = process.communicate()
+            if over:
+                shutil.rmtree(one.path)
+                continue
             cut = _mended(one) if gone(one.path) else ""
             problem = "a process lived on" if inside(one.path) else _after(one, right)
             if not problem and "Traceback" in said and "transferbench" in said.split("Traceback")[1]:
@@ -146,7 +162,7 @@ def repro_kills(count: int, seed: int) -> Outcome:
             if problem:
                 outcome.fail(f"{how} after {moment:.2f} s: {problem}")
             else:
-                outcome.add("over before the kill" if over else f"{how}, {cut}then the same bytes")
+                outcome.add(f"{how}, {cut}then the same bytes")
             shutil.rmtree(one.path)
     return outcome
 
@@ -190,7 +206,8 @@ def _stage_kills(outcome: Outcome, count: int, seed: int, stage: Sequence[str], 
         first.communicate()
         took = time.monotonic() - loaded
         assert (start.path / out).read_bytes() == right, "the log changes the result"
-        for number in range(count):
+        for _ in _until(outcome, count):
+            number = outcome.tried
             (start.path / out).unlink()
             log.unlink()
             kills, over = 1 + number % 2, False
@@ -216,9 +233,8 @@ def _stage_kills(outcome: Outcome, count: int, seed: int, stage: Sequence[str], 
                 outcome.fail(f"run {number}: exit {process.returncode}, {said[-300:]}")
             elif len(finished) != len(set(finished)) or len(begun) > pieces + kills or leftovers(start):
                 outcome.fail(f"run {number}: begun {begun}, finished {finished}, left {leftovers(start)}")
-            else:
-                once = f"{kills} kill{'s' * (kills > 1)}, none finished twice, same bytes"
-                outcome.add(once if kills else "over before it was killed")
+            elif kills:
+                outcome.add(f"{kills} kill{'s' * (kills > 1)}, none finished twice, same bytes")
     return outcome
 
 
@@ -244,30 +260,42 @@ def two_repros(count: int, seed: int) -> Outcome:
     draw = random.Random(seed)
     with repository() as start:
         whole, right = undisturbed(start)
-        for number in range(count):
-            one = copied(start, f"run{number}")
+        for _ in _until(outcome, count):
+            one = copied(start, f"run{outcome.tried}")
             first = started(one, sys.executable, "-m", "dvc", "repro")
             time.sleep(draw.uniform(0, whole))
+            if first.poll() is not None:
+                first.communicate()
+                shutil.rmtree(one.path)
+                continue
             second = started(one, sys.executable, "-m", "dvc", "repro")
-            codes = (first.wait(), second.wait())
-            said = second.communicate()[0] + first.communicate()[0]
+            later, earlier = second.communicate()[0], first.communicate()[0]
+            codes = (first.returncode, second.returncode)
+            waits = _told_to_wait(later, first.pid) if second.returncode else _told_to_wait(earlier, second.pid)
             problem = _after(one, right)
-            if problem or "Traceback" in said:
-                outcome.fail(f"run {number}: {codes}, {problem or said[-500:]}")
+            if problem or "Traceback" in later + earlier or (any(codes) and (all(codes) or not waits)):
+                outcome.fail(f"run {outcome.tried}: {codes}, {problem or f'{earlier[-500:]} {later[-500:]}'}")
             else:
-                outcome.add("both went well" if codes == (0, 0) else "one was told to wait its turn")
+                outcome.add("one was told to wait its turn" if any(codes) else "both went well")
             shutil.rmtree(one.path)
     return outcome
 
 
+def _told_to_wait(said: str, pid: int) -> bool:
+    """Whether DVC refused in one error: that a file is in use, and by which process, or that its own lock is."""
+    errors = re.findall(r"^ERROR: .*", said, re.MULTILINE)
+    busy = errors[:1] and errors[0].endswith("is busy, it is being blocked by:") and f"(PID {pid}): " in said
+    return len(errors) == 1 and bool(busy or "Unable to acquire lock" in errors[0])
+
+
 def full_disks(count: int, seed: int) -> Outcome:
-    """A cell whose disk fills up after so many bytes, then has room again: one line, and no chunk twice."""
-    outcome = Outcome("a disk that fills up in the middle of a cell (a small tmpfs), then has room")
+    """A disk that fills up after so many bytes, then has room again: one line, and no chunk or epoch twice."""
+    outcome = Outcome("a disk that fills up in the middle of a cell, a training, images (a small tmpfs), then has room")
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         raise SystemExit("error: full disks need `unshare -rm` (user namespaces), which this machine does not allow")
     with repository() as start, tempfile.TemporaryDirectory() as name:
         start.repro()
-        job = {"count": count, "seed": seed, "path": str(start.path), "mount": name, "out": CELL}
+        job = {"count": count, "seed": seed, "path": str(start.path), "mount": name, "cell": CELL, "model": MODEL}
         command = ["unshare", "-rm", sys.executable, str(HERE / "disk.py"), json.dumps(job)]
         # Python writes its bytecode unchecked: what a full disk cut off, the next start trips over
         environment = start.environment | {"PYTHONDONTWRITEBYTECODE": "1"}

@@ -44,8 +44,48 @@ def test_what_was_killed_goes_on_to_the_same_bytes(name, count):
 def test_a_full_disk_is_one_line_and_loses_nothing():
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("no `unshare -rm` (user namespaces) on this machine")
-    found = kills.full_disks(2, seed=0)
+    found = kills.full_disks(3, seed=0)  # a cell, a training, images
     assert found.lost == 0, found.failures
+    assert len(found.happened) == found.tried == 3
+
+
+@pytest.mark.slow
+def test_of_two_repros_one_is_told_to_wait():
+    found = kills.two_repros(1, seed=1)
+    assert found.lost == 0, found.failures
+
+
+BUSY = """ERROR: failed to reproduce 'check': '/a b/data/params.checked' is busy, it is being blocked by:
+  (PID 24353): python -m dvc repro
+
+If there are no processes with such PIDs, you can manually remove '/a b/.dvc/tmp/rwlock' and try again.
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "waits"),
+    [
+        (f"Stage 'check' didn't change, skipping\n{BUSY}", True),
+        ("ERROR: Unable to acquire lock. Most likely another DVC process is running or", True),
+        (BUSY.replace("24353", "24354"), False),
+        (f"ERROR: failed to reproduce 'prepare': out of luck\n{BUSY}", False),
+        ("ERROR: failed to reproduce 'check': failed to run: python -P", False),
+        ("", False),
+    ],
+)
+def test_only_a_lock_is_a_reason_to_wait(said, waits):
+    assert kills._told_to_wait(said, 24353) is waits
+
+
+def test_a_run_that_was_over_before_its_moment_is_drawn_again():
+    found, turns = outcome.Outcome("killed"), 0
+    for _ in kills._until(found, 3):
+        turns += 1
+        if turns % 2:
+            found.add("killed")
+    assert (found.tried, turns) == (3, 5)
+    with pytest.raises(SystemExit, match="killed: of 20 only 0 were not over before their moment"):
+        list(kills._until(outcome.Outcome("killed"), 2))
 
 
 def test_a_campaign_counts_what_goes_wrong():
