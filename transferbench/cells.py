@@ -32,6 +32,7 @@ from transferbench.errors import UserError
 from transferbench.fitting import Fit, widest
 from transferbench.objectives import Model
 from transferbench.params import Attack, Compute
+from transferbench.runtime import code
 
 Tensors = Mapping[str, np.ndarray]  # what a cell or a chunk holds: `images`, and what `craft` says of the others
 Found = Generator[tuple[slice, Tensors], None, None]
@@ -391,14 +392,6 @@ def _libraries(cell: Cell) -> dict[str, str]:
 def _key(about: Mapping[str, str], kind: str) -> str:
     """A hash of all that a chunk's bytes depend on, this package's code and the kind of device included."""
     return hashlib.sha256(json.dumps([dict(about), kind, code()], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def code() -> str:
-    """A hash of this package's code."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(transferbench.__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

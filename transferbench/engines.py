@@ -37,7 +37,7 @@ from transferbench.cells import Cell, Engine, Found, Tensors
 from transferbench.errors import UserError, unknown
 from transferbench.fitting import Fit
 from transferbench.objectives import Model
-from transferbench.runtime import device, end_with_parent
+from transferbench.runtime import code, device, end_with_parent
 
 ENGINES = ("local", "ray", "slurm")
 RETRIES = 10  # of a task whose worker or node died
@@ -97,7 +97,7 @@ def order(cell: Cell) -> Order:
 @functools.cache  # read once: a worker computes with the code that it has imported, not with what lies there later
 def versions() -> str:
     """What has to be the same wherever chunks of one cell are computed."""
-    return f"torch {torch.__version__}, transferbench {cells.code()[:16]}"
+    return f"torch {torch.__version__}, transferbench {code()[:16]}"
 
 
 def _versions(cell: Cell) -> str:
