@@ -199,13 +199,17 @@ def test_workers_change_nothing_that_dvc_hashes(tmp_path):
     for workers in ("1", "2"):
         (tmp_path / workers).mkdir()
         one = made(tmp_path / workers, digits)
-        one.edit(lambda values: values.update(sources=["fnn0"], transforms={}))
+        one.edit(lambda values: values.update(models=["fnn0"], sources=["fnn0"], transforms={}))
+        one.edit(lambda values: values["attacks"].pop("fgsm"))
         one.environment |= {"TRANSFERBENCH_WORKERS": workers, "OMP_NUM_THREADS": "1"}
         assert "attack@fnn0-sg_igsm" in one.repro("attack", "evaluate")
         stages = yaml.safe_load((one.path / "dvc.lock").read_text())["stages"]
         metrics = {path.name: path.read_bytes() for path in one.path.glob("metrics/fnn0/*.json")}
         locks.append((stages, metrics))
-    assert locks[0] == locks[1] and len(locks[0][1]) == 4
+    assert locks[0] == locks[1] and len(locks[0][1]) == 2
+    one.environment["TRANSFERBENCH_WORKERS"] = "0"  # the stages that DVC starts look at it
+    said = one.dvc("repro", "--force", "--single-item", "attack@fnn0-sg_igsm", code=255)
+    assert "error: TRANSFERBENCH_WORKERS is '0'" in said
 
 
 LEFT_ALONE = """

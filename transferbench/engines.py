@@ -319,8 +319,7 @@ def _answers(address: str) -> None:
 def _in_job(
     order: Order, kind: str, files: Sequence[Path], folder: Path, chunks: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
-    """What a Slurm job does: chunks, each written once it is computed; those that it wrote before it was requeued are
-    there."""
+    """What a Slurm job does: each chunk is written once computed; what is there already was, before a requeue."""
     os.environ["TRANSFERBENCH_DEVICE"] = kind
     for name, chunk in chunks.items():
         if not (folder / name).exists():
@@ -420,7 +419,7 @@ class Slurm:
         killed = not isinstance(error, self._submitit.core.utils.FailedJobError) or "Job not requeued" in str(error)
         if killed and deaths < DEATHS:
             return
-        lines = str(error).strip().splitlines()
+        lines = str(error or "it ended, and its chunks are not there").strip().splitlines() or ["it was killed"]
         said = next((line.partition("UserError: ")[2] for line in lines if "UserError: " in line), "")
         raise UserError(
             said
