@@ -201,6 +201,17 @@ def test_mnist_from_torchvisions_files(tmp_path: Path, zipped: bool) -> None:
     assert "holds no t10k-images-idx3-ubyte nor t10k-images-idx3-ubyte.gz" in message
 
 
+def test_a_flipped_byte_of_mnists_files_is_one_line(tmp_path: Path) -> None:
+    name, raw = "t10k-images-idx3-ubyte", tmp_path / "raw"
+    write_idx(raw / name, np.random.default_rng(2).integers(0, 4, (4, 28, 28), np.uint8), zipped=True)
+    packed = raw / f"{name}.gz"
+    whole = packed.read_bytes()
+    for number, place in enumerate(range(10, len(whole), 7)):  # behind the header
+        packed.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=rf"^\S+/{name}\.gz is damaged \(.+\); fetch it again$"):
+            datasets._unzip(raw, tmp_path / str(number), [name])
+
+
 # --- class folders -------------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """Image files to pixels: torchvision's arithmetic, every odd kind of file, folders and tars."""
 
+import errno
 import io
 import os
 import struct
@@ -227,7 +228,7 @@ def test_links_in_a_tar_are_passed_over_and_upward_names_refused(tmp_path: Path)
     with tarfile.open(tmp_path / "b.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("../evil.png"))
     with (
-        pytest.raises(UserError, match=r"b\.tar: the member \.\./evil\.png leads out"),
+        pytest.raises(UserError, match=r"b\.tar: the member '\.\./evil\.png' leads out"),
         images.open_images(tmp_path / "b.tar"),
     ):
         pass
@@ -270,6 +271,61 @@ def test_missing_and_damaged_sources(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=reason) as caught, images.open_images(path):
             pass
         assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_damaged_compressed_tar_is_one_line(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "a.png").write_bytes(np.random.default_rng(0).bytes(100_000))
+    path = pack(tmp_path / "noise", mode)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    for damaged in (whole[:middle], whole[:12], whole[:middle] + bytes([whole[middle] ^ 16]) + whole[middle + 1 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"images\.tar\.\w+ is damaged or cut off \(.+\); fetch it again$"):
+            images.open_images(path).__enter__()
+
+
+def member(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """The header of a tar's member, whatever follows."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.type = size, kind
+    return entry.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("size", [-5, -1024])
+def test_a_member_of_negative_size_is_refused(tmp_path: Path, size: int) -> None:
+    record = f"{9 + len(str(size))} size={size}\n".encode()
+    path = tmp_path / "a.tar"
+    path.write_bytes(member("p", len(record), tarfile.XHDTYPE) + record.ljust(512, b"\0") + member("a/x.png", 10))
+    with pytest.raises(UserError, match=r"a\.tar is no tar file, or a damaged one \(the member 'a/x.png' has -"):
+        images.open_images(path).__enter__()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        member("x", 0, tarfile.GNUTYPE_LONGNAME) * 5000,
+        member("x", 0, tarfile.XHDTYPE) * 5000,
+        member("x", 2**62, tarfile.GNUTYPE_LONGNAME),
+        member("a/x.png", 2**62),
+        member("a/x.png", 2**80),
+    ],
+    ids=["long names", "pax", "long name", "size", "greater size"],
+)
+def test_tars_that_tarfile_trips_over_are_one_line(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.tar").write_bytes(data + bytes(1024))
+    with pytest.raises(UserError, match=r"^\S+/a\.tar is no tar file, or a damaged one \(.+\)"):
+        images.open_images(tmp_path / "a.tar").__enter__()
+
+
+def test_a_full_disk_is_no_damaged_tar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(images.shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match="No space left"):
+        images.open_images(pack(folder, "w:gz")).__enter__()
 
 
 # --- decode_many ---------------------------------------------------------------------------------------------------

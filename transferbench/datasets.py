@@ -342,7 +342,7 @@ def _unzip(source: Path, destination: Path, names: Sequence[str]) -> None:
                 open(destination / name, "wb") as copy,
             ):
                 shutil.copyfileobj(file, copy)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UserError(f"{packed} is damaged ({error}); fetch it again") from None
 
 

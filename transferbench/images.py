@@ -5,6 +5,7 @@ Arithmetic of the decoding is torchvision's on PIL images: Resize(256), then Cen
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import lzma
@@ -15,7 +16,6 @@ import signal
 import sys
 import tarfile
 import tempfile
-import threading
 import warnings
 import zlib
 from collections import deque
@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from transferbench.errors import UserError
+from transferbench.runtime import end_with_parent
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # no others are tried: some of Pillow's readers start other programs
@@ -198,7 +199,9 @@ def open_images(path: Path) -> Iterator[ImageFiles]:
             try:
                 with opener(path) as packed, open(tar, "wb") as plain:
                     shutil.copyfileobj(packed, plain, 1 << 20)
-            except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+            except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+                if isinstance(error, OSError) and error.errno is not None:  # the system's: a full disk, a permission
+                    raise
                 raise UserError(f"{path} is damaged or cut off ({error}); fetch it again") from None
         places, folders = _members(path, tar)
         yield ImageFiles(path, tar, places, folders)
@@ -221,10 +224,12 @@ def _members(path: Path, tar: Path) -> tuple[dict[str, tuple[int, int]], frozens
     try:
         with tarfile.open(tar, "r:") as archive:
             for entry in archive:
+                if entry.size < 0:  # tarfile would go back and read the same again, for ever
+                    raise ValueError(f"the member {entry.name!r} has {entry.size} bytes")
                 parts = [part for part in entry.name.split("/") if part not in ("", ".")]
                 if ".." in parts:
                     raise UserError(
-                        f"{path}: the member {entry.name} leads out of the tar; make the tar anew without it"
+                        f"{path}: the member {entry.name!r} leads out of the tar; make the tar anew without it"
                     )
                 if any(_hidden(part) for part in parts) or not (entry.isdir() or entry.isreg()):
                     continue
@@ -241,8 +246,13 @@ def _members(path: Path, tar: Path) -> tuple[dict[str, tuple[int, int]], frozens
             end = archive.offset
     except UserError:
         raise
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is no tar file, or a damaged one ({error}); expected a folder or a tar file") from None
+    except (tarfile.TarError, ValueError, EOFError, OSError, RecursionError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a place that no file has
+            raise
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(
+            f"{path} is no tar file, or a damaged one ({reason}); expected a folder or a tar file"
+        ) from None
     with open(tar, "rb") as file:
         file.seek(end)
         if file.read(512) != bytes(512):
@@ -383,15 +393,7 @@ def _start_worker(job: _Job) -> None:
     global _job
     _job = job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when its parent was killed: it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with_parent()
 
 
 def _decode_batch(names: list[str]) -> np.ndarray:
