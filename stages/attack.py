@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from transferbench import cells, engines, params, sources
-from transferbench.artefacts import read_json
 from transferbench.runtime import device
 from transferbench.stage import stage
 
@@ -15,7 +14,7 @@ from transferbench.stage import stage
 @click.option("--attack", required=True, help="A name from attacks in params.yaml, or of a grid's cell.")
 def main(source: str, attack: str) -> None:
     experiment = params.load()
-    fingerprint = read_json(Path("sources") / f"{source}.json")
+    fingerprint = sources.read(Path("sources") / f"{source}.json")
     cell = cells.Cell(
         fingerprint, attack, experiment.row(attack), experiment.compute, Path("subset/images.safetensors")
     )

@@ -1,13 +1,12 @@
 """A model's answers to the clean images of the data set, and its accuracy."""
 
-import json
 from pathlib import Path
 
 import click
 import numpy as np
 
 from transferbench import answers, models, params, predictions
-from transferbench.artefacts import TensorFile, write_json
+from transferbench.artefacts import TensorFile, account, write_json
 from transferbench.runtime import device
 from transferbench.stage import stage
 
@@ -20,8 +19,8 @@ def main(model: str) -> None:
     labels = np.asarray(images["labels"])
     network = models.load(weights, device=device(), compute=compute)
     top = predictions.top5(network, images["images"], batch=compute.chunk, device=device(), label=model)
-    about = json.loads(TensorFile(weights).metadata["model"])
-    accuracy = predictions.accuracy(top, labels, dataset=images.metadata["dataset"], about=about)
+    about = account(TensorFile(weights))
+    accuracy = predictions.accuracy(top, labels, dataset=images.said("dataset"), about=about)
     answers.write_clean(Path("predictions/clean") / f"{model}.parquet", top, labels)
     write_json(Path("metrics/clean") / f"{model}.json", accuracy)
 

@@ -79,6 +79,30 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
 
 
+def test_every_file_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+
+    def flush(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(("flushed", os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+
+    def rename(old: Path, new: Path) -> None:
+        done.append(("renamed", old.stat().st_ino, old.stat().st_size))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "replace", rename)
+    write_json(tmp_path / "a.json", {"a": 1})
+    artefacts.write_table(tmp_path / "a.parquet", {"a": [1]})
+    write_tensors(tmp_path / "a.safetensors", TENSORS)
+    with replacing(tmp_path / "a.csv") as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write("id\n1\n")
+    for path in ("a.json", "a.parquet", "a.safetensors", "a.csv"):
+        found = (tmp_path / path).stat()
+        assert [what for what, *which in done if which == [found.st_ino, found.st_size]] == ["flushed", "renamed"], path
+
+
 def test_hard_linked_copy_is_never_altered(tmp_path):
     write_json(tmp_path / "cache", 1)
     os.link(tmp_path / "cache", tmp_path / "a.json")
@@ -133,6 +157,56 @@ def test_lying_headers_are_refused(tmp_path):
         TensorFile(path)["images"]
 
 
+def stranger(path: Path, header: object, data: bytes = b"") -> None:
+    """A safetensors file of any header."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+@pytest.mark.parametrize("said", ["[1]", "5", "null", '"x"', '{"":5}', '{"a":[]}', "no JSON", "[" * 100_000])
+def test_digests_that_are_none_are_one_line(tmp_path, said):
+    entry = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
+    stranger(tmp_path / "a.safetensors", {"__metadata__": {"sha256": said}, "a": entry}, b"x")
+    with pytest.raises(UserError, match=r"^.*a\.safetensors is no whole safetensors file \(.+\); delete it") as caught:
+        TensorFile(tmp_path / "a.safetensors")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [[0, 2**64 - 1], [2**63, 0], [0] * 70, [1] * 70, [0, 2**40, 2**40]])
+def test_shapes_that_no_array_has_are_one_line(tmp_path, shape):
+    size = 0 if 0 in shape else 1
+    stranger(tmp_path / "a", {"images": {"dtype": "U8", "shape": shape, "data_offsets": [0, size]}}, bytes(size))
+    with pytest.raises(UserError, match=r"^.*a: tensor 'images' cannot have the shape \["):
+        TensorFile(tmp_path / "a")["images"]
+
+
+def test_odd_headers_are_one_line(tmp_path):
+    stranger(tmp_path / "a", {"images": ["U8", [1], [0, 1]]}, b"x")  # the library takes a list for an entry
+    with pytest.raises(UserError, match="a is no whole safetensors file"):
+        TensorFile(tmp_path / "a")
+    stranger(tmp_path / "a", {"x\ny": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}, b"x")
+    with pytest.raises(UserError, match=r"holds no tensor 'images', only x y$"):
+        TensorFile(tmp_path / "a")["images"]
+    stranger(tmp_path / "a", {"x": {"dtype": "Q\n9", "shape": [1], "data_offsets": [0, 1]}}, b"x")
+    with pytest.raises(UserError) as caught:
+        TensorFile(tmp_path / "a")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_metadata_say(tmp_path):
+    write_tensors(
+        tmp_path / "a", TENSORS, {"params": '{"epsilon": 15}', "list": "[]", "deep": "[" * 100_000, "no": "x"}
+    )
+    file = TensorFile(tmp_path / "a")
+    assert file.said("no") == "x" and file.said_json("params") == {"epsilon": 15}
+    for name in ("list", "deep", "no"):
+        with pytest.raises(UserError, match=f"a: '{name}' in its metadata is no JSON object; delete it"):
+            file.said_json(name)
+    for read in (file.said, file.said_json):
+        with pytest.raises(UserError, match="a: its metadata lacks 'label'; delete it"):
+            read("label")
+
+
 def test_every_byte_that_changes_is_noticed(tmp_path):
     path = tmp_path / "a.safetensors"
     write_tensors(path, TENSORS, {"epsilon": "15"})
@@ -177,10 +251,52 @@ def test_no_value_of_a_table_changes_unnoticed(tmp_path):
     assert artefacts.read_table(path).equals(written)
 
 
+COLUMNS = {"id": int, "cosine": float, "file": str}
+ROWS = 'id,cosine,file\n0,0.5,a b.png\n1,-1e-3,"x, ""y""\nz.png"\n'
+
+
+def test_rows_of_a_csv(tmp_path):
+    (tmp_path / "a.csv").write_text(ROWS, newline="")
+    found = artefacts.read_csv(tmp_path / "a.csv", COLUMNS)
+    assert found[0] == {"id": "0", "cosine": "0.5", "file": "a b.png"}
+    assert found[1] == {"id": "1", "cosine": "-1e-3", "file": 'x, "y"\nz.png'}
+    (tmp_path / "a.csv").write_text("id,cosine,file\n")
+    assert artefacts.read_csv(tmp_path / "a.csv", COLUMNS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"", "its last line is cut off"),
+        (ROWS.encode()[:-1], "its last line is cut off"),
+        (ROWS.encode()[:-3], "its last line is cut off"),
+        (b"id,file\n", r"its columns are \['id', 'file'\], expected \['id', 'cosine', 'file'\]"),
+        (b"\n", "its columns are"),
+        (b"id,cosine,file\n0,0.5\n", "row 1 has not 3 values"),
+        (b"id,cosine,file\n0,0.5,a,b\n", "row 1 has not 3 values"),
+        (b"id,cosine,file\n0,0.5,a\nx,0.5,a\n", "id of row 2 is 'x', expected int"),
+        (b"id,cosine,file\n0.5,0.5,a\n", "id of row 1 is '0.5', expected int"),
+        (b"id,cosine,file\n0,nan,a\n", "cosine of row 1 is 'nan', expected float"),
+        (b"id,cosine,file\n0,1e999,a\n", "cosine of row 1 is '1e999', expected float"),
+        (b"id,cosine,file\n" + b"9" * 5000 + b",1,a\n", "id of row 1 is '9999"),
+        (b"id,cosine,file\n0,1,\xff\n", "utf-8"),
+        (b'id,cosine,file\n0,1,"a\n', "unexpected end of data"),
+        (b"id,cosine,file\n0,1," + b"a" * 200_000 + b"\n", "field larger than field limit"),
+    ],
+)
+def test_a_damaged_csv_is_one_line(tmp_path, text, reason):
+    (tmp_path / "a.csv").write_bytes(text)
+    with pytest.raises(UserError, match=rf"^.*a\.csv is damaged \(.*{reason}.*\); delete it and run `dvc repro`$"):
+        artefacts.read_csv(tmp_path / "a.csv", COLUMNS)
+
+
 def test_missing_and_broken_files_are_one_line(tmp_path):
     for read in (TensorFile, artefacts.read_json, artefacts.read_table):
         with pytest.raises(UserError, match="is missing; run `dvc repro` or `dvc pull`"):
             read(tmp_path / "nothing")
+    (tmp_path / "deep").write_bytes(b"[" * 100_000)
+    with pytest.raises(UserError, match="deep is no JSON"):
+        artefacts.read_json(tmp_path / "deep")
     Path(tmp_path / "broken").write_bytes(b"{")
     for read in (TensorFile, artefacts.read_json, artefacts.read_table):
         with pytest.raises(UserError, match="broken is no"):

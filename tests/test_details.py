@@ -251,6 +251,6 @@ def test_a_weights_file_that_does_not_say_whose_it_is_is_one_line(fnn_weights):
     write_tensors(path, {name: np.array(file[name]) for name in file.names()})
     with pytest.raises(UserError, match=r"is not the file that sources/fnn0\.json names"):
         sources.verify(fingerprint, fnn_weights)
-    with pytest.raises(UserError, match="does not say what model it is of"):
+    with pytest.raises(UserError, match="its metadata lacks 'model'"):
         sources.fingerprint("fnn0", fnn_weights)
     assert fingerprint["members"]["fnn0"]["sha256"] != sha256(path)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from transferbench import models, networks, params, weights, zoo
+from transferbench import models, networks, params, sources, weights, zoo
 from transferbench.artefacts import TensorFile, sha256, write_tensors
 from transferbench.errors import UserError
 
@@ -226,6 +226,80 @@ def test_damaged_weights_file_is_refused(tmp_path, fnn_weights):
     write_tensors(path, {"wrong": np.zeros(3, np.float32)})
     with pytest.raises(UserError, match="its metadata lacks 'model'"):
         models.load(path, device=CPU)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "fnn9"}, {"name": []}, {"name": "resnet18"}, {"name": "timm_hf-hub:a/b"}, {"library": "timm"},
+        {"network": "fnn2"}, {"network": 3}, {"family": None}, {"mean": None}, {"mean": []}, {"mean": [1, 2, 3]},
+        {"mean": ["1"]}, {"mean": [float("nan")]}, {"mean": [10**400]}, {"mean": [True]}, {"std": "x"}, {"std": [0]},
+        {"std": [-1]}, {"std": [float("inf")]}, {"side": 0}, {"side": 2.5}, {"side": True}, {"interpolation": "area"},
+        {"interpolation": []}, {"published_top1": "high"}, {"published_preprocessing": None},
+    ],
+)  # fmt: skip
+def test_a_weights_file_that_describes_no_model_is_one_line(fnn_weights, change):
+    path = fnn_weights / "fnn0.safetensors"
+    file = TensorFile(path)
+    about = json.loads(file.metadata["model"])
+    tensors = {name: np.array(file[name]) for name in file.names()}
+    write_tensors(path, tensors, {"model": json.dumps(about | change)})
+    with pytest.raises(UserError) as caught:
+        models.load(path, device=CPU)
+    assert "\n" not in str(caught.value)
+    assert "fnn0.safetensors" in str(caught.value) or "unknown model" in str(caught.value)
+    if not change.keys() & {"name", "library", "network"}:  # which only the zoo can tell
+        with pytest.raises(UserError, match=r"fnn0\.safetensors: .* delete it and run `dvc repro`"):
+            sources.described(path)
+
+
+@pytest.mark.parametrize("said", ["x", "[]", "null", "5", "{}", "[" * 100_000])
+def test_a_model_that_is_no_object_is_one_line(fnn_weights, said):
+    path = fnn_weights / "fnn0.safetensors"
+    write_tensors(path, {"x": np.zeros(1, np.float32)}, {"model": said})
+    for read in (lambda: models.load(path, device=CPU), lambda: sources.described(path)):
+        with pytest.raises(UserError, match=r"fnn0\.safetensors: .*metadata .*; delete it and run `dvc repro`"):
+            read()
+
+
+@pytest.mark.parametrize("name", ["conv1.weight", "bn1.running_mean", "bn1.num_batches_tracked"])
+def test_weights_of_another_type_are_one_line(tmp_path, name):
+    network, path = networks.own("resnet20"), tmp_path / "resnet20.safetensors"
+    state = network.state_dict()
+    state[name] = state[name].long() if state[name].is_floating_point() else state[name].float()
+    weights.write(path, state, weights.describe(zoo.spec("resnet20"), network))
+    with pytest.raises(UserError, match=rf"resnet20\.safetensors.* (does not fit resnet20|{name} is torch)") as caught:
+        models.load(path, device=CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_weights_file_cannot_say_its_own_hash(fnn_weights):
+    path = fnn_weights / "fnn0.safetensors"
+    file = TensorFile(path)
+    about = json.loads(file.metadata["model"]) | {"sha256": "0" * 64}
+    write_tensors(path, {name: np.array(file[name]) for name in file.names()}, {"model": json.dumps(about)})
+    found = sources.described(path)
+    assert found["sha256"] == sha256(path) and next(iter(found)) == "sha256"
+
+
+def test_fingerprints_that_are_none_are_one_line(tmp_path, fnn_weights):
+    right = sources.fingerprint("fnn0+fnn2", fnn_weights)
+    path = tmp_path / "fnn0+fnn2.json"
+    path.write_text(json.dumps(right))
+    assert sources.read(path) == right
+    assert len(sources.verify(sources.read(path), fnn_weights)) == 2
+    fnn0, fnn2 = right["members"].values()
+    for wrong in (
+        "{", "[]", "null", "5", "{}", '{"members": null}', '{"members": {}}', '{"members": ["fnn0", "fnn2"]}',
+        json.dumps(right | {"source": "fnn0"}), json.dumps({"members": right["members"]}),
+        json.dumps(right | {"members": {"fnn0": fnn0}}), json.dumps(right | {"members": {"../a": fnn0, "fnn2": fnn2}}),
+        json.dumps(right | {"members": {"fnn0": fnn0, "fnn2": None}}),
+        json.dumps(right | {"members": {"fnn0": fnn0, "fnn2": fnn2 | {"sha256": 5}}}),
+        json.dumps(right | {"members": {"fnn0": fnn0, "fnn2": {"sha256": "0" * 64}}}),
+    ):  # fmt: skip
+        path.write_text(wrong)
+        with pytest.raises(UserError, match=r"fnn0\+fnn2\.json (is no|lacks) .*; delete it and run `dvc repro`"):
+            sources.read(path)
 
 
 def test_unknown_models_name_the_nearest():

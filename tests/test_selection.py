@@ -61,12 +61,45 @@ def test_target_labels_are_never_the_true_label_and_cover_the_others():
     assert two.tolist() == [1, 0, 0, 1]
 
 
+PIXELS = np.arange(6 * 12, dtype=np.uint8).reshape(6, 3, 2, 2)
+TABLE = "id,label,file\n" + "".join(f"{i},{LABELS[i]},é{i}.png\n" for i in range(6))
+
+
+def made(folder: Path, classes: str = "10", table: bytes = TABLE.encode()) -> TensorFile:
+    about = {"dataset": "made", "family": "cifar10", "classes": classes}
+    write_tensors(folder / "images.safetensors", {"images": PIXELS, "labels": LABELS}, about)
+    (folder / "images.csv").write_bytes(table)
+    return TensorFile(folder / "images.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (TABLE.encode()[:-2], r"is damaged \(its last line is cut off\)"),
+        (TABLE.encode()[:-10], r"is damaged"),
+        (TABLE.encode()[: TABLE.encode().index(b"5,2")], "is not of the images in"),
+        (TABLE.replace("3,3", "3,4").encode(), "is not of the images in"),
+        (TABLE.replace("3,3", "4,3").encode(), "is not of the images in"),
+        (TABLE.replace("label", "lebal").encode(), r"is damaged \(its columns are"),
+        (TABLE.encode().replace(b"\xc3", b"\xff"), "is damaged"),
+    ],
+)
+def test_a_damaged_table_of_images_is_one_line(tmp_path, table, reason):
+    images = made(tmp_path, table=table)
+    with pytest.raises(UserError, match=rf"images\.csv {reason}.* delete it and run `dvc repro`"):
+        selection.write(np.array([1]), images, tmp_path / "images.csv", Subset(images=1), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("classes", ["", "x", "-1", "1", "4", "1e3", "9" * 5000])
+def test_a_number_of_classes_that_is_none(tmp_path, classes):
+    images = made(tmp_path, classes=classes)
+    with pytest.raises(UserError, match=r"images\.safetensors: its labels are not of '.*' classes"):
+        selection.write(np.array([1]), images, tmp_path / "images.csv", Subset(images=1), tmp_path / "s")
+
+
 def test_written_subset_is_the_images(tmp_path):
-    pixels = np.arange(6 * 12, dtype=np.uint8).reshape(6, 3, 2, 2)
-    about = {"dataset": "made", "family": "cifar10", "classes": "10"}
-    write_tensors(tmp_path / "images.safetensors", {"images": pixels, "labels": LABELS}, about)
-    (tmp_path / "images.csv").write_text("id,label,file\n" + "".join(f"{i},{LABELS[i]},é{i}.png\n" for i in range(6)))
-    images = TensorFile(tmp_path / "images.safetensors")
+    images, pixels = made(tmp_path), PIXELS
     selection.write(np.array([1, 5]), images, tmp_path / "images.csv", Subset(images=2, targets="next"), tmp_path / "s")
     out = TensorFile(tmp_path / "s" / "images.safetensors")
     assert out["images"].tolist() == pixels[[1, 5]].tolist()

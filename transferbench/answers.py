@@ -57,7 +57,10 @@ def right(subset: TensorFile) -> dict[str, np.ndarray] | None:
     """Model -> which clean images of a subset it is right on, (N,) bool; None where all are on all."""
     if "right" not in subset:
         return None
-    return dict(zip(subset.metadata["models"].split(","), subset["right"].T.astype(bool), strict=True))
+    models, found = subset.said("models").split(","), subset["right"]
+    if found.shape != (len(subset["index"]), len(models)):
+        raise UserError(f"{subset.path}: right is not of its images and models; delete it and run `dvc repro`")
+    return dict(zip(models, found.T.astype(bool), strict=True))
 
 
 def write_transformed(path: Path, answers: Transformed, subset: TensorFile) -> None:

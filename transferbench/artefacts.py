@@ -1,16 +1,18 @@
 """Files in and out: safetensors, parquet, JSON, CSV; written whole or not at all.
 
-Every writer fills a temporary file beside the destination and renames it, so that a killed stage
-leaves no half-written artefact, and a file that DVC has hard-linked to its cache is never altered.
+Every writer fills a temporary file beside the destination, flushes it to the disk and renames it, so that a killed
+stage leaves no half-written artefact, and a file that DVC has hard-linked to its cache is never altered.
 """
 
 import contextlib
 import csv
 import glob
 import hashlib
+import io
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ BLANK = "0" * 64  # in place of the header's own sha256, when that is taken
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path`, renamed to `path` when the block ends well.
+    """A temporary path in the folder of `path`, flushed to the disk and renamed to `path` when the block ends well.
 
     What a process killed outright left there is removed.
     """
@@ -41,6 +43,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         temporary.touch()
         yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())  # renamed before its bytes are there, it could be empty after a power failure
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -117,8 +121,6 @@ class TensorWriter:
             assert self._filled[name] == end - start, f"{name}: fewer values than declared"
         self._file.seek(8)
         self._file.write(self._text(hashlib.sha256(self._text(BLANK)).hexdigest()))
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
 
 
@@ -184,16 +186,43 @@ class TensorFile:
                 length = int.from_bytes(file.read(8), "little")
                 header = file.read(length)
             self._entries = {k: v for k, v in json.loads(header).items() if k != "__metadata__"}
+            if not all(isinstance(entry, dict) for entry in self._entries.values()):
+                raise ValueError("a tensor's entry in its header is no object")
             self._data = 8 + length
-            self._digests: dict[str, str] = json.loads(self.metadata.pop(DIGESTS, "{}"))
+            self._digests = _digests(self.metadata.pop(DIGESTS, "{}"))
             self._checked: dict[str, np.ndarray] = {}
             own = self._digests.pop("", None)
             if own and hashlib.sha256(header.replace(own.encode(), BLANK.encode())).hexdigest() != own:
                 raise _changed(path, "its header has")
         except FileNotFoundError:
             raise UserError(f"{path} is missing; run `dvc repro` or `dvc pull` to make or fetch it") from None
-        except (SafetensorError, OSError, ValueError) as error:
-            raise UserError(f"{path} is no whole safetensors file ({error}); delete it and run `dvc repro`") from None
+        except (SafetensorError, OSError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path} is no whole safetensors file ({reason}); delete it and run `dvc repro`") from None
+
+    def said(self, name: str) -> str:
+        """What the metadata say under a name.
+
+        Raises:
+            UserError: nothing.
+        """
+        if name not in self.metadata:
+            raise UserError(f"{self.path}: its metadata lacks {name!r}; delete it and run `dvc repro`")
+        return self.metadata[name]
+
+    def said_json(self, name: str) -> dict[str, Any]:
+        """What the metadata say under a name, which must be a JSON object.
+
+        Raises:
+            UserError: nothing, or something else.
+        """
+        try:
+            found = json.loads(self.said(name))
+        except (json.JSONDecodeError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise UserError(f"{self.path}: {name!r} in its metadata is no JSON object; delete it and run `dvc repro`")
+        return found
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -203,20 +232,66 @@ class TensorFile:
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._entries:
-            raise UserError(f"{self.path}: holds no tensor {name!r}, only {', '.join(self.names())}")
+            only = " ".join(", ".join(self.names()).split())[:200]
+            raise UserError(f"{self.path}: holds no tensor {name!r}, only {only}")
         entry = self._entries[name]
         kinds = {code: dtype for dtype, code in DTYPES.items()}
         if entry["dtype"] not in kinds:
             raise UserError(f"{self.path}: tensor {name!r} is {entry['dtype']}, expected one of {', '.join(kinds)}")
         dtype, shape = np.dtype(kinds[entry["dtype"]]), tuple(entry["shape"])
-        if 0 in shape:
-            return np.zeros(shape, dtype)
-        if name not in self._checked:
+        try:
+            if 0 in shape:
+                return np.zeros(shape, dtype)
+            if name in self._checked:
+                return self._checked[name]
             values = np.memmap(self.path, dtype, "r", offset=self._data + entry["data_offsets"][0], shape=shape)
-            if name in self._digests and hashlib.sha256(values.data.cast("B")).hexdigest() != self._digests[name]:
-                raise _changed(self.path, f"tensor {name!r} has")
-            self._checked[name] = values
-        return self._checked[name]
+        except (ValueError, OverflowError) as error:  # numpy takes neither so many axes nor such long ones
+            shown = str(list(shape))[:60]
+            raise UserError(f"{self.path}: tensor {name!r} cannot have the shape {shown} ({error})") from None
+        if name in self._digests and hashlib.sha256(values.data.cast("B")).hexdigest() != self._digests[name]:
+            raise _changed(self.path, f"tensor {name!r} has")
+        self._checked[name] = values
+        return values
+
+
+def _digests(text: str) -> dict[str, str]:
+    """Tensor name -> its sha256, as a file's metadata have them."""
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
+        raise ValueError(f"{DIGESTS} in its metadata is no JSON object of text")
+    return found
+
+
+def account(file: TensorFile) -> dict[str, Any]:
+    """What a weights file says of its model (`weights.describe`), checked as far as it is made use of.
+
+    Raises:
+        UserError: it says nothing, or something that describes no model.
+    """
+    about = file.said_json("model")
+
+    def number(value: Any, least: float) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < 1e6
+
+    def numbers(value: Any, least: float) -> bool:
+        channels = 1 if about["family"] == "mnist" else 3
+        return isinstance(value, list) and len(value) == channels and all(number(one, least) for one in value)
+
+    right: dict[str, Callable[[Any], bool]] = {
+        **dict.fromkeys(("name", "family", "library", "published_preprocessing"), lambda value: isinstance(value, str)),
+        "mean": lambda value: numbers(value, -1e6),
+        "std": lambda value: numbers(value, 1e-6),
+        "side": lambda value: isinstance(value, int) and number(value, 1),
+        "interpolation": lambda value: value in ("bilinear", "bicubic"),
+        "published_top1": lambda value: value is None or number(value, 0),
+    }
+    for key, fits in right.items():
+        if key not in about:
+            raise UserError(f"{file.path}: its metadata lacks {key!r} of the model; delete it and run `dvc repro`")
+        if not fits(about[key]):
+            shown = ascii(about[key])[:60]
+            raise UserError(f"{file.path}: {key} of its model cannot be {shown}; delete it and run `dvc repro`")
+    return about
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -235,7 +310,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro` or `dvc pull` to make or fetch it") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON ({error}); delete it and run `dvc repro`") from None
 
 
@@ -277,7 +352,7 @@ def read_table(path: str | Path) -> "pa.Table":
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro` or `dvc pull` to make or fetch it") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is no whole parquet file ({reason}); delete it and run `dvc repro`") from None
     if written != found:
         raise _changed(path, "its values have")
@@ -290,22 +365,41 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV with a head.
+def read_csv(path: str | Path, columns: Mapping[str, type]) -> list[dict[str, str]]:
+    """Rows of a CSV with a head, as text.
+
+    Args:
+        path: The file.
+        columns: Name -> what its text must be: int, float (a finite one) or str.
 
     Raises:
-        UserError: the file is missing, or has other columns.
+        UserError: the file is missing, cut off, no CSV in UTF-8, has other columns, or something else in one.
     """
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            table = csv.DictReader(file)
-            rows = list(table)
+        text = Path(path).read_bytes().decode("utf-8")
+        if not text.endswith("\n"):
+            raise ValueError("its last line is cut off")
+        table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        if list(table.fieldnames or ()) != list(columns):
+            raise ValueError(f"its columns are {table.fieldnames}, expected {list(columns)}"[:200])
+        rows = list(table)
+        for number, row in enumerate(rows, 1):
+            if None in row or None in row.values():
+                raise ValueError(f"row {number} has not {len(columns)} values")
+            for name, kind in columns.items():
+                _checked(row[name], kind, f"{name} of row {number}")
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro`") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    if list(table.fieldnames or ()) != list(columns):
-        raise UserError(
-            f"{path} has columns {table.fieldnames}, expected {list(columns)}; delete it and run `dvc repro`"
-        )
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and run `dvc repro`") from None
     return rows
+
+
+def _checked(text: str, kind: type, where: str) -> None:
+    """Refuse a text that is no value of its kind."""
+    try:
+        right = math.isfinite(kind(text)) if kind in (int, float) else True
+    except (ValueError, OverflowError):
+        right = False
+    if not right:
+        raise ValueError(f"{where} is {text[:40]!r}, expected {kind.__name__}")

@@ -55,11 +55,11 @@ def read_similarity(folder: Path, name: str, row: params.Similarity) -> tuple[tu
     """Values of m, 0 for the plain gradient, and cosines (images, values), of a similarity analysis.
 
     Raises:
-        UserError: the table is missing or of other images or samples.
+        UserError: the table is missing, damaged or of other images or samples.
     """
     path = folder / "analysis/similarity" / f"{name}.csv"
     samples = (0, *row.samples)
-    rows = read_csv(path, ("image", "samples", "cosine"))
+    rows = read_csv(path, {"image": int, "samples": int, "cosine": float})
     if [int(one["samples"]) for one in rows] != list(samples) * row.images:
         raise UserError(f"{path} is not of {row.images} images and params.yaml's samples; run `dvc repro`")
     return samples, np.array([float(one["cosine"]) for one in rows]).reshape(row.images, len(samples))

@@ -74,7 +74,11 @@ def gather(folder: Path, experiment: params.Experiment, room: int) -> Gallery | 
     subset = TensorFile(places[0])
     clean, ids = (np.asarray(subset[name][:IMAGES]) for name in ("images", "index"))
     before = {model: _clean_answers(folder, model, ids) for model in experiment.answering}
-    rows = artefacts.read_csv(places[1], ("id", "label", "target_label", "file"))[: len(clean)]
+    rows = artefacts.read_csv(places[1], {"id": int, "label": int, "target_label": int, "file": str})
+    for column, name in (("id", "index"), ("label", "labels"), ("target_label", "target_labels")):
+        if [int(row[column]) for row in rows] != subset[name].tolist():
+            raise UserError(f"{places[1]} is not of the images in {places[0]}; delete both and run `dvc repro`")
+    rows = rows[: len(clean)]
     cells: list[Cell] = []
     taken = 0
     for cell in _cells(folder, experiment, subset["images"].shape):

@@ -6,7 +6,6 @@ and native input size in its metadata, so that weights and preprocessing cannot 
 
 import copy
 import inspect
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from transferbench import dense, fusing, networks
-from transferbench.artefacts import TensorFile
+from transferbench import dense, fusing, networks, zoo
+from transferbench.artefacts import TensorFile, account
 from transferbench.errors import UserError
 from transferbench.params import Compute
 from transferbench.precision import autocast, configure
@@ -77,21 +76,26 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built
         as_built: See `wrap`.
 
     Raises:
-        UserError: the file is damaged, does not fit its network, or holds a weight that is not finite.
+        UserError: the file is damaged, is of no known model, does not fit its network, or holds a weight that is not
+            finite.
     """
     file = TensorFile(path)
-    try:
-        about = json.loads(file.metadata["model"])
-        network = networks.build(about.get("network", about["name"]), about["library"])
-    except KeyError as error:
-        raise UserError(f"{path}: its metadata lacks {error}; delete it and run `dvc repro`") from None
+    about = account(file)
+    spec = zoo.spec(about["name"])
+    if (spec.library, spec.network) != (about["library"], about.get("network", "")):  # what is built is a known network
+        raise UserError(f"{path} is not of the zoo's {spec.name}; delete it and run `dvc repro`")
+    network = networks.build(spec.network or spec.name, spec.library)
     state = {name: torch.from_numpy(file[name].copy()) for name in file.names()}
+    kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
     try:
         network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not fit {about['name']}: {reason}; delete it and run `dvc repro`") from None
-    for name, tensor in state.items():  # an activation may turn a NaN into a zero
+    for name, tensor in state.items():
+        if tensor.dtype != kinds[name]:
+            raise UserError(f"{path}: {name} is {tensor.dtype}, expected {kinds[name]}; delete it and run `dvc repro`")
+        # an activation may turn a NaN into a zero
         if not tensor.isfinite().all():
             raise UserError(f"{path}: {name} of {about['name']} is not finite; delete it and run `dvc repro`")
     model = wrap(network, about, device=device, compute=compute, as_built=as_built)

@@ -224,7 +224,8 @@ def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
 
 def claimed(report: Path) -> Iterator[Table]:
     """The paper's claims with their verdicts, as `report`/claims.csv has them; nothing where it is not there."""
-    rows = artefacts.read_csv(report / "claims.csv", claims.COLUMNS) if (report / "claims.csv").exists() else []
+    columns = dict.fromkeys(claims.COLUMNS, str)
+    rows = artefacts.read_csv(report / "claims.csv", columns) if (report / "claims.csv").exists() else []
     if rows:
         yield Table(
             name="claims",

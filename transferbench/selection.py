@@ -8,7 +8,7 @@ import numpy as np
 
 from transferbench import params
 from transferbench.answers import read_clean
-from transferbench.artefacts import TensorFile, replacing, tensor_writer
+from transferbench.artefacts import TensorFile, read_csv, replacing, tensor_writer
 from transferbench.errors import UserError
 
 BLOCK = 512  # images copied at a time
@@ -80,18 +80,25 @@ def write(
         subset: How targets are drawn.
         out: Folder.
         right: Model -> which images of the data set it classifies correctly, (N,) bool; where it is to be kept.
+
+    Raises:
+        UserError: the table is damaged, or not of these images.
     """
     labels = np.asarray(images["labels"])[ids]
-    targets = target_labels(ids, labels, int(images.metadata["classes"]), subset)
+    said = images.said("classes")
+    classes = int(said) if said.isdecimal() and len(said) < 5 else 0
+    if classes <= images["labels"].max(initial=1):
+        raise UserError(f"{images.path}: its labels are not of {said[:20]!r} classes; delete it and run `dvc repro`")
+    targets = target_labels(ids, labels, classes, subset)
     pixels = images["images"]
-    with open(table, encoding="utf-8", newline="") as file:
-        names = [row["file"] for row in csv.DictReader(file)]
-    assert len(names) == len(pixels)
+    listed = read_csv(table, {"id": int, "label": int, "file": str})
+    if [(int(row["id"]), int(row["label"])) for row in listed] != list(enumerate(images["labels"].tolist())):
+        raise UserError(f"{table} is not of the images in {images.path}; delete it and run `dvc repro`")
     shapes = {
         "images": ("uint8", (len(ids), *pixels.shape[1:])),
         **{name: ("int64", (len(ids),)) for name in ("labels", "target_labels", "index")},
     }
-    about = {name: images.metadata[name] for name in ("dataset", "family", "classes")}
+    about = {name: images.said(name) for name in ("dataset", "family", "classes")}
     if right is not None:
         shapes["right"], about["models"] = ("uint8", (len(ids), len(right))), ",".join(right)
     with tensor_writer(out / "images.safetensors", shapes, about) as writer:
@@ -105,4 +112,4 @@ def write(
     with replacing(out / "subset.csv") as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["id", "label", "target_label", "file"])
-        rows.writerows(zip(ids, labels, targets, (names[image] for image in ids), strict=True))
+        rows.writerows(zip(ids, labels, targets, (listed[image]["file"] for image in ids), strict=True))

@@ -1,11 +1,10 @@
 """A source's fingerprint: whose weights an attack uses, so that a cell reruns only for its own. No torch."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transferbench.artefacts import TensorFile, sha256
+from transferbench.artefacts import TensorFile, account, read_json, sha256
 from transferbench.errors import UserError
 
 
@@ -17,10 +16,24 @@ def fingerprint(source: str, weights: Path) -> dict[str, Any]:
 
 def described(path: Path) -> dict[str, Any]:
     """The hash of a weights file, and what it says of itself."""
-    said = TensorFile(path).metadata.get("model")
-    if said is None:
-        raise UserError(f"{path} does not say what model it is of; delete it and run `dvc repro`")
-    return {"sha256": sha256(path), **json.loads(said)}
+    own = {"sha256": sha256(path)}
+    return own | account(TensorFile(path)) | own
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A source's fingerprint from its file, sources/<source>.json.
+
+    Raises:
+        UserError: the file is missing, or holds no fingerprint of that source.
+    """
+    found = read_json(path)
+    members = found.get("members") if isinstance(found, dict) else None
+    if not isinstance(members, dict) or list(members) != path.stem.split("+") or found.get("source") != path.stem:
+        raise UserError(f"{path} is no fingerprint of {path.stem}; delete it and run `dvc repro`")
+    for name, member in members.items():
+        if not isinstance(member, dict) or not all(isinstance(member.get(key), str) for key in ("sha256", "library")):
+            raise UserError(f"{path} lacks the sha256 or library of {name}; delete it and run `dvc repro`")
+    return dict(found)
 
 
 def verify(fingerprint: Mapping[str, Any], weights: Path) -> list[Path]:
