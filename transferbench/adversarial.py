@@ -31,6 +31,7 @@ def read(path: Path, subset: Path, source: str, row: Attack) -> np.ndarray:
         raise UserError(f"{path} was made from another subset than {subset}; delete it and run `dvc repro`")
     for what, expected in (("source", source), ("params", row.model_dump_json(exclude_none=True))):
         if (found := file.metadata.get(what)) != expected:
+            found = " ".join(str(found).split())[:400]
             raise UserError(f"{path}: its {what} is {found}, expected {expected}; delete it and run `dvc repro`")
     _within(path, images, originals, row.epsilon)
     return images

@@ -3,7 +3,6 @@
 Each picture's data is a CSV beside it. Needs no model: restyling a figure computes nothing anew.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from transferbench import curves, intervals, params, planes, ranking
 from transferbench.architectures import family
 from transferbench.artefacts import TensorFile
 from transferbench.classes import class_names
+from transferbench.errors import UserError
 from transferbench.evidence import Evidence
 from transferbench.figures import Figure, picture
 from transferbench.results import Results, chosen, words
@@ -235,9 +235,11 @@ def _draw_similarity(experiment: params.Experiment, rows: Rows) -> Figure:
 
 def _draw_boundary(folder: Path, name: str, plane: params.Boundary, experiment: params.Experiment) -> Figure:
     file = TensorFile(folder / "analysis/boundary" / f"{name}.safetensors")
-    label, names = int(file.metadata["label"]), class_names(experiment.dataset.family)
-    asked = json.loads(file.metadata["params"])
-    answers = dict(zip(asked["targets"], np.asarray(file["labels"]), strict=True))
+    said, names = file.said("label"), class_names(experiment.dataset.family)
+    targets, planned = file.said_json("params").get("targets"), np.asarray(file["labels"])
+    if said not in map(str, range(len(names))) or not isinstance(targets, list) or len(targets) != len(planned):
+        raise UserError(f"{file.path} does not say what it is of; delete it and run `dvc repro`")
+    label, answers = int(said), dict(zip(map(str, targets), planned, strict=True))
     unit = "pixel values" if plane.sign else "L2 length, pixel values"
     ends = ("sign of G", "sign of h") if plane.sign else ("smoothed gradient G", "noise h = g − ⟨g, G⟩ G")
     subtitle = (

@@ -1,6 +1,5 @@
 """What a cell is: what was computed, from which bytes, by which update, and how to do it again. Imports no torch."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from transferbench import params, results, zoo
+from transferbench import params, results, sources, zoo
 from transferbench.artefacts import TensorFile, read_json, sha256
 from transferbench.errors import UserError, unknown
 from transferbench.revisions import md5, outputs
@@ -103,13 +102,16 @@ def find(cell: str, folder: Path) -> Cell:
         raise unknown("source", source, experiment.sources)
     row, path = experiment.row(name), folder / "adversarial" / source / f"{name}.safetensors"
     file = TensorFile(path) if path.is_file() else None
-    lock, sources = folder / "dvc.lock", folder / "sources" / f"{source}.json"
+    lock, known = folder / "dvc.lock", folder / "sources" / f"{source}.json"
     locked = outputs(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
     then = locked.get(f"adversarial/{source}/{name}.safetensors", {}).get("params", {}).get(f"attacks.{name}")
     if file and "params" in file.metadata:
-        then = json.loads(file.metadata["params"])
-    row = params.Attack.model_validate(then) if then else row
-    fingerprint = read_json(sources)["members"] if sources.is_file() else {}
+        then = file.said_json("params")
+    try:
+        row = params.Attack.model_validate(then) if then else row
+    except ValueError:
+        raise UserError(f"{path} was made by params that are no attack of this version; run `dvc repro`") from None
+    fingerprint = sources.read(known)["members"] if known.is_file() else {}
     return Cell(folder, source, name, experiment, path, file, row, locked, fingerprint)
 
 
@@ -257,9 +259,8 @@ def _parameters(cell: Cell) -> Iterator[Fact]:
         *(["fusion"] if len(cell.members) > 1 else []),
     ):
         yield f"{key} = {values[key]}", ""
-    compute = (
-        json.loads(cell.metadata["compute"]) if "compute" in cell.metadata else cell.experiment.compute.model_dump()
-    )
+    made = cell.file.said_json("compute") if cell.file and "compute" in cell.file.metadata else None
+    compute = cell.experiment.compute.model_dump() if made is None else made
     yield "compute", ", ".join(f"{key} {value}".lower() for key, value in compute.items())
     if cell.file or cell.own:
         yield "params.yaml", _agreement(cell)
@@ -295,7 +296,7 @@ def _digest(cell: Cell, place: str, known: str | None) -> str:
 
 
 def _weights(cell: Cell) -> Iterator[Fact]:
-    made = json.loads(cell.metadata.get("weights", "{}"))
+    made = cell.file.said_json("weights") if cell.file and "weights" in cell.file.metadata else {}
     for name in cell.members:
         about = cell.fingerprint.get(name, {})
         place = f"weights/{name}.safetensors"

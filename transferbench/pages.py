@@ -204,7 +204,11 @@ def _command(name: str) -> str:
 def _headers(folder: Path, experiment: params.Experiment) -> list[dict[str, str]]:
     """What the cells that are there say of themselves."""
     places = (folder / "adversarial" / s / f"{a}.safetensors" for s in experiment.sources for a in experiment.rows)
-    return [TensorFile(place).metadata for place in places if place.exists()]
+    files = [TensorFile(place) for place in places if place.exists()]
+    for file in files:
+        for name in {"weights", "compute"} & file.metadata.keys():
+            file.said_json(name)  # which is read below
+    return [file.metadata for file in files]
 
 
 def _hashes(headers: Sequence[Mapping[str, str]]) -> dict[str, str]:
