@@ -1,0 +1,247 @@
+"""Whatever stands in a file: it is read, or refused in one line. By hypothesis, and tables that were damaged."""
+
+import contextlib
+import io
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from transferbench import findings, gallery, images, params
+from transferbench.artefacts import TensorFile, replacing, write_tensors
+from transferbench.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+settings.register_profile("hostile", derandomize=True, deadline=None, database=None)
+SEEDED = settings.get_profile("hostile")
+
+
+@contextlib.contextmanager
+def one_line(named: str = "") -> Iterator[None]:
+    """The block ends well, or with a `UserError` of one line."""
+    try:
+        yield
+    except UserError as error:
+        message = str(error)
+        assert message.strip() and len(message.splitlines()) == 1 and len(message) < 1000 and named in message
+
+
+# --- params.yaml ----------------------------------------------------------------------------------------------------
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3),
+    max_leaves=8,
+)
+RIGHT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in nested dicts and lists."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*way, key)
+        yield from places(inner, (*way, key))
+
+
+def replaced(way: tuple[Any, ...], value: Any) -> Any:
+    """params.yaml with another value in one place."""
+    values = yaml.safe_load(yaml.safe_dump(RIGHT))
+    holder = values
+    for key in way[:-1]:
+        holder = holder[key]
+    holder[way[-1]] = value
+    return values
+
+
+def load(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    with one_line("params.yaml"):
+        assert isinstance(params.load(path), params.Experiment)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hostile")
+
+
+@settings(SEEDED, max_examples=200)
+@given(data=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
+@example(data=b"[" * 5000)
+@example(data=b"{a: " * 2000)
+@example(data=b"models: " + b"9" * 5000)
+@example(data=b"a: 2026-99-99")
+@example(data=b"a: !!int x")
+@example(data=b"a: &a [*a]")
+def test_params_of_any_text(folder: Path, data: bytes) -> None:
+    load(folder / "params.yaml", data)
+
+
+@settings(SEEDED, max_examples=200)
+@given(way=st.sampled_from(list(places(RIGHT))), value=VALUES)
+def test_params_with_any_value_in_any_place(folder: Path, way: tuple[Any, ...], value: Any) -> None:
+    load(folder / "params.yaml", yaml.safe_dump(replaced(way, value), allow_unicode=True).encode())
+
+
+# --- safetensors -----------------------------------------------------------------------------------------------------
+
+
+def read(path: Path, data: bytes) -> None:
+    """Every tensor and text of a file."""
+    path.write_bytes(data)
+    with one_line(path.name):
+        file = TensorFile(path)
+        for name in file.names():
+            with one_line(path.name):
+                assert isinstance(file[name], np.ndarray)
+        for name in (*file.metadata, "model"):
+            with one_line(path.name):
+                assert isinstance(file.said_json(name), dict)
+
+
+def with_header(header: bytes, data: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header + data
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+SIZES = st.integers(0, 9) | st.sampled_from([2**31, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -1])
+ENTRIES = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["U8", "I64", "F32", "F16", "BOOL", "F4", "x\ny"]),
+        "shape": st.lists(SIZES, max_size=4) | st.integers(0, 80).map(lambda axes: [0] * axes),
+        "data_offsets": st.tuples(st.just(0), SIZES),
+    }
+)
+METADATA = st.dictionaries(
+    st.sampled_from(["sha256", "model", "a"]), JSON.map(json.dumps) | st.text(max_size=5), max_size=3
+)
+
+
+@settings(SEEDED, max_examples=200)
+@given(data=st.binary(max_size=80))
+def test_safetensors_of_any_bytes(folder: Path, data: bytes) -> None:
+    read(folder / "a.safetensors", data)
+
+
+@settings(SEEDED, max_examples=300)
+@given(
+    header=st.dictionaries(st.text(max_size=3) | st.just("__metadata__"), JSON | ENTRIES, max_size=3)
+    | st.fixed_dictionaries({"__metadata__": METADATA, "images": ENTRIES})
+    | st.fixed_dictionaries({"__metadata__": METADATA})
+    | JSON,
+    data=st.binary(max_size=16),
+)
+def test_safetensors_of_any_header(folder: Path, header: Any, data: bytes) -> None:
+    read(folder / "a.safetensors", with_header(json.dumps(header).encode(), data))
+
+
+@settings(SEEDED, max_examples=300)
+@given(
+    dtype=st.sampled_from(["U8", "I64", "F32", "F16"]),
+    shape=st.lists(st.sampled_from([0, 0, 1, 2, 2**31, 2**62, 2**63, 2**64 - 1]), max_size=4)
+    | st.builds(lambda size, axes: [size] * axes, st.integers(0, 1), st.integers(0, 80)),
+)
+def test_safetensors_whose_offsets_fit_their_shapes(folder: Path, dtype: str, shape: list[int]) -> None:
+    size = math.prod(shape) * {"U8": 1, "I64": 8, "F32": 4, "F16": 2}[dtype]
+    entry = {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}
+    read(folder / "a.safetensors", with_header(json.dumps({"images": entry}).encode(), bytes(min(size, 10**5))))
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def encoded(kind: str) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+ENCODED = {kind: encoded(kind) for kind in ("PNG", "JPEG")}
+
+
+def decode(data: bytes, channels: int) -> None:
+    with one_line("a.png"):
+        found = images.decode(data, "a.png", resize=9, side=8, channels=channels)
+        assert found.shape == (channels, 8, 8) and found.dtype == np.uint8
+
+
+@settings(SEEDED, max_examples=200)
+@given(start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"RIFF"]), data=st.binary(max_size=80))
+def test_images_of_any_bytes(start: bytes, data: bytes) -> None:
+    decode(start + data, 3)
+
+
+@settings(SEEDED, max_examples=300)
+@given(
+    kind=st.sampled_from(sorted(ENCODED)),
+    slips=st.lists(st.tuples(st.integers(0, 2000), st.binary(min_size=1, max_size=4)), min_size=1, max_size=4),
+    channels=st.sampled_from([1, 3]),
+)
+def test_images_with_bytes_replaced(kind: str, slips: list[tuple[int, bytes]], channels: int) -> None:
+    data = bytearray(ENCODED[kind])
+    for place, some in slips:
+        place %= len(data)
+        data[place : place + len(some)] = some
+    decode(bytes(data), channels)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+SIMILARITY = params.Similarity(source="fnn0", target="fnn2", images=2, samples=(5,), sigma=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "image,samples\n",
+        "image,samples,cosine\n0,0,0.5\n0,5,0.5\n1,0,0.5\n1,5,0.",  # cut off
+        "image,samples,cosine\n0,0,0.5\n0,5,0.5\n1,0,0.5\n",
+        "image,samples,cosine\n0,0,0.5\n0,5,x\n1,0,0.5\n1,5,0.5\n",
+        "image,samples,cosine\n0,0,0.5\n0,5,nan\n1,0,0.5\n1,5,0.5\n",
+        "image,samples,cosine\n0,0,0.5\n0,five,0.5\n1,0,0.5\n1,5,0.5\n",
+        "image,samples,cosine\n0,0,0.5\n0,5\n1,0,0.5\n1,5,0.5\n",
+    ],
+)
+def test_a_damaged_table_of_similarity_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "analysis/similarity/a.csv"
+    with replacing(path) as temporary:
+        temporary.write_text("image,samples,cosine\n7,0,0.5\n7,5,0.25\n9,0,0\n9,5,1\n")
+    samples, cosines = findings.read_similarity(tmp_path, "a", SIMILARITY)
+    assert samples == (0, 5) and cosines.tolist() == [[0.5, 0.25], [0, 1]]
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"^\S+/a\.csv is .*run `dvc repro`$"):
+        findings.read_similarity(tmp_path, "a", SIMILARITY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["3,1,2,a.png\n", "3,1,2,a.png\n5,0,1,b.pn", "3,1,2,a.png\n5,0,2,b.png\n", "5,0,1,b.png\n3,1,2,a.png\n", "x,,,\n"],
+)
+def test_a_damaged_table_of_the_subset_is_one_line(tmp_path: Path, text: str) -> None:
+    tensors = {
+        "images": np.zeros((2, 1, 4, 4), np.uint8),
+        "index": np.array([3, 5]),
+        "labels": np.array([1, 0]),
+        "target_labels": np.array([2, 1]),
+    }
+    write_tensors(tmp_path / "subset/images.safetensors", tensors)
+    (tmp_path / "subset/subset.csv").write_text("id,label,target_label,file\n3,1,2,a.png\n5,0,1,b.png\n")
+    experiment = params.load(ROOT / "params.yaml").model_copy(update={"models": (), "targets": (), "sources": ()})
+    assert gallery.gather(tmp_path, experiment, 10**6) is None
+    (tmp_path / "subset/subset.csv").write_text("id,label,target_label,file\n" + text)
+    with pytest.raises(UserError, match=r"^\S+/subset\.csv is .*run `dvc repro`$"):
+        gallery.gather(tmp_path, experiment, 10**6)
