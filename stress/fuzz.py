@@ -6,6 +6,7 @@ Nothing here needs more than a few megabytes. `tests/test_stress.py` runs small 
 import contextlib
 import gzip
 import io
+import json
 import os
 import pickle
 import random
@@ -267,6 +268,9 @@ def _lying(data: bytes, draw: random.Random) -> bytes:
     """The file with a header that says something else: sizes, offsets, types, its own length."""
     length = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + length].decode()
+    if draw.random() < 0.3:
+        header = _odd(json.loads(header), draw)
+        return len(header.encode()).to_bytes(8, "little") + header.encode() + data[8 + length :]
     old, new = draw.choice(
         (
             ("[3,3,4,4]", "[3,3,4,400000]"), ("[3,3,4,4]", "[18446744073709551615,2,2,2]"), ("[3]", "[-3]"),
@@ -277,6 +281,24 @@ def _lying(data: bytes, draw: random.Random) -> bytes:
     header = header.replace(old, new, draw.choice((1, -1)))
     said = draw.choice((len(header.encode()),) * 3 + (0, 1, length - 1, 10**6, 2**63, 2**64 - 1))
     return said.to_bytes(8, "little") + header.encode() + data[8 + length :]
+
+
+def _odd(header: dict[str, Any], draw: random.Random) -> str:
+    """The header with digests, a shape or an entry that the format allows and nobody means."""
+    act = draw.randrange(3)
+    if act == 0:
+        said = ("[1]", "5", "null", '"x"', '{"":5}', '{"images":[]}', "x", "", "{}", "[" * 10**5, '{"":' * 10**5)
+        header["__metadata__"]["sha256"] = draw.choice(said)
+    elif act == 1:
+        entry = header[draw.choice(("images", "labels", "weight"))]
+        long = draw.choice((2**31, 2**62, 2**63 - 1, 2**63, 2**64 - 1))
+        entry["shape"] = draw.choice(([0, long], [long, 0], [0, long, long], [0] * 70, [1] * 70))
+        entry["data_offsets"][1] = entry["data_offsets"][0]
+    else:
+        name = draw.choice(("images", "labels", "weight"))
+        entry = header[name]
+        header[name] = draw.choice((list(entry.values()), None, [], 5, entry | {"dtype": "x\ny"}))
+    return json.dumps(header)
 
 
 def tables(count: int, seed: int) -> Outcome:
