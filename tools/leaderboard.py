@@ -1,6 +1,6 @@
 """Write docs/leaderboard.md: the attacks of every experiment whose metrics are in git, ranked.
 
-    python tools/leaderboard.py > leaderboard.md && mv leaderboard.md docs/
+python tools/leaderboard.py > leaderboard.md && mv leaderboard.md docs/
 """
 
 from collections.abc import Iterator
