@@ -10,7 +10,7 @@ from torch import Tensor
 from transferbench import seeds
 from transferbench.attack import Estimate, Loss
 
-Noise = Callable[[int, Tensor], Iterator[Tensor]]  # step, images -> samples, each shaped as the images
+Noise = Callable[[int, Tensor], Iterator[Tensor]]  # step (the first is 0), images -> samples, each shaped as the images
 
 
 def plain(loss: Loss, x: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def smoothed(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> 
     """An estimator of the smoothed gradient G = (1/m) sum_i grad J(x + xi_i) (paper equation 8).
 
     The noisy images are not clipped, and every step draws afresh. Make a new one for every attack: it
-    counts the steps.
+    counts the steps for its noise, from 0.
 
     Args:
         samples: m.
