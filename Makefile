@@ -6,14 +6,14 @@ export PATH := $(BIN):$(PATH)
 .PHONY: help install repro smoke test check lint bench stress audit docs show clean
 
 help:
-	@echo "make install LOCKED=1   the environment with the very versions of the committed results (requirements.lock)"
+	@echo "make install LOCKED=1   a new environment with the very versions of the committed results (requirements.lock)"
 	@echo "make repro   run the default benchmark and experiments/depth-mnist, print the tables"
 	@echo "make show    print the tables of the last run"
 	@echo "make smoke   run every experiment's graph in small, on embedded images and models"
 	@echo "make test    run the tests"
 	@echo "make bench   measure speed beside other libraries, agreement with a plain loop, scaling; an hour on two cores"
 	@echo "make stress  kill, fill disks and feed broken files for an hour; rewrites the table in docs/reliability.md"
-	@echo "make audit   look for known holes in the versions of requirements.lock (pip-audit)"
+	@echo "make audit   look for known holes in the versions of both locks (pip-audit)"
 	@echo "make docs    guides, tutorial and the library's API as a site, in .transferbench/site"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make clean   remove what can be made again (not the DVC cache)"
@@ -27,7 +27,7 @@ install: .venv/installed
 	touch $@
 
 .venv/tested: .venv/installed tests/requirements-peers.txt
-	pip install --quiet --editable '.[test]'
+	pip install --quiet $(if $(LOCKED),--requirement requirements.lock --requirement requirements-extras.lock) --editable '.[test]'
 	pip install --quiet --no-deps --requirement tests/requirements-peers.txt
 	touch $@
 
@@ -75,7 +75,8 @@ stress: .venv/tested
 audit: .venv/installed
 	$(PYTHON) -m venv .transferbench/audit
 	.transferbench/audit/bin/pip install --quiet pip-audit
-	.transferbench/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+	.transferbench/audit/bin/pip-audit --requirement requirements.lock --requirement requirements-extras.lock \
+		--requirement tests/requirements-peers.txt --no-deps --disable-pip
 
 docs: .venv/installed
 	pip install --quiet --editable '.[docs]'
