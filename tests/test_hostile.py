@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transferbench import findings, gallery, images, params
+from transferbench import answers, drawings, explain, findings, gallery, images, pages, params, preflight
 from transferbench.artefacts import TensorFile, replacing, write_tensors
 from transferbench.errors import UserError
 
@@ -245,3 +245,62 @@ def test_a_damaged_table_of_the_subset_is_one_line(tmp_path: Path, text: str) ->
     (tmp_path / "subset/subset.csv").write_text("id,label,target_label,file\n" + text)
     with pytest.raises(UserError, match=r"^\S+/subset\.csv is .*run `dvc repro`$"):
         gallery.gather(tmp_path, experiment, 10**6)
+
+
+# --- what a file says of itself --------------------------------------------------------------------------------------
+
+
+def experiment(**changes: Any) -> params.Experiment:
+    return params.load(ROOT / "params.yaml").model_copy(update=changes)
+
+
+@pytest.mark.parametrize("said", ["x", "[]", "null", '{"epsilon": []}', '{"epsilon": "a\\nb"}'])
+def test_a_cell_of_odd_params_is_one_line(tmp_path: Path, said: str) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    source, attack = experiment().sources[0], next(iter(experiment().attacks))
+    path = tmp_path / "adversarial" / source / f"{attack}.safetensors"
+    write_tensors(path, {"images": np.zeros((1, 1, 1, 1), np.uint8)}, {"params": said})
+    with pytest.raises(UserError) as caught:
+        explain.find(f"{source}/{attack}", tmp_path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["weights", "compute"])
+def test_a_page_of_odd_cells_is_one_line(tmp_path: Path, name: str) -> None:
+    whole = experiment()
+    path = tmp_path / "adversarial" / whole.sources[0] / f"{next(iter(whole.attacks))}.safetensors"
+    write_tensors(path, {"images": np.zeros((1, 1, 1, 1), np.uint8)}, {name: "[1]"})
+    with pytest.raises(UserError, match=rf"\.safetensors: '{name}' in its metadata is no JSON object"):
+        pages._headers(tmp_path, whole)
+
+
+@pytest.mark.parametrize(
+    "change", [{"label": "x"}, {"label": "-1"}, {"label": "10"}, {"params": "[]"}, {"params": '{"targets": ["fnn0"]}'}]
+)
+def test_an_odd_plane_is_one_line(tmp_path: Path, change: dict[str, str]) -> None:
+    numbers = {"image": 0, "samples": 2, "sigma": 1, "extent": 5, "points": 3}
+    plane = params.Boundary(source="fnn0", targets=("fnn0", "fnn2"), sign=True, **numbers)
+    steps, dataset = np.linspace(-5, 5, 3, dtype=np.float32), params.Dataset(name="mnist")
+    tensors = {"labels": np.zeros((2, 3, 3), np.int64), "u": steps, "v": steps, "image": np.zeros((1, 4, 4), np.uint8)}
+    said = {"label": "7", "params": json.dumps(plane.model_dump())}
+    path = tmp_path / "analysis/boundary/a.safetensors"
+    write_tensors(path, tensors, said)
+    drawings._draw_boundary(tmp_path, "a", plane, experiment(dataset=dataset))
+    write_tensors(path, tensors, said | change)
+    with pytest.raises(UserError, match=r"^\S+/a\.safetensors.*; delete it and run `dvc repro`$"):
+        drawings._draw_boundary(tmp_path, "a", plane, experiment(dataset=dataset))
+
+
+def test_a_subset_of_other_models_than_it_says_is_one_line(tmp_path: Path) -> None:
+    tensors = {"index": np.arange(3), "right": np.ones((3, 2), np.uint8)}
+    for said in ({}, {"models": "fnn0"}, {"models": "fnn0,fnn2,fnn4"}):
+        write_tensors(tmp_path / "a.safetensors", tensors, said)
+        with pytest.raises(UserError, match=r"a\.safetensors: .*; delete it and run `dvc repro`"):
+            answers.right(TensorFile(tmp_path / "a.safetensors"))
+
+
+def test_rows_are_counted_whatever_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "images.csv").write_bytes(b"id,label,file\n0,1,\xff.png\n1,1,a.png\n")
+    assert preflight._lines(tmp_path / "images.csv") == 2
+    (tmp_path / "images.csv").write_bytes(b"")
+    assert preflight._lines(tmp_path / "images.csv") == 0
