@@ -5,6 +5,8 @@ an S3-compatible server.
 """
 
 import contextlib
+import json
+import runpy
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +14,9 @@ from pathlib import Path
 import pytest
 import servers
 import yaml
+from click.testing import CliRunner
 from conftest import made_digits
-from repositories import Repository, made
+from repositories import ROOT, Repository, made
 
 pytestmark = pytest.mark.slow
 CELL = "adversarial/fnn0/fgsm.safetensors"
@@ -86,7 +89,7 @@ def damage(file: Path, fault: str) -> None:
     if fault == "missing":
         return
     if fault == "flipped":
-        content[len(content) // 5] ^= 1  # among the values, not in what a table says about them
+        content[len(content) // (20 if content.startswith(b"PAR1") else 5)] ^= 1  # a value's, not what is said of it
     file.write_bytes(content if fault == "flipped" else content[:-100])
     file.chmod(0o444)  # DVC hashes an object again where it can be written to
 
@@ -122,20 +125,59 @@ def test_repro_pull_fetches_what_it_needs_and_nothing_here_is_needed(clone, remo
     assert "fnn0/fgsm.json" in colleague.dvc("metrics", "show")
 
 
-def test_one_cell_alone_is_pulled(clone, remote):
+def test_one_cell_alone_is_pulled(author, clone, remote):
     colleague = clone(remote)
     colleague.dvc("pull", "--quiet", CELL)
-    assert [str(path.relative_to(colleague.path)) for path in colleague.path.rglob("*.safetensors")] == [CELL]
+    assert fetched(colleague) == {CELL}
+    assert (colleague.path / CELL).read_bytes() == (author.path / CELL).read_bytes()
+    assert colleague.run("git", "status", "--porcelain") == ""
+
+
+def fetched(repository: Repository) -> set[str]:
+    """The outputs that lie in a clone: files that git leaves out, and that are not DVC's own."""
+    ignored = repository.run("git", "ls-files", "--others", "--ignored", "--exclude-standard").splitlines()
+    return {name for name in ignored if not name.startswith((".dvc/", ".transferbench/")) and "__pycache__" not in name}
+
+
+def test_one_experiment_of_two_alone_is_pulled(author, tmp_path):
+    """Its metrics are in git, and nothing is fetched for them; its outputs by its dvc.yaml.
+
+    The second is the first again, noted as if it had been run: what is in the files does not matter here.
+    """
+    shutil.copytree(author.path, tmp_path / "both")
+    both, second = Repository(tmp_path / "both", author.path.parent / "digits"), tmp_path / "both/experiments/second"
+    leave = shutil.ignore_patterns("[.]*", "stages", "transferbench", "dvc.lock", "experiments")
+    shutil.copytree(author.path, second, ignore=leave)
+    values = yaml.safe_load((second / "params.yaml").read_text())
+    (second / "params.yaml").write_text(yaml.safe_dump(values | {"root": "../.."}))
+    both.dvc("commit", "--quiet", "--force", "experiments/second/dvc.yaml")
+    both.commit("a second experiment")
+    configure(both.path, {"url": str(tmp_path / "remote")})
+    both.dvc("push", "--quiet")
+
+    both.run("git", "clone", "--quiet", str(both.path), str(tmp_path / "clone"))
+    colleague = Repository(tmp_path / "clone", tmp_path / "not here")
+    configure(colleague.path, {"url": str(tmp_path / "remote")})
+    shown = json.loads(colleague.dvc("metrics", "show", "--json", "-R", "experiments/second/metrics"))[""]["data"]
+    assert set(shown) == {str(path.relative_to(both.path)) for path in second.glob("metrics/*/*.json")}
+    rates = json.loads((second / "metrics/fnn0/fgsm.json").read_text())
+    assert shown["experiments/second/metrics/fnn0/fgsm.json"]["data"] == rates
+    assert not (colleague.path / ".dvc/cache/files").exists()
+    colleague.dvc("pull", "--quiet", "experiments/second/dvc.yaml")
+    assert fetched(colleague) == {f"experiments/second/{name}" for name in fetched(author)}
+    assert colleague.repro("experiments/second/dvc.yaml") == set()
+    assert not (colleague.path / "weights").exists()
 
 
 def test_a_new_target_costs_its_training_and_evaluations_alone(author, clone, remote):
     colleague = clone(remote, digits=author.path.parent / "digits")
     colleague.edit(lambda values: values["models"].append("fnn4"))
     ran = colleague.repro("--pull")
-    assert {name.split("@")[0] for name in ran} == {
-        "check", "train", "predict", "select", "source", "evaluate", "transform", "report"
-    }  # fmt: skip
-    assert {name for name in ran if name.startswith(("train@", "predict@"))} == {"train@fnn4", "predict@fnn4"}
+    own = {"train@fnn4", "predict@fnn4"}
+    again = {f"{stage}@fnn0-{attack}" for stage in ("evaluate", "transform") for attack in ("fgsm", "sg_igsm")}
+    assert ran == {"check", *own, "select", "source@fnn0", *again, "report"}
+    for cell in (CELL, OTHER):  # what was attacked stays as it was pulled
+        assert (colleague.path / cell).read_bytes() == (author.path / cell).read_bytes()
     assert set(colleague.metrics("fnn0/fgsm.json")) == {"fnn0", "fnn2", "fnn4"}
 
 
@@ -160,6 +202,66 @@ def test_damage_that_a_pull_did_not_look_for_stops_the_stage_that_reads_it(clone
     ):
         refused = colleague.dvc("repro", "--force", "--single-item", reader, code=255)
         assert said in refused and "Traceback" not in refused
+
+
+# What is damaged -> a stage that reads it.
+READERS = {
+    "data/images.safetensors": ("predict", "--model", "fnn0"),
+    "weights/fnn0.safetensors": ("predict", "--model", "fnn0"),
+    "predictions/clean/fnn2.parquet": ("select",),
+    "subset/images.safetensors": ("transform", "--source", "fnn0", "--attack", "fgsm"),
+    CELL: ("evaluate", "--source", "fnn0", "--attack", "fgsm"),
+    TABLE: ("transform", "--source", "fnn0", "--attack", "sg_igsm"),
+    "predictions/fnn0/fgsm.parquet": ("report",),
+}
+
+
+def stage(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, *options: str) -> str:
+    """What a stage says that refuses its input; it has written nothing."""
+    monkeypatch.chdir(folder)
+    before = listing(folder)
+    done = CliRunner().invoke(runpy.run_path(str(ROOT / f"stages/{name}.py"))["main"], options)
+    assert done.exit_code == 2, done.output
+    assert listing(folder) == before
+    return done.output.splitlines()[-1]  # behind progress bars
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    """Every file that a stage may write, and what is in it."""
+    places = ("data", "weights", "predictions", "subset", "sources", "adversarial", "transformed", "metrics", "report")
+    files = [path for place in places for path in (folder / place).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("fault", ["flipped", "truncated", "missing"])
+def test_damage_in_the_local_cache_is_found_before_anything_is_computed_from_it(
+    author, clone, remote, monkeypatch, fault
+):
+    colleague = clone(remote, verify=True)
+    colleague.dvc("pull", "--quiet")
+    for name in READERS:
+        (colleague.path / name).unlink()
+        damage(colleague.path / ".dvc/cache" / place(author, name), fault)
+    printed = colleague.dvc("checkout", code=255 if fault == "missing" else 0)
+    if fault == "missing":
+        named = printed.split("Checkout failed for following targets:\n")[1].split("\nIs your cache")[0]
+        assert set(named.splitlines()) == set(READERS)
+    brought = {name: (colleague.path / name).read_bytes() for name in READERS if (colleague.path / name).exists()}
+    assert set(brought) == (set() if fault == "missing" else set(READERS))
+    for name in READERS:
+        shutil.copy(author.path / name, put(colleague.path / name))
+    for name, reader in READERS.items():
+        file = put(colleague.path / name)
+        if name in brought:
+            file.write_bytes(brought[name])
+        assert stage(colleague.path, monkeypatch, *reader).startswith(f"error: {name} ")
+        shutil.copy(author.path / name, put(file))
+
+
+def put(file: Path) -> Path:
+    """Where a file is to be put: what lies there, hard-linked to a cache, is taken away first."""
+    file.unlink(missing_ok=True)
+    return file
 
 
 def test_damage_in_the_local_cache_stops_the_stage_that_reads_it_until_it_is_deleted(author, clone, remote):
