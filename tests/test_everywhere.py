@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from conftest import made_digits
 from repositories import Repository, made
 
@@ -70,10 +71,18 @@ def test_pulled_there_nothing_runs(author, tmp_path, kind):
         (path / ".git").unlink()
     there = Repository(path, tmp_path / "not here")
     if kind == "no git":
+        there.environment["GIT_CEILING_DIRECTORIES"] = str(tmp_path)
+        assert "is not a git repository" in there.dvc("status", code=255)
         there.dvc("config", "--local", "core.no_scm", "true")
     there.dvc("remote", "add", "--local", "--default", "team", remote_of(author))
     there.dvc("pull", "--quiet")
     assert there.repro() == set()
+    if kind == "no git":  # it computes there, too
+        for stage, made in (("attack", CELL), ("evaluate", "metrics/fnn0/fgsm.json")):
+            (path / made).unlink()
+            assert there.repro("--force", "--single-item", f"{stage}@fnn0-fgsm") == {f"{stage}@fnn0-fgsm"}
+            assert (path / made).read_bytes() == (author.path / made).read_bytes()
+        assert there.repro() == set()
     assert (path / CELL).read_bytes() == (author.path / CELL).read_bytes()
 
 
@@ -98,6 +107,14 @@ def test_queued_experiments_run_side_by_side(author, tmp_path):
             break
         time.sleep(1)
     assert status.count("Success") == 2, status + "".join(one.dvc("queue", "logs", f"e{e}") for e in (40, 70))
+    # what docs/sharing.md says of collecting: no commit names what experiments have made
+    experiments = one.run("git", "for-each-ref", "--format=%(objectname)", "refs/exps").split()
+    locks = [yaml.safe_load(one.run("git", "show", f"{name}:dvc.lock"))["stages"] for name in experiments]
+    cells = [lock["attack@fnn0-fgsm"]["outs"][0]["md5"] for lock in locks]
+    commits = ("gc", "--force", "--all-commits")
+    dry = one.dvc(*commits, "--dry")
+    assert len(set(cells)) == 2 and all(f"{cell[:2]}/{cell[2:]}" in dry for cell in cells)
+    one.dvc(*commits, "--all-experiments")
     clean = None
     for epsilon in (40, 70):
         log = one.dvc("queue", "logs", f"e{epsilon}")
