@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from transferbench import analysis, models, params
-from transferbench.artefacts import TensorFile, write_tensors
+from transferbench.artefacts import clean, write_tensors
 from transferbench.runtime import device
 from transferbench.stage import stage
 
@@ -20,7 +20,7 @@ from transferbench.stage import stage
 def main(name: str) -> None:
     experiment = params.load()
     row, compute, where = experiment.boundary[name], experiment.compute, device()
-    data = TensorFile("data/images.safetensors")
+    data = clean("data/images.safetensors")
     image, label = analysis.chosen(data["images"], row.image), int(data["labels"][row.image])
     x = torch.from_numpy(image).float().to(where)
     load = functools.partial(models.load, device=where, compute=compute)

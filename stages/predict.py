@@ -6,7 +6,7 @@ import click
 import numpy as np
 
 from transferbench import answers, models, params, predictions
-from transferbench.artefacts import TensorFile, account, write_json
+from transferbench.artefacts import TensorFile, account, clean, write_json
 from transferbench.runtime import device
 from transferbench.stage import stage
 
@@ -15,11 +15,11 @@ from transferbench.stage import stage
 @click.option("--model", required=True, help="A name from models in params.yaml.")
 def main(model: str) -> None:
     compute = params.load().compute
-    images, weights = TensorFile("data/images.safetensors"), Path("weights") / f"{model}.safetensors"
+    images, weights = clean("data/images.safetensors"), Path("weights") / f"{model}.safetensors"
     labels = np.asarray(images["labels"])
     network = models.load(weights, device=device(), compute=compute)
     top = predictions.top5(network, images["images"], batch=compute.chunk, device=device(), label=model)
-    about = account(TensorFile(weights))
+    about = account(TensorFile(weights), model)
     accuracy = predictions.accuracy(top, labels, dataset=images.said("dataset"), about=about)
     answers.write_clean(Path("predictions/clean") / f"{model}.parquet", top, labels)
     write_json(Path("metrics/clean") / f"{model}.json", accuracy)

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from transferbench import analysis, models, params
-from transferbench.artefacts import TensorFile, write_tensors
+from transferbench.artefacts import clean, write_tensors
 from transferbench.runtime import device
 from transferbench.stage import stage
 
@@ -19,7 +19,7 @@ from transferbench.stage import stage
 def main(name: str) -> None:
     experiment = params.load()
     row, compute, where = experiment.saliency[name], experiment.compute, device()
-    data = TensorFile("data/images.safetensors")
+    data = clean("data/images.safetensors")
     images = np.stack([analysis.chosen(data["images"], id) for id in row.images])
     labels = data["labels"][list(row.images)]
     model = models.load(Path("weights") / f"{row.model}.safetensors", device=where, compute=compute)

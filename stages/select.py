@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from transferbench import leftovers, params, selection
-from transferbench.artefacts import TensorFile
+from transferbench.artefacts import clean
 from transferbench.stage import stage
 
 
@@ -13,7 +13,7 @@ def main() -> None:
     leftovers.refuse(Path(), experiment, "weights", "predictions/clean")
     right = selection.classified(Path("predictions/clean"), experiment.models)
     ids = selection.draw(selection.available(right, experiment.subset), experiment.subset)
-    images, subset = TensorFile("data/images.safetensors"), experiment.subset
+    images, subset = clean("data/images.safetensors"), experiment.subset
     kept = dict(zip(experiment.models, right.T, strict=True)) if subset.of == "all" else None
     selection.write(ids, images, Path("data/images.csv"), subset, Path("subset"), kept)
 

@@ -7,7 +7,7 @@ import click
 import torch
 
 from transferbench import analysis, models, params
-from transferbench.artefacts import TensorFile, replacing
+from transferbench.artefacts import clean, replacing
 from transferbench.errors import UserError
 from transferbench.runtime import device
 from transferbench.stage import stage
@@ -18,7 +18,7 @@ from transferbench.stage import stage
 def main(name: str) -> None:
     experiment = params.load()
     row, compute, where = experiment.similarity[name], experiment.compute, device()
-    subset = TensorFile("subset/images.safetensors")
+    subset = clean("subset/images.safetensors")
     if row.images > len(subset["index"]):
         raise UserError(f"similarity: {name}: {row.images} images asked, the subset has {len(subset['index'])}")
     pair = models.load_all((row.source, row.target), Path("weights"), device=where, compute=compute)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from transferbench import networks, params, training, weights, zoo
-from transferbench.artefacts import TensorFile
+from transferbench.artefacts import clean
 from transferbench.runtime import device, keep_memory
 from transferbench.stage import stage
 
@@ -19,7 +19,7 @@ def main(model: str) -> None:
     if experiment.is_trained(model):
         assert recipe is not None
         keep_memory()
-        images = TensorFile("data/train.safetensors")
+        images = clean("data/train.safetensors")
         network = training.seeded_init(lambda: networks.build(model, spec.library), recipe.seed)
         state = training.train(
             network,

@@ -306,3 +306,52 @@ def test_missing_and_broken_files_are_one_line(tmp_path):
 def test_a_dtype_that_files_do_not_hold(tmp_path):
     with pytest.raises(UserError, match="tensor mask is bool, expected one of uint8, int64, float32"):
         write_tensors(tmp_path / "a", {"mask": np.zeros(2, bool)})
+
+
+def made_clean(path: Path, **other: np.ndarray | None) -> Path:
+    """A subset of two digits, with other tensors in place of some, or without them."""
+    tensors = {
+        "images": np.zeros((2, 1, 28, 28), np.uint8),
+        "labels": np.array([3, 4]),
+        "target_labels": np.array([0, 9]),
+        "index": np.array([5, 7]),
+    } | other
+    about = {"dataset": "mnist", "family": "mnist", "classes": "10"}
+    write_tensors(path, {name: values for name, values in tensors.items() if values is not None}, about)
+    return path
+
+
+def test_clean_images_are_what_they_say(tmp_path):
+    whole = artefacts.clean(made_clean(tmp_path / "a.safetensors"))
+    assert whole["index"].tolist() == [5, 7]
+    of_all = made_clean(tmp_path / "b.safetensors", target_labels=None, index=None)  # the data set's
+    assert artefacts.clean(of_all).names() == ["images", "labels"]
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"images": np.zeros((2, 1, 28, 28), np.float32)}, "images are float32 of shape"),
+        ({"images": np.zeros((2, 28, 28), np.uint8)}, "expected uint8 (N, C, H, W)"),
+        ({"images": np.zeros((2, 1, 32, 32), np.uint8)}, "an image is (1, 32, 32), expected (1, 28, 28), mnist's"),
+        ({"images": np.zeros((2, 3, 28, 28), np.uint8)}, "an image is (3, 28, 28), expected (1, 28, 28), mnist's"),
+        (
+            {"images": np.zeros((3, 1, 28, 28), np.uint8)},
+            "of shape (2,), expected int64 (3,), one an image",
+        ),
+        ({"labels": None}, "holds no tensor 'labels'"),
+        ({"labels": np.array([3.0, 4.0], np.float32)}, "labels are float32"),
+        ({"labels": np.array([3, 10])}, "labels are 3 to 10, which are not all classes"),
+        ({"target_labels": np.array([-1, 4])}, "target_labels are -1 to 4, which are not all classes"),
+        ({"target_labels": np.array([1])}, "target_labels are int64 of shape (1,)"),
+        ({"target_labels": np.array([[1], [2]])}, "target_labels are int64 of shape (2, 1)"),
+        ({"index": np.array([5])}, "index are int64 of shape (1,)"),
+        ({"index": np.array([5, 5])}, "ids of images do not rise"),
+        ({"index": np.array([-5, 5])}, "index are -5 to 5, which are not all ids"),
+    ],
+)
+def test_strangers_clean_images_are_refused_in_one_line(tmp_path, other, said):
+    path = made_clean(tmp_path / "subset.safetensors", **other)
+    with pytest.raises(UserError) as error:
+        artefacts.clean(path)
+    assert said in str(error.value) and str(path) in str(error.value) and "\n" not in str(error.value)

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pickle
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -307,3 +308,17 @@ def test_unknown_models_name_the_nearest():
         zoo.spec("resnet_18")
     with pytest.raises(UserError):
         zoo.spec("timm_../evil")
+
+
+def test_weights_under_another_models_name_are_refused(tmp_path, fnn_weights):
+    for name in ("fnn0", "fnn2"):
+        shutil.copy(fnn_weights / f"{name}.safetensors", tmp_path)
+    shutil.copy(fnn_weights / "fnn2.safetensors", tmp_path / "fnn0.safetensors")
+    for act in (
+        lambda: models.load_all(
+            ["fnn2", "fnn0"], tmp_path, device=torch.device("cpu"), compute=params.Compute(chunk=4)
+        ),
+        lambda: sources.fingerprint("fnn2+fnn0", tmp_path),
+    ):
+        with pytest.raises(UserError, match=r"fnn0\.safetensors holds the weights of 'fnn2'; delete it"):
+            act()

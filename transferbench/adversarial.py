@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transferbench.artefacts import TensorFile, sha256
+from transferbench.artefacts import TensorFile, clean, sha256
 from transferbench.errors import UserError
 from transferbench.params import Attack
 
@@ -25,7 +25,7 @@ def read(path: Path, subset: Path, source: str, row: Attack) -> np.ndarray:
     Raises:
         UserError: other shape, other subset, source or attack, or an image outside the attack's ball.
     """
-    file, originals = TensorFile(path), TensorFile(subset)["images"]
+    file, originals = TensorFile(path), clean(subset)["images"]
     images = _shaped(file, "images", np.uint8, originals.shape)
     if file.metadata.get("subset") != sha256(subset):
         raise UserError(f"{path} was made from another subset than {subset}; delete it and run `dvc repro`")

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 import transferbench
 from transferbench import gradients, methods, models, objectives, rows, timing
-from transferbench.artefacts import TensorFile, sha256, tensor_writer, write_tensors
+from transferbench.artefacts import TensorFile, clean, sha256, tensor_writer, write_tensors
 from transferbench.attack import Budget, Loss, attack, quantise
 from transferbench.errors import UserError
 from transferbench.fitting import Fit, widest
@@ -170,7 +170,7 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
     Raises:
         UserError: a gradient was not finite; names model and image.
     """
-    subset = TensorFile(cell.subset)
+    subset = clean(cell.subset)
     work = Work(cell, members, subset, device, fit(cell, members, subset["images"], device))
     _run(cell, out, device.type, _named(device), scratch, work.chunks)
 
@@ -204,7 +204,7 @@ def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunk
 
     How long these took is noted in `seconds` beside `scratch`.
     """
-    count, about = len(TensorFile(cell.subset)["images"]), describe(cell)
+    count, about = len(clean(cell.subset)["images"]), describe(cell)
     with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, kind)) as folder:
         starts = range(0, count, cell.compute.chunk)
         parts = {start: slice(start, min(start + cell.compute.chunk, count)) for start in starts}

@@ -187,5 +187,12 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def load_all(names: Iterable[str], folder: Path, *, device: torch.device, compute: Compute) -> dict[str, Pixels]:
-    """Models by name, from a folder of weights files."""
-    return {name: load(folder / f"{name}.safetensors", device=device, compute=compute) for name in names}
+    """Models by name, from a folder of weights files.
+
+    Raises:
+        UserError: as `load`, or a file holds another model's weights.
+    """
+    paths = {name: folder / f"{name}.safetensors" for name in names}
+    for name, path in paths.items():
+        account(TensorFile(path), name)
+    return {name: load(path, device=device, compute=compute) for name, path in paths.items()}

@@ -17,7 +17,7 @@ def fingerprint(source: str, weights: Path) -> dict[str, Any]:
 def described(path: Path) -> dict[str, Any]:
     """The hash of a weights file, and what it says of itself."""
     own = {"sha256": sha256(path)}
-    return own | account(TensorFile(path)) | own
+    return own | account(TensorFile(path), path.stem) | own
 
 
 def read(path: Path) -> dict[str, Any]:
