@@ -261,7 +261,6 @@ def ranked(report: Path) -> Iterator[Table]:
             rows = [row for row in _rows(report / f"{name}.csv") if row["objective"] == objective]
             if len(rows) > 1:
                 yield make(objective, rows)
-    yield from _each_cell(_rows(report / "mcnemar.csv"))
     for name, about in others:
         yield from _listed(report, name, *about)
 
@@ -342,8 +341,9 @@ def _against(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
     )
 
 
-def _each_cell(rows: Sequence[Mapping[str, str]]) -> Iterator[Table]:
+def each_cell(report: Path) -> Iterator[Table]:
     """Every two attacks on each black-box cell; nothing where they are too many for a page."""
+    rows = _rows(report / "mcnemar.csv")
     if not 1 < len(rows) <= PAIRS:
         return
 

@@ -255,6 +255,9 @@ def _groups(folder: Path, results: Results, timed: bool) -> Iterator[Group]:
     groups = (
         Group("rates", "Success rates", rates, list(page_tables.success(results))),
         Group("ranking", "Attacks compared", RANKED, against),
+        Group(
+            "cells", "Attacks compared, cell by cell", "", list(page_tables.each_cell(folder / "report")), folded=True
+        ),
         Group("claims", "The paper's claims", "", list(page_tables.claimed(folder / "report"))),
         Group("paper", "Agreement with the paper", "", list(page_tables.compared(comparison.rows(results)))),
         Group("destruction", "Destruction rates", destroyed, list(page_tables.destruction(folder / "report", results))),
