@@ -274,7 +274,7 @@ def costed(folder: Path, results: Results) -> Iterator[Table]:
     def cells(one: spent.Spent) -> tuple[Cell, ...]:
         numbers = (one.gradients, one.per_gradient, one.seconds, one.per_second)
         success = Cell(f"{one.success:.1f}", one.success, f"[{one.low:.1f}, {one.high:.1f}]")
-        return success, *(Cell("–") if number is None else Cell(f"{number:.3g}", number) for number in numbers)
+        return success, *(Cell(spent.shown(number), number) for number in numbers)
 
     columns = ("success", "gradients", "success a gradient", "seconds an image", "success a second")
     yield Table(

@@ -78,22 +78,15 @@ def _cell(results: Results, source: str, target: str, attack: str, paper: str, i
 
 
 def _costs(costs: Sequence[spent.Spent]) -> Table:
-    heads = (
-        "attack",
-        ">success",
-        ">95% interval",
-        ">gradients",
-        ">success a gradient",
-        ">s an image",
-        ">success a second",
-    )
+    heads = ("attack", ">success", ">gradients", ">success a gradient", ">s an image", ">success a second")
     timed = any(one.seconds is not None for one in costs)
-    table = terminal.table(heads if timed else heads[:5])
+    table = terminal.table(heads if timed else heads[:4])
+    table.columns[0].overflow = "fold"
     for one in costs:
-        row = [one.attack, f"{one.success:.1f}", f"[{one.low:.1f}, {one.high:.1f}]", f"{one.gradients:,}"]
-        row.append(f"{one.per_gradient:.2f}")
-        times = [f"{number:.3g}" if number else "–" for number in (one.seconds, one.per_second)]
-        table.add_row(*map(Text, [*row, *times] if timed else row))
+        success = Text.assemble(f"{one.success:.1f} ", (f"{one.low:.1f}–{one.high:.1f}", "dim"))
+        row = [Text(one.attack), success, Text(f"{one.gradients:,}"), Text(f"{one.per_gradient:.2f}")]
+        times = [Text(spent.shown(number)) for number in (one.seconds, one.per_second)]
+        table.add_row(*row, *(times if timed else ()))
     return table
 
 

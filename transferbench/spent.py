@@ -50,6 +50,11 @@ class Spent:
         return self.success / self.seconds if self.seconds else None
 
 
+def shown(number: float | None) -> str:
+    """Three digits of a number; whole from a thousand on."""
+    return "–" if number is None else f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+
+
 def said(costs: Sequence[Spent]) -> str:
     """What the numbers are, and whose the seconds are, if any."""
     by = ", ".join(sorted({name for one in costs for name in one.by}))
