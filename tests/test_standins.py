@@ -5,6 +5,7 @@ interpreters an experiment is what takes time.
 """
 
 import csv
+import gc
 import itertools
 import json
 import os
@@ -164,6 +165,7 @@ def handlers() -> Iterator[None]:
 
 def run(stage, monkeypatch) -> None:
     """Run a stage's command as a script, in this process."""
+    gc.freeze()  # as the process does that forks stages
     command = shlex.split(stage.cmd)
     python, (script, *arguments) = command[:4], command[4:]
     assert python == ["python", "-P", "-m", "transferbench.warm"] and script.startswith("../../stages/")

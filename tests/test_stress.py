@@ -44,9 +44,9 @@ def test_what_was_killed_goes_on_to_the_same_bytes(name, count):
 def test_a_full_disk_is_one_line_and_loses_nothing():
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("no `unshare -rm` (user namespaces) on this machine")
-    found = kills.full_disks(3, seed=0)  # a cell, a training, images
+    found = kills.full_disks(1, seed=0)  # a cell; `make stress` has trainings and images, too
     assert found.lost == 0, found.failures
-    assert len(found.happened) == found.tried == 3
+    assert len(found.happened) == found.tried == 1
 
 
 @pytest.mark.slow
