@@ -14,6 +14,8 @@ from rich.text import Text
 from transferbench import costs, leftovers, params, timing, zoo
 from transferbench.errors import UserError
 
+ROWS = 20  # attacks whose gradients are told one by one
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -273,6 +275,11 @@ def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, st
         yield "", f"how many images all models get right is not known yet: {known:,} at most"
     passes = f"{_count(left.gradients)}{of}, and {_count(left.passes)} forward passes"
     yield "gradients", "unknown until then" if unknown else passes
+    if 1 < len(experiment.attacks) <= ROWS:
+        yield (
+            "",
+            f"an image and model: {', '.join(f'{name} {row.evaluated}' for name, row in experiment.attacks.items())}",
+        )
     if found.most != left:
         yield "", f"{_count(found.most.gradients)}, and {_count(found.most.passes)}, if the subset changes"
     yield "time", _time(found, rate)
