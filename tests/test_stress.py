@@ -32,7 +32,7 @@ def test_hostile_input_is_taken_whole_or_refused_in_one_line(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "count"), [("cell", 2), ("repro", 1)])
+@pytest.mark.parametrize(("name", "count"), [("cell", 2), ("train", 1), ("repro", 1)])
 def test_what_was_killed_goes_on_to_the_same_bytes(name, count):
     campaign, _ = kills.CAMPAIGNS[name]
     found = campaign(count, seed=1)
@@ -44,9 +44,9 @@ def test_what_was_killed_goes_on_to_the_same_bytes(name, count):
 def test_a_full_disk_is_one_line_and_loses_nothing():
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("no `unshare -rm` (user namespaces) on this machine")
-    found = kills.full_disks(1, seed=0)  # a cell; `make stress` has trainings and images, too
+    found = kills.full_disks(3, seed=0)  # a cell, a training, images
     assert found.lost == 0, found.failures
-    assert len(found.happened) == found.tried == 1
+    assert len(found.happened) == found.tried == 3
 
 
 @pytest.mark.slow
