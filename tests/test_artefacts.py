@@ -262,6 +262,12 @@ def test_rows_of_a_csv(tmp_path):
     assert found[1] == {"id": "1", "cosine": "-1e-3", "file": 'x, "y"\nz.png'}
     (tmp_path / "a.csv").write_text("id,cosine,file\n")
     assert artefacts.read_csv(tmp_path / "a.csv", COLUMNS) == []
+    (tmp_path / "a.csv").write_text("p,more,id\n,x,1\n0.5,,2\n")
+    some = {"id": int, "p": float | None}
+    assert [row["p"] for row in artefacts.read_csv(tmp_path / "a.csv", some, others=True)] == ["", "0.5"]
+    for columns, others in ((some, False), (some | {"none": str}, True), ({"id": int, "p": float}, True)):
+        with pytest.raises(UserError, match="is damaged"):
+            artefacts.read_csv(tmp_path / "a.csv", columns, others=others)
 
 
 @pytest.mark.parametrize(

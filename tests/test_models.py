@@ -297,9 +297,14 @@ def test_fingerprints_that_are_none_are_one_line(tmp_path, fnn_weights):
         json.dumps(right | {"members": {"fnn0": fnn0, "fnn2": None}}),
         json.dumps(right | {"members": {"fnn0": fnn0, "fnn2": fnn2 | {"sha256": 5}}}),
         json.dumps(right | {"members": {"fnn0": fnn0, "fnn2": {"sha256": "0" * 64}}}),
+        json.dumps(right | {"members": {"fnn0": fnn0, "fnn2": fnn2 | {"recipe": 5}}}),
+        json.dumps(right | {"members": {"fnn0": fnn0, "fnn2": fnn2 | {"recipe": {"epochs": 5}}}}),
+        json.dumps(right | {"members": {"fnn0": fnn0, "fnn2": fnn2 | {"file": "a.pth"}}}),
     ):  # fmt: skip
         path.write_text(wrong)
-        with pytest.raises(UserError, match=r"fnn0\+fnn2\.json (is no|lacks) .*; delete it and run `dvc repro`"):
+        with pytest.raises(
+            UserError, match=r"fnn0\+fnn2\.json (is no|lacks|does not say) .*; delete it and run `dvc repro`"
+        ):
             sources.read(path)
 
 

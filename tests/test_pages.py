@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from test_report import FGSM, FOOLED, SG, make
 
 from transferbench import gallery, page_tables, pages, pictures, report
 from transferbench.artefacts import TensorFile, read_json, write_tensors
+from transferbench.errors import UserError
 from transferbench.pages import Figure, Group, View
 from transferbench.sheets import Cell, Table, csv_text, escaped
 
@@ -455,6 +457,38 @@ def test_what_is_not_there_is_left_out(made: Path, tmp_path: Path) -> None:
     page = Parsed((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert page.table("fgsm: top-1")[1][0] == "fnn0"
     assert not page.attributes("img", "src") and not any("claims" in caption for caption in page.captions)
+
+
+def test_a_damaged_table_of_the_report_is_one_line(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    shutil.copytree(made, folder)
+    damaged = 0
+    for path in (folder / "report" / f"{name}.csv" for name in (*page_tables.READ, *page_tables.HEADS)):
+        whole = path.read_bytes() if path.exists() else b""
+        if whole.count(b"\n") < 2:
+            continue  # nothing in it, and nothing shown
+        head, first, *others = whole.split(b"\n")
+        for broken in (
+            whole[:-1],
+            head.replace(b"t", b"x") + whole[len(head) :],
+            b"\n".join([head, b"a," + first, *others]),
+        ):
+            path.write_bytes(broken)
+            with pytest.raises(UserError, match=rf"^\S*{path.name} is damaged \(.*\); delete it and run `dvc repro`$"):
+                pages.write([folder], folder / "report/index.html")
+            damaged += 1
+        for column in page_tables.READ.get(path.stem, ()):
+            if page_tables.READ[path.stem][column] is not str:
+                place = head.split(b",").index(column.encode())
+                values = next(csv.reader([first.decode()]))
+                values[place] = "x"
+                path.write_bytes(b"\n".join([head, b",".join(b'"%s"' % one.encode() for one in values), *others]))
+                with pytest.raises(UserError, match=f"{path.name} is damaged \\({column} of row 1 is 'x'"):
+                    pages.write([folder], folder / "report/index.html")
+                damaged += 1
+        path.write_bytes(whole)
+    pages.write([folder], folder / "report/index.html")
+    assert damaged > 15
 
 
 def test_one_page_of_several_folders(made: Path, tmp_path: Path) -> None:

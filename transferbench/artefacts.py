@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -406,12 +407,15 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_csv(path: str | Path, columns: Mapping[str, type]) -> list[dict[str, str]]:
+def read_csv(
+    path: str | Path, columns: Mapping[str, type | UnionType], *, others: bool = False
+) -> list[dict[str, str]]:
     """Rows of a CSV with a head, as text.
 
     Args:
         path: The file.
-        columns: Name -> what its text must be: int, float (a finite one) or str.
+        columns: Name -> what its text must be: int, float (a finite one), float | None (that, or nothing) or str.
+        others: Whether it may have other columns, in any order.
 
     Raises:
         UserError: the file is missing, cut off, no CSV in UTF-8, has other columns, or something else in one.
@@ -421,12 +425,13 @@ def read_csv(path: str | Path, columns: Mapping[str, type]) -> list[dict[str, st
         if not text.endswith("\n"):
             raise ValueError("its last line is cut off")
         table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        if list(table.fieldnames or ()) != list(columns):
-            raise ValueError(f"its columns are {table.fieldnames}, expected {list(columns)}"[:200])
+        heads = list(table.fieldnames or ())
+        if not set(columns) <= set(heads) or len(set(heads)) < len(heads) or (not others and heads != list(columns)):
+            raise ValueError(f"its columns are {heads}, expected {list(columns)}"[:200])
         rows = list(table)
         for number, row in enumerate(rows, 1):
             if None in row or None in row.values():
-                raise ValueError(f"row {number} has not {len(columns)} values")
+                raise ValueError(f"row {number} has not {len(heads)} values")
             for name, kind in columns.items():
                 _checked(row[name], kind, f"{name} of row {number}")
     except FileNotFoundError:
@@ -436,11 +441,14 @@ def read_csv(path: str | Path, columns: Mapping[str, type]) -> list[dict[str, st
     return rows
 
 
-def _checked(text: str, kind: type, where: str) -> None:
+def _checked(text: str, kind: type | UnionType, where: str) -> None:
     """Refuse a text that is no value of its kind."""
+    if kind == float | None and not text:
+        return
+    number = int if kind is int else float
     try:
-        right = math.isfinite(kind(text)) if kind in (int, float) else True
+        right = kind is str or math.isfinite(number(text))
     except (ValueError, OverflowError):
         right = False
     if not right:
-        raise ValueError(f"{where} is {text[:40]!r}, expected {kind.__name__}")
+        raise ValueError(f"{where} is {text[:40]!r}, expected {number.__name__}")

@@ -51,7 +51,8 @@ class Shape:
     resize: int | None
 
 
-SHAPES = {"mnist": Shape(1, 28, None), "cifar10": Shape(3, 32, None), "imagenet": Shape(3, 224, 256)}
+RESIZED = {"imagenet": 256}
+SHAPES = {name: Shape(channels, side, RESIZED.get(name)) for name, (channels, side, _) in artefacts.SIZES.items()}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The tables of the HTML report, from an experiment's results. All rates are percent. Imports no torch."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from transferbench import artefacts, claims, comparison, params, ranking, spent, worth
@@ -66,6 +66,37 @@ DATA = {
     "grid_b": "Data of the figure of grid b",
     "scatter": "Data of the scatter plots",
     "similarity": "Data of the figure of gradients' similarity",
+}
+
+ENDED: dict[str, type | UnionType] = dict.fromkeys(ENDS, float)
+READ: dict[str, Mapping[str, type | UnionType]] = {  # CSV of the report -> columns that a table here makes use of
+    "destruction_pooled": {"transform": str, "attack": str, "level": str, "rate": float, **ENDED, "n": int},
+    "claims": {
+        **dict.fromkeys(claims.COLUMNS, str),
+        "effect": float,
+        "p": float | None,
+        "comparisons": int,
+        "images": int,
+    },
+    "budget": {
+        **dict.fromkeys(("objective", "budget", "attack", "gradients", "place"), str),
+        "success": float,
+        **ENDED,
+    },
+    "pairwise": {
+        **dict.fromkeys(("objective", "first", "second", "differs"), str),
+        "difference": float,
+        "low": float | None,
+        "high": float | None,
+        "p_holm": float,
+    },
+    "mcnemar": {
+        **dict.fromkeys(("first", "second", "source", "target", "differs"), str),
+        **dict.fromkeys(
+            ("first_rate", "second_rate", "difference", "first_alone", "second_alone", "p", "p_holm"), float
+        ),
+        **ENDED,
+    },
 }
 
 
@@ -162,7 +193,7 @@ def clean(results: Results, hashes: Mapping[str, str]) -> Table:
 
 def destruction(report: Path, results: Results) -> Iterator[Table]:
     """For each transform a heat map of its destruction rates, black-box pairs pooled, as `report` has them."""
-    found = _rows(report / "destruction_pooled.csv")
+    found = _rows(report, "destruction_pooled")
     for transform, levels in results.experiment.transforms.items():
         records = [row for row in found if row["transform"] == transform]
         if not levels or not found:
@@ -224,8 +255,7 @@ def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
 
 def claimed(report: Path) -> Iterator[Table]:
     """The paper's claims with their verdicts, as `report`/claims.csv has them; nothing where it is not there."""
-    columns = dict.fromkeys(claims.COLUMNS, str)
-    rows = artefacts.read_csv(report / "claims.csv", columns) if (report / "claims.csv").exists() else []
+    rows = _rows(report, "claims")
     if rows:
         yield Table(
             name="claims",
@@ -258,7 +288,7 @@ def ranked(report: Path) -> Iterator[Table]:
     yield from _listed(report, first, *about)
     for objective in ranking.OBJECTIVES:
         for make, name in ((_at_cost, "budget"), (_against, "pairwise")):
-            rows = [row for row in _rows(report / f"{name}.csv") if row["objective"] == objective]
+            rows = [row for row in _rows(report, name) if row["objective"] == objective]
             if len(rows) > 1:
                 yield make(objective, rows)
     for name, about in others:
@@ -291,7 +321,7 @@ def costed(folder: Path, results: Results) -> Iterator[Table]:
 
 def _listed(report: Path, name: str, title: str, note: str) -> Iterator[Table]:
     """A CSV of `ranking` as it is, if it has two rows and more."""
-    rows = _rows(report / f"{name}.csv")
+    rows = _rows(report, name)
     if len(rows) > 1:
         columns = [column for column in rows[0] if column not in HEADS[name]]
         yield Table(
@@ -343,7 +373,7 @@ def _against(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
 
 def each_cell(report: Path) -> Iterator[Table]:
     """Every two attacks on each black-box cell; nothing where they are too many for a page."""
-    rows = _rows(report / "mcnemar.csv")
+    rows = _rows(report, "mcnemar")
     if not 1 < len(rows) <= PAIRS:
         return
 
@@ -405,14 +435,16 @@ def _head(row: Mapping[str, str], names: Sequence[str]) -> str:
     return " → ".join(row[name] for name in names)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+def _rows(report: Path, name: str) -> list[dict[str, str]]:
+    """Rows of a CSV of the report, whose columns that are shown as numbers are such; none where it is not there."""
+    path, columns = report / f"{name}.csv", READ.get(name) or dict.fromkeys(HEADS.get(name, ()), str)
+    return artefacts.read_csv(path, columns, others=True) if path.exists() else []
 
 
 def drawn(report: Path) -> Iterator[Table]:
     """What the figures of sweeps, scatter and similarity are drawn from, as it lies in `report`."""
     for name, title in DATA.items():
-        rows = _rows(report / f"{name}.csv")
+        rows = _rows(report, name)
         if rows:
             first, *others = rows[0]
             yield Table(

@@ -7,6 +7,9 @@ from typing import Any
 from transferbench.artefacts import TensorFile, account, read_json, sha256
 from transferbench.errors import UserError
 
+TRAINED = {"epochs": 0, "seed": 0}  # what is told of weights trained here, of their recipe
+PUBLISHED = {"file", "version", "file_sha256"}  # and of those from a file
+
 
 def fingerprint(source: str, weights: Path) -> dict[str, Any]:
     """The members of a source (names joined by +): the hash of each weights file, and what is known of it."""
@@ -33,6 +36,9 @@ def read(path: Path) -> dict[str, Any]:
     for name, member in members.items():
         if not isinstance(member, dict) or not all(isinstance(member.get(key), str) for key in ("sha256", "library")):
             raise UserError(f"{path} lacks the sha256 or library of {name}; delete it and run `dvc repro`")
+        recipe, published = member.get("recipe", TRAINED), member.keys() if "file" in member else PUBLISHED
+        if not isinstance(recipe, dict) or not TRAINED.keys() <= recipe.keys() or not published >= PUBLISHED:
+            raise UserError(f"{path} does not say whence the weights of {name} are; delete it and run `dvc repro`")
     return dict(found)
 
 

@@ -36,11 +36,8 @@ def rate(successes: int, n: int) -> Rate:
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share of n >= 1, in shares of 1."""
-    successes, n = int(successes), int(n)
-    centre = (successes + Z**2 / 2) / (n + Z**2)
-    half = Z / (n + Z**2) * math.sqrt(successes * (n - successes) / n + Z**2 / 4)
-    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+    """Wilson's 95% interval of successes among n >= 1 draws, in shares of 1."""
+    return wilson_share(int(successes) / int(n), int(n))
 
 
 def wilson_share(share: float, n: float) -> tuple[float, float]:
