@@ -20,7 +20,8 @@ STAGES = {  # what is written -> the stage, and files that it makes
     "a training": (["stages/train.py", "--model", "fnn2"], [job["model"]]),
     "images": (["stages/prepare.py"], ["data/images.safetensors", "data/images.csv", "data/train.safetensors"]),
 }
-ROOM = 8  # times what a stage makes, at most: chunks or epochs, their folders, and the whole under another name
+# Times what a stage makes, at most: there are chunks or epochs, their folders, and the whole under another name.
+ROOM = {"a cell": 8, "a training": 6, "images": 1}
 
 
 def run(log: Path, stage: list[str]) -> subprocess.CompletedProcess:
@@ -34,7 +35,7 @@ def tried(number: int, what: str) -> str:
         (mount / out).unlink(missing_ok=True)
     shutil.rmtree(mount / ".transferbench", ignore_errors=True)
     filler, log = mount / "filler", Path(f"{mount}.log{number}")
-    room = draw.randrange(0, ROOM * sum((start / out).stat().st_size for out in outs), 4096)
+    room = draw.randrange(0, ROOM[what] * sum((start / out).stat().st_size for out in outs), 4096)
     filler.write_bytes(bytes(max(0, shutil.disk_usage(mount).free - room)))
     full = run(log, stage)
     filler.unlink()

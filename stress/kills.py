@@ -3,7 +3,9 @@
 All in small git repositories with the project's graph and a made data set (tests/repositories.py).
 """
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -17,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from conftest import made_digits
@@ -28,28 +31,52 @@ CELL, MODEL = "adversarial/fnn0/sg_igsm.safetensors", "weights/fnn2.safetensors"
 GONE = 30.0  # seconds in which what was killed has to be gone
 
 
+class Undisturbed(NamedTuple):
+    """A repository in which nothing has run, and a copy in which `dvc repro` has: its seconds, and its `results`."""
+
+    start: Repository
+    done: Repository
+    seconds: float
+    results: dict[str, str]
+
+
+@functools.cache
+def undisturbed() -> Undisturbed:
+    """Of a graph that takes some seconds: two models, one source, two attacks. Gone when this process ends.
+
+    Campaigns copy them, and leave them as they are.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="stress "))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "start").mkdir()
+    start = made(folder / "start", made_digits(folder / "digits", train=12, contrast=150))
+
+    def change(values: dict) -> None:
+        values.update(sources=["fnn0"])
+        values["compute"]["chunk"] = 1
+        values["training"]["epochs"] = 40
+        values["attacks"]["sg_igsm"] |= {"steps": 8, "step_size": 15, "samples": 60}
+
+    start.edit(change)
+    start.commit("small")
+    start.environment["OMP_NUM_THREADS"] = "1"
+    done = _copy(start, "done")
+    begun = time.monotonic()
+    done.repro()
+    return Undisturbed(start, done, time.monotonic() - begun, results(done))
+
+
 @contextlib.contextmanager
-def repository() -> Iterator[Repository]:
-    """A repository whose graph takes some seconds: two models, one source, two attacks. Nothing in it has run."""
-    with tempfile.TemporaryDirectory(prefix="stress ") as name:
-        folder = Path(name)
-        (folder / "start").mkdir()
-        found = made(folder / "start", made_digits(folder / "digits", train=12, contrast=150))
-
-        def change(values: dict) -> None:
-            values.update(sources=["fnn0"])
-            values["compute"]["chunk"] = 1
-            values["training"]["epochs"] = 40
-            values["attacks"]["sg_igsm"] |= {"steps": 8, "step_size": 15, "samples": 60}
-
-        found.edit(change)
-        found.commit("small")
-        found.environment["OMP_NUM_THREADS"] = "1"
+def copied(repository: Repository, name: str) -> Iterator[Repository]:
+    """A copy of a repository beside it, as long as the block lasts."""
+    found = _copy(repository, name)
+    try:
         yield found
+    finally:
+        shutil.rmtree(found.path)
 
 
-def copied(repository: Repository, name: str) -> Repository:
-    """A copy of a repository beside it."""
+def _copy(repository: Repository, name: str) -> Repository:
     path = repository.path.parent / name
     shutil.copytree(repository.path, path, symlinks=True)
     found = Repository(path, Path(repository.environment["MADE_DIGITS"]))
@@ -114,14 +141,6 @@ def started(repository: Repository, *command: str) -> subprocess.Popen:
     )
 
 
-def undisturbed(start: Repository) -> tuple[float, dict[str, str]]:
-    """How many seconds `dvc repro` takes in a copy of a repository, and the `results`."""
-    calm = copied(start, "calm")
-    begun = time.monotonic()
-    calm.repro()
-    return time.monotonic() - begun, results(calm)
-
-
 def _until(outcome: Outcome, count: int) -> Iterator[None]:
     """Turns until so many are counted: one whose process was over before its moment is not, and another is drawn."""
     for _ in range(10 * count):
@@ -137,12 +156,11 @@ def repro_kills(count: int, seed: int) -> Outcome:
     """`dvc repro` killed at a seeded moment, in one of four ways, then run again: same bytes as undisturbed."""
     outcome = Outcome("`dvc repro` killed (power: SIGKILL to all; SIGKILL to DVC; SIGTERM; Ctrl-C), then run again")
     draw = random.Random(seed)
-    with repository() as start:
-        whole, right = undisturbed(start)
-        for _ in _until(outcome, count):
-            number = outcome.tried
-            one = copied(start, f"run{number}")
-            how, moment = ("power", "SIGKILL", "SIGTERM", "Ctrl-C")[number % 4], draw.uniform(0.02, 0.95) * whole
+    calm = undisturbed()
+    for _ in _until(outcome, count):
+        number = outcome.tried
+        how, moment = ("power", "SIGKILL", "SIGTERM", "Ctrl-C")[number % 4], draw.uniform(0.02, 0.95) * calm.seconds
+        with copied(calm.start, f"run{number}") as one:
             process = started(one, sys.executable, "-m", "dvc", "repro")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(moment)
@@ -153,17 +171,15 @@ def repro_kills(count: int, seed: int) -> Outcome:
                 os.killpg(process.pid, {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}.get(how, signal.SIGKILL))
             said, _ = process.communicate()
             if over:
-                shutil.rmtree(one.path)
                 continue
             cut = _mended(one) if gone(one.path) else ""
-            problem = "a process lived on" if inside(one.path) else _after(one, right)
+            problem = "a process lived on" if inside(one.path) else _after(one, calm.results)
             if not problem and "Traceback" in said and "transferbench" in said.split("Traceback")[1]:
                 problem = f"a traceback of ours: {said[-500:]}"
             if problem:
                 outcome.fail(f"{how} after {moment:.2f} s: {problem}")
             else:
                 outcome.add(f"{how}, {cut}then the same bytes")
-            shutil.rmtree(one.path)
     return outcome
 
 
@@ -195,8 +211,7 @@ def logged(repository: Repository, log: Path, script: str, *arguments: str) -> s
 def _stage_kills(outcome: Outcome, count: int, seed: int, stage: Sequence[str], out: str, pieces: int) -> Outcome:
     """A stage killed by SIGKILL or SIGTERM once or twice, then left alone: each piece is finished exactly once."""
     draw = random.Random(seed)
-    with repository() as start:
-        start.repro()
+    with copied(undisturbed().done, "killed") as start:
         right = (start.path / out).read_bytes()
         log = start.path.parent / "log"
         (start.path / out).unlink()
@@ -258,26 +273,23 @@ def two_repros(count: int, seed: int) -> Outcome:
     """A second `dvc repro` started at a seeded moment of the first: one is refused or waits, nothing is damaged."""
     outcome = Outcome("two `dvc repro` at once in one folder")
     draw = random.Random(seed)
-    with repository() as start:
-        whole, right = undisturbed(start)
-        for _ in _until(outcome, count):
-            one = copied(start, f"run{outcome.tried}")
+    calm = undisturbed()
+    for _ in _until(outcome, count):
+        with copied(calm.start, f"run{outcome.tried}") as one:
             first = started(one, sys.executable, "-m", "dvc", "repro")
-            time.sleep(draw.uniform(0, whole))
+            time.sleep(draw.uniform(0, calm.seconds))
             if first.poll() is not None:
                 first.communicate()
-                shutil.rmtree(one.path)
                 continue
             second = started(one, sys.executable, "-m", "dvc", "repro")
             later, earlier = second.communicate()[0], first.communicate()[0]
             codes = (first.returncode, second.returncode)
             waits = _told_to_wait(later, first.pid) if second.returncode else _told_to_wait(earlier, second.pid)
-            problem = _after(one, right)
+            problem = _after(one, calm.results)
             if problem or "Traceback" in later + earlier or (any(codes) and (all(codes) or not waits)):
                 outcome.fail(f"run {outcome.tried}: {codes}, {problem or f'{earlier[-500:]} {later[-500:]}'}")
             else:
                 outcome.add("one was told to wait its turn" if any(codes) else "both went well")
-            shutil.rmtree(one.path)
     return outcome
 
 
@@ -293,8 +305,7 @@ def full_disks(count: int, seed: int) -> Outcome:
     outcome = Outcome("a disk that fills up in the middle of a cell, a training, images (a small tmpfs), then has room")
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         raise SystemExit("error: full disks need `unshare -rm` (user namespaces), which this machine does not allow")
-    with repository() as start, tempfile.TemporaryDirectory() as name:
-        start.repro()
+    with copied(undisturbed().done, "full") as start, tempfile.TemporaryDirectory() as name:
         job = {"count": count, "seed": seed, "path": str(start.path), "mount": name, "cell": CELL, "model": MODEL}
         command = ["unshare", "-rm", sys.executable, str(HERE / "disk.py"), json.dumps(job)]
         # Python writes its bytecode unchecked: what a full disk cut off, the next start trips over

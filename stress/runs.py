@@ -2,7 +2,6 @@
 
 import random
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -67,10 +66,9 @@ def valid_params(count: int, seed: int) -> Outcome:
         start.repro()
         mutations = valid((start.path / "params.yaml").read_text(), folder, random.Random(seed))
         for number, mutated in zip(range(count), mutations, strict=False):
-            one = copied(start, f"run{number}")
-            (one.path / "params.yaml").write_bytes(mutated)
-            _run(outcome, one)
-            shutil.rmtree(one.path)
+            with copied(start, f"run{number}") as one:
+                (one.path / "params.yaml").write_bytes(mutated)
+                _run(outcome, one)
     return outcome
 
 

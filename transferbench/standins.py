@@ -138,7 +138,7 @@ def _sources(sources: Iterable[str], place: Mapping[str, str]) -> list[str]:
 
 
 def _attack(row: Mapping[str, Any]) -> dict[str, Any]:
-    small = {**row, "steps": _steps(row["steps"])}
+    small = {**row, "steps": _steps(row["steps"])} if "steps" in row else dict(row)  # a library's own one step
     alone = row.get("gradient") in ("varied", "relevant")  # two gradients a step: its own, and a neighbour's
     cut = {"samples": 1 if alone else 2, "scales": 2}
     small |= {key: min(row[key], value) for key, value in cut.items() if key in row}
