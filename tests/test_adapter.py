@@ -1,5 +1,6 @@
 """Attacks of torchattack as rows: the library's own bytes, in the ball, again the same, at the cost that is told."""
 
+import copy
 import random
 import warnings
 from pathlib import Path
@@ -10,7 +11,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from transferbench import methods, models, networks, seeds
+from transferbench import datasets, methods, models, networks, params, seeds, weights, zoo
+from transferbench.artefacts import TensorFile
 from transferbench.errors import UserError
 from transferbench.params import Attack
 
@@ -55,6 +57,13 @@ FEW = {  # options under which an attack takes few gradients, and its count at t
     "VDC": ({"hook_cfg": "vit_base_patch16_224"}, 4),
     "ATT": ({"hook_cfg": "vit_base_patch16_224"}, 3),
 }
+UNLIKE = {  # attacks of networks with layers that no embedded one has, and how they are refused
+    "BPA": "exchanges layers of torchvision's ResNets",
+    "FDA": "has neither",
+    "SGM": "weakens gradients of layers named relu in residual blocks, and .* has none",
+    **dict.fromkeys(("TGR", "PNAPatchOut", "VDC", "ATT"), "cannot attack .* has no attribute"),
+}
+CALM = {"BFA": {"eta": 1}, "DeCoWA": {"rho": 0.0001}}  # smaller steps inside, through which rounding does not grow
 
 
 class Residual(nn.Module):
@@ -116,11 +125,14 @@ def craft(name: str, one: Attack, images: Tensor, ids=IDS, evaluated=lambda coun
 
 
 def directly(name: str, images: Tensor, labels: Tensor, ids: list[int], **more) -> np.ndarray:
+    """`called`, on the attack's own tiny network."""
+    return called(name, network(name), (MEAN, STD), images, labels, ids, classes=10, **FEW[name][0], **more)
+
+
+def called(name: str, built: nn.Module, normalised, images: Tensor, labels: Tensor, ids, *, classes, **options):
     """The library called by hand, on the plain network behind torchvision's kind of normalisation."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) / 255 for values in (MEAN, STD))
-    built = (
-        network(name).eval().requires_grad_(name in ("NAA", "BFA", "ATT"))
-    )  # these want more than the images' gradient
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) / 255 for values in normalised)
+    built.eval().requires_grad_(name in ("NAA", "BFA", "ATT"))  # these want more than the images' gradient
     for module in built.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = False
@@ -129,10 +141,9 @@ def directly(name: str, images: Tensor, labels: Tensor, ids: list[int], **more) 
     random.seed(seed)
     np.random.seed(seed % 2**32)
     two = {"steps": 2, "alpha": 5 / 255} if name != "FGSM" else {}
-    classes = {"num_classes": 10} if name in ("Admix", "BFA") else {}
-    attack = getattr(torchattack, name)(
-        built, lambda x: (x - mean) / std, CPU, eps=8 / 255, **two, **classes, **FEW[name][0], **more
-    )
+    if name in ("Admix", "BFA"):
+        options["num_classes"] = classes
+    attack = getattr(torchattack, name)(built, lambda x: (x - mean) / std, CPU, eps=8 / 255, **two | options)
     found = attack(images.float() / 255, labels).detach()
     return (found * 255).round().clamp(0, 255).numpy()
 
@@ -182,6 +193,39 @@ def test_images_are_the_librarys(name):
         wanted = directly(name, images, LABELS, IDS)
     # the models' arithmetic differs in the last bits, which tip a sign where a gradient is next to nothing
     assert (found.numpy() != wanted).mean() < 0.01
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory) -> tuple[dict[str, Tensor], dict, Tensor, Tensor]:
+    """What an embedded model is made of, its account, and a photograph with its label."""
+    folder = tmp_path_factory.mktemp("embedded")
+    datasets.prepare(
+        params.Dataset(name="imagenet-sample"),
+        *(folder / name for name in ("images.safetensors", "images.csv", "train")),
+        training=False,
+    )
+    file = TensorFile(folder / "images.safetensors")
+    image, label = (torch.from_numpy(np.array(file[key][:1])) for key in ("images", "labels"))
+    return *weights.fetch(zoo.spec("efficientnet_lite0"), params.Weights()), image, label
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [name for name in FEW if name not in UNLIKE])
+def test_images_are_the_librarys_on_an_embedded_model(name, embedded):
+    state, about, image, label = embedded
+    built = networks.own("efficientnet_lite0")
+    built.load_state_dict(state)
+    options = FEW[name][0] | CALM.get(name, {})
+    options |= {"feature_layer_cfg": "_blocks.4"} if "feature_layer_cfg" in options else {}
+    steps = {"steps": 1} if methods.METHODS[name].steps else {}  # after one, rounding moves on to where it matters
+    one = row(name, options=options, **steps)
+    model = models.wrap(copy.deepcopy(built), about, device=CPU, as_built=one.as_built)
+    label = TARGETS[:1]  # no label that the model is sure of: the loss would be next to nothing, and its gradient noise
+    made, finite = adapter.craft([model], one, image, label, label, [5], "efficientnet_lite0")
+    wanted = called(name, built, (about["mean"], about["std"]), image, label, [5], classes=1000, **steps, **options)
+    assert finite.all() and (made["images"] != image).float().mean() > 0.5
+    assert (made["images"].numpy() != wanted).mean() < (0.1 if name == "BFA" else 0.01)  # BFA: it goes by whole numbers
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -256,14 +300,15 @@ def test_layers_must_be_there(name, options, line):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("name", "line"), [("BPA", "exchanges layers of torchvision's ResNets"), ("FDA", "has neither")]
-)
-def test_networks_without_the_layers_are_refused(name, line):
-    model = member(networks.own("resnet20"), 32, as_built=True)
-    images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+@pytest.mark.parametrize("source", ["resnet20", "efficientnet_lite0"])
+@pytest.mark.parametrize(("name", "line"), UNLIKE.items())
+def test_networks_without_the_layers_are_refused(source, name, line):
+    """The library attacks some of them nevertheless, without its hooks, and says nothing."""
+    side = zoo.spec(source).side
+    model = member(networks.own(source), side, as_built=True)
+    images = torch.zeros(1, 3, side, side, dtype=torch.uint8)
     with pytest.raises(UserError, match=line):
-        adapter.craft([model], row(name), images, LABELS[:1], TARGETS[:1], [1], "resnet20")
+        adapter.craft([model], row(name), images, LABELS[:1], TARGETS[:1], [1], source)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -123,6 +123,9 @@ def _hookable(network: nn.Module, row: Attack, name: str) -> None:
         )
     if row.method == "torchattack/BPA" and not {"maxpool", "layer3", "layer4"} <= layers.keys():
         raise UserError(f"{row.method} exchanges layers of torchvision's ResNets, and {name} is none")
+    weakened = (name for name, one in layers.items() if isinstance(one, nn.ReLU) and "relu" in name)
+    if row.method == "torchattack/SGM" and all("0.relu" in name or "transition" in name for name in weakened):
+        raise UserError(f"{row.method} weakens gradients of layers named relu in residual blocks, and {name} has none")
     disturbed = (nn.ReLU, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
     if row.method == "torchattack/FDA" and not any(isinstance(one, disturbed) for one in layers.values()):
         raise UserError(f"{row.method} disturbs layers of ReLU and average pooling, and {name} has neither")
