@@ -1,6 +1,10 @@
 """Tables, figures and the HTML page of the experiment, from its results alone."""
 
+import os
 from pathlib import Path
+from shlex import quote
+
+import click
 
 from transferbench import pages, params, report
 from transferbench.stage import stage
@@ -8,8 +12,12 @@ from transferbench.stage import stage
 
 @stage
 def main() -> None:
-    report.write_report(Path(), params.load(), Path("report"))
+    experiment = params.load()
+    report.write_report(Path(), experiment, Path("report"))
     pages.write([Path()], Path("report/index.html"))
+    folder = Path(os.path.relpath(".", experiment.root))
+    shown = f"transferbench show {quote(str(folder))}"
+    click.echo(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {shown}")
 
 
 if __name__ == "__main__":

@@ -184,6 +184,15 @@ def test_images_of_any_bytes(start: bytes, data: bytes) -> None:
     decode(start + data, 3)
 
 
+@settings(SEEDED, max_examples=200)
+@given(name=st.text(min_size=1, max_size=12) | st.sampled_from(["a\nb.png", "\x1b[31m.png", "\udcff.png", "\u2028"]))
+def test_a_name_of_a_file_does_not_break_its_line(name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        images.decode(b"no image", name, resize=9, side=8, channels=3)
+    assert str(caught.value).isprintable() and str(caught.value).encode()
+    assert not name.isprintable() or name in str(caught.value)
+
+
 @settings(SEEDED, max_examples=300)
 @given(
     kind=st.sampled_from(sorted(ENCODED)),

@@ -1,5 +1,6 @@
 """Stage scripts as processes: exit codes, one line for a user's mistake, nothing half-written."""
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from repositories import PARAMS
 
 from transferbench import sources
 from transferbench.artefacts import write_json
+from transferbench.stage import friendly
 
 STAGES = Path(__file__).parents[1] / "stages"
 ROW = {"epsilon": 15, "steps": 300, "step_size": 1, "gradient": "smoothed", "samples": 4, "sigma": 5}
@@ -143,9 +145,17 @@ def test_a_stage_that_is_terminated_while_it_ends_says_nothing(tmp_path):
     assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
 
 
-def test_out_of_memory_is_one_line(capsys):
-    from transferbench.stage import friendly
+def test_what_a_file_is_called_stays_in_its_line(capsys):
+    @friendly
+    def refused():
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/a\nb\x1b")
 
+    with pytest.raises(SystemExit):
+        refused()
+    assert capsys.readouterr().err == "error: No such file or directory: /a\\nb\\x1b\n"
+
+
+def test_out_of_memory_is_one_line(capsys):
     class OutOfMemoryError(RuntimeError):  # as torch names its own
         pass
 

@@ -238,7 +238,7 @@ def test_every_experiment_is_run(small):
 @pytest.mark.slow
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - PHOTOGRAPHIC))
-def test_experiment_runs_from_end_to_end(small, name, monkeypatch):
+def test_experiment_runs_from_end_to_end(small, name, monkeypatch, capfd):
     stages, folder = small.stages[name], small.folder / "experiments" / name
     places = [stage.name for stage in stages]
     assert places[:2] == ["check", "prepare"] and places[-1] == "report"
@@ -249,6 +249,8 @@ def test_experiment_runs_from_end_to_end(small, name, monkeypatch):
     for stage in stages:
         run(stage, monkeypatch)
     monkeypatch.undo()
+    ended = capfd.readouterr().out.splitlines()[-1]
+    assert f"experiments/{name}/report/index.html" in ended and f"transferbench show experiments/{name}" in ended
 
     assert leftovers.find(folder, experiment, *leftovers.FOLDERS) == []
     assert all((folder / path).is_file() for path in leftovers.expected(experiment))

@@ -10,6 +10,14 @@ class UserError(ValueError):
     Stages print it without a traceback and exit with code 2.
     """
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    """The text with what would break its line, or work on a terminal, as YAML writes it in quotes."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
     """An error for a name that is not among the valid ones, with the nearest of them.

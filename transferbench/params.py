@@ -766,13 +766,13 @@ def load(path: str | Path = "params.yaml") -> Experiment:
     try:
         values = yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path} is no YAML: {_escaped(' '.join(str(error).split()))}") from None
+        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{path}: {_escaped(_first(error))}") from None
+        raise UserError(f"{path}: {_first(error)}") from None
 
 
 class Loader(yaml.SafeLoader):
@@ -794,11 +794,6 @@ Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_im
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
-
-
-def _escaped(text: str) -> str:
-    """The text with what would break its line, or work on a terminal, as YAML writes it in quotes."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _first(error: ValidationError) -> str:

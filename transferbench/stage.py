@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from transferbench.errors import UserError
+from transferbench.errors import UserError, printable
 
 
 def friendly(main: Callable[..., None]) -> Callable[..., None]:
@@ -27,7 +27,7 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
         except OSError as error:
             if error.errno is None:  # no system call failed: a bug, whose traceback is wanted
                 raise
-            message = f"{error.strerror}: {error.filename or 'while writing'}"
+            message = printable(f"{error.strerror}: {error.filename or 'while writing'}")
         except (MemoryError, RuntimeError) as error:
             if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
                 raise
