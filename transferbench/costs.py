@@ -4,7 +4,7 @@ Gradient evaluations are exact: one is one image's gradient through one model, s
 Time is an estimate. A model's forward pass has so many floating-point operations (`data/operations.csv`: twice
 torchvision's count of multiply-adds); a gradient is a forward pass and one backward to the input (parameters are
 frozen), twice a forward pass. Added are the forward passes of `predict`, `evaluate`, `transform` and `boundary`. All is
-divided by RATE, or by a rate that was measured.
+divided by RATE, by CPU where all networks are the zoo's own, or by a rate that was measured.
 
 Disk is the images as they are stored, the subset, the adversarial images (one byte a channel) and weights in float32.
 The data set is counted by itself, since experiments share it through DVC's cache where the file system can link.
@@ -20,6 +20,8 @@ from importlib import resources
 from transferbench import params, zoo
 
 RATE = 8e12  # float32 operations a second, sustained: an assumption, some 40% of an A100's peak of 19.5e12
+CPU = 6e10  # the same of two cores on the zoo's own networks, as experiments/modern and noise took (2026-11-26)
+STAGE = 0.6  # seconds, of DVC and of beginning, a stage: likewise
 STORED = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  # bytes an image
 IMAGES = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
 TRAINING = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
@@ -181,7 +183,7 @@ def _left(out: str, pending: Container[str] | None) -> bool:
 
 
 def small(experiment: params.Experiment) -> bool:
-    """Whether all networks are the zoo's own, which take minutes anywhere."""
+    """Whether all networks are the zoo's own, which need no GPU."""
     return all(zoo.spec(model).library == "transferbench" for model in experiment.models)
 
 

@@ -338,7 +338,10 @@ def _time(found: Preflight, rate: float | None) -> str:
         said = f"at {found.rate:.3g} gradients a second, as its cells took here, without training and decoding"
         return f"an estimated {costs.duration(found.left.seconds(found.rate) or 0)} {said}"
     if rate is None and costs.small(found.experiment):
-        return "minutes, without training: small networks of the zoo's own; --rate takes a measured rate"
+        stages = sum(stage.runs for stage in found.stages or ())
+        takes = (found.left.operations or 0) / costs.CPU + costs.STAGE * stages
+        said = f"on two CPU cores ({costs.CPU / 1e12:g} TFLOP/s, {costs.STAGE:g} s a stage), without training"
+        return f"an estimated {costs.duration(takes)} {said}; --rate takes a measured rate"
     seconds = found.left.seconds(rate)
     if seconds is None:
         return "unknown: timm's models have no published count of operations; give --rate"
