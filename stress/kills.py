@@ -59,7 +59,6 @@ def undisturbed() -> Undisturbed:
 
     start.edit(change)
     start.commit("small")
-    start.environment["OMP_NUM_THREADS"] = "1"
     done = _copy(start, "done")
     begun = time.monotonic()
     done.repro()

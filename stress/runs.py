@@ -60,7 +60,6 @@ def valid_params(count: int, seed: int) -> Outcome:
         folder = Path(name)
         (folder / "start").mkdir()
         start = made(folder / "start", made_digits(folder / "digits", train=12, contrast=150))
-        start.environment["OMP_NUM_THREADS"] = "1"
         start.edit(lambda values: values.update(SECTIONS))
         start.edit(lambda values: values["grids"].update(a=GRID))
         start.repro()

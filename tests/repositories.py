@@ -45,6 +45,7 @@ class Repository:
         self.environment = {name: os.environ[name] for name in names if name in os.environ}
         self.environment |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",  # tiny networks, as many test processes as cores: threads would wait for each other
             "MADE_DIGITS": str(digits),
             "GIT_CONFIG_GLOBAL": os.devnull,
             **{f"GIT_{who}": "a@example.org" for who in IDENTITY},

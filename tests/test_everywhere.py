@@ -93,7 +93,6 @@ def test_queued_experiments_run_side_by_side(author, tmp_path):
     author.run("git", "clone", "--quiet", str(author.path), str(path))
     one = Repository(path, Path(author.environment["MADE_DIGITS"]))
     one.run("git", "remote", "remove", "origin")  # DVC's queue copies git's configuration, ASCII letters alone
-    one.environment["OMP_NUM_THREADS"] = "1"
     one.dvc("remote", "add", "--local", "--default", "team", remote_of(author))
     one.dvc("pull", "--quiet")
     for epsilon in (40, 70):
