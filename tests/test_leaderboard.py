@@ -16,6 +16,15 @@ def test_the_leaderboard_is_of_the_metrics_in_git():
     assert (ROOT / "docs/leaderboard.md").read_text(encoding="utf-8") == made.stdout
 
 
+def test_no_experiment_drops_out_of_it():
+    """Whose metrics are not whole is left out: that of older metrics, and none that a row more has made so."""
+    folders, left_out = several.finished(roots.experiments(ROOT).values())
+    named = {folder.name for folder in roots.experiments(ROOT).values() if (folder / "metrics").is_dir()}
+    assert named - {folder.name for folder in folders} == {"depth-cifar10"}
+    made = subprocess.run([sys.executable, ROOT / "tools/leaderboard.py"], capture_output=True, text=True, check=True)
+    assert made.stderr.splitlines() == [f"left out: {line}" for line in left_out]
+
+
 def test_every_attack_with_black_box_cells_is_on_it():
     text = (ROOT / "docs/leaderboard.md").read_text(encoding="utf-8")
     folders, _ = several.finished(roots.experiments(ROOT).values())

@@ -15,7 +15,7 @@ import yaml
 from conftest import EMPTY
 from rich.console import Console
 
-from transferbench import figures, params, ranking, report, results, stats
+from transferbench import explain, figures, params, ranking, report, results, stats
 from transferbench.answers import write_cell, write_clean, write_transformed
 from transferbench.artefacts import TensorFile, write_json, write_tensors
 from transferbench.errors import UserError
@@ -168,6 +168,15 @@ def printed(folder: Path, width: int = 120) -> str:
     show(folder, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_a_key_of_an_attack_is_in_the_table_and_in_words() -> None:
+    """Or it is known to be told elsewhere, on purpose."""
+    keys = set(params.Attack.model_fields)
+    untold = {"method", "options", "seed", "seeds", "fusion", "quantisation", "record_steps"}
+    assert keys - set(report.COLUMNS) == untold
+    sentences = {"gradient", "update", "noise", "objective", "fusion", "seeds", "quantisation", "record_steps"}
+    assert keys - explain.WORDS.keys() == sentences
 
 
 def test_results_csv(made: tuple[Path, params.Experiment]) -> None:

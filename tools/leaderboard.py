@@ -3,6 +3,7 @@
 python tools/leaderboard.py > leaderboard.md && mv leaderboard.md docs/
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,9 @@ Written by `tools/leaderboard.py` from `metrics/`, never by hand: a test compare
 
 
 def main() -> None:
-    folders, _ = several.finished(roots.experiments(ROOT).values())
+    folders, left_out = several.finished(roots.experiments(ROOT).values())
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
     print("\n\n".join([HEAD, *(section(folder) for folder in folders)]))
 
 
