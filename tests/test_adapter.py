@@ -196,24 +196,23 @@ def test_images_are_the_librarys(name):
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory) -> tuple[dict[str, Tensor], dict, Tensor, Tensor]:
-    """What an embedded model is made of, its account, and a photograph with its label."""
+def embedded(tmp_path_factory) -> tuple[dict[str, Tensor], dict, Tensor]:
+    """What an embedded model is made of, its account, and a photograph."""
     folder = tmp_path_factory.mktemp("embedded")
     datasets.prepare(
         params.Dataset(name="imagenet-sample"),
         *(folder / name for name in ("images.safetensors", "images.csv", "train")),
         training=False,
     )
-    file = TensorFile(folder / "images.safetensors")
-    image, label = (torch.from_numpy(np.array(file[key][:1])) for key in ("images", "labels"))
-    return *weights.fetch(zoo.spec("efficientnet_lite0"), params.Weights()), image, label
+    image = torch.from_numpy(np.array(TensorFile(folder / "images.safetensors")["images"][:1]))
+    return *weights.fetch(zoo.spec("efficientnet_lite0"), params.Weights()), image
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [name for name in FEW if name not in UNLIKE])
 def test_images_are_the_librarys_on_an_embedded_model(name, embedded):
-    state, about, image, label = embedded
+    state, about, image = embedded
     built = networks.own("efficientnet_lite0")
     built.load_state_dict(state)
     options = FEW[name][0] | CALM.get(name, {})

@@ -30,9 +30,8 @@ from transferbench.errors import UserError
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {path.parent.name: path for path in sorted(ROOT.glob("experiments/*/params.yaml"))}
 POOLS = {"photographs": standins.PHOTOGRAPHS, "digits": standins.DIGITS}
-PHOTOGRAPHIC = {
-    "torchattack"
-}  # of photographs and their networks alone: `make smoke`, and test_adapter.py attack by attack
+# Of photographs and their networks alone: tried by `make smoke`, and by test_adapter.py attack by attack.
+PHOTOGRAPHIC = {"torchattack"}
 SMALL = [(name, pool) for name in EXPERIMENTS for pool in POOLS if pool == "photographs" or name not in PHOTOGRAPHIC]
 
 
