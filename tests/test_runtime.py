@@ -26,7 +26,7 @@ def faults():
 Cycle()
 runtime.keep_memory()
 before = faults()
-for _ in range(20):
+for _ in range(100):
     torch.ones(10 << 20)
 print(faults() - before)
 """
@@ -43,11 +43,12 @@ def faults(environment: dict[str, str]) -> int:
 
 
 def test_freed_memory_is_kept_in_one_piece():
-    assert faults(warm.tuned(os.environ)) < 3 * PAGES  # glibc by itself: 20 times
+    assert faults(warm.tuned(os.environ)) < 3 * PAGES  # glibc by itself: 100 times
 
 
 def test_without_the_launcher_it_is_kept_in_a_few_pieces():
-    assert faults({key: value for key, value in os.environ.items() if key != "GLIBC_TUNABLES"}) < 10 * PAGES
+    # As many as the heap happened to be laid out in: 4 to 10 were seen, of 20 blocks as of 100.
+    assert faults({key: value for key, value in os.environ.items() if key != "GLIBC_TUNABLES"}) < 30 * PAGES
 
 
 def test_the_users_own_tunables_stay():
