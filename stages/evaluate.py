@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from transferbench import adversarial, answers, details, models, params, predictions, stats
+from transferbench import adversarial, answers, details, models, params, perceptual, predictions, stats
 from transferbench.artefacts import TensorFile, write_json
 from transferbench.runtime import device
 from transferbench.stage import stage
@@ -33,7 +33,8 @@ def main(source: str, attack: str) -> None:
     found, labels, target_labels = answers.read_cell(table)
     metrics = stats.cell_metrics(found, labels, target_labels if row.targeted else None, source)
     write_json(Path("metrics") / source / f"{attack}.json", metrics)
-    detail = details.detail(path, subset, source, row, top, answer)
+    lpips = perceptual.load(Path("data/lpips.safetensors"), device())
+    detail = details.detail(path, subset, source, row, top, answer, lpips)
     write_json(Path("metrics") / source / f"{attack}.detail.json", detail)
 
 

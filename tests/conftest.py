@@ -15,6 +15,7 @@ UNUSED = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples"
 # Sections of params.yaml that most experiments leave empty.
 EMPTY = {
     "targets": "all",
+    "lpips": False,
     "grids": {"a": UNUSED, "b": UNUSED},
     "similarity": {},
     "boundary": {},

@@ -51,6 +51,7 @@ def made(
         "weights": {},
         "training": None,
         "subset": {"images": "all"},
+        "lpips": False,
         "compute": {"chunk": 8},
         "sources": sources,
         "attacks": {name: dict(row) for name, row in attacks.items()},

@@ -395,6 +395,7 @@ def test_what_has_changed_since_is_told(project: Path, small: Path, described: P
     write_tensors(small / "subset/images.safetensors", {"images": np.ones((8, 1, 28, 28), np.uint8)})
     shutil.copy(small / "adversarial/fnn0/far.safetensors", small / "adversarial/fnn0/sg_fgsm.safetensors")
     found = facts("fnn2+fnn0/sg_fgsm", small)
+    assert found == facts("fnn2+fnn0-sg_fgsm", small)
     assert found["params.yaml"] == "has changed since: sigma 15, now 25"
     assert "N(0, 15²)" in found["gradient"]  # what was computed, not what would be
     assert ": NOT the file's, " in found["subset"]
@@ -431,6 +432,8 @@ def test_a_damaged_cell_is_an_error(small: Path, described: Path) -> None:
     [
         ("fnn0", "'fnn0' is no cell; expected source/attack, or a path"),
         ("fnn0/fgms", "unknown attack 'fgms'; did you mean"),
+        ("fnn0-fgms", "unknown attack 'fgms'; did you mean"),
+        ("fnn0-fgsm/far", "unknown source 'fnn0-fgsm'"),
         ("fnn1/fgsm", "unknown source 'fnn1'; did you mean"),
         ("somewhere/fgsm.safetensors", "does not lie in an experiment's adversarial/<source>/"),
     ],
@@ -580,7 +583,7 @@ def test_check_says_what_will_run(repository: Repository) -> None:
     assert f"gradients {12 * (1 + 6) * (1 + 2)}, and " in text
     assert "an image and model: fgsm 1, sg_igsm 6\n" in text
     # 22 stages of 0.6 s, and next to nothing of operations
-    assert "an estimated 13 seconds on two CPU cores (0.06 TFLOP/s, 0.6 s a stage), without training" in text
+    assert "an estimated 14 seconds on two CPU cores (0.06 TFLOP/s, 0.6 s a stage), without training" in text
     assert "an estimated" in told("check", str(repository.path), "--rate", "10")
 
 

@@ -30,6 +30,7 @@ def experiment(
         "weights": {},
         "training": None,
         "subset": {"images": "all"},
+        "lpips": False,
         "compute": {"chunk": 8},
         "sources": list(sources),
         "attacks": attacks or ATTACKS,

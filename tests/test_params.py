@@ -205,7 +205,7 @@ def test_missing_file(tmp_path):
 
 def test_trained_model_needs_a_recipe(tmp_path):
     values = yaml.safe_load(DEFAULT)
-    values |= {"dataset": {"name": "mnist"}, "models": ["fnn0"], "sources": ["fnn0"]}
+    values |= {"dataset": {"name": "mnist"}, "models": ["fnn0"], "sources": ["fnn0"], "lpips": False}
     with pytest.raises(UserError, match="training: is null, but fnn0 has no published weights"):
         load(tmp_path, yaml.safe_dump(values))
     values["training"] = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-4}
@@ -239,6 +239,7 @@ def test_keys_that_nothing_would_use(tmp_path):
     with pytest.raises(UserError, match="train_folder is used by no model here, none is trained"):
         load(tmp_path, changed(dataset=folder))
     trained = {"models": ["fnn0"], "sources": ["fnn0"], "training": {"epochs": 1, "batch_size": 8, "learning_rate": 1}}
+    trained["lpips"] = False
     with pytest.raises(UserError, match="train_folder is missing; fnn0 is to be trained on its images"):
         load(tmp_path, changed(dataset={"name": "imagefolder", "path": "digits", "classes": "mnist"}, **trained))
     with pytest.raises(UserError, match="dataset: path"):

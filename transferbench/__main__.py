@@ -199,7 +199,7 @@ def compare(first: str, second: str, folder: str, **options: Any) -> None:
 def explain(cell: str, folder: str) -> None:
     """Say what was computed in CELL, from which bytes, and how to compute it again.
 
-    CELL is source/attack, or the path of an adversarial file, whether it is there or not.
+    CELL is source/attack, source-attack as DVC writes it, or the path of an adversarial file, there or not.
 
     \b
     Examples:

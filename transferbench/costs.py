@@ -7,7 +7,8 @@ frozen), twice a forward pass. Added are the forward passes of `predict`, `evalu
 divided by RATE, by CPU where all networks are the zoo's own, or by a rate that was measured.
 
 Disk is the images as they are stored, the subset, the adversarial images (one byte a channel) and weights in float32.
-The data set is counted by itself, since experiments share it through DVC's cache where the file system can link.
+The data set and LPIPS's weights are counted by themselves, since experiments share them through DVC's cache where the
+file system can link.
 """
 
 import csv
@@ -25,6 +26,7 @@ STAGE = 0.6  # seconds, of DVC and of beginning, a stage: likewise
 STORED = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  # bytes an image
 IMAGES = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
 TRAINING = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
+LPIPS = 9_880_000  # bytes of its weights
 ALL = {"imagenet-sample": 16}  # of the 20 photographs, those that the default benchmark's models all classify correctly
 DEFAULT = {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}  # those models
 
@@ -39,7 +41,7 @@ class Cost:
         passes: Forward passes, of one image through one model.
         operations: Of both; None where a model's are not known (timm).
         own: Bytes of subset, adversarial images and weights.
-        shared: Bytes of the data set.
+        shared: Bytes of the data set, and of LPIPS's weights where it is asked for.
         written: Bytes of both that are yet to be written.
     """
 
@@ -125,7 +127,7 @@ def cost(
 
 
 def _files(experiment: params.Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
-    """The large outputs and their bytes: the experiment's own, and the data set's. timm's weights count as nothing."""
+    """The large outputs and their bytes: the experiment's own, and what it shares. timm's weights count as nothing."""
     known, size = networks(), STORED[experiment.dataset.family]
     own = {}
     for source in experiment.sources:
@@ -136,7 +138,8 @@ def _files(experiment: params.Experiment, images: int, evaluated: int) -> tuple[
     for model in experiment.models:
         own[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
     train = TRAINING.get(experiment.dataset.family, 0) if experiment.training else 0
-    return own, {"data/images.safetensors": evaluated * size, "data/train.safetensors": train * size}
+    shared = {"data/images.safetensors": evaluated * size, "data/train.safetensors": train * size}
+    return own, shared | {"data/lpips.safetensors": LPIPS if experiment.lpips else 0}
 
 
 def _gradients(experiment: params.Experiment, images: int, pending: Container[str] | None) -> Iterator[tuple[str, int]]:

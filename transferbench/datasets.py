@@ -9,7 +9,6 @@ import functools
 import gzip
 import io
 import json
-import pickle
 import re
 import shutil
 import subprocess
@@ -21,13 +20,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from transferbench import artefacts, images, params, wheels
 from transferbench.classes import class_folders, class_names
 from transferbench.errors import UserError, unknown
+from transferbench.pickles import ArraysOnly
 
 Write = Callable[[np.ndarray], None]
 
@@ -258,7 +257,7 @@ def read_mnist_pickle(data: bytes, name: str) -> list[tuple[np.ndarray, np.ndarr
     """
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            parts = _ArraysOnly(file, encoding="latin1").load()
+            parts = ArraysOnly(file, encoding="latin1").load()
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
     except Exception as error:  # a damaged pickle raises many kinds
@@ -282,19 +281,6 @@ def read_mnist_pickle(data: bytes, name: str) -> list[tuple[np.ndarray, np.ndarr
             raise UserError(f"{name}: mnist.pkl.gz holds pixels that are not k/256 with whole k from 0 to 255")
         restored.append((pixels.reshape(-1, 1, 28, 28), labels))
     return restored
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads a pickle of numpy arrays and refuses to look up anything else, so that nothing in it can run."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in (("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")):
-            from numpy._core.multiarray import _reconstruct  # where the old name leads today
-
-            return _reconstruct
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
-        raise UserError(f"the pickle asks for {module}.{name}, which is no array; do not use this file")
 
 
 def _mnist_files(path: Path, training: bool) -> tuple[Split, Split | None]:

@@ -17,10 +17,17 @@ from transferbench.params import Attack
 
 BLOCK = 16  # images looked at at a time
 Answers = Mapping[str, np.ndarray]  # target model -> its answers (N,5)
+Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of images from their clean ones, (N,)
 
 
 def detail(
-    path: Path, subset: Path, source: str, row: Attack, top: Answers, answer: Callable[[np.ndarray], Answers]
+    path: Path,
+    subset: Path,
+    source: str,
+    row: Attack,
+    top: Answers,
+    answer: Callable[[np.ndarray], Answers],
+    lpips: Distance | None = None,
 ) -> dict[str, Any]:
     """The content of a cell's detail file.
 
@@ -29,6 +36,7 @@ def detail(
         source, row: What it is of.
         top: The targets' answers to its images.
         answer: The targets' answers to others, (N,C,H,W) uint8 or float32.
+        lpips: As for `size`.
 
     Returns:
         `gradients`: evaluations an image and model. `size`: see `size`.
@@ -47,7 +55,7 @@ def detail(
     taken = {take: rates(answer(images)) for take, images in adversarial.takes(path, subset, row)}
     taken[row.first_seed, row.steps] = rates(top)
     images = TensorFile(path)["images"]
-    found: dict[str, Any] = {"gradients": row.gradients, "size": size(images, clean["images"])}
+    found: dict[str, Any] = {"gradients": row.gradients, "size": size(images, clean["images"], lpips)}
     found |= {"steps": {}, "seeds": {}, "quantisation": {}, "denominators": {}}
     if row.record_steps:
         found["steps"] = {
@@ -103,13 +111,18 @@ def _spread(by_seed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def size(images: np.ndarray, originals: np.ndarray) -> dict[str, Any]:
+def size(images: np.ndarray, originals: np.ndarray, lpips: Distance | None = None) -> dict[str, Any]:
     """How large perturbations are, of images (N,C,H,W) uint8, in pixel values.
+
+    Args:
+        images, originals: Adversarial and clean ones.
+        lpips: The perceptual distance (`perceptual.Lpips`); None where it is not asked for.
 
     Returns:
         `n`; `l2`: mean over images of the L2 norm; `linf`: the largest change of a value; `mean_abs`: the mean one;
         `ssim`: mean structural similarity to the clean image (Wang et al. 2004: Gaussian window of 11 pixels, sigma
-        1.5; 1 is the same image), `ssim_low`: its 5th percentile over images.
+        1.5; 1 is the same image), `ssim_low`: its 5th percentile over images; `lpips`: mean perceptual distance (0 is
+        the same image), `lpips_high`: its 95th percentile over images; both None where it is not asked for.
     """
     l2, ssim, total, most = [], [], 0.0, 0
     for start in range(0, len(images), BLOCK):
@@ -119,6 +132,7 @@ def size(images: np.ndarray, originals: np.ndarray) -> dict[str, Any]:
         total, most = total + float(difference.mean(1).sum()), max(most, int(difference.max(initial=0)))
         ssim.append(similarity(part, clean))
     alike = np.concatenate(ssim)
+    apart = None if lpips is None else lpips(images, originals)
     return {
         "n": len(images),
         "l2": round(float(np.concatenate(l2).mean()), 4),
@@ -126,6 +140,8 @@ def size(images: np.ndarray, originals: np.ndarray) -> dict[str, Any]:
         "mean_abs": round(total / len(images), 4),
         "ssim": round(float(alike.mean()), 4),
         "ssim_low": round(float(np.percentile(alike, 5)), 4),
+        "lpips": None if apart is None else round(float(apart.mean()), 4),
+        "lpips_high": None if apart is None else round(float(np.percentile(apart, 95)), 4),
     }
 
 

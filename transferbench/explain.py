@@ -19,7 +19,7 @@ WORDS = {
     "epsilon": "ε, radius of the L∞ ball around the clean image, in pixel values 0..255",
     "steps": "T, iterations",
     "step_size": "α, pixel values a step",
-    "samples": "m, noisy images whose gradients are averaged",
+    "samples": "m, images around the iterate whose gradients are averaged",
     "sigma": "σ, standard deviation of the noise in pixel values",
     "radius": "r, the most by which a neighbour differs in a value",
     "diversity": "p, probability that an image is resized and padded before the gradient",
@@ -78,7 +78,7 @@ class Cell:
 
 
 def find(cell: str, folder: Path) -> Cell:
-    """A cell by `source/attack`, or by the path of its adversarial file, which tells the folder too.
+    """A cell by `source/attack`, `source-attack` as DVC writes it, or its file's path, which tells the folder too.
 
     Raises:
         UserError: there is no such source or attack, or the file is no cell's.
@@ -92,7 +92,7 @@ def find(cell: str, folder: Path) -> Cell:
             )
         folder = path.parent.parent.parent
     else:
-        source, _, name = cell.partition("/")
+        source, _, name = cell.partition("/" if "/" in cell else "-")  # neither stands in a name
         if not name or "/" in name:
             raise UserError(
                 f"{cell!r} is no cell; expected source/attack, or a path adversarial/source/attack.safetensors"

@@ -16,8 +16,10 @@ CLAIMED = "Each is a paired test on the same images; a claim holds where the eff
 RANKED = {  # name of a CSV of `ranking` -> title and note
     "ranking": (
         "Attacks by success, beside what they cost and change",
-        "Success in percent with a 95% interval; gradients: evaluations an image and model; l2, linf: of changes, in "
-        "pixel values; ssim: structural similarity to the clean image.",
+        "Mean success over black-box cells in percent, with a 95% interval: Student's over images, each by its mean "
+        "over the cells, or Wilson's where there is one cell or no image differs from another. Gradients: evaluations "
+        "an image and model; l2, linf: of changes, in pixel values; ssim: structural similarity to the clean image, 1 "
+        "if the same; lpips: perceptual distance from it, 0 if the same.",
     ),
     "samples": ("Samples of other noises at equal success", worth.SAID),
     "seeds": (
@@ -58,6 +60,7 @@ PLACES = {  # after the point; as they are, where nothing stands
     ),
     "success_per_gradient": 2,
     "ssim": 3,
+    "lpips": 3,
 }
 PAIRS = 400  # rows of two attacks and a cell, beyond which the page leaves them to mcnemar.csv
 DATA = {
@@ -320,10 +323,10 @@ def costed(folder: Path, results: Results) -> Iterator[Table]:
 
 
 def _listed(report: Path, name: str, title: str, note: str) -> Iterator[Table]:
-    """A CSV of `ranking` as it is, if it has two rows and more."""
+    """A CSV of `ranking` as it is, if it has two rows and more; without columns in which nothing stands."""
     rows = _rows(report, name)
     if len(rows) > 1:
-        columns = [column for column in rows[0] if column not in HEADS[name]]
+        columns = [column for column in rows[0] if column not in HEADS[name] and any(row[column] for row in rows)]
         yield Table(
             name=name,
             title=title,

@@ -578,6 +578,7 @@ class Experiment(Section):
     weights: Weights
     training: Training | None
     subset: Subset
+    lpips: bool
     compute: Compute
     sources: tuple[Name, ...]
     attacks: dict[Name, Attack]
@@ -685,6 +686,8 @@ class Experiment(Section):
             raise ValueError("dataset: train_folder is used by no model here, none is trained; remove it")
         if self.dataset.name == "imagefolder" and trained and self.dataset.train_folder is None:
             raise ValueError(f"dataset: train_folder is missing; {trained[0]} is to be trained on its images")
+        if self.lpips and family == "mnist":
+            raise ValueError("lpips: true is for colour images, and MNIST's are grey; set lpips: false")
         self._retrain()
         ensembles = any("+" in source for source in self.sources)
         for attack, row in self.rows.items():

@@ -18,7 +18,7 @@ from transferbench.results import Results
 COLUMNS = {
     "ranking": [
         *("rank", "attack", "objective", "success", "low", "high", "cells", "n"),
-        *("gradients", "success_per_gradient", "l2", "linf", "ssim"),
+        *("gradients", "success_per_gradient", "l2", "linf", "ssim", "lpips"),
     ],
     "pairwise": [
         *("first", "second", "objective", "difference", "low", "high", "p", "p_holm", "differs", "cells", "n"),
@@ -81,6 +81,8 @@ def ranked(results: Results, evidence: Evidence) -> Rows:
         found |= {"cells": len(cells), "n": len(hits[0]), "gradients": row.gradients}
         found |= {"success_per_gradient": round(rate / row.gradients, 4)}
         found |= {key: round(float(np.mean([size[key] for size in sizes])), 4) for key in ("l2", "linf", "ssim")}
+        apart = [size.get("lpips") for size in sizes]
+        found["lpips"] = None if None in apart else round(float(np.mean(apart)), 4)
         rows.append(found)
     rows.sort(key=lambda one: (one["objective"] == "targeted", -one["success"], one["gradients"]))
     rivals = {objective: [one["success"] for one in rows if one["objective"] == objective] for objective in OBJECTIVES}
@@ -267,13 +269,15 @@ def lines(found: Mapping[str, Rows]) -> list[str]:
     """The same for tables.md: paragraphs and tables."""
     parts: list[str] = []
     if len(found["ranking"]) > 1:
+        apart = any(row["lpips"] is not None for row in found["ranking"])
         head = [
-            "| | attack | success, % | gradients | success a gradient | L2 | SSIM |",
-            "|---:|---|---:|---:|---:|---:|---:|",
+            f"| | attack | success, % | gradients | success a gradient | L2 | SSIM |{' LPIPS |' if apart else ''}",
+            f"|---:|---|---:|---:|---:|---:|---:|{'---:|' if apart else ''}",
         ]
         rows = [
             f"| {row['rank']} | {row['attack']} | {row['success']:.1f} {_interval(row)} | {row['gradients']:,} | "
             f"{row['success_per_gradient']:.2f} | {row['l2']:.0f} | {row['ssim']:.3f} |"
+            + (f" {_number(row['lpips'], 3)} |" if apart else "")
             for row in found["ranking"]
         ]
         differing = sum(row["differs"] for row in found["pairwise"])
@@ -281,7 +285,7 @@ def lines(found: Mapping[str, Rows]) -> list[str]:
             "## Attacks ranked",
             "Mean success over black-box cells (top-1; top-5 of targeted attacks) with a 95% interval over images, "
             "beside gradient evaluations an image and model, mean L2 norm of the change in pixel values, and mean "
-            "structural similarity to the clean image.",
+            f"structural similarity to the clean image{' and perceptual distance from it' if apart else ''}.",
             "\n".join([*head, *rows]),
         ]
         if found["pairwise"]:
@@ -328,8 +332,12 @@ def _at_cost(rows: Rows) -> str:
 
 
 def _worth(row: Mapping[str, Any]) -> str:
-    low, worth, high = ("–" if row[key] is None else f"{row[key]:.1f}" for key in ("low", "worth", "high"))
+    low, worth, high = (_number(row[key], 1) for key in ("low", "worth", "high"))
     return f"{worth} [{low}, {high}]"
+
+
+def _number(value: float | None, places: int) -> str:
+    return "–" if value is None else f"{value:.{places}f}"
 
 
 def _interval(row: Mapping[str, Any]) -> str:

