@@ -15,6 +15,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from contestants import about
 from PIL import Image, features
 
 from transferbench import datasets, images, runtime, wheels
@@ -112,8 +113,6 @@ def decoding(path: Path, limit: int, repeats: int) -> dict[str, Any]:
 
 def forward(model: str, count: int, repeats: int, batch: int = 8) -> dict[str, float]:
     """Images a second of `predictions.top5` and of the bare forward pass on batches made before, and the overhead."""
-    from contestants import about
-
     from transferbench import models, predictions
 
     runtime.keep_memory()
