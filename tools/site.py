@@ -35,6 +35,7 @@ PUBLIC = [
     "objectives",
     "pairing",
     "params",
+    "perceptual",
     "results",
     "rows",
     "stats",
