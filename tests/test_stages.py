@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from repositories import PARAMS
 
-from transferbench import sources
-from transferbench.artefacts import write_json
+from transferbench import networks, params, perceptual, sources, weights, zoo
+from transferbench.artefacts import TensorFile, read_json, write_json, write_tensors
 from transferbench.stage import friendly
 
 STAGES = Path(__file__).parents[1] / "stages"
@@ -170,3 +172,44 @@ def test_out_of_memory_is_one_line(capsys):
         assert capsys.readouterr().err == "error: out of memory; lower compute: chunk in params.yaml\n"
     with pytest.raises(RuntimeError, match="a bug"):
         greedy(RuntimeError("a bug"))
+
+
+def test_lpips_is_fetched_once_and_measured_by_evaluate(tmp_path):
+    """From the stages' own output files: `true`, then `false`."""
+    torch.manual_seed(0)
+    network = networks.own("resnet20")
+    weights.write(
+        tmp_path / "weights/resnet20.safetensors",
+        network.state_dict(),
+        weights.describe(zoo.spec("resnet20"), network),
+    )
+    generator, labels = np.random.default_rng(0), np.arange(6)
+    tensors = {"images": generator.integers(0, 256, (6, 3, 32, 32), np.uint8)}
+    tensors |= {"labels": labels, "target_labels": labels + 1, "index": np.arange(6) * 3}
+    about = {"dataset": "made", "family": "cifar10", "classes": "10"}
+    write_tensors(tmp_path / "subset/images.safetensors", tensors, about)
+    write_json(tmp_path / "sources/resnet20.json", sources.fingerprint("resnet20", tmp_path / "weights"))
+    values = PARAMS | {
+        "dataset": {"name": "cifar10"},
+        "models": ["resnet20"],
+        "weights": {"dir": "weights"},
+        "training": None,
+        "subset": {"images": 6},
+    }
+    values |= {"sources": ["resnet20"], "attacks": {"fgsm": {"epsilon": 15, "steps": 1, "step_size": 15}}}
+    cell = ("--source", "resnet20", "--attack", "fgsm")
+    found = {}
+    for asked in (True, False):
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values | {"lpips": asked}))
+        for stage in (("lpips",), ("attack", *cell), ("evaluate", *cell)):
+            code, errors = run(*stage, folder=tmp_path)
+            assert code == 0, errors
+        found[asked] = read_json(tmp_path / "metrics/resnet20/fgsm.detail.json")["size"]
+    images = TensorFile(tmp_path / "adversarial/resnet20/fgsm.safetensors")["images"]
+    distance = perceptual.Lpips(perceptual.fetch(params.Weights()), torch.device("cpu"))
+    assert found[True]["lpips"] == pytest.approx(distance(images, tensors["images"]).mean(), abs=1e-4)
+    assert found[True]["lpips_high"] > found[True]["lpips"] > 0
+    assert found[False] == found[True] | {"lpips": None, "lpips_high": None}
+    (tmp_path / "data/lpips.safetensors").unlink()
+    code, errors = run("evaluate", *cell, folder=tmp_path)
+    assert code == 2 and "error: data/lpips.safetensors is missing; run `dvc repro`" in errors
