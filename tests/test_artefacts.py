@@ -1,6 +1,8 @@
 """Files that are whole or not there, and whose bytes depend on their content alone."""
 
+import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -361,3 +363,21 @@ def test_strangers_clean_images_are_refused_in_one_line(tmp_path, other, said):
     with pytest.raises(UserError) as error:
         artefacts.clean(path)
     assert said in str(error.value) and str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_writer_that_fails_at_once_leaves_no_file_open(tmp_path, monkeypatch):
+    """Left to its finalizer, a file tells of the full disk once more, in a traceback (from Python 3.13 on)."""
+    opened = []
+
+    class Full(io.BufferedWriter):
+        def truncate(self, size=None):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full(path, mode):
+        opened.append(Full(io.FileIO(path, mode)))
+        return opened[-1]
+
+    monkeypatch.setattr(artefacts, "open", full, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        artefacts.write_tensors(tmp_path / "a.safetensors", {"a": np.zeros(3, np.uint8)})
+    assert [file.closed for file in opened] == [True] and list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class TensorWriter:
 
     def __init__(
         self,
-        path: Path,
+        file: BinaryIO,
         shapes: Mapping[str, tuple[str, Sequence[int]]],
         metadata: Mapping[str, str] | None = None,
     ) -> None:
@@ -95,7 +95,7 @@ class TensorWriter:
         self._data = 8 + len(text)
         self._filled = dict.fromkeys(shapes, 0)
         self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in shapes.items()}
-        self._file = open(path, "wb")  # noqa: SIM115 (closed by the context manager below)
+        self._file = file
         self._file.write(len(text).to_bytes(8, "little") + text)
         self._file.truncate(self._data + offset)
 
@@ -118,12 +118,12 @@ class TensorWriter:
         self._digests[name].update(data)
         self._filled[name] += len(data)
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """Write the digests, now that all values are there."""
         for name, (start, end) in self._place.items():
             assert self._filled[name] == end - start, f"{name}: fewer values than declared"
         self._file.seek(8)
         self._file.write(self._text(hashlib.sha256(self._text(BLANK)).hexdigest()))
-        self._file.close()
 
 
 @contextlib.contextmanager
@@ -139,13 +139,10 @@ def tensor_writer(
         shapes: Tensor name -> (numpy dtype name: uint8, int64 or float32; shape).
         metadata: Strings kept in the header.
     """
-    with replacing(path) as temporary:
-        writer = TensorWriter(temporary, shapes, metadata)
-        try:
-            yield writer
-            writer.close()
-        finally:
-            writer._file.close()
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        writer = TensorWriter(file, shapes, metadata)
+        yield writer
+        writer.finish()
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
