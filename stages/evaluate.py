@@ -19,6 +19,7 @@ def main(source: str, attack: str) -> None:
     subset, compute = Path("subset/images.safetensors"), experiment.compute
     row, path = experiment.row(attack), Path("adversarial") / source / f"{attack}.safetensors"
     images = adversarial.read(path, subset, source, row)
+    lpips = perceptual.load(Path("data/lpips.safetensors"), device(), asked=experiment.lpips)
     targets = models.load_all(experiment.answering, Path("weights"), device=device(), compute=compute)
 
     def answer(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -33,7 +34,6 @@ def main(source: str, attack: str) -> None:
     found, labels, target_labels = answers.read_cell(table)
     metrics = stats.cell_metrics(found, labels, target_labels if row.targeted else None, source)
     write_json(Path("metrics") / source / f"{attack}.json", metrics)
-    lpips = perceptual.load(Path("data/lpips.safetensors"), device())
     detail = details.detail(path, subset, source, row, top, answer, lpips)
     write_json(Path("metrics") / source / f"{attack}.detail.json", detail)
 

@@ -1,6 +1,6 @@
 """The weights of LPIPS, fetched and verified; a file of none where params.yaml does not ask for it."""
 
-from transferbench import params, perceptual
+from transferbench import params, perceptual_weights
 from transferbench.artefacts import write_tensors
 from transferbench.stage import stage
 
@@ -8,8 +8,8 @@ from transferbench.stage import stage
 @stage
 def main() -> None:
     experiment = params.load()
-    tensors = perceptual.fetch(experiment.weights) if experiment.lpips else {}
-    about = {"source": perceptual.ARCHIVE, "source_sha256": perceptual.SHA256} if tensors else {}
+    tensors = perceptual_weights.fetch(experiment.weights) if experiment.lpips else {}
+    about = {"source": perceptual_weights.ARCHIVE, "source_sha256": perceptual_weights.SHA256} if tensors else {}
     write_tensors("data/lpips.safetensors", tensors, about)
 
 

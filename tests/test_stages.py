@@ -15,7 +15,7 @@ import torch
 import yaml
 from repositories import PARAMS
 
-from transferbench import networks, params, perceptual, sources, weights, zoo
+from transferbench import networks, params, perceptual, perceptual_weights, sources, weights, zoo
 from transferbench.artefacts import TensorFile, read_json, write_json, write_tensors
 from transferbench.stage import friendly
 
@@ -174,7 +174,7 @@ def test_out_of_memory_is_one_line(capsys):
         greedy(RuntimeError("a bug"))
 
 
-def test_lpips_is_fetched_once_and_measured_by_evaluate(tmp_path):
+def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
     """From the stages' own output files: `true`, then `false`."""
     torch.manual_seed(0)
     network = networks.own("resnet20")
@@ -206,10 +206,12 @@ def test_lpips_is_fetched_once_and_measured_by_evaluate(tmp_path):
             assert code == 0, errors
         found[asked] = read_json(tmp_path / "metrics/resnet20/fgsm.detail.json")["size"]
     images = TensorFile(tmp_path / "adversarial/resnet20/fgsm.safetensors")["images"]
-    distance = perceptual.Lpips(perceptual.fetch(params.Weights()), torch.device("cpu"))
+    distance = perceptual.Lpips(perceptual_weights.fetch(params.Weights()), torch.device("cpu"))
     assert found[True]["lpips"] == pytest.approx(distance(images, tensors["images"]).mean(), abs=1e-4)
     assert found[True]["lpips_high"] > found[True]["lpips"] > 0
     assert found[False] == found[True] | {"lpips": None, "lpips_high": None}
-    (tmp_path / "data/lpips.safetensors").unlink()
+    for file in ("data/lpips.safetensors", "predictions/resnet20/fgsm.parquet", "metrics/resnet20/fgsm.json"):
+        (tmp_path / file).unlink()
     code, errors = run("evaluate", *cell, folder=tmp_path)
-    assert code == 2 and "error: data/lpips.safetensors is missing; run `dvc repro`" in errors
+    assert code == 2 and errors.startswith("error: data/lpips.safetensors is missing; run `dvc repro`")
+    assert not list(tmp_path.glob("predictions/resnet20/*")) and not (tmp_path / "metrics/resnet20/fgsm.json").exists()

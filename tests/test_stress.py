@@ -19,7 +19,7 @@ import run as stress
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "params": 250, "images": 400, "safetensors": 400, "parquet": 150, "pth": 60, "mnist": 60, "labels": 6, "names": 80,
-    "tars": 80,
+    "tars": 80, "lpips": 80,
 }  # fmt: skip
 
 

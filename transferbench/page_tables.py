@@ -19,7 +19,7 @@ RANKED = {  # name of a CSV of `ranking` -> title and note
         "Mean success over black-box cells in percent, with a 95% interval: Student's over images, each by its mean "
         "over the cells, or Wilson's where there is one cell or no image differs from another. Gradients: evaluations "
         "an image and model; l2, linf: of changes, in pixel values; ssim: structural similarity to the clean image, 1 "
-        "if the same; lpips: perceptual distance from it, 0 if the same.",
+        "if the same.",
     ),
     "samples": ("Samples of other noises at equal success", worth.SAID),
     "seeds": (
@@ -35,6 +35,7 @@ RANKED = {  # name of a CSV of `ranking` -> title and note
         "Over all images, those that the target gets right, and those that all get right; with the clean error.",
     ),
 }
+COLUMNS = {"lpips": "Lpips: perceptual distance from the clean image, 0 if the same."}  # that are not always there
 HEADS = {
     **dict.fromkeys(("ranking", "samples"), ("attack",)),
     **dict.fromkeys(("seeds", "quantisation", "denominators"), ("source", "target")),
@@ -330,7 +331,7 @@ def _listed(report: Path, name: str, title: str, note: str) -> Iterator[Table]:
         yield Table(
             name=name,
             title=title,
-            notes=(note,),
+            notes=(note, *(COLUMNS[column] for column in columns if column in COLUMNS)),
             corner=" → ".join(HEADS[name]),
             columns=tuple(column.replace("_", " ") for column in columns),
             rows=tuple(

@@ -285,7 +285,8 @@ def lines(found: Mapping[str, Rows]) -> list[str]:
             "## Attacks ranked",
             "Mean success over black-box cells (top-1; top-5 of targeted attacks) with a 95% interval over images, "
             "beside gradient evaluations an image and model, mean L2 norm of the change in pixel values, and mean "
-            f"structural similarity to the clean image{' and perceptual distance from it' if apart else ''}.",
+            f"structural similarity to the clean image (SSIM, 1 if the same)"
+            f"{' and perceptual distance from it (LPIPS, 0 if the same)' if apart else ''}.",
             "\n".join([*head, *rows]),
         ]
         if found["pairwise"]:

@@ -5,6 +5,7 @@ images by a handful, and long attacks are cut short. What comes out says that ev
 """
 
 import copy
+import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def shrunk(values: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
         "lpips": values["lpips"] and (pool.dataset.get("classes") or pool.dataset["name"]) != "mnist",
         "compute": {**values["compute"], "chunk": min(values["compute"]["chunk"], pool.images)},
         "sources": _sources(values["sources"], place),
-        "attacks": {name: _attack(row) for name, row in values["attacks"].items()},
+        "attacks": _at_one_cost(values["attacks"], {name: _attack(row) for name, row in values["attacks"].items()}),
         "grids": {name: _grid(grid) for name, grid in values["grids"].items()},
         "transforms": {name: _ends(levels) for name, levels in values["transforms"].items()},
         "scatter": {**values["scatter"], "same_family": True},
@@ -147,6 +148,23 @@ def _attack(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in small.items() if key != "record_steps"} | (
         {"record_steps": recorded} if recorded else {}
     )
+
+
+def _at_one_cost(
+    rows: Mapping[str, Mapping[str, Any]], small: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """Attacks that cost the same do so in small: the cheaper get more steps. A library's are left as they are."""
+    made = dict(small)
+    costs: dict[int, list[str]] = {}
+    for name, row in rows.items():
+        if row.get("method") is None:
+            costs.setdefault(params.Attack.model_validate(row).gradients, []).append(name)
+    for names in costs.values():
+        known = {name: params.Attack.model_validate(made[name]) for name in names}
+        each = math.lcm(*(row.copies for row in known.values()))
+        cost = each * math.ceil(max(row.gradients for row in known.values()) / each)
+        made |= {name: {**made[name], "steps": cost // row.copies} for name, row in known.items()}
+    return made
 
 
 def _steps(steps: int) -> int:
