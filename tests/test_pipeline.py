@@ -37,7 +37,17 @@ ONE_ATTACK = {"check", "report"} | {
 
 
 def test_every_stage_runs_once(repository):
-    expected = {"check", "prepare", "train@fnn0", "train@fnn2", "predict@fnn0", "predict@fnn2", "select", "report"}
+    expected = {
+        "check",
+        "prepare",
+        "lpips",
+        "train@fnn0",
+        "train@fnn2",
+        "predict@fnn0",
+        "predict@fnn2",
+        "select",
+        "report",
+    }
     expected |= {"source@fnn0", "source@fnn0+fnn2"}
     for stage in ("attack", "evaluate", "transform"):
         expected |= cells(stage)
