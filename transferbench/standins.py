@@ -111,7 +111,7 @@ def shrunk(values: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
         "weights": {},
         "training": dict(pool.training) if pool.training else None,
         "subset": {**values["subset"], "images": pool.images},
-        "lpips": values["lpips"] and (pool.dataset.get("classes") or pool.dataset["name"]) != "mnist",
+        "lpips": values["lpips"] and params.Dataset.model_validate(pool.dataset).family != "mnist",
         "compute": {**values["compute"], "chunk": min(values["compute"]["chunk"], pool.images)},
         "sources": _sources(values["sources"], place),
         "attacks": _at_one_cost(values["attacks"], {name: _attack(row) for name, row in values["attacks"].items()}),
