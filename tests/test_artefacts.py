@@ -381,3 +381,18 @@ def test_a_writer_that_fails_at_once_leaves_no_file_open(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         artefacts.write_tensors(tmp_path / "a.safetensors", {"a": np.zeros(3, np.uint8)})
     assert [file.closed for file in opened] == [True] and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted in /proc")
+def test_tables_are_read_and_written_by_no_other_thread(tmp_path):
+    """Pools of pyarrow abort a process that ends while they start a thread ("terminate called ...", exit code -6)."""
+    script = (
+        "import os, pyarrow.parquet\n"
+        "from transferbench import artefacts\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "artefacts.write_table('a.parquet', {'id': list(range(5000)), 'name': ['a', 'b'] * 2500})\n"
+        "assert artefacts.read_table('a.parquet').num_rows == 5000\n"
+        "print(len(os.listdir('/proc/self/task')) - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")

@@ -385,7 +385,9 @@ def read_table(path: str | Path) -> "pa.Table":
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, partitioning=None)
+        # by this thread alone: pyarrow's pools abort a process that ends while they start a thread
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            table = file.read(use_threads=False)
         written = (table.schema.metadata or {}).get(DIGESTS.encode())
         found = None if written is None else _digest(table).encode()
     except FileNotFoundError:
