@@ -1,7 +1,12 @@
 """The one exception that users are meant to read."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+import os
+from collections.abc import Iterable, Iterator
+
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # of a write, which name no file
 
 
 class UserError(ValueError):
@@ -17,6 +22,33 @@ class UserError(ValueError):
 def printable(text: str) -> str:
     """The text with what would break its line, or work on a terminal, as YAML writes it in quotes."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Have a write that the system refuses in the block name a file: it says which only where one is opened."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in REFUSALS:
+            error.filename = os.fspath(path)
+        raise
+
+
+@contextlib.contextmanager
+def moved_by(variable: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Have what the system refuses in the block name the environment variable that moves `path` elsewhere.
+
+    Raises:
+        UserError: the system refused something: a permission, a disk that is full or read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # no system call failed
+            raise
+        place = os.fspath(path) if error.filename is None else error.filename
+        raise UserError(f"{error.strerror}: {place}; set {variable} to a folder that can be written to") from None
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
