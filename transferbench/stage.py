@@ -40,7 +40,8 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
                 raise
             message = printable(_refused(error))
         except UnicodeEncodeError as error:
-            if error.encoding != sys.getfilesystemencoding():
+            surrogates = any("\udc80" <= character <= "\udcff" for character in error.object)
+            if error.encoding != sys.getfilesystemencoding() and not surrogates:
                 raise
             name = plain.spelled(str(error.object))
             message = printable(f"this locale has no such file names: {name}; set LC_ALL=C.UTF-8, or PYTHONUTF8=1")
