@@ -299,6 +299,87 @@ def test_what_cannot_be_compared(small: Path, names: tuple[str, ...], message: s
     assert message in told("compare", "--folder", str(small), *names, code=2)
 
 
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}, ("detected dubious ownership in repository", "safe.directory")),
+        ({"PATH": "/nonexistent"}, ("git is not installed, or not on PATH",)),
+        ({"GIT_DIR": "/nonexistent"}, ("fatal: not a git repository",)),
+    ],
+    ids=str,
+)
+def test_why_git_refuses_is_told(project: Path, small: Path, monkeypatch, variables, said) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    text = told("compare", "workspace", "HEAD", "--folder", str(small), code=2)
+    assert "unknown attack 'HEAD'; valid: " in text and not [part for part in said if part not in text]
+    text = told("mend", str(small), code=2)  # what the last commit has is not known: the file stays
+    assert not [part for part in said if part not in text]
+    assert (small / "dvc.lock").read_text().endswith("  a")
+
+
+def test_without_git_mend_removes_what_was_cut_off(project: Path, small: Path) -> None:
+    (project / ".dvc/config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+    shutil.rmtree(project / ".git")
+    (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
+    assert "which was cut off" in told("mend", str(small))
+    assert not (small / "dvc.lock").exists()
+
+
+def test_a_damaged_copy_in_git_is_told(project: Path, small: Path) -> None:
+    blob = git(project, "rev-parse", "HEAD:experiments/small/dvc.lock").strip()
+    (project / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    text = told("compare", "workspace", "HEAD", "--folder", str(small), code=2)
+    assert f"git cannot read {small}: fatal: " in text and blob in text
+
+
+def test_what_a_shallow_clone_lacks_is_told(project: Path, small: Path, tmp_path: Path) -> None:
+    first = git(project, "rev-parse", "HEAD").strip()
+    second(project, small)
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{project}", "clone")
+    folder = str(tmp_path / "clone/experiments/small")
+    said = "this clone is shallow: `git fetch --unshallow` brings older revisions"
+    assert said in told("compare", "HEAD", "HEAD~1", "--folder", folder, code=2)
+    text = told("compare", "HEAD", first, "--folder", folder, code=2)
+    assert f"{first} is {first[:12]}, which this clone does not have" in text and said in text
+
+
+def test_a_name_of_several_revisions_is_refused(project: Path, small: Path) -> None:
+    first = git(project, "rev-parse", "HEAD").strip()
+    second(project, small)
+    git(project, "tag", "both", first)
+    git(project, "branch", "both")
+    text = told("compare", "HEAD", "both", "--folder", str(small), code=2)
+    assert "both means several revisions (git says: " in text and "give refs/heads/both, refs/tags/both or" in text
+    assert compare.compare("HEAD", "refs/tags/both", small).shown
+    for place, commit in (("aa", first), ("bb", "HEAD")):
+        git(project, "update-ref", f"refs/exps/{place}/cdef/reeky-rort", commit)
+    text = told("compare", "workspace", "reeky-rort", "--folder", str(small), code=2)
+    assert "reeky-rort means several DVC experiments" in text and first[:12] in text
+
+
+@pytest.mark.parametrize("command", [("check", "."), ("mend", "."), ("compare", "HEAD", "HEAD~1")], ids=lambda c: c[0])
+def test_why_dvc_refuses_is_told(project: Path, small: Path, monkeypatch, command: tuple[str, ...]) -> None:
+    from dvc.lock import Lock
+
+    second(project, small)
+    text = (small / "params.yaml").read_text(encoding="utf-8")
+    (small / "params.yaml").write_text(text.replace("root: .", "root: ../.."), encoding="utf-8")
+    (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
+    monkeypatch.chdir(small)
+    if command[0] != "compare":  # which writes nothing
+        (project / ".dvc/tmp").mkdir()
+        with Lock(str(project / ".dvc/tmp/lock")):
+            assert "a DVC command is at work in .; wait for it to end" in told(*command, code=2)
+    (project / ".dvc/config").write_text("[nothing]\n    a = b\n", encoding="utf-8")
+    text = told(*command, code=2)
+    assert text.startswith("error: DVC cannot open the repository of .: ") and "nothing" in text
+    (project / ".dvc/config").write_text("[core\n", encoding="utf-8")
+    assert "error: DVC cannot open the repository of .: " in told(*command, code=2)
+
+
 def test_a_revision_without_a_lock(project: Path, small: Path) -> None:
     git(project, "rm", "--quiet", "experiments/small/dvc.lock")
     git(project, "commit", "--quiet", "--message", "no lock")

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transferbench import params, results, roots, stats
+from transferbench import git, params, results, roots, stats
 from transferbench.answers import TOP
 from transferbench.artefacts import read_table
 from transferbench.differences import Difference, paired, pooled
 from transferbench.errors import UserError, unknown
 from transferbench.pairing import Pair, holm
-from transferbench.revisions import WORKSPACE, Version, at, workspace
+from transferbench.revisions import WORKSPACE, NoRevision, Version, at, workspace
 from transferbench.terminal import put, table
 
 LEVEL = 0.05
@@ -157,11 +157,13 @@ def compare(
 def _version(name: str, folder: Path, here: params.Experiment) -> Version:
     try:
         return at(name, folder)
-    except UserError as error:
-        if "is no git revision" in str(error):
-            what = f"{unknown('attack', name, here.rows)}; nor is it a git revision or DVC experiment"
-            raise UserError(what + _elsewhere(name, folder)) from None
-        raise
+    except git.Refused as error:
+        raise UserError(
+            f"{unknown('attack', name, here.rows)}; nor can it be looked up as a revision: {error}"
+        ) from None
+    except NoRevision:
+        what = f"{unknown('attack', name, here.rows)}; nor is it a git revision or DVC experiment"
+        raise UserError(what + git.shallow(folder) + _elsewhere(name, folder)) from None
 
 
 def _elsewhere(attack: str, folder: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from transferbench import costs, leftovers, params, timing, zoo
+from transferbench import costs, leftovers, params, roots, timing, zoo
 from transferbench.errors import UserError
 
 ROWS = 20  # attacks whose gradients are told one by one
@@ -179,20 +179,14 @@ def status(folder: Path) -> tuple[Stage, ...] | None:
     """The experiment's stages and what becomes of each; None where the folder is in no DVC repository.
 
     Raises:
-        UserError: another DVC command is running.
+        UserError: another DVC command is running, or DVC cannot tell.
     """
-    from dvc.exceptions import DvcException, NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(folder)) as repo, repo.lock:
-            own = os.path.join(folder, "dvc.yaml")
+    with roots.records(folder) as repo:
+        if repo is None:
+            return None
+        own = os.path.join(folder, "dvc.yaml")
+        with repo.lock:
             return tuple(_closed(folder.resolve(), [(stage, stage.status()) for stage in repo.stage.load_all(own)]))
-    except NotDvcRepoError:
-        return None
-    except DvcException as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"DVC cannot tell what is up to date: {reason}") from None
 
 
 def _closed(folder: Path, found: list[tuple[Any, Mapping[str, Any]]]) -> Iterator[Stage]:
