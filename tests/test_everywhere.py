@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import made_digits
-from repositories import Repository, made
+from repositories import ROOT, Repository, made
 
 from transferbench import params, preflight, scaffold
 from transferbench.artefacts import TensorFile, write_tensors
@@ -162,6 +164,42 @@ def test_the_machine_makes_no_stage_run(checked, tmp_path, change):
     # its outputs are in no clone; nothing that it depends on has changed
     deleted = {"analysis/list.json": "deleted", "data/params.checked": "deleted"}
     assert status == {"check": [{"changed outs": deleted}]}
+
+
+NOBODY = 23456  # a user id without an account
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone can become another user")
+@pytest.mark.parametrize("home", [None, "/"])
+def test_a_user_id_without_an_account(checked, home):
+    """As in a container that is run with --user: no name, and no home or one that cannot be written to."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("no setpriv on this machine")
+    become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    if subprocess.run([*become, sys.executable, "-c", ""], capture_output=True).returncode:
+        pytest.skip("this Python cannot be run by another user")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "clone"
+        shutil.copytree(checked.path, folder)
+        for path in (Path(name), folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        environment = {"PATH": os.environ["PATH"], "MADE_DIGITS": name, "PYTHONPATH": str(ROOT)}
+        environment |= {"HOME": home} if home else {}
+
+        def run(*command: str, code: int) -> str:
+            done = subprocess.run(
+                [*become, sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == code, done.stderr
+            return done.stdout + done.stderr
+
+        assert "valid: 2 models" in run("-m", "transferbench", "check", code=0)
+        assert "dvc.lock is whole" in run("-m", "transferbench", "mend", code=0)
+        values = yaml.safe_load((folder / "params.yaml").read_text())
+        (folder / "params.yaml").write_text(yaml.safe_dump(values | {"dataset": {"name": "imagenet-sample"},
+            "models": ["efficientnet_lite0"], "sources": ["efficientnet_lite0"], "training": None}))  # fmt: skip
+        said = run("stages/prepare.py", code=2)
+        assert said.endswith("; set TRANSFERBENCH_CACHE to a folder that can be written to\n") and said.count("\n") == 1
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["no mark", "mark"])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from transferbench.errors import UserError
+from transferbench.errors import UserError, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,11 +43,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
             left.unlink(missing_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
-        temporary.touch()
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())  # renamed before its bytes are there, it could be empty after a power failure
-        os.replace(temporary, path)
+        with writing(path):
+            temporary.touch()
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())  # renamed before its bytes are there, it could be empty after a power failure
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

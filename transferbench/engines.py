@@ -34,10 +34,10 @@ import torch
 from transferbench import cells, methods
 from transferbench.artefacts import TensorFile, write_tensors
 from transferbench.cells import Cell, Engine, Found, Tensors
-from transferbench.errors import UserError, unknown
+from transferbench.errors import UserError, unknown, writing
 from transferbench.fitting import Fit
 from transferbench.objectives import Model
-from transferbench.runtime import code, device, end_with_parent
+from transferbench.runtime import code, device, end_with_parent, lacking_semaphores
 
 ENGINES = ("local", "ray", "slurm")
 RETRIES = 10  # of a task whose worker or node died
@@ -155,9 +155,10 @@ def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) ->
 def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
     if isinstance(file, Path):
         return cells.loaded(cell, file, device())
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="transferbench-") as folder:
         path = Path(folder) / "weights.safetensors"
-        file.tofile(path)
+        with writing(path):
+            path.write_bytes(file.data)
         return cells.loaded(cell, path, device())
 
 
@@ -197,6 +198,12 @@ class Processes:
     """So many processes of this machine, each with a GPU, or its share of the cores."""
 
     def __init__(self, count: int, gpus: int) -> None:
+        lacking = lacking_semaphores()
+        if lacking:
+            raise UserError(
+                f"{lacking}; mount a folder there that can be written to (docker run --tmpfs /dev/shm), "
+                "or set TRANSFERBENCH_WORKERS=1"
+            )
         self.count, self.kind = count, "cuda" if gpus else device().type
         self._devices = [f"cuda:{place % gpus}" for place in range(count)] if gpus else [None] * count
         self._threads = max(1, torch.get_num_threads() // count)

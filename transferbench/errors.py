@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable, Iterator
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # of a write, which name no file
+DENIED = REFUSALS | {errno.EACCES, errno.EPERM}
+MOVED = DENIED | {errno.ENOTDIR, errno.EEXIST, errno.ELOOP}  # of a folder that cannot be made or filled
 
 
 class UserError(ValueError):
@@ -37,17 +39,21 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def moved_by(variable: str, path: str | os.PathLike[str]) -> Iterator[None]:
-    """Have what the system refuses in the block name the environment variable that moves `path` elsewhere.
+    """Have what the system refuses at `path` name the environment variable that moves it elsewhere.
 
     Raises:
-        UserError: the system refused something: a permission, a disk that is full or read-only.
+        UserError: there is no permission, the disk is full or read-only, or `path` begins with the home of nobody.
     """
+    whole = os.fspath(path)
+    if whole.startswith("~"):  # what `os.path.expanduser` leaves as it is
+        raise UserError(f"{whole}: there is no home folder; set {variable} to a folder that can be written to")
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # no system call failed
+        place = whole if error.filename is None else os.fsdecode(error.filename)
+        ends = os.path.abspath(place), os.path.abspath(whole)
+        if error.errno not in MOVED or os.path.commonpath(ends) not in ends:  # elsewhere
             raise
-        place = os.fspath(path) if error.filename is None else error.filename
         raise UserError(f"{error.strerror}: {place}; set {variable} to a folder that can be written to") from None
 
 
