@@ -33,6 +33,7 @@ from transferbench import (
     preflight,
     results,
     revisions,
+    roots,
     scaffold,
     timing,
     zoo,
@@ -260,6 +261,12 @@ def test_what_is_not_in_the_cache_is_named(project: Path, small: Path) -> None:
     shutil.rmtree(small / "predictions")
     text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
     assert "predictions/fnn0/fgsm.parquet of HEAD~1" in text and "is not in DVC's cache" in text
+    again = f"`git checkout HEAD~1 && dvc repro {os.path.relpath(small)}/dvc.yaml`"
+    assert f"and no DVC remote is configured; compute that revision's with {again}" in text
+    (project / ".dvc/config").write_text("[core]\n    remote = a\n['remote \"a\"']\n    url = /a\n", encoding="utf-8")
+    revisions.cache.cache_clear()
+    text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
+    assert "is not in DVC's cache; fetch that revision's predictions with `git checkout HEAD~1 && dvc fetch " in text
     assert "`dvc fetch --all-commits`" in text
 
 
@@ -392,7 +399,12 @@ def test_a_cell_that_was_not_evaluated_is_left_out(small: Path) -> None:
     assert "Left out: predictions/fnn2+fnn0/sg_fgsm.parquet is not there." in text
     shutil.rmtree(small / "predictions")
     text = told("compare", "fgsm", "sg_fgsm", "--folder", str(small), code=2)
-    assert "have no cell in common" in text and "run `dvc repro` or `dvc pull`" in text
+    assert "have no cell in common" in text and "dvc pull" not in text  # there is no remote
+    target = f"{os.path.relpath(small)}/dvc.yaml"
+    assert f"run `dvc repro {target}` to make it (it alone: `dvc repro {target}:evaluate@fnn0-fgsm`)" in text
+    with roots.records(small) as repo:  # DVC knows it by that name
+        (stage,) = repo.stage.collect(f"{target}:evaluate@fnn0-fgsm")
+    assert any(str(out).endswith("predictions/fnn0/fgsm.parquet") for out in stage.outs)
 
 
 # --- explain ----------------------------------------------------------------------------------------
@@ -492,7 +504,9 @@ def test_a_cell_that_is_not_here_is_explained_by_lock_and_params(small: Path, de
     text = (small / "params.yaml").read_text(encoding="utf-8").replace("sigma: 15", "sigma: 25")
     (small / "params.yaml").write_text(text, encoding="utf-8")
     found = facts(str(described), Path())
-    assert "is not here; fetch it with `dvc pull " in found["path"]
+    target = f"{os.path.relpath(small)}/dvc.yaml"
+    assert f"is not here; run `dvc repro {target}` to make it (it alone: `dvc repro " in found["path"]
+    assert "dvc pull" not in found["path"]
     assert found["dvc.lock"] == f"md5 {md5}, {size:,} bytes"
     assert found["gradients"].endswith("8 images · 2 models = 80")  # the count is in the metrics
     assert "N(0, 15²)" in found["gradient"] and found["params.yaml"] == "has changed since: sigma 15, now 25"
@@ -769,7 +783,7 @@ def test_a_run_is_checked_explained_and_compared(repository: Repository) -> None
     for place in ("adversarial", "predictions", "subset", "data", "weights"):
         shutil.rmtree(folder / place)
     text = told("check", str(folder))
-    assert "nothing: all is up to date" in text and "`dvc checkout` or `dvc pull` brings them" in text
+    assert "nothing: all is up to date" in text and "`dvc checkout` brings them" in text
     repository.dvc("checkout", "--quiet")
     # a target more attacks nothing, if the subset stays
     repository.edit(lambda values: values["models"].append("fnn4"))

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from transferbench import costs, leftovers, params, roots, timing, zoo
+from transferbench import advice, costs, leftovers, params, roots, timing, zoo
 from transferbench.errors import UserError
 
 ROWS = 20  # attacks whose gradients are told one by one
@@ -50,6 +50,7 @@ class Preflight:
         attacked: How many images the present subset has; None where there is none, or params.yaml says how many.
         images: Where the images come from, in words.
         rate: Gradients a second of the experiment's cells that were computed here; None where none was.
+        pull: The command that fetches from the DVC remote; None where none is configured.
     """
 
     experiment: params.Experiment
@@ -61,6 +62,7 @@ class Preflight:
     attacked: int | None
     images: str
     rate: float | None = None
+    pull: str | None = None
 
 
 def check(folder: Path) -> Preflight:
@@ -87,13 +89,14 @@ def check(folder: Path) -> Preflight:
     left = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=pending)
     maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
     most = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=None if pending is None else maybe)
+    pull = advice.pulling(folder.resolve())
     free = shutil.disk_usage(folder).free
     if left.written > free:
         raise UserError(
             f"what is to run writes {costs.size(left.written)}, and {costs.size(free)} are free in {folder.resolve()}; "
             "make room (`dvc gc --workspace` deletes what no params.yaml here needs), or take another disk"
         )
-    return Preflight(experiment, stages, total, left, most, free, attacked, images, _rate(folder, experiment))
+    return Preflight(experiment, stages, total, left, most, free, attacked, images, _rate(folder, experiment), pull)
 
 
 def _rate(folder: Path, experiment: params.Experiment) -> float | None:
@@ -305,7 +308,8 @@ def _to_run(found: Preflight) -> Iterator[str]:
     absent = sum(stage.absent for stage in found.stages)
     if absent:
         stages = _many(absent, "stage")
-        yield f"{stages} more up to date, whose files are not all here: `dvc checkout` or `dvc pull` brings them"
+        brings = f"`dvc checkout` or `{found.pull}` brings them" if found.pull else "`dvc checkout` brings them"
+        yield f"{stages} more up to date, whose files are not all here: {brings}"
     if some and absent < len(found.stages):
         yield "less what DVC's run cache holds already"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from transferbench import git, params, roots
+from transferbench import advice, git, params, roots
 from transferbench.errors import UserError
 
 WORKSPACE = "workspace"  # what DVC, too, calls the files as they are
@@ -58,10 +58,15 @@ class Version:
         md5 = self.tables[cell]
         path = cache(self.folder) / md5[:2] / md5[2:]
         if not path.is_file():
-            where = "" if self.folder == Path() else f" in {self.folder}"
+            lack = f"{place} of {self.name} (md5 {md5}) is not in DVC's cache"
+            pull = advice.pulling(self.folder.absolute())
+            if pull is None:
+                again = f"`git checkout {self.name} && {advice.repro(self.folder)}`"
+                raise UserError(f"{lack}, and no DVC remote is configured; compute that revision's with {again}")
+            fetch, where = pull.replace("pull", "fetch"), "" if self.folder == Path() else f" in {self.folder}"
             raise UserError(
-                f"{place} of {self.name} (md5 {md5}) is not in DVC's cache; fetch that revision's predictions with "
-                f"`git checkout {self.name} && dvc fetch dvc.yaml`{where}, or `dvc fetch --all-commits`"
+                f"{lack}; fetch that revision's predictions with "
+                f"`git checkout {self.name} && {fetch} dvc.yaml`{where}, or `{fetch} --all-commits`"
             )
         return path
 
