@@ -198,12 +198,7 @@ class Processes:
     """So many processes of this machine, each with a GPU, or its share of the cores."""
 
     def __init__(self, count: int, gpus: int) -> None:
-        lacking = lacking_semaphores()
-        if lacking:
-            raise UserError(
-                f"{lacking}; mount a folder there that can be written to (docker run --tmpfs /dev/shm), "
-                "or set TRANSFERBENCH_WORKERS=1"
-            )
+        _share_memory("TRANSFERBENCH_WORKERS=1")
         self.count, self.kind = count, "cuda" if gpus else device().type
         self._devices = [f"cuda:{place % gpus}" for place in range(count)] if gpus else [None] * count
         self._threads = max(1, torch.get_num_threads() // count)
@@ -235,6 +230,14 @@ class Processes:
                     "a worker process died (killed, or out of memory?); finished chunks are kept: "
                     "run `dvc repro` again, with fewer TRANSFERBENCH_WORKERS if it happens again"
                 ) from None
+
+
+def _share_memory(otherwise: str) -> None:
+    """Refuse to start processes that could not share work, and say what to set instead."""
+    lacking = lacking_semaphores()
+    if lacking:
+        advice = "mount a folder there that can be written to (docker run --tmpfs /dev/shm)"
+        raise UserError(f"{lacking}; {advice}, or set {otherwise}")
 
 
 def _begin(places: Any, threads: int) -> None:
@@ -269,10 +272,12 @@ class Ray:
             raise _missing("ray") from None
         self._ray = ray
         if not ray.is_initialized():
+            if "RAY_ADDRESS" not in os.environ:  # its object store, too, lies there; it would try for a minute
+                _share_memory("TRANSFERBENCH_ENGINE=local")
             try:
                 _answers(os.environ.get("RAY_ADDRESS", ""))
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-            except (OSError, OverflowError, RuntimeError, ValueError) as error:
+            except Exception as error:  # Ray raises many kinds
                 reason = " ".join(str(error).split())[:200]
                 where = os.environ.get("RAY_ADDRESS", "this machine")
                 raise UserError(f"no Ray cluster at {where}: {reason}; see RAY_ADDRESS and `ray start`") from None
