@@ -4,10 +4,8 @@ import os
 from pathlib import Path
 from shlex import quote
 
-import click
-
 from transferbench import pages, params, report
-from transferbench.stage import stage
+from transferbench.stage import say, stage
 
 
 @stage
@@ -17,7 +15,7 @@ def main() -> None:
     pages.write([Path()], Path("report/index.html"))
     folder = Path(os.path.relpath(".", experiment.root))
     shown = f"transferbench show {quote(str(folder))}"
-    click.echo(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {shown}")
+    say(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {shown}")
 
 
 if __name__ == "__main__":

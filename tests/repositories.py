@@ -80,7 +80,7 @@ class Repository:
 
 def made(path: Path, digits: Path) -> Repository:
     """A repository in an empty folder, its first commit made, nothing run."""
-    for name in ("stages", "transferbench", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml"):
+    for name in ("stages", "transferbench", ".dvc/config", ".dvcignore", ".gitattributes", ".gitignore", "dvc.yaml"):
         source, target = ROOT / name, path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -300,7 +300,7 @@ def test_a_damaged_csv_is_one_line(tmp_path, text, reason):
 
 def test_missing_and_broken_files_are_one_line(tmp_path):
     for read in (TensorFile, artefacts.read_json, artefacts.read_table):
-        with pytest.raises(UserError, match="is missing; run `dvc repro` or `dvc pull`"):
+        with pytest.raises(UserError, match="is missing; run `dvc repro` to make it"):
             read(tmp_path / "nothing")
     (tmp_path / "deep").write_bytes(b"[" * 100_000)
     with pytest.raises(UserError, match="deep is no JSON"):

@@ -29,9 +29,11 @@ from transferbench import (
     intervals,
     listing,
     params,
+    plain,
     preflight,
     results,
     revisions,
+    roots,
     scaffold,
     timing,
     zoo,
@@ -259,6 +261,12 @@ def test_what_is_not_in_the_cache_is_named(project: Path, small: Path) -> None:
     shutil.rmtree(small / "predictions")
     text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
     assert "predictions/fnn0/fgsm.parquet of HEAD~1" in text and "is not in DVC's cache" in text
+    again = f"`git checkout HEAD~1 && dvc repro {os.path.relpath(small)}/dvc.yaml`"
+    assert f"and no DVC remote is configured; compute that revision's with {again}" in text
+    (project / ".dvc/config").write_text("[core]\n    remote = a\n['remote \"a\"']\n    url = /a\n", encoding="utf-8")
+    revisions.cache.cache_clear()
+    text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
+    assert "is not in DVC's cache; fetch that revision's predictions with `git checkout HEAD~1 && dvc fetch " in text
     assert "`dvc fetch --all-commits`" in text
 
 
@@ -298,6 +306,87 @@ def test_what_cannot_be_compared(small: Path, names: tuple[str, ...], message: s
     assert message in told("compare", "--folder", str(small), *names, code=2)
 
 
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}, ("detected dubious ownership in repository", "safe.directory")),
+        ({"PATH": "/nonexistent"}, ("git is not installed, or not on PATH",)),
+        ({"GIT_DIR": "/nonexistent"}, ("fatal: not a git repository",)),
+    ],
+    ids=str,
+)
+def test_why_git_refuses_is_told(project: Path, small: Path, monkeypatch, variables, said) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    text = told("compare", "workspace", "HEAD", "--folder", str(small), code=2)
+    assert "unknown attack 'HEAD'; valid: " in text and not [part for part in said if part not in text]
+    text = told("mend", str(small), code=2)  # what the last commit has is not known: the file stays
+    assert not [part for part in said if part not in text]
+    assert (small / "dvc.lock").read_text().endswith("  a")
+
+
+def test_without_git_mend_removes_what_was_cut_off(project: Path, small: Path) -> None:
+    (project / ".dvc/config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+    shutil.rmtree(project / ".git")
+    (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
+    assert "which was cut off" in told("mend", str(small))
+    assert not (small / "dvc.lock").exists()
+
+
+def test_a_damaged_copy_in_git_is_told(project: Path, small: Path) -> None:
+    blob = git(project, "rev-parse", "HEAD:experiments/small/dvc.lock").strip()
+    (project / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    text = told("compare", "workspace", "HEAD", "--folder", str(small), code=2)
+    assert f"git cannot read {small}: fatal: " in text and blob in text
+
+
+def test_what_a_shallow_clone_lacks_is_told(project: Path, small: Path, tmp_path: Path) -> None:
+    first = git(project, "rev-parse", "HEAD").strip()
+    second(project, small)
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{project}", "clone")
+    folder = str(tmp_path / "clone/experiments/small")
+    said = "this clone is shallow: `git fetch --unshallow` brings older revisions"
+    assert said in told("compare", "HEAD", "HEAD~1", "--folder", folder, code=2)
+    text = told("compare", "HEAD", first, "--folder", folder, code=2)
+    assert f"{first} is {first[:12]}, which this clone does not have" in text and said in text
+
+
+def test_a_name_of_several_revisions_is_refused(project: Path, small: Path) -> None:
+    first = git(project, "rev-parse", "HEAD").strip()
+    second(project, small)
+    git(project, "tag", "both", first)
+    git(project, "branch", "both")
+    text = told("compare", "HEAD", "both", "--folder", str(small), code=2)
+    assert "both means several revisions (git says: " in text and "give refs/heads/both, refs/tags/both or" in text
+    assert compare.compare("HEAD", "refs/tags/both", small).shown
+    for place, commit in (("aa", first), ("bb", "HEAD")):
+        git(project, "update-ref", f"refs/exps/{place}/cdef/reeky-rort", commit)
+    text = told("compare", "workspace", "reeky-rort", "--folder", str(small), code=2)
+    assert "reeky-rort means several DVC experiments" in text and first[:12] in text
+
+
+@pytest.mark.parametrize("command", [("check", "."), ("mend", "."), ("compare", "HEAD", "HEAD~1")], ids=lambda c: c[0])
+def test_why_dvc_refuses_is_told(project: Path, small: Path, monkeypatch, command: tuple[str, ...]) -> None:
+    from dvc.lock import Lock
+
+    second(project, small)
+    text = (small / "params.yaml").read_text(encoding="utf-8")
+    (small / "params.yaml").write_text(text.replace("root: .", "root: ../.."), encoding="utf-8")
+    (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
+    monkeypatch.chdir(small)
+    if command[0] != "compare":  # which writes nothing
+        (project / ".dvc/tmp").mkdir()
+        with Lock(str(project / ".dvc/tmp/lock")):
+            assert "a DVC command is at work in .; wait for it to end" in told(*command, code=2)
+    (project / ".dvc/config").write_text("[nothing]\n    a = b\n", encoding="utf-8")
+    text = told(*command, code=2)
+    assert text.startswith("error: DVC cannot open the repository of .: ") and "nothing" in text
+    (project / ".dvc/config").write_text("[core\n", encoding="utf-8")
+    assert "error: DVC cannot open the repository of .: " in told(*command, code=2)
+
+
 def test_a_revision_without_a_lock(project: Path, small: Path) -> None:
     git(project, "rm", "--quiet", "experiments/small/dvc.lock")
     git(project, "commit", "--quiet", "--message", "no lock")
@@ -310,7 +399,12 @@ def test_a_cell_that_was_not_evaluated_is_left_out(small: Path) -> None:
     assert "Left out: predictions/fnn2+fnn0/sg_fgsm.parquet is not there." in text
     shutil.rmtree(small / "predictions")
     text = told("compare", "fgsm", "sg_fgsm", "--folder", str(small), code=2)
-    assert "have no cell in common" in text and "run `dvc repro` or `dvc pull`" in text
+    assert "have no cell in common" in text and "dvc pull" not in text  # there is no remote
+    target = f"{os.path.relpath(small)}/dvc.yaml"
+    assert f"run `dvc repro {target}` to make it (it alone: `dvc repro {target}:evaluate@fnn0-fgsm`)" in text
+    with roots.records(small) as repo:  # DVC knows it by that name
+        (stage,) = repo.stage.collect(f"{target}:evaluate@fnn0-fgsm")
+    assert any(str(out).endswith("predictions/fnn0/fgsm.parquet") for out in stage.outs)
 
 
 # --- explain ----------------------------------------------------------------------------------------
@@ -410,7 +504,9 @@ def test_a_cell_that_is_not_here_is_explained_by_lock_and_params(small: Path, de
     text = (small / "params.yaml").read_text(encoding="utf-8").replace("sigma: 15", "sigma: 25")
     (small / "params.yaml").write_text(text, encoding="utf-8")
     found = facts(str(described), Path())
-    assert "is not here; fetch it with `dvc pull " in found["path"]
+    target = f"{os.path.relpath(small)}/dvc.yaml"
+    assert f"is not here; run `dvc repro {target}` to make it (it alone: `dvc repro " in found["path"]
+    assert "dvc pull" not in found["path"]
     assert found["dvc.lock"] == f"md5 {md5}, {size:,} bytes"
     assert found["gradients"].endswith("8 images · 2 models = 80")  # the count is in the metrics
     assert "N(0, 15²)" in found["gradient"] and found["params.yaml"] == "has changed since: sigma 15, now 25"
@@ -687,7 +783,7 @@ def test_a_run_is_checked_explained_and_compared(repository: Repository) -> None
     for place in ("adversarial", "predictions", "subset", "data", "weights"):
         shutil.rmtree(folder / place)
     text = told("check", str(folder))
-    assert "nothing: all is up to date" in text and "`dvc checkout` or `dvc pull` brings them" in text
+    assert "nothing: all is up to date" in text and "`dvc checkout` brings them" in text
     repository.dvc("checkout", "--quiet")
     # a target more attacks nothing, if the subset stays
     repository.edit(lambda values: values["models"].append("fnn4"))
@@ -987,3 +1083,85 @@ def test_check_knows_how_fast_it_was_here(small: Path, monkeypatch: pytest.Monke
         f"an estimated {costs.duration(seconds)} at 12 gradients a second, as its cells took here"
     )
     assert "at 3 gradients a second" in preflight._time(found, 3.0)
+
+
+# --- streams that cannot encode everything ----------------------------------------------------------
+
+SHOWN = {
+    "show": ("untargeted, plain gradient, one step of alpha = 40, epsilon = 40", "0.0*", "----"),
+    "explain fnn0/sg_fgsm": ("step_size = 40", "alpha, pixel values a step", "G_t = 1/"),
+    "compare fgsm sg_fgsm": ("fgsm - sg_fgsm: success rates in percent", "[+", "----"),
+    "check": ("3 models, 2 sources x 3 attacks",),
+    "list transforms": ("----", "levels"),
+    "list attacks": ("Hammersley & Morton 1956",),
+    "tidy": ("nothing is left over",),
+}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("command", SHOWN)
+def test_what_a_stream_cannot_encode_is_spelled(small: Path, monkeypatch, command: str, encoding: str) -> None:
+    monkeypatch.chdir(small)
+    values = yaml.safe_load((small / "params.yaml").read_text())
+    (small / "params.yaml").write_text(yaml.safe_dump(values | {"root": "../.."}))
+    done = CliRunner(charset=encoding).invoke(main, command.split())
+    assert done.exit_code == 0, done.output
+    text = done.stdout_bytes.decode(encoding)
+    if encoding != "ascii":  # these have some of the signs
+        text = plain.spelled(text)
+    assert not [part for part in SHOWN[command] if part not in text], text
+    assert "\\u" not in text and "?" not in text.replace("is the variable set?", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "ascii"),
+    [
+        ("xₜ₊₁ ≤ ε·α, 15², σᵢ × Σ", "x_t+1 <= epsilon.alpha, 15^2, sigma_i x Sigma"),
+        ("│─┼ … café Łódź 数", "|-+ ... cafe \\u0141odz \\u6570"),
+        ("\udcff.safetensors", "\\xff.safetensors"),
+    ],
+)
+def test_text_is_spelled_in_ascii(text: str, ascii: str) -> None:
+    assert plain.spelled(text) == ascii
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONUTF8": "1"},
+    ],
+    ids=str,
+)
+def test_a_file_that_no_stream_can_name_is_deleted(small: Path, environment: dict[str, str]) -> None:
+    """By a process whose streams, and names of files, are of the encoding."""
+    for name in (b"ol\xff", "alt ü ε".encode()):
+        (Path(os.fsdecode(os.fsencode(small) + b"/metrics/fnn0/" + name + b".json"))).write_text("{}")
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHON"))}
+    command = [sys.executable, "-m", "transferbench", "tidy", "."]
+    done = subprocess.run(command, cwd=small, env=variables | environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(b"deleted metrics/fnn0/") == 2 and b"ol\\xff.json" in done.stdout
+    command[-2:] = ["check", "ü ε"]
+    done = subprocess.run(command, cwd=small, env=variables | environment, capture_output=True)
+    assert done.returncode == 2 and done.stderr.startswith(b"error: unknown experiment '"), done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_path_that_the_locale_cannot_name_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "from transferbench.stage import stage\n@stage\ndef main():\n    open('\\u6570')\nmain()\n"
+    )
+    variables = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == ("error: this locale has no such file names: \\u6570; set LC_ALL=C.UTF-8, or PYTHONUTF8=1\n")
+
+
+def test_standard_output_that_cannot_be_written_to_is_named(small: Path) -> None:
+    command = [sys.executable, "-m", "transferbench", "show", "."]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, cwd=small, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: No space left on device: standard output\n")

@@ -1,8 +1,11 @@
 """The project where a team's machines put it: worktrees, shallow clones, no git, read-only data, readers, queues."""
 
+import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -12,8 +15,9 @@ import numpy as np
 import pytest
 import yaml
 from conftest import made_digits
-from repositories import Repository, made
+from repositories import ROOT, Repository, made
 
+from transferbench import params, preflight, scaffold
 from transferbench.artefacts import TensorFile, write_tensors
 
 CELL = "adversarial/fnn0/fgsm.safetensors"
@@ -58,7 +62,7 @@ def test_a_name_of_another_script_changes_no_byte(author, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["worktree", "shallow", "no git"])
+@pytest.mark.parametrize("kind", ["worktree", "shallow", "no git", "autocrlf"])
 def test_pulled_there_nothing_runs(author, tmp_path, kind):
     path = tmp_path / "there"
     if kind == "worktree":
@@ -66,6 +70,8 @@ def test_pulled_there_nothing_runs(author, tmp_path, kind):
     elif kind == "shallow":
         author.run("git", "clone", "--quiet", "--depth", "1", f"file://{author.path}", str(path))
         assert Repository(path, tmp_path).run("git", "rev-list", "--count", "HEAD").strip() == "1"
+    elif kind == "autocrlf":
+        author.run("git", "clone", "--quiet", "-c", "core.autocrlf=true", str(author.path), str(path))
     else:
         author.run("git", "worktree", "add", "--quiet", "--detach", str(path))
         (path / ".git").unlink()
@@ -84,6 +90,127 @@ def test_pulled_there_nothing_runs(author, tmp_path, kind):
             assert (path / made).read_bytes() == (author.path / made).read_bytes()
         assert there.repro() == set()
     assert (path / CELL).read_bytes() == (author.path / CELL).read_bytes()
+
+
+SETTINGS = {
+    "line ends are the system's": ("core.autocrlf=true",),
+    "line ends are this system's, always": ("core.autocrlf=true", "core.eol=crlf"),
+    "line ends of text are CRLF": ("core.autocrlf=false", "core.eol=crlf", "core.attributesFile={attributes}"),
+    "line ends are changed on the way in": ("core.autocrlf=input",),
+    "modes are no matter": ("core.fileMode=false", "core.symlinks=false"),
+}
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory) -> Repository:
+    """Whose first stage has run; a file of CRLF, and one of bytes, are in it."""
+    folder = tmp_path_factory.mktemp("checked")
+    (folder / "author").mkdir()
+    found = made(folder / "author", folder / "digits")
+    scaffold.new("mine", found.path, ".")
+    (found.path / "experiments/mine/notes.csv").write_bytes(b"a,b\r\n1,2\r\n")
+    (found.path / "experiments/mine/picture.png").write_bytes(bytes(range(256)))
+    found.repro("check")
+    found.commit("checked")
+    return found
+
+
+def _share_cache(clone: Path, author: Path) -> None:
+    """What `dvc cache dir --local` writes."""
+    (clone / ".dvc/config.local").write_text(f"[cache]\n    dir = {author / '.dvc/cache'}\n")
+
+
+def _committed(repository: Repository, folder: Path) -> dict[str, bytes]:
+    names = repository.run("git", "ls-files").splitlines()
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_clone_has_every_byte_whatever_git_is_told_of_line_ends(checked, tmp_path, settings):
+    (tmp_path / "attributes").write_text("* text=auto eol=crlf\n")
+    told = [value.format(attributes=tmp_path / "attributes") for value in SETTINGS[settings]]
+    options = [option for value in told for option in ("-c", value)]
+    checked.run("git", "clone", "--quiet", *options, str(checked.path), str(tmp_path / "clone"))
+    assert _committed(checked, tmp_path / "clone") == _committed(checked, checked.path)
+    clone = Repository(tmp_path / "clone", tmp_path)
+    clone.run("git", "add", "--renormalize", ".")
+    scaffold.new("another", clone.path, "mine")
+    clone.run("git", "add", "--all")
+    changed = clone.run("git", "status", "--porcelain").splitlines()
+    assert len(changed) == 3 and all("experiments/another/" in line for line in changed)
+    _share_cache(clone.path, checked.path)
+    stages = {stage.kind: stage for stage in preflight.status(clone.path) or ()}
+    assert not stages["check"].runs and stages["prepare"].runs
+
+
+def test_an_archive_has_every_byte(checked, tmp_path):
+    (tmp_path / "there").mkdir()
+    archive = f"git -c core.autocrlf=true -c core.eol=crlf archive HEAD | tar -x -C '{tmp_path / 'there'}'"
+    checked.run("sh", "-c", archive)
+    assert _committed(checked, tmp_path / "there") == _committed(checked, checked.path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"umask": 0o077}, {"TZ": "Asia/Kolkata"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}], ids=str
+)
+def test_the_machine_makes_no_stage_run(checked, tmp_path, change):
+    path = tmp_path / "a b"
+    command = ["git", "clone", "--quiet", str(checked.path), str(path)]
+    subprocess.run(command, check=True, umask=change.get("umask", -1), env=checked.environment)
+    there = Repository(path, tmp_path)
+    _share_cache(path, checked.path)
+    there.environment |= {name: value for name, value in change.items() if name != "umask"}
+    status = json.loads(there.dvc("status", "--json", "check"))
+    # its outputs are in no clone; nothing that it depends on has changed
+    deleted = {"analysis/list.json": "deleted", "data/params.checked": "deleted"}
+    assert status == {"check": [{"changed outs": deleted}]}
+
+
+NOBODY = 23456  # a user id without an account
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone can become another user")
+@pytest.mark.parametrize("home", [None, "/"])
+def test_a_user_id_without_an_account(checked, home):
+    """As in a container that is run with --user: no name, and no home or one that cannot be written to."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("no setpriv on this machine")
+    become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    if subprocess.run([*become, sys.executable, "-c", ""], capture_output=True).returncode:
+        pytest.skip("this Python cannot be run by another user")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "clone"
+        shutil.copytree(checked.path, folder)
+        for path in (Path(name), folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        environment = {"PATH": os.environ["PATH"], "MADE_DIGITS": name, "PYTHONPATH": str(ROOT)}
+        environment |= {"HOME": home} if home else {}
+
+        def run(*command: str, code: int) -> str:
+            done = subprocess.run(
+                [*become, sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == code, done.stderr
+            return done.stdout + done.stderr
+
+        assert "valid: 2 models" in run("-m", "transferbench", "check", code=0)
+        assert "dvc.lock is whole" in run("-m", "transferbench", "mend", code=0)
+        values = yaml.safe_load((folder / "params.yaml").read_text())
+        (folder / "params.yaml").write_text(yaml.safe_dump(values | {"dataset": {"name": "imagenet-sample"},
+            "models": ["efficientnet_lite0"], "sources": ["efficientnet_lite0"], "training": None}))  # fmt: skip
+        said = run("stages/prepare.py", code=2)
+        assert said.endswith("; set TRANSFERBENCH_CACHE to a folder that can be written to\n") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["no mark", "mark"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_params_of_any_editor_are_read(checked, tmp_path, start, end):
+    folder = checked.path
+    text = (folder / "params.yaml").read_bytes()
+    (tmp_path / "params.yaml").write_bytes(start + text.replace(b"\n", end))
+    assert params.load(tmp_path / "params.yaml") == params.load(folder / "params.yaml")
+    made = scaffold._copied(tmp_path, tmp_path / "x")
+    assert made == text.decode().replace("root: .\n", "root: ../..\n")
 
 
 @pytest.mark.slow

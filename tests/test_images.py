@@ -3,7 +3,10 @@
 import errno
 import io
 import os
+import shutil
 import struct
+import subprocess
+import sys
 import tarfile
 import zlib
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
-from transferbench import datasets, images, wheels
+from transferbench import datasets, engines, images, wheels
 from transferbench.errors import UserError
 
 
@@ -365,3 +368,43 @@ def test_a_bad_image_is_named_by_any_process(many: Path) -> None:
         for processes in (1, 2):
             with pytest.raises(UserError, match=r"many/55\.png cannot be decoded"):
                 images.decode_many(files, files.names(), 9, 9, lambda _: None, processes=processes)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOENT, errno.ENOSPC, errno.EACCES, errno.ENOSYS, None])
+def test_without_semaphores_one_process_decodes(tmp_path: Path, monkeypatch, capsys, number: int | None) -> None:
+    """As where /dev/shm is read-only, absent or full: the same images, and a line that says why."""
+
+    def lock(context: object) -> None:
+        raise ImportError("no sem_open") if number is None else OSError(number, os.strerror(number))
+
+    for place in range(3):
+        (tmp_path / f"{place}.png").write_bytes(encoded(noise(9, 9, seed=place)))
+    with images.open_images(tmp_path) as files:
+        found: list[np.ndarray] = []
+        images.decode_many(files, files.names(), None, 9, found.append, processes=1)
+        monkeypatch.setattr("multiprocessing.context.BaseContext.Lock", lock)
+        images.decode_many(files, files.names(), None, 9, found.append, processes=2)
+    assert len(found) == 2 and (found[0] == found[1]).all()
+    reason = "no sem_open" if number is None else os.strerror(number)
+    said = f"decoding in one process: processes that share work need semaphores, which lie in /dev/shm: {reason}\n"
+    assert said in capsys.readouterr().err
+    with pytest.raises(UserError, match=rf"/dev/shm: {reason}; mount .*, or set TRANSFERBENCH_WORKERS=1$"):
+        engines.Processes(2, 0)
+
+
+MOUNTS = {
+    "read-only": "mount -t tmpfs -o ro none /dev/shm",
+    "full": "mount -t tmpfs -o size=4k none /dev/shm && { head -c 9999 /dev/zero > /dev/shm/x || true; }",
+    "absent": "mount -t tmpfs none /dev",
+}
+
+
+@pytest.mark.parametrize("how", MOUNTS)
+def test_a_machine_whose_shared_memory_is_of_no_use(tmp_path: Path, how: str) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("no `unshare -rm` (user namespaces) on this machine")
+    script = "from transferbench import runtime; print(runtime.lacking_semaphores())"
+    command = f"({MOUNTS[how]}) 2>/dev/null && exec '{sys.executable}' -c '{script}'"
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "which lie in /dev/shm: " in done.stdout

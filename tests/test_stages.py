@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 import yaml
 from repositories import PARAMS
 
-from transferbench import networks, params, perceptual, perceptual_weights, sources, weights, zoo
+from transferbench import artefacts, errors, networks, params, perceptual, perceptual_weights, sources, weights, zoo
 from transferbench.artefacts import TensorFile, read_json, write_json, write_tensors
 from transferbench.stage import friendly
 
@@ -83,8 +84,57 @@ def test_a_write_that_the_system_refuses_is_one_line(folder):
     )
     limited = subprocess.run([sys.executable, "-c", code], cwd=folder, text=True, capture_output=True)
     assert limited.returncode == 2
-    assert limited.stderr == "error: File too large: while writing\n"
+    assert limited.stderr == "error: File too large: sources/fnn2.json\n"
     assert list((folder / "sources").iterdir()) == []
+
+
+def test_a_temporary_file_that_the_system_refuses_names_the_variable_that_moves_it(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import gzip, resource\nfrom pathlib import Path\n"
+        "from transferbench import images\nfrom transferbench.stage import stage\n"
+        "Path('a.tar.gz').write_bytes(gzip.compress(bytes(100_000)))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "@stage\ndef main():\n    with images.open_images(Path('a.tar.gz')):\n        pass\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    said = r"error: File too large: /.*/transferbench-\w+/images.tar; TMPDIR moves temporary files elsewhere\n"
+    assert re.fullmatch(said, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+            "No usable temporary directory found in ['/tmp']; set TMPDIR to a folder that can be written to",
+        ),
+        (
+            RuntimeError("Could not determine home directory."),
+            "Could not determine home directory; set HOME to a folder that can be written to",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", b"/a/b"), "Read-only file system: /a/b"),
+    ],
+    ids=str,
+)
+def test_what_the_system_refuses_names_a_place_or_a_variable(capsys, error, said):
+    @friendly
+    def refused():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        refused()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+@pytest.mark.parametrize("number", sorted(errors.REFUSALS))
+def test_a_write_that_the_system_refuses_names_its_file(tmp_path, number):
+    with pytest.raises(OSError) as refused, artefacts.replacing(tmp_path / "a" / "b.json"):
+        raise OSError(number, os.strerror(number))
+    assert refused.value.filename == str(tmp_path / "a" / "b.json")
+    assert not list((tmp_path / "a").iterdir())
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

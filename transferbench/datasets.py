@@ -25,7 +25,7 @@ import numpy as np
 
 from transferbench import artefacts, images, params, wheels
 from transferbench.classes import class_folders, class_names
-from transferbench.errors import UserError, unknown
+from transferbench.errors import DENIED, UserError, unknown, writing
 from transferbench.pickles import ArraysOnly
 
 Write = Callable[[np.ndarray], None]
@@ -327,6 +327,7 @@ def _unzip(source: Path, destination: Path, names: Sequence[str]) -> None:
             with (
                 open(plain, "rb") if plain.is_file() else gzip.open(packed) as file,
                 open(destination / name, "wb") as copy,
+                writing(destination / name),
             ):
                 shutil.copyfileobj(file, copy)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -337,7 +338,8 @@ def _unzip(source: Path, destination: Path, names: Sequence[str]) -> None:
 
 
 def _cifar10_download(training: bool) -> tuple[Split, Split | None]:
-    return _cifar10_torchvision(wheels.cache_folder() / "cifar10", training, download=True)
+    with wheels.caching():
+        return _cifar10_torchvision(wheels.cache_folder() / "cifar10", training, download=True)
 
 
 def _cifar10_torchvision(root: Path, training: bool, *, download: bool) -> tuple[Split, Split | None]:
@@ -352,6 +354,8 @@ def _cifar10_torchvision(root: Path, training: bool, *, download: bool) -> tuple
         ]
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
+        if download and isinstance(error, OSError) and error.errno in DENIED:
+            raise
         if download:
             raise UserError(
                 f"cifar10 cannot be downloaded from {Cifar10.url} ({reason}); fetch it elsewhere "

@@ -34,10 +34,10 @@ import torch
 from transferbench import cells, methods
 from transferbench.artefacts import TensorFile, write_tensors
 from transferbench.cells import Cell, Engine, Found, Tensors
-from transferbench.errors import UserError, unknown
+from transferbench.errors import UserError, unknown, writing
 from transferbench.fitting import Fit
 from transferbench.objectives import Model
-from transferbench.runtime import code, device, end_with_parent
+from transferbench.runtime import code, device, end_with_parent, lacking_semaphores
 
 ENGINES = ("local", "ray", "slurm")
 RETRIES = 10  # of a task whose worker or node died
@@ -155,9 +155,10 @@ def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) ->
 def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
     if isinstance(file, Path):
         return cells.loaded(cell, file, device())
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="transferbench-") as folder:
         path = Path(folder) / "weights.safetensors"
-        file.tofile(path)
+        with writing(path):
+            path.write_bytes(file.data)
         return cells.loaded(cell, path, device())
 
 
@@ -197,6 +198,7 @@ class Processes:
     """So many processes of this machine, each with a GPU, or its share of the cores."""
 
     def __init__(self, count: int, gpus: int) -> None:
+        _share_memory("TRANSFERBENCH_WORKERS=1")
         self.count, self.kind = count, "cuda" if gpus else device().type
         self._devices = [f"cuda:{place % gpus}" for place in range(count)] if gpus else [None] * count
         self._threads = max(1, torch.get_num_threads() // count)
@@ -228,6 +230,14 @@ class Processes:
                     "a worker process died (killed, or out of memory?); finished chunks are kept: "
                     "run `dvc repro` again, with fewer TRANSFERBENCH_WORKERS if it happens again"
                 ) from None
+
+
+def _share_memory(otherwise: str) -> None:
+    """Refuse to start processes that could not share work, and say what to set instead."""
+    lacking = lacking_semaphores()
+    if lacking:
+        advice = "mount a folder there that can be written to (docker run --tmpfs /dev/shm)"
+        raise UserError(f"{lacking}; {advice}, or set {otherwise}")
 
 
 def _begin(places: Any, threads: int) -> None:
@@ -262,10 +272,12 @@ class Ray:
             raise _missing("ray") from None
         self._ray = ray
         if not ray.is_initialized():
+            if "RAY_ADDRESS" not in os.environ:  # its object store, too, lies there; it would try for a minute
+                _share_memory("TRANSFERBENCH_ENGINE=local")
             try:
                 _answers(os.environ.get("RAY_ADDRESS", ""))
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-            except (OSError, OverflowError, RuntimeError, ValueError) as error:
+            except Exception as error:  # Ray raises many kinds
                 reason = " ".join(str(error).split())[:200]
                 where = os.environ.get("RAY_ADDRESS", "this machine")
                 raise UserError(f"no Ray cluster at {where}: {reason}; see RAY_ADDRESS and `ray start`") from None

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from transferbench import params, results, sources, zoo
+from transferbench import advice, params, results, sources, zoo
 from transferbench.artefacts import TensorFile, read_json, sha256
 from transferbench.errors import UserError, unknown
 from transferbench.revisions import md5, outputs
@@ -331,7 +331,7 @@ def _libraries(cell: Cell) -> Iterator[Fact]:
 def _file(cell: Cell) -> Iterator[Fact]:
     locked = cell.own.get("md5")
     if cell.file is None:
-        yield "path", f"{cell.path} is not here; fetch it with `dvc pull {cell.path}`, or compute it"
+        yield "path", f"{cell.path} is not here; {advice.getting(cell.path)}"
         yield (
             "dvc.lock",
             f"md5 {locked}, {cell.own['size']:,} bytes" if locked else "does not name it: it was not run yet",

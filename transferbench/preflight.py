@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from transferbench import costs, leftovers, params, timing, zoo
+from transferbench import advice, costs, leftovers, params, roots, timing, zoo
 from transferbench.errors import UserError
 
 ROWS = 20  # attacks whose gradients are told one by one
@@ -50,6 +50,7 @@ class Preflight:
         attacked: How many images the present subset has; None where there is none, or params.yaml says how many.
         images: Where the images come from, in words.
         rate: Gradients a second of the experiment's cells that were computed here; None where none was.
+        pull: The command that fetches from the DVC remote; None where none is configured.
     """
 
     experiment: params.Experiment
@@ -61,6 +62,7 @@ class Preflight:
     attacked: int | None
     images: str
     rate: float | None = None
+    pull: str | None = None
 
 
 def check(folder: Path) -> Preflight:
@@ -87,13 +89,14 @@ def check(folder: Path) -> Preflight:
     left = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=pending)
     maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
     most = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=None if pending is None else maybe)
+    pull = advice.pulling(folder.resolve())
     free = shutil.disk_usage(folder).free
     if left.written > free:
         raise UserError(
             f"what is to run writes {costs.size(left.written)}, and {costs.size(free)} are free in {folder.resolve()}; "
             "make room (`dvc gc --workspace` deletes what no params.yaml here needs), or take another disk"
         )
-    return Preflight(experiment, stages, total, left, most, free, attacked, images, _rate(folder, experiment))
+    return Preflight(experiment, stages, total, left, most, free, attacked, images, _rate(folder, experiment), pull)
 
 
 def _rate(folder: Path, experiment: params.Experiment) -> float | None:
@@ -179,20 +182,14 @@ def status(folder: Path) -> tuple[Stage, ...] | None:
     """The experiment's stages and what becomes of each; None where the folder is in no DVC repository.
 
     Raises:
-        UserError: another DVC command is running.
+        UserError: another DVC command is running, or DVC cannot tell.
     """
-    from dvc.exceptions import DvcException, NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(folder)) as repo, repo.lock:
-            own = os.path.join(folder, "dvc.yaml")
+    with roots.records(folder) as repo:
+        if repo is None:
+            return None
+        own = os.path.join(folder, "dvc.yaml")
+        with repo.lock:
             return tuple(_closed(folder.resolve(), [(stage, stage.status()) for stage in repo.stage.load_all(own)]))
-    except NotDvcRepoError:
-        return None
-    except DvcException as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"DVC cannot tell what is up to date: {reason}") from None
 
 
 def _closed(folder: Path, found: list[tuple[Any, Mapping[str, Any]]]) -> Iterator[Stage]:
@@ -311,7 +308,8 @@ def _to_run(found: Preflight) -> Iterator[str]:
     absent = sum(stage.absent for stage in found.stages)
     if absent:
         stages = _many(absent, "stage")
-        yield f"{stages} more up to date, whose files are not all here: `dvc checkout` or `dvc pull` brings them"
+        brings = f"`dvc checkout` or `{found.pull}` brings them" if found.pull else "`dvc checkout` brings them"
+        yield f"{stages} more up to date, whose files are not all here: {brings}"
     if some and absent < len(found.stages):
         yield "less what DVC's run cache holds already"
 

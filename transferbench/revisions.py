@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,14 @@ from typing import Any
 
 import yaml
 
-from transferbench import params
+from transferbench import advice, git, params, roots
 from transferbench.errors import UserError
 
 WORKSPACE = "workspace"  # what DVC, too, calls the files as they are
+
+
+class NoRevision(UserError):
+    """A name that neither git nor DVC knows."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +58,17 @@ class Version:
         md5 = self.tables[cell]
         path = cache(self.folder) / md5[:2] / md5[2:]
         if not path.is_file():
-            where = "" if self.folder == Path() else f" in {self.folder}"
+            lack = f"{place} of {self.name} (md5 {md5}) is not in DVC's cache"
+            pull = advice.pulling(self.folder.absolute())
+            if pull is None:
+                again = f"`git checkout {self.name} && {advice.repro(self.folder)}`"
+                raise UserError(f"{lack}, and no DVC remote is configured; compute that revision's with {again}")
+            fetch, where = pull.replace("pull", "fetch"), "" if self.folder == Path() else f" in {self.folder}"
             raise UserError(
-                f"{place} of {self.name} (md5 {md5}) is not in DVC's cache; fetch that revision's predictions with "
-                f"`git checkout {self.name} && dvc fetch dvc.yaml`{where}, or `dvc fetch --all-commits`"
+                f"{lack}; fetch that revision's predictions with "
+                f"`git checkout {self.name} && {fetch} dvc.yaml`{where}, or `{fetch} --all-commits`"
             )
         return path
-
-
-def resolve(name: str, folder: Path) -> str | None:
-    """The commit that a name means: git's own names, then those of DVC's experiments; None if it is neither."""
-    if name.startswith("-"):
-        return None
-    found = _git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-    if found is None:
-        refs = _git(folder, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
-        found = next((line.split()[0] for line in refs.splitlines() if line.endswith(f"/{name}")), None)
-    return found.strip() if found else None
 
 
 def workspace(folder: Path) -> Version:
@@ -92,21 +89,27 @@ def at(name: str, folder: Path) -> Version:
     """
     if name == WORKSPACE:
         return workspace(folder)
-    commit = resolve(name, folder)
+    commit = git.commit(name, folder)
     if commit is None:
-        raise UserError(f"{name} is no git revision and no DVC experiment; see `git log` and `dvc exp list`")
-    files = {file: _git(folder, "show", f"{commit}:./{file}") for file in ("dvc.lock", "params.yaml")}
-    for file, text in files.items():
-        if text is None:
-            raise UserError(f"{name} has no {file} in {folder.resolve().name}; take a revision at which it was run")
+        advice = f"see `git log` and `dvc exp list`{git.shallow(folder)}"
+        raise NoRevision(f"{name} is no git revision and no DVC experiment; {advice}")
+    lock, text = (_file(name, commit, file, folder) for file in ("dvc.lock", "params.yaml"))
     try:
-        values = yaml.load(files["params.yaml"] or "", params.Loader)
+        values = yaml.load(text, params.Loader)
     except yaml.YAMLError as error:
         raise UserError(f"params.yaml of {name} is no YAML: {' '.join(str(error).split())}") from None
-    outs = outputs(files["dvc.lock"] or "")
+    outs = outputs(lock)
     places = {Path(place): out["md5"] for place, out in outs.items() if place.startswith("predictions/")}
     tables = {(path.parent.name, path.stem): md5 for path, md5 in places.items() if path.parent.name != "clean"}
     return Version(name, values if isinstance(values, dict) else {}, tables, folder)
+
+
+def _file(name: str, commit: str, file: str, folder: Path) -> str:
+    """The text of a file in a commit, which the user calls by `name`."""
+    found = git.file(commit, file, folder)
+    if found is None:
+        raise UserError(f"{name} has no {file} in {folder.resolve().name}; take a revision at which it was run")
+    return found.decode("utf-8", "replace")
 
 
 def outputs(lock: str) -> dict[str, dict[str, Any]]:
@@ -131,26 +134,13 @@ def _params(stage: Mapping[str, Any]) -> Mapping[str, Any]:
 @functools.cache
 def cache(folder: Path) -> Path:
     """Where DVC keeps files by their md5, as its configuration says."""
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(folder)) as repo:
-            return Path(repo.cache.local.path)
-    except NotDvcRepoError:
-        raise UserError(f"{folder.resolve()} is in no DVC repository; run the command inside a clone") from None
+    with roots.records(folder) as repo:
+        if repo is None:
+            raise UserError(f"{folder.resolve()} is in no DVC repository; run the command inside a clone")
+        return Path(repo.cache.local.path)
 
 
 def md5(path: Path) -> str:
     """The md5 of a file's bytes, by which DVC knows it."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, functools.partial(hashlib.md5, usedforsecurity=False)).hexdigest()
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints; None where it fails, or is not there."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -57,6 +57,16 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def lacking_semaphores() -> str | None:
+    """Why the system gives processes no semaphores, by which they share work; None where it does."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except (OSError, ImportError, NotImplementedError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        return f"processes that share work need semaphores, which lie in /dev/shm: {reason}"
+    return None
+
+
 def device() -> "torch.device":
     """`TRANSFERBENCH_DEVICE`, or the first GPU, or the CPU.
 

@@ -96,7 +96,7 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
 def _copied(origin: Path, folder: Path) -> str:
     """An experiment's params.yaml with `root` as `experiments/<name>` needs it, and paths that lead where they led."""
     experiment = params.load(origin / "params.yaml")
-    text = (origin / "params.yaml").read_text(encoding="utf-8")
+    text = (origin / "params.yaml").read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     text, count = re.subn(r"^root:.*$", "root: ../..", text, count=1, flags=re.MULTILINE)
     assert count == 1, "params.load has seen a root"
     for key, path in (("dataset: path", experiment.dataset.path), ("weights: dir", experiment.weights.dir)):

