@@ -47,7 +47,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
     values["scatter"] = {"attacks": list(values["attacks"])[:1], "same_family": True}
     values["grids"] = {"a": GRID, "b": values["grids"]["b"]}
     (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    named, experiment = list(experiment.attacks)[0], params.load(folder / "params.yaml")
+    named, experiment = next(iter(experiment.attacks)), params.load(folder / "params.yaml")
     for source in experiment.sources:
         for cell in experiment.rows.keys() - experiment.attacks.keys():
             shutil.copy(
@@ -200,5 +200,5 @@ def test_select_warns_where_no_image_is_right_under_all_models() -> None:
 
 @pytest.mark.parametrize("images", ["all", 1, 12])
 def test_none_to_draw_from_is_one_error_however_many_are_asked(images: int | str) -> None:
-    with pytest.raises(UserError, match="no image is classified correctly by all models; .*set subset: {of: all}"):
+    with pytest.raises(UserError, match=r"no image is classified correctly by all models; .*set subset: \{of: all\}"):
         selection.draw(np.arange(0), params.Subset(images=images))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from transferbench import costs, leftovers, params, timing, zoo
-from transferbench.errors import UserError
+from transferbench.errors import PIXEL, UserError, in_pixels
 
 ROWS = 20  # attacks whose gradients are told one by one
 
@@ -295,7 +295,8 @@ def _doubts(experiment: params.Experiment) -> Iterator[str]:
             yield f"{name}: a step of {row.step_size:g} is larger than epsilon, {row.epsilon:g}: every step is cut"
         elif row.steps * row.step_size < row.epsilon * (1 - 1e-9):
             reach = f"{row.steps} {'step' if row.steps == 1 else 'steps'} of {row.step_size:g}"
-            yield f"{name}: {reach} reach {row.steps * row.step_size:g}, and never epsilon, {row.epsilon:g}"
+            meant = f"; did you mean {in_pixels(row.step_size)}?" if PIXEL * row.step_size <= row.epsilon else ""
+            yield f"{name}: {reach} reach {row.steps * row.step_size:g}, and never epsilon, {row.epsilon:g}{meant}"
 
 
 def _to_run(found: Preflight) -> Iterator[str]:
