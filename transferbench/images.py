@@ -24,6 +24,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -135,6 +136,10 @@ class ImageFiles:
     tar_folders: frozenset[str] = frozenset()
     tar_others: Mapping[str, str] = field(default_factory=dict)
     whole: bool = True
+    _seen: dict[str, list[tuple[str, str]]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": {}}  # who decodes needs no list
 
     def names(self, under: str = "") -> list[str]:
         """Names of all image files at any depth below the folder `under`, relative to `path`, sorted.
@@ -161,8 +166,12 @@ class ImageFiles:
             found = ((name, why) for name, why in self.tar_others.items() if _lies(name, under))
         return dict(sorted(found))
 
-    def _walked(self, under: str) -> Iterator[tuple[str, str]]:
-        return _walk(self.path, PurePosixPath(under), ()) if (self.path / under).is_dir() else iter(())
+    def _walked(self, under: str) -> list[tuple[str, str]]:
+        """What is in a folder; asked of the disk once."""
+        if under not in self._seen:
+            there = (self.path / under).is_dir()
+            self._seen[under] = list(_walk(self.path, PurePosixPath(under), ())) if there else []
+        return self._seen[under]
 
     def empty(self, names: Sequence[str]) -> str | None:
         """The first of some images that has no bytes."""
@@ -255,8 +264,10 @@ def passed_over(others: Mapping[str, str]) -> str:
     """
     if not others:
         return ""
-    kinds = Counter(others.values()).most_common()
-    said = [f"{why} ({count})" for why, count in kinds[:6]] + (["..."] if len(kinds) > 6 else [])
+    counts = Counter(others.values())
+    hidden, kinds = counts.pop(HIDDEN, 0), counts.most_common()
+    kinds = [*kinds[:6], ("others", sum(count for _, count in kinds[6:])), (HIDDEN, hidden)]
+    said = [f"{why} ({count:,})" for why, count in kinds if count]
     first = next((name for name, why in others.items() if why != HIDDEN), next(iter(others)))
     files = "1 file" if len(others) == 1 else f"{len(others):,} files"
     endings = f"{', '.join(EXTENSIONS[:-1])} and {EXTENSIONS[-1]}"
@@ -273,6 +284,14 @@ def _opener(path: Path) -> Callable | None:
     return None
 
 
+def _compression(path: Path) -> str:
+    """As tarfile calls it."""
+    opener = _opener(path)
+    return next(
+        (name for known, name in ((gzip.open, "gz"), (bz2.open, "bz2"), (lzma.open, "xz")) if known is opener), ""
+    )
+
+
 def _members(path: Path, tar: Path, most: int | None = None) -> ImageFiles:
     """The images and folders in a tar; `path` is how the user calls it.
 
@@ -284,7 +303,8 @@ def _members(path: Path, tar: Path, most: int | None = None) -> ImageFiles:
     folders: set[str] = set()
     others: dict[str, str] = {}
     try:
-        with tarfile.open(tar, "r:" if most is None else "r:*") as archive:
+        mode: Any = f"r:{'' if most is None else _compression(tar)}"
+        with tarfile.open(tar, mode) as archive:
             for number, entry in enumerate(archive):
                 if most is not None and (number >= most or archive.offset > PEEKED):
                     return ImageFiles(path, tar, places, frozenset(folders), others, whole=False)
@@ -327,7 +347,7 @@ def _members(path: Path, tar: Path, most: int | None = None) -> ImageFiles:
         raise UserError(
             f"{path} is no tar file, or a damaged one ({reason}); expected a folder or a tar file"
         ) from None
-    if most is None or _opener(tar) is None:
+    if most is None or not _compression(tar):
         with open(tar, "rb") as file:
             file.seek(end)
             if file.read(512) != bytes(512):
