@@ -76,6 +76,11 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
             after = read_transformed(folder / f"transformed/{source}/{attack}.parquet", len(labels))
             undone = stats.destruction_rates(top, after, labels, by_model)
             write_json(folder / f"metrics/{source}/{attack}.transform.json", undone)
+    for model, ours in by_model.items():  # a data set of these images alone
+        path = folder / f"metrics/clean/{model}.json"
+        rate = stats.rate(int(ours.sum()), len(ours))
+        own = {"top1": rate.percent, "top1_low": rate.low, "top1_high": rate.high, "top5": rate.percent, "n": rate.n}
+        write_json(path, read_json(path) | own)
     complete(folder)
     return experiment
 
@@ -185,6 +190,9 @@ def test_little_to_count_is_a_whole_report(
     assert ("untested" in read_json(tmp_path / "agreement.json")) == (not common)
     assert results.compared(results.load_metrics(tmp_path, experiment)) == common
     assert ("No image is right under" in told("show", str(tmp_path))) == (not common)
+    rivals = [name for name, row in experiment.attacks.items() if not row.targeted]
+    if len(rivals) > 1:
+        assert f"paired on the same {len(right)} image" in told("compare", *rivals, "--folder", str(tmp_path))
     for row in rows(tmp_path / "report/destruction.csv"):
         assert (row["rate"] == "") == (row["n"] == "0")
     assert all(math.isfinite(float(row["top1"])) for row in rows(tmp_path / "report/results.csv"))

@@ -71,7 +71,12 @@ class Preflight:
     @property
     def known(self) -> int | None:
         """How many images are attacked, at most where the subset is `all` that models get right; None if unknown."""
-        return costs.attacked(self.experiment) or self.evaluated
+        return _least(costs.attacked(self.experiment), self.evaluated)
+
+
+def _least(*counts: int | None) -> int | None:
+    """The least of those that are known."""
+    return min((count for count in counts if count is not None), default=None)
 
 
 def check(folder: Path) -> Preflight:
@@ -99,7 +104,7 @@ def check(folder: Path) -> Preflight:
         attacked = evaluated
     if pending is None or "subset/images.safetensors" not in pending:
         notes += _right(folder, experiment)
-    most_images = attacked or costs.attacked(experiment) or evaluated
+    most_images = attacked or _least(costs.attacked(experiment), evaluated)
     total = costs.cost(experiment, images=most_images, evaluated=evaluated)
     left = costs.cost(experiment, images=most_images, evaluated=evaluated, pending=pending)
     maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
