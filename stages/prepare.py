@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import click
+
 from transferbench import datasets, params
 from transferbench.stage import stage
 
@@ -9,13 +11,14 @@ from transferbench.stage import stage
 @stage
 def main() -> None:
     experiment = params.load()
-    datasets.prepare(
+    for line in datasets.prepare(
         experiment.dataset,
         Path("data/images.safetensors"),
         Path("data/images.csv"),
         Path("data/train.safetensors"),
         training=experiment.training is not None,
-    )
+    ):
+        click.echo(line)
 
 
 if __name__ == "__main__":

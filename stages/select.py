@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import click
+
 from transferbench import leftovers, params, selection
 from transferbench.artefacts import clean
 from transferbench.stage import stage
@@ -14,6 +16,9 @@ def main() -> None:
     right = selection.classified(Path("predictions/clean"), experiment.models)
     ids = selection.draw(selection.available(right, experiment.subset), experiment.subset)
     images, subset = clean("data/images.safetensors"), experiment.subset
+    said = selection.warning(right[ids])
+    if said:
+        click.echo(f"note     {said}")
     kept = dict(zip(experiment.models, right.T, strict=True)) if subset.of == "all" else None
     selection.write(ids, images, Path("data/images.csv"), subset, Path("subset"), kept)
 

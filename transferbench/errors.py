@@ -1,11 +1,14 @@
-"""The one exception that users are meant to read."""
+"""The one exception that users are meant to read, and what it says of numbers on the wrong scale."""
 
 import contextlib
 import difflib
 import errno
 import os
+import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+PIXEL = 255  # the greatest; the least is 0
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # of a write, which name no file
 DENIED = REFUSALS | {errno.EACCES, errno.EPERM}
 MOVED = DENIED | {errno.ENOTDIR, errno.EEXIST, errno.ELOOP}  # of a folder that cannot be made or filled
@@ -74,3 +77,63 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
     else:
         hint = f"valid: {', '.join(choices[:12])} and {len(choices) - 12} more"
     return UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+# --- pixel values on another scale ----------------------------------------------------------------------------------
+
+
+def in_pixels(share: float) -> str:
+    """A share of 1 in pixel values: 8 of 0.03137, which is 8/255 but for its last digits."""
+    value = PIXEL * share
+    return f"{round(value)}" if round(value) and abs(value - round(value)) < 0.05 else f"{value:.4g}"
+
+
+def too_small(value: float) -> str:
+    """What is wrong with a number of pixel values between 0 and 1, the start of a sentence left out; "" if nothing."""
+    if not 0 < value < 1:
+        return ""
+    return f"pixels are 0..{PIXEL}, and less than one pixel value is lost; did you mean {in_pixels(value)}?"
+
+
+def no_step(epsilon: float, steps: int, step_size: float) -> str:
+    """What is wrong with steps so small that no stored pixel changes; "" if nothing.
+
+    Stored images are whole numbers: what is less than half a pixel value away from the clean one is rounded back.
+    """
+    if epsilon == 0 or steps * step_size >= 0.5:
+        return ""
+    many = "1 step" if steps == 1 else f"{steps} steps"
+    return (
+        f"step_size is {step_size:g}: {many} of it reach {steps * step_size:.3g}, which rounds to no change, since "
+        f"pixels are 0..{PIXEL}; did you mean {in_pixels(step_size)}?"
+    )
+
+
+def not_a_number(text: str) -> str:
+    """What to write in place of a text, such as 8/255 or 3%, where a number of pixel values is expected."""
+    expected = f"expected a number of pixel values, 0..{PIXEL}"
+    found = re.fullmatch(r"([\d.]+(?:e[-+]?\d+)?)\s*(?:/\s*([\d.]+)|(%))?", text.strip(), re.IGNORECASE)
+    try:
+        if found is None:
+            return expected
+        value = float(found[1]) / (float(found[2]) if found[2] else 100 if found[3] else 1)
+    except (ValueError, ZeroDivisionError):
+        return expected
+    share = found[2] or found[3] or 0 < value < 1
+    if value > (1 if share else PIXEL):
+        return expected
+    return f"{expected}; write {in_pixels(value) if share else f'{value:g}'}"
+
+
+def refuse_unit_images(images: Any) -> None:
+    """Refuse an array or tensor of images whose pixels are 0..1.
+
+    Whole numbers pass, so that black images do, and images of zeros and ones.
+
+    Raises:
+        UserError: all values lie in 0..1, and some are not whole.
+    """
+    if 0 in images.shape or not (float(images.min()) >= 0 and float(images.max()) <= 1):
+        return
+    if bool((images % 1 != 0).any()):
+        raise UserError(f"pixels are 0..{PIXEL}, and these images lie in 0..1; multiply them by {PIXEL}")

@@ -91,6 +91,11 @@ class Evidence:
         return len(next(iter(self.hits.values()), ()))
 
     @property
+    def empty(self) -> bool:
+        """Whether there are answers, and none of an image that all models get right: nothing can be compared."""
+        return bool(self.hits) and not self.images
+
+    @property
     def untargeted(self) -> list[str]:
         """The untargeted ones of `attacks`."""
         return [name for name, row in self.experiment.attacks.items() if not row.targeted]
@@ -100,7 +105,9 @@ class Evidence:
         return (self.hits5 if self.experiment.row(attack).targeted else self.hits)[source, attack, target]
 
     def cells(self, attack: str) -> list[tuple[str, str]]:
-        """Sources and targets of an attack's black-box cells, those of a source together."""
+        """Sources and targets of an attack's black-box cells, those of a source together; none of no images."""
+        if self.empty:
+            return []
         pairs = itertools.product(self.experiment.sources, self.experiment.models)
         return [(s, t) for s, t in pairs if t not in s.split("+") and (s, attack, t) in self.hits]
 

@@ -162,10 +162,22 @@ def _images(cell: Cell) -> str:
     drawn = "every one" if every else f"drawn with seed {subset.seed} from those"
     if subset.of == "all":
         drawn = "every one" if every else f"drawn with seed {subset.seed}"
-        return f"{number} of {cell.experiment.dataset.name}: {drawn}, whether models are right on it or not"
+        none = "; no image is right under all models" if _right(cell) == 0 else ""
+        return f"{number} of {cell.experiment.dataset.name}: {drawn}, whether models are right on it or not{none}"
     many = len(cell.experiment.models)
     models = f"all {many} models classify" if many > 1 else "the model classifies"
     return f"{number} of {cell.experiment.dataset.name}: {drawn} that {models} correctly"
+
+
+def _right(cell: Cell) -> int | None:
+    """How many of the attacked images all models get right, by the cell's details; None where they do not say."""
+    path = cell.folder / "metrics" / cell.source / f"{cell.name}.detail.json"
+    found = read_json(path) if path.is_file() else {}
+    ways = found.get("denominators") if isinstance(found, dict) else None
+    first = next(iter(ways.values()), None) if isinstance(ways, dict) else None
+    if not isinstance(first, dict) or "all_right" not in first:
+        return None
+    return int(first["all_right"]["n"]) if first["all_right"] else 0
 
 
 def _count(cell: Cell) -> int | None:

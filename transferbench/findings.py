@@ -65,8 +65,11 @@ def read_similarity(folder: Path, name: str, row: params.Similarity) -> tuple[tu
     return samples, np.array([float(one["cosine"]) for one in rows]).reshape(row.images, len(samples))
 
 
-def agreement(rows: Sequence[dict[str, Any]], found: Sequence[claims.Claim]) -> dict[str, Any]:
-    """The whole in few numbers, for `dvc metrics`: agreement with the paper's figures, and each claim's verdict."""
+def agreement(rows: Sequence[dict[str, Any]], found: Sequence[claims.Claim], untested: str = "") -> dict[str, Any]:
+    """The whole in few numbers, for `dvc metrics`: agreement with the paper's figures, and each claim's verdict.
+
+    `untested` says why claims could not be tested; it stands there only where it says something.
+    """
     verdicts = {
         claim.name: {
             "holds": claim.holds,
@@ -75,7 +78,8 @@ def agreement(rows: Sequence[dict[str, Any]], found: Sequence[claims.Claim]) -> 
         }
         for claim in found
     }
-    return {"paper": comparison.summary(rows), "claims": verdicts}
+    about = {"untested": untested} if untested else {}
+    return {"paper": comparison.summary(rows), "claims": verdicts, **about}
 
 
 def lines(rows: Sequence[dict[str, Any]], found: Sequence[claims.Claim]) -> list[str]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from transferbench import seeds
 from transferbench.attack import Estimate, Loss
+from transferbench.errors import UserError, too_small
 
 Noise = Callable[[int, Tensor], Iterator[Tensor]]  # step (the first is 0), images -> samples, each shaped as the images
 
@@ -166,14 +167,22 @@ def gaussian(seed: int, ids: Sequence[int], sigma: float) -> Noise:
     Args:
         seed: The attack's seed.
         ids: The images' ids in the data set, (N,).
-        sigma: Standard deviation in pixel values.
+        sigma: Standard deviation in pixel values, 0 or at least 1.
     """
+    _refuse_small("sigma", sigma)
     return _drawn(seed, ids, lambda own, generator: own.normal_(0, sigma, generator=generator))
 
 
 def uniform(seed: int, ids: Sequence[int], radius: float) -> Noise:
     """Samples of the uniform distribution on [-radius, radius), drawn as `gaussian` draws."""
+    _refuse_small("radius", radius)
     return _drawn(seed, ids, lambda own, generator: own.uniform_(-radius, radius, generator=generator))
+
+
+def _refuse_small(name: str, value: float) -> None:
+    """Refuse what is written for pixels 0..1."""
+    if said := too_small(value):
+        raise UserError(f"{name} is {value:g}: {said}")
 
 
 def antithetic(noise: Noise) -> Noise:
@@ -201,6 +210,7 @@ def latin(seed: int, ids: Sequence[int], sigma: float, samples: int) -> Noise:
         seed, ids, sigma: As there.
         samples: m.
     """
+    _refuse_small("sigma", sigma)
 
     def draw(step: int, x: Tensor) -> Iterator[Tensor]:
         held = torch.empty((samples, *x.shape), dtype=x.dtype, device=x.device)

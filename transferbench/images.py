@@ -18,21 +18,26 @@ import tarfile
 import tempfile
 import warnings
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from transferbench.errors import UserError, writing
+from transferbench.errors import UserError, printable, writing
 from transferbench.runtime import end_with_parent, lacking_semaphores
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # no others are tried: some of Pillow's readers start other programs
+SYSTEMS_OWN = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini")
+HIDDEN, NO_FILE = "hidden or a system's own", "a link or no file"  # why something is passed over, beside its ending
+PEEK = 2_000  # members of a tar that are looked at where it is not to be read whole ...
+PEEKED = 64_000_000  # ... and bytes, about; a compressed one is read as far
 FEW = 64  # up to so many images, starting processes takes longer than decoding
 
 
@@ -121,12 +126,20 @@ class ImageFiles:
         tar: The uncompressed tar file that is read from; None for a folder.
         places: Of each image in the tar: name -> (offset in bytes, bytes).
         tar_folders: All folders in the tar.
+        tar_others: What is passed over in the tar: name -> why.
+        whole: Whether all is listed; else the start of a tar.
     """
 
     path: Path
     tar: Path | None = None
     places: dict[str, tuple[int, int]] | None = None
     tar_folders: frozenset[str] = frozenset()
+    tar_others: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = True
+    _seen: dict[str, list[tuple[str, str]]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": {}}  # who decodes needs no list
 
     def names(self, under: str = "") -> list[str]:
         """Names of all image files at any depth below the folder `under`, relative to `path`, sorted.
@@ -137,10 +150,34 @@ class ImageFiles:
             UserError: a symbolic link leads out of the folder or in circles, or a name is no UTF-8.
         """
         if self.places is None:
-            found = _walk(self.path, PurePosixPath(under), ()) if (self.path / under).is_dir() else iter(())
+            found = (name for name, why in self._walked(under) if not why)
         else:
-            found = iter(name for name in self.places if not under or name.startswith(under + "/"))
+            found = (name for name in self.places if _lies(name, under))
         return sorted(_utf8(name, self.path) for name in found)
+
+    def others(self, under: str = "") -> dict[str, str]:
+        """What is passed over at any depth below the folder `under`: name, in order -> why.
+
+        Why is the ending of its name, or `HIDDEN` (of a hidden folder, the folder alone), or `NO_FILE`.
+        """
+        if self.places is None:
+            found = ((name, why) for name, why in self._walked(under) if why)
+        else:
+            found = ((name, why) for name, why in self.tar_others.items() if _lies(name, under))
+        return dict(sorted(found))
+
+    def _walked(self, under: str) -> list[tuple[str, str]]:
+        """What is in a folder; asked of the disk once."""
+        if under not in self._seen:
+            there = (self.path / under).is_dir()
+            self._seen[under] = list(_walk(self.path, PurePosixPath(under), ())) if there else []
+        return self._seen[under]
+
+    def empty(self, names: Sequence[str]) -> str | None:
+        """The first of some images that has no bytes."""
+        if self.places is not None:
+            return next((name for name in names if not self.places[name][1]), None)
+        return next((name for name in names if not os.stat(self.path / name).st_size), None)
 
     def folders(self, under: str = "") -> list[str]:
         """Names of the folders directly in the folder `under`, sorted; those that start with a dot passed over."""
@@ -203,8 +240,38 @@ def open_images(path: Path) -> Iterator[ImageFiles]:
                 if isinstance(error, OSError) and error.errno is not None:  # the system's: a full disk, a permission
                     raise
                 raise UserError(f"{path} is damaged or cut off ({error}); fetch it again") from None
-        places, folders = _members(path, tar)
-        yield ImageFiles(path, tar, places, folders)
+        yield _members(path, tar)
+
+
+def peek(path: Path) -> ImageFiles:
+    """The image files in a folder or at the start of a tar file, to be listed and not to be read; quick.
+
+    Raises:
+        UserError: as `open_images`, of what is seen.
+    """
+    if path.is_dir():
+        return ImageFiles(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected a folder or a tar file with the images")
+    return _members(path, path, most=PEEK)
+
+
+def passed_over(others: Mapping[str, str]) -> str:
+    """How many files were passed over, why, and the first of them; "" if none were.
+
+    Args:
+        others: As `ImageFiles.others` has them.
+    """
+    if not others:
+        return ""
+    counts = Counter(others.values())
+    hidden, kinds = counts.pop(HIDDEN, 0), counts.most_common()
+    kinds = [*kinds[:6], ("others", sum(count for _, count in kinds[6:])), (HIDDEN, hidden)]
+    said = [f"{why} ({count:,})" for why, count in kinds if count]
+    first = next((name for name, why in others.items() if why != HIDDEN), next(iter(others)))
+    files = "1 file" if len(others) == 1 else f"{len(others):,} files"
+    endings = f"{', '.join(EXTENSIONS[:-1])} and {EXTENSIONS[-1]}"
+    return printable(f"passed over: {files}: {', '.join(said)}; first {first} (images are {endings})")
 
 
 def _opener(path: Path) -> Callable | None:
@@ -217,13 +284,30 @@ def _opener(path: Path) -> Callable | None:
     return None
 
 
-def _members(path: Path, tar: Path) -> tuple[dict[str, tuple[int, int]], frozenset[str]]:
-    """The images and folders in an uncompressed tar; `path` is how the user calls it."""
+def _compression(path: Path) -> str:
+    """As tarfile calls it."""
+    opener = _opener(path)
+    return next(
+        (name for known, name in ((gzip.open, "gz"), (bz2.open, "bz2"), (lzma.open, "xz")) if known is opener), ""
+    )
+
+
+def _members(path: Path, tar: Path, most: int | None = None) -> ImageFiles:
+    """The images and folders in a tar; `path` is how the user calls it.
+
+    Args:
+        path, tar: The file; uncompressed, where it is not `most` that counts.
+        most: Members that are looked at; all, where not given.
+    """
     places: dict[str, tuple[int, int]] = {}
     folders: set[str] = set()
+    others: dict[str, str] = {}
     try:
-        with tarfile.open(tar, "r:") as archive:
-            for entry in archive:
+        mode: Any = f"r:{'' if most is None else _compression(tar)}"
+        with tarfile.open(tar, mode) as archive:
+            for number, entry in enumerate(archive):
+                if most is not None and (number >= most or archive.offset > PEEKED):
+                    return ImageFiles(path, tar, places, frozenset(folders), others, whole=False)
                 if entry.size < 0:  # tarfile would go back and read the same again, for ever
                     raise ValueError(f"the member {entry.name!r} has {entry.size} bytes")
                 parts = [part for part in entry.name.split("/") if part not in ("", ".")]
@@ -231,12 +315,19 @@ def _members(path: Path, tar: Path) -> tuple[dict[str, tuple[int, int]], frozens
                     raise UserError(
                         f"{path}: the member {entry.name!r} leads out of the tar; make the tar anew without it"
                     )
-                if any(_hidden(part) for part in parts) or not (entry.isdir() or entry.isreg()):
+                hidden = next((level for level, part in enumerate(parts, 1) if _hidden(part)), None)
+                if hidden is not None:
+                    others["/".join(parts[:hidden])] = HIDDEN
+                    continue
+                if not (entry.isdir() or entry.isreg()):
+                    others["/".join(parts)] = NO_FILE
                     continue
                 depth = len(parts) if entry.isdir() else len(parts) - 1
                 folders.update("/".join(parts[:level]) for level in range(1, depth + 1))
                 name = "/".join(parts)
-                if entry.isreg() and _is_image(name):
+                if entry.isreg() and not _is_image(name):
+                    others[name] = _ending(name)
+                elif entry.isreg():
                     if entry.issparse():
                         raise UserError(
                             f"{path}: {name} is stored as a sparse file; make the tar anew without --sparse"
@@ -246,22 +337,29 @@ def _members(path: Path, tar: Path) -> tuple[dict[str, tuple[int, int]], frozens
             end = archive.offset
     except UserError:
         raise
-    except (tarfile.TarError, ValueError, EOFError, OSError, RecursionError, MemoryError) as error:
+    except (
+        *(tarfile.TarError, ValueError, EOFError, OSError, RecursionError, MemoryError),
+        *(lzma.LZMAError, zlib.error),
+    ) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a place that no file has
             raise
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(
             f"{path} is no tar file, or a damaged one ({reason}); expected a folder or a tar file"
         ) from None
-    with open(tar, "rb") as file:
-        file.seek(end)
-        if file.read(512) != bytes(512):
-            raise UserError(f"{path} is damaged or cut off at byte {end}; fetch it again")
-    return places, frozenset(folders)
+    if most is None or not _compression(tar):
+        with open(tar, "rb") as file:
+            file.seek(end)
+            if file.read(512) != bytes(512):
+                raise UserError(f"{path} is damaged or cut off at byte {end}; fetch it again")
+    return ImageFiles(path, tar, places, frozenset(folders), others)
 
 
-def _walk(root: Path, below: PurePosixPath, parents: tuple[Path, ...]) -> Iterator[str]:
-    """Names of the image files in the folder `below` of `root` and deeper; `parents` lie above it, links resolved."""
+def _walk(root: Path, below: PurePosixPath, parents: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
+    """What is in the folder `below` of `root` and deeper: names, and why they are passed over, "" for image files.
+
+    `parents` lie above the folder, links resolved.
+    """
     folder = root / below
     real = _inside(folder, root)
     if real in parents:
@@ -269,15 +367,17 @@ def _walk(root: Path, below: PurePosixPath, parents: tuple[Path, ...]) -> Iterat
     with os.scandir(folder) as scan:
         entries = sorted(scan, key=lambda entry: entry.name)
     for entry in entries:
+        name = str(below / entry.name)
         if _hidden(entry.name):
-            continue
-        if entry.is_dir():
+            yield name, HIDDEN
+        elif entry.is_dir():
             yield from _walk(root, below / entry.name, (*parents, real))
         elif _is_image(entry.name):
             if entry.is_symlink():
                 _inside(Path(entry.path), root)
-            if entry.is_file():
-                yield str(below / entry.name)
+            yield name, "" if entry.is_file() else NO_FILE
+        else:
+            yield name, _ending(entry.name)
 
 
 def _inside(path: Path, root: Path) -> Path:
@@ -291,12 +391,21 @@ def _inside(path: Path, root: Path) -> Path:
 
 
 def _hidden(name: str) -> bool:
-    """Whether a file or folder is some system's own (.DS_Store, ._photo.jpg, __MACOSX)."""
-    return name.startswith(".") or name == "__MACOSX"
+    """Whether a file or folder is some system's own (.DS_Store, ._photo.jpg, __MACOSX, Thumbs.db)."""
+    return name.startswith(".") or name.lower() in SYSTEMS_OWN
 
 
 def _is_image(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS)
+
+
+def _ending(name: str) -> str:
+    """A name's ending, for who is told why it was passed over."""
+    return PurePosixPath(name).suffix.lower()[:12] or "no ending"
+
+
+def _lies(name: str, under: str) -> bool:
+    return not under or name.startswith(under + "/")
 
 
 def _utf8(name: str, path: Path) -> str:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from transferbench import dense, fusing, networks, zoo
 from transferbench.artefacts import TensorFile, account
-from transferbench.errors import UserError
+from transferbench.errors import UserError, refuse_unit_images
 from transferbench.params import Compute
 from transferbench.precision import autocast, configure
 from transferbench.runtime import keep_memory
@@ -35,10 +35,14 @@ class Pixels(nn.Module):
         side: Native side; images of another are resized to it, bilinear or bicubic, filtered.
         interpolation: bilinear or bicubic.
         precision: As in `precision.py`.
+
+    Raises:
+        UserError: the first images that it is called with have pixels 0..1.
     """
 
     mean: Tensor
     std: Tensor | None
+    called: bool = False
 
     def __init__(
         self,
@@ -56,6 +60,9 @@ class Pixels(nn.Module):
         self.register_buffer("std", None if std is None else torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.called:  # a look at every batch would have a GPU wait
+            refuse_unit_images(x.detach())
+            self.called = True
         x = self.normalised(x)
         with autocast(x.device.type, self.precision):
             return self.network(x).float()

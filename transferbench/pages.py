@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from transferbench import comparison, gallery, page_tables, params, pictures
 from transferbench.artefacts import TensorFile, replacing
 from transferbench.gallery import GAIN, Gallery
-from transferbench.results import Results, chosen, denominator, load_metrics, words
+from transferbench.results import Results, chosen, compared, denominator, load_metrics, uncounted, words
 from transferbench.sheets import Table
 
 DEFAULT = "default benchmark"  # the root's folder has no name of its own
@@ -63,7 +63,7 @@ class Group:
     Attributes:
         name: For links.
         title, note: What they are.
-        tables: At least one.
+        tables: At least one, unless the note says why there is none.
         folded: Whether they are hidden until asked for.
     """
 
@@ -252,18 +252,19 @@ def _groups(folder: Path, results: Results, timed: bool) -> Iterator[Group]:
         "as many pairs as tell as much. report/destruction.csv has each pair."
     )
     against = [*(page_tables.costed(folder, results) if timed else ()), *page_tables.ranked(folder / "report")]
+    missing = "" if compared(results) else uncounted(results.experiment)
     groups = (
         Group("rates", "Success rates", rates, list(page_tables.success(results))),
-        Group("ranking", "Attacks compared", RANKED, against),
+        Group("ranking", "Attacks compared", missing or RANKED, against),
         Group(
             "cells", "Attacks compared, cell by cell", "", list(page_tables.each_cell(folder / "report")), folded=True
         ),
-        Group("claims", "The paper's claims", "", list(page_tables.claimed(folder / "report"))),
+        Group("claims", "The paper's claims", missing, list(page_tables.claimed(folder / "report"))),
         Group("paper", "Agreement with the paper", "", list(page_tables.compared(comparison.rows(results)))),
         Group("destruction", "Destruction rates", destroyed, list(page_tables.destruction(folder / "report", results))),
         Group("data", "Data of the figures", "", list(page_tables.drawn(folder / "report")), folded=True),
     )
-    return (group for group in groups if group.tables)
+    return (group for group in groups if group.tables or (missing and group.note == missing))
 
 
 # --- figures ----------------------------------------------------------------------------------------

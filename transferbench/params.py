@@ -1,6 +1,7 @@
 """params.yaml as frozen, validated objects: unknown, missing, unused and impossible values are errors.
 
-Units: pixels are 0..255, so epsilon, step size and sigma are pixel values (paper section 3.2).
+Units: pixels are 0..255, so epsilon, step size and sigma are pixel values (paper section 3.2). A number that is written
+for pixels 0..1 is an error, which says what was meant: see `errors.too_small` and `errors.no_step`.
 """
 
 import functools
@@ -11,18 +12,50 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from transferbench import methods, zoo
-from transferbench.errors import UserError, unknown
+from transferbench.errors import UserError, no_step, not_a_number, too_small, unknown
+
+
+def _number(value: Any) -> Any:
+    """A number in pixel values; of a text the error says which number it stands for."""
+    if isinstance(value, str):
+        raise PydanticCustomError("pixels", "{said}", {"said": not_a_number(value)})
+    return value
+
+
+def _of_pixels(value: float) -> float:
+    """Refuse what is written for pixels 0..1."""
+    if said := too_small(value):
+        raise PydanticCustomError("pixels", "{said}", {"said": said})
+    return value
+
+
+Written, Scaled = BeforeValidator(_number), AfterValidator(_of_pixels)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$")]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]  # a float32 holds the square of it, too
 NotNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Pixels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
-Axis = Annotated[int | float, Field(ge=0, le=255)]  # as it is written, since cells are named by it
+Pixels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False), Scaled, Written]
+Radius = Annotated[float, Field(gt=0, le=255, allow_inf_nan=False), Scaled, Written]
+Deviation = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False), Scaled, Written]  # of noise; 0 draws none
+Step = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False), Written]
+Axis = Annotated[int | float, Field(ge=0, le=255), Scaled, Written]  # as it is written, since cells are named by it
+AxisStep = Annotated[int | float, Field(gt=0, le=255), Written]
 Level = Annotated[float, Field(allow_inf_nan=False)]
 Precision = Literal["float32", "tf32", "bfloat16"]
 
@@ -185,19 +218,19 @@ class Attack(Section):
 
     epsilon: Pixels
     steps: Count
-    step_size: Positive
+    step_size: Step
     method: str | None = None
     options: dict[str, int | float | bool | str] | None = None
     gradient: Literal["plain", "smoothed", "varied", "relevant"] = "plain"
     samples: Count | None = None
-    sigma: NotNegative | None = None
+    sigma: Deviation | None = None
     seed: Seed | None = None
     update: Literal["sign", "momentum", "nesterov"] = "sign"
     decay: NotNegative | None = None
     objective: Literal["untargeted", "targeted"] = "untargeted"
     fusion: Literal["probabilities", "logits", "losses"] = "probabilities"
     noise: Literal["gaussian", "antithetic", "latin"] | None = None
-    radius: Annotated[float, Field(gt=0, le=255, allow_inf_nan=False)] | None = None
+    radius: Radius | None = None
     diversity: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     resize: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
     scales: Annotated[int, Field(ge=2, le=16)] | None = None
@@ -237,6 +270,8 @@ class Attack(Section):
 
     @model_validator(mode="after")
     def _used(self) -> "Attack":
+        if said := no_step(self.epsilon, self.steps, self.step_size):
+            raise ValueError(said)
         if self.method is not None:
             return self._of_method(self.method)
         if self.options is not None:
@@ -423,7 +458,7 @@ class Grid(Section):
     attack: GridAttack | None
     epsilon: tuple[Axis, ...]
     steps: tuple[Count, ...]
-    step_size: tuple[Annotated[int | float, Field(gt=0, le=255)] | Literal["epsilon"], ...]
+    step_size: tuple[Literal["epsilon"] | AxisStep, ...]
     samples: tuple[Annotated[int, Field(ge=0)], ...]
     sigma: tuple[Axis, ...]
     figure: GridFigure | None = None
@@ -442,6 +477,9 @@ class Grid(Section):
             values = getattr(self, axis)
             if len(set(values)) < len(values):
                 raise ValueError(f"{axis}: a value stands twice")
+        for epsilon, steps, step_size, _, _ in self.points():
+            if said := no_step(epsilon, steps, epsilon if step_size == "epsilon" else step_size):
+                raise ValueError(said)
         if 0 in self.samples and len(self.sigma) > 1:
             raise ValueError("samples: 0 is the plain gradient, the same for every sigma; take it in the other grid")
         assert self.figure is not None
@@ -499,7 +537,7 @@ class Similarity(Section):
     target: Name
     images: Count
     samples: tuple[Count, ...]
-    sigma: NotNegative
+    sigma: Deviation
     seed: Seed = 0
 
 
@@ -523,9 +561,9 @@ class Boundary(Section):
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     image: Annotated[int, Field(ge=0)]
     samples: Count
-    sigma: NotNegative
+    sigma: Deviation
     sign: bool
-    extent: Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False)]
+    extent: Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False), Scaled, Written]
     points: Annotated[int, Field(ge=3)]
     seed: Seed = 0
 
@@ -544,7 +582,7 @@ class Saliency(Section):
     model: Name
     images: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     samples: tuple[Count, ...]
-    sigma: NotNegative
+    sigma: Deviation
     seed: Seed = 0
 
 
@@ -566,6 +604,7 @@ TRANSFORMS = {  # name -> (least level, greatest level, unit)
     "gaussian_blur": (0.0, 100.0, "standard deviation in pixels"),
     "jpeg": (1.0, 100.0, "quality"),
 }
+PIXEL_LEVELS = {"gaussian_noise"}  # whose levels are pixel values: 0, or 1 and more
 
 
 class Experiment(Section):
@@ -619,9 +658,13 @@ class Experiment(Section):
     @field_validator("transforms", mode="before")
     @classmethod
     def _levels(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        return value
+        if not isinstance(value, Mapping):
+            return value
+        for transform in PIXEL_LEVELS & value.keys():
+            for level in value[transform] if isinstance(value[transform], list) else ():
+                if isinstance(level, str):
+                    raise ValueError(f"{transform}: a level is {level!r}: {not_a_number(level)}")
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 
     @model_validator(mode="after")
     def _agree(self) -> "Experiment":
@@ -665,6 +708,8 @@ class Experiment(Section):
             for level in levels:
                 if not low <= level <= high:
                     raise ValueError(f"transforms: {transform}: {level:g} is out of range {low:g} to {high:g} ({unit})")
+                if transform in PIXEL_LEVELS and (said := too_small(level)):
+                    raise ValueError(f"transforms: {transform}: level {level:g} ({unit}): {said}")
                 if transform == "jpeg" and level != int(level):
                     raise ValueError(f"transforms: jpeg: {level:g} is no whole number, expected a quality of 1 to 100")
             if len(set(levels)) < len(levels):

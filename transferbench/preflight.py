@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from transferbench import advice, costs, leftovers, params, roots, timing, zoo
-from transferbench.errors import UserError
+from transferbench import advice, answers, costs, datasets, leftovers, params, roots, selection, timing, zoo
+from transferbench.artefacts import TensorFile, read_json
+from transferbench.errors import PIXEL, UserError, in_pixels
 
 ROWS = 20  # attacks whose gradients are told one by one
 
@@ -51,6 +53,8 @@ class Preflight:
         images: Where the images come from, in words.
         rate: Gradients a second of the experiment's cells that were computed here; None where none was.
         pull: The command that fetches from the DVC remote; None where none is configured.
+        evaluated: How many images the data set has, where its files or what was made of them say.
+        notes: What else is to be known of the images.
     """
 
     experiment: params.Experiment
@@ -63,6 +67,18 @@ class Preflight:
     images: str
     rate: float | None = None
     pull: str | None = None
+    evaluated: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> int | None:
+        """How many images are attacked, at most where the subset is `all` that models get right; None if unknown."""
+        return _least(costs.attacked(self.experiment), self.evaluated)
+
+
+def _least(*counts: int | None) -> int | None:
+    """The least of those that are known."""
+    return min((count for count in counts if count is not None), default=None)
 
 
 def check(folder: Path) -> Preflight:
@@ -80,15 +96,21 @@ def check(folder: Path) -> Preflight:
     images = _images(folder, experiment, needed=prepares)
     trains = {m for m in experiment.models if pending is None or f"weights/{m}.safetensors" in pending}
     _weights(folder, experiment, trains)
-    _enough(experiment)
+    survey = _survey(folder, experiment) if prepares else datasets.Survey(_decoded(folder, experiment))
+    _enough(experiment, survey.images)
     attacked = None if prepares else _lines(folder / "subset/subset.csv")
     if isinstance(experiment.subset.images, int):
         attacked = None  # as params.yaml says, whatever lies there
-    evaluated = None if prepares else _lines(folder / "data/images.csv")
-    total = costs.cost(experiment, images=attacked, evaluated=evaluated)
-    left = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=pending)
+    evaluated, notes = survey.images, survey.notes
+    if experiment.subset.images == "all" and experiment.subset.of == "all" and attacked is None:
+        attacked = evaluated
+    if pending is None or "subset/images.safetensors" not in pending:
+        notes += _right(folder, experiment)
+    most_images = attacked or _least(costs.attacked(experiment), evaluated)
+    total = costs.cost(experiment, images=most_images, evaluated=evaluated)
+    left = costs.cost(experiment, images=most_images, evaluated=evaluated, pending=pending)
     maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
-    most = costs.cost(experiment, images=attacked, evaluated=evaluated, pending=None if pending is None else maybe)
+    most = costs.cost(experiment, images=most_images, evaluated=evaluated, pending=None if pending is None else maybe)
     pull = advice.pulling(folder.resolve())
     free = shutil.disk_usage(folder).free
     if left.written > free:
@@ -96,7 +118,8 @@ def check(folder: Path) -> Preflight:
             f"what is to run writes {costs.size(left.written)}, and {costs.size(free)} are free in {folder.resolve()}; "
             "make room (`dvc gc --workspace` deletes what no params.yaml here needs), or take another disk"
         )
-    return Preflight(experiment, stages, total, left, most, free, attacked, images, _rate(folder, experiment), pull)
+    rate = _rate(folder, experiment)
+    return Preflight(experiment, stages, total, left, most, free, attacked, images, rate, pull, evaluated, notes)
 
 
 def _rate(folder: Path, experiment: params.Experiment) -> float | None:
@@ -124,10 +147,10 @@ def _graph(folder: Path, experiment: params.Experiment) -> None:
         raise UserError(f"{folder / 'dvc.yaml'} is not the root's; copy it: cp {root / 'dvc.yaml'} {folder}")
 
 
-def _enough(experiment: params.Experiment) -> None:
+def _enough(experiment: params.Experiment, seen: int | None = None) -> None:
     """A data set of known size has as many images as are to be attacked."""
     asked, name = experiment.subset.images, experiment.dataset.name
-    most = costs.IMAGES.get(name)
+    most = costs.IMAGES.get(name) if seen is None else seen
     if isinstance(asked, int) and most is not None and asked > most:
         raise UserError(f"subset: images: {asked:,} are more than {name} has, {most:,}; ask for fewer, or for all")
 
@@ -147,6 +170,43 @@ def _images(folder: Path, experiment: params.Experiment, *, needed: bool) -> str
             f"dataset: path: {path} does not exist{unset}; give the folder or tar file that holds the images"
         )
     return f"{data.name} from {path}"
+
+
+def _survey(folder: Path, experiment: params.Experiment) -> datasets.Survey:
+    """What is seen of images that are yet to be decoded: as `prepare` looks for them, by their names."""
+    data = experiment.dataset
+    if data.path is not None:
+        data = data.model_copy(update={"path": str(folder / params.located(data.path))})
+    return datasets.survey(data, training=experiment.training is not None)
+
+
+def _decoded(folder: Path, experiment: params.Experiment) -> int | None:
+    """How many images are decoded, by their table, their file, or the models' accuracy on them, which is in git."""
+    table, images = folder / "data/images.csv", folder / "data/images.safetensors"
+    if table.is_file():
+        return _lines(table)
+    try:
+        if images.is_file():
+            return len(TensorFile(images)["labels"])
+        for path in (folder / "metrics/clean" / f"{model}.json" for model in experiment.models):
+            if path.is_file():
+                return int(read_json(path)["n"])
+    except (UserError, KeyError, TypeError, ValueError, IndexError):
+        pass  # who reads the file says what is wrong with it
+    return None
+
+
+def _right(folder: Path, experiment: params.Experiment) -> tuple[str, ...]:
+    """A note where no image of the subset is right under all models, as far as its file is here."""
+    path = folder / "subset/images.safetensors"
+    if experiment.subset.of != "all" or not path.is_file():
+        return ()
+    try:
+        right = answers.right(TensorFile(path))
+    except UserError:
+        return ()
+    said = "" if right is None else selection.warning(np.stack(list(right.values()), 1))
+    return (said,) if said else ()
 
 
 def _weights(folder: Path, experiment: params.Experiment, wanted: set[str]) -> None:
@@ -262,10 +322,12 @@ def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, st
         f"valid: {_many(len(experiment.models), 'model')}, {_many(sources, 'source')} × {_many(rows, 'attack')}",
     )
     yield from (("note", line) for line in _doubts(experiment))
-    yield "images", found.images
+    yield from (("note", line) for line in found.notes)
+    count = "" if found.evaluated is None else f": {_many(found.evaluated, 'image')}"
+    yield "images", f"{found.images}{count}"
     yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(found)))
     of = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
-    unknown, known = _unknown(found), costs.attacked(experiment)
+    unknown, known = _unknown(found), found.known
     if unknown:
         yield "", "how many images are attacked is not known until they are decoded"
     elif experiment.subset.images == "all" and experiment.subset.of == "correct" and found.attacked is None:
@@ -292,7 +354,8 @@ def _doubts(experiment: params.Experiment) -> Iterator[str]:
             yield f"{name}: a step of {row.step_size:g} is larger than epsilon, {row.epsilon:g}: every step is cut"
         elif row.steps * row.step_size < row.epsilon * (1 - 1e-9):
             reach = f"{row.steps} {'step' if row.steps == 1 else 'steps'} of {row.step_size:g}"
-            yield f"{name}: {reach} reach {row.steps * row.step_size:g}, and never epsilon, {row.epsilon:g}"
+            meant = f"; did you mean {in_pixels(row.step_size)}?" if PIXEL * row.step_size <= row.epsilon else ""
+            yield f"{name}: {reach} reach {row.steps * row.step_size:g}, and never epsilon, {row.epsilon:g}{meant}"
 
 
 def _to_run(found: Preflight) -> Iterator[str]:
@@ -324,7 +387,7 @@ def _counted(total: Mapping[str, int], some: Mapping[str, int]) -> str:
 def _unknown(found: Preflight) -> bool:
     """Whether nobody knows how many images there are: all of a folder's that are not decoded yet."""
     every = found.experiment.subset.images == "all" and found.attacked is None
-    return every and costs.attacked(found.experiment) is None
+    return every and found.known is None
 
 
 def _time(found: Preflight, rate: float | None) -> str:
@@ -353,7 +416,7 @@ def _time(found: Preflight, rate: float | None) -> str:
 
 
 def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return f"{count} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _count(count: int) -> str:

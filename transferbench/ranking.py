@@ -248,9 +248,10 @@ def _ways(results: Results, kind: str) -> Iterator[dict[str, Any]]:
     name = "way" if kind == "quantisation" else "counted"
     for attack, source, target, ways in _kept(results, kind):
         for way, rates in ways.items():
-            if isinstance(rates, Mapping):
+            if rates is None or isinstance(rates, Mapping):  # None: there is no such image
                 about = {"attack": attack, "source": source, "target": target, "whitebox": target in source.split("+")}
-                yield about | {name: way} | _rates(rates, _metric(results, attack)) | _clean_error(ways)
+                shown = {"n": 0} if rates is None else _rates(rates, _metric(results, attack))
+                yield about | {name: way} | shown | _clean_error(ways)
 
 
 def _clean_error(ways: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,17 @@ from transferbench import answers, claims, comparison, drawings, figures, findin
 from transferbench.artefacts import TensorFile, replacing, write_json
 from transferbench.classes import class_names
 from transferbench.errors import UserError
-from transferbench.results import Results, chosen, denominator, load_metrics, reported, wilson_ends, words, wrapped
+from transferbench.results import (
+    Results,
+    chosen,
+    denominator,
+    load_metrics,
+    reported,
+    uncounted,
+    wilson_ends,
+    words,
+    wrapped,
+)
 from transferbench.sheets import csv_text
 
 IMAGES = 4  # rows of the panel
@@ -69,13 +79,16 @@ def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None
     compared, found = comparison.rows(results), claims.check(evidence)
     _write_csv(out / "comparison.csv", comparison.COLUMNS, compared)
     _write_csv(out / "claims.csv", claims.COLUMNS, claims.table(found))
-    write_json(folder / "agreement.json", findings.agreement(compared, found))
+    untested = uncounted(experiment) if evidence.empty else ""
+    write_json(folder / "agreement.json", findings.agreement(compared, found, untested))
     against = ranking.tables(results, evidence)
     for name, rows in against.items():
         _write_csv(out / f"{name}.csv", ranking.COLUMNS[name], rows)
     pools = {name: pooling.pooled(evidence, name) for name, levels in experiment.transforms.items() if levels}
     _write_csv(out / "destruction_pooled.csv", ["attack", "transform", *pooling.Point._fields], _pooled_rows(pools))
     parts = [tables(results, pools), *ranking.lines(against), *findings.lines(compared, found)]
+    if untested:
+        parts += ["## No comparison", untested]
     _write(out / "tables.md", "\n\n".join(parts) + "\n")
     data = drawings.tables(results, evidence)
     for name, rows in data.items():

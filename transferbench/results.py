@@ -190,6 +190,29 @@ def chosen(results: Results) -> str:
     return f"{images} of {experiment.dataset.name}, drawn at random (seed {seed}) from {of}"
 
 
+def uncounted(experiment: params.Experiment) -> str:
+    """Why ranks and claims are missing where no attacked image is right under all models, as a sentence."""
+    many = len(experiment.models)
+    models = "the model" if many == 1 else f"all {many} models"
+    return (
+        f"No image is right under {models}: ranks, paired tests, claims and pooled destruction rates count only such "
+        "images and are left out; success rates are of all attacked images."
+    )
+
+
+def compared(results: Results) -> int:
+    """How many of the attacked images all models get right, which are those that ranks and claims count."""
+    if results.experiment.subset.of != "all":
+        return results.n
+    for cell, targets in results.success.items():
+        ways = results.detail[cell]["denominators"]
+        for target in targets:
+            if target in ways:
+                rates = ways[target]["all_right"]
+                return int(rates["n"]) if rates else 0
+    return results.n
+
+
 def denominator(experiment: params.Experiment) -> str:
     """Which errors rates count, as a sentence's end."""
     if experiment.subset.of == "all":

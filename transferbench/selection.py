@@ -38,9 +38,12 @@ def draw(available: np.ndarray, subset: params.Subset) -> np.ndarray:
     Raises:
         UserError: fewer are available than asked.
     """
+    if not len(available):
+        raise UserError(
+            "no image is classified correctly by all models; look at metrics/clean, and take out a model, or set "
+            "subset: {of: all} to attack images that models get wrong, too"
+        )
     if subset.images == "all":
-        if not len(available):
-            raise UserError("no image is classified correctly by all models; look at metrics/clean")
         return available
     if len(available) < subset.images and subset.of == "all":
         raise UserError(
@@ -53,6 +56,16 @@ def draw(available: np.ndarray, subset: params.Subset) -> np.ndarray:
             f"ask for {len(available)} at most, or all"
         )
     return np.sort(np.random.default_rng(subset.seed).permutation(available)[: subset.images])
+
+
+def warning(right: np.ndarray) -> str:
+    """What is to be said of drawn images, by which models are right on them, (n,M) bool; "" where nothing is."""
+    if right.all(1).any():
+        return ""
+    return (
+        f"no image is right under all models ({len(right)} drawn, {int(right.any(1).sum())} of them right under one at "
+        "least): success rates are of all attacked images, and the report has no ranks, paired tests and claims"
+    )
 
 
 def target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: params.Subset) -> np.ndarray:

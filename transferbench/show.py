@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transferbench import params, spent, terminal
-from transferbench.results import Results, chosen, load_metrics, reported, words, wrapped
+from transferbench.results import Results, chosen, compared, load_metrics, reported, uncounted, words, wrapped
 
 
 def show(folder: Path, console: Console) -> None:
@@ -24,6 +24,8 @@ def show(folder: Path, console: Console) -> None:
     console.print(Text(f"Success rates in percent: {chosen(results)}", style="bold"))
     note = "Rows are sources, columns targets; * is white-box; low–high: Wilson 95% intervals"
     console.print(Text(note + ("; in parentheses: the paper." if _has_paper(results) else ".")))
+    if not compared(results):
+        console.print(Text(uncounted(experiment)))
     for attack in experiment.attacks:
         console.print()
         console.print(_heading(results, attack))

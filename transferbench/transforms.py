@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from transferbench import seeds
-from transferbench.errors import UserError, unknown
-from transferbench.params import TRANSFORMS
+from transferbench.errors import UserError, too_small, unknown
+from transferbench.params import PIXEL_LEVELS, TRANSFORMS
 
 
 def apply(name: str, level: float, images: Tensor, ids: Sequence[int], seed: int = 0) -> Tensor:
@@ -37,6 +37,8 @@ def apply(name: str, level: float, images: Tensor, ids: Sequence[int], seed: int
     low, high, unit = TRANSFORMS[name]
     if not low <= level <= high:
         raise UserError(f"{name}: level {level:g} is out of range {low:g} to {high:g} ({unit})")
+    if name in PIXEL_LEVELS and (said := too_small(level)):
+        raise UserError(f"{name}: level {level:g} ({unit}): {said}")
     assert images.dtype == torch.uint8 and images.ndim == 4 and len(images) == len(ids)
     if name == "jpeg":
         return _jpeg(images, level)
