@@ -60,7 +60,10 @@ def build(name: str, library: str) -> nn.Module:
         # these two were published with another normalisation, which they undo at their input
         ported = name in ("googlenet", "inception_v3")
         extra = {"init_weights": False, "transform_input": True} if ported else {}
-        return models.get_model(name, weights=None, **extra)
+        try:
+            return models.get_model(name, weights=None, **extra)
+        except ValueError:
+            raise unknown("network of torchvision", name, models.list_models()) from None
     if library != "timm":
         raise unknown("library", library, ("transferbench", "torchvision", "timm"))
     made, timm = timm_name(name), timm_library()
@@ -82,7 +85,7 @@ def timm_name(name: str) -> str:
         UserError: timm is not installed, or has no such model or tag; the line names the nearest.
     """
     registry = timm_library().models
-    architecture, _, tag = name.removeprefix("timm_").partition("__")
+    architecture, _, tag = name.removeprefix("timm_").replace("__", ".", 1).partition(".")
     old = registry.get_deprecated_models() if hasattr(registry, "get_deprecated_models") else _deprecated(registry)
     if architecture in old:
         if old[architecture] is None:
