@@ -20,7 +20,7 @@ def main(model: str) -> None:
         assert recipe is not None
         keep_memory()
         images = clean("data/train.safetensors")
-        network = training.seeded_init(lambda: networks.build(model, spec.library), recipe.seed)
+        network = training.seeded_init(lambda: networks.build(spec.network or model, spec.library), recipe.seed)
         state = training.train(
             network,
             images["images"],

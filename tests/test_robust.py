@@ -100,7 +100,7 @@ def test_mistakes_are_one_line(tmp_path):
         weights.fetch(spec, params.Weights(dir=str(tmp_path / "none")))
     state = {"normalize.mean": torch.zeros(1, 3, 1, 1), **network.state_dict()}
     with pytest.raises(UserError, match="expected three means and deviations"):
-        weights.unwrapped(state, name)
+        networks.load_published(name, networks.build("resnet18", "torchvision"), state)
     with pytest.raises(UserError, match=r"conv1.weight .* another architecture"):
         networks.load_published(name, networks.build("resnet50", "torchvision"), network.state_dict())
     assert not zoo.is_trained(name, has_dir=False) and not zoo.is_trained(name, has_dir=True)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transferbench import methods, objectives, seeds
+from transferbench import methods, objectives, seeds, zoo
 from transferbench.attack import quantise
 from transferbench.errors import UserError, unknown
 from transferbench.models import Pixels
@@ -82,7 +82,7 @@ def _attacked(
     if attack in ("Admix", "BFA"):
         with torch.no_grad():
             options["num_classes"] = source(normalise(x[:1])).shape[-1]
-    model = library.AttackModel(name.removeprefix("timm_"), source, lambda image: image, normalise)
+    model = library.AttackModel(zoo.architecture(name), source, lambda image: image, normalise)
     try:
         with warnings.catch_warnings(action="ignore"):
             return getattr(library, attack)(model, normalise, x.device, **options)(x.contiguous(), goal).detach()
@@ -116,7 +116,7 @@ def _hookable(network: nn.Module, row: Attack, name: str) -> None:
     if layer is not None and layer not in layers:
         raise UserError(f"{row.method}: {unknown(f'layer of {name}', layer, layers)}")
     known = getattr(getattr(_library(), str(row.method).partition("/")[2]), "_builtin_cfgs", None)
-    if known is not None and layer is None and name.removeprefix("timm_") not in known:
+    if known is not None and layer is None and zoo.architecture(name) not in known:
         raise UserError(
             f"{row.method} knows a layer of {', '.join(known)}, and none of {name}; "
             "give options: {feature_layer_cfg: ...}"

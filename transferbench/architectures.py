@@ -2,7 +2,8 @@
 
 import re
 
-LIBRARY = r"(?:timm_)?(?:(?:tf|gluon|legacy|test)_)*"
+# timm's words for where weights are from, in names of today and before
+LIBRARY = r"(?:timm_)?(?:(?:tf|gluon|legacy|test|tv|ig|ssl|swsl|jx|ens|adv)_)*"
 LAYERED = ("resnet", "wide_resnet", "resnext", "vgg", "densenet", "fnn")
 
 

@@ -76,9 +76,9 @@ def networks() -> dict[str, Network]:
         rows = list(csv.DictReader(file))
     known = {row["name"]: Network(int(row["parameters"]), float(row["operations"])) for row in rows}
     for spec in zoo.names().values():
-        if spec.network:  # convolutions' cost goes with the area; the networks' own side is 224
-            own = known[spec.network]
-            known[spec.name] = Network(own.parameters, own.operations * (spec.side / 224) ** 2)
+        if spec.network in known and spec.name not in known:  # convolutions' cost goes with the area
+            own, side = known[spec.network], zoo.names()[spec.network].side
+            known[spec.name] = Network(own.parameters, own.operations * ((spec.side or side) / side) ** 2)
     return known
 
 

@@ -5,6 +5,7 @@ import difflib
 import errno
 import os
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -27,6 +28,12 @@ class UserError(ValueError):
 def printable(text: str) -> str:
     """The text with what would break its line, or work on a terminal, as YAML writes it in quotes."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def brief(error: object, width: int = 160) -> str:
+    """What an exception says, on one line, without a terminal's colours, cut between two words."""
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error))
+    return textwrap.shorten(plain, width, placeholder=" ...") or type(error).__name__
 
 
 @contextlib.contextmanager
@@ -60,13 +67,14 @@ def moved_by(variable: str, path: str | os.PathLike[str]) -> Iterator[None]:
         raise UserError(f"{error.strerror}: {place}; set {variable} to a folder that can be written to") from None
 
 
-def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
+def unknown(kind: str, name: object, valid: Iterable[str], why: str = "") -> UserError:
     """An error for a name that is not among the valid ones, with the nearest of them.
 
     Args:
         kind: What the name stands for, as the user would say it ("model", "key of attack igsm").
         name: What was given.
         valid: All names that would have been right.
+        why: What is wrong, where that is more than an unknown name.
     """
     choices = sorted(valid)
     near = difflib.get_close_matches(str(name), choices, n=2, cutoff=0.6)
@@ -76,7 +84,7 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
         hint = "valid: " + ", ".join(choices) if choices else "none is valid here"
     else:
         hint = f"valid: {', '.join(choices[:12])} and {len(choices) - 12} more"
-    return UserError(f"unknown {kind} {name!r}; {hint}")
+    return UserError(f"unknown {kind} {name!r}{f': {why}' if why else ''}; {hint}")
 
 
 # --- pixel values on another scale ----------------------------------------------------------------------------------

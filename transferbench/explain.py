@@ -325,12 +325,14 @@ def _origin(cell: Cell, name: str, about: Mapping[str, Any]) -> str:
         recipe = about["recipe"]
         return f"trained here, {recipe['epochs']} epochs, seed {recipe['seed']}"
     if "file" in about:
-        return f"published as {about['file']} ({about['version']}), sha256 {about['file_sha256']}"
+        version = f" ({about['version']})" if about["version"] else ""
+        return f"published as {about['file']}{version}, sha256 {about['file_sha256']}"
     if cell.experiment.is_trained(name):
         return "trained here"
     spec = zoo.spec(name)
-    pinned = spec.sha256 or cell.experiment.weights.sha256.get(name, "")
-    return f"published as {spec.file} ({spec.version}), sha256 {pinned}"
+    pinned = spec.sha256 or cell.experiment.weights.sha256.get(name, "which nothing pins")
+    version = f" ({spec.version})" if spec.version else ""
+    return f"published as {spec.file or zoo.files(spec)[0]}{version}, sha256 {pinned}"
 
 
 def _libraries(cell: Cell) -> Iterator[Fact]:

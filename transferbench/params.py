@@ -756,7 +756,7 @@ class Experiment(Section):
             raise ValueError(f"{where} takes images of {known.side} pixels; {self.dataset.name} has others")
         if known.hooks and "hook_cfg" not in (row.options or {}):
             for source in self.sources:
-                if source.removeprefix("timm_") not in known.hooks:
+                if zoo.architecture(source) not in known.hooks:
                     raise ValueError(
                         f"{where} knows the layers of {', '.join(known.hooks)}, and not of {source}; name the one that "
                         "it is built as in options: {hook_cfg: ...}"
@@ -865,8 +865,12 @@ def _first(error: ValidationError) -> str:
     message = message[0].lower() + message[1:]
     if kind == "value_error":
         return f"{path}: {message}" if path else first["msg"].removeprefix("Value error, ")
-    if kind == "string_pattern_mismatch" and "sha256" not in place:
-        message = "a name has letters, digits and _ only (a source joins models by +)"
+    if kind == "string_pattern_mismatch" and ("sha256" not in place or first["loc"][-1] == "[key]"):
+        of_models = place[0] in ("models", "targets", "sources", "weights", "training")
+        written = [zoo.as_written(name) for name in str(given).split("+") if of_models]
+        message = (
+            next(filter(None, written), "") or "a name has letters, digits and _ only (a source joins models by +)"
+        )
     if kind == "string_type" and isinstance(given, (int, float)):
         message = "expected a name (in quotes, if it looks like a number)"
     if kind == "too_short":

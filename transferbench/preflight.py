@@ -1,5 +1,6 @@
 """Before a GPU is rented: is everything there, what will run, and what will it cost? Nothing is computed. No torch."""
 
+import importlib.util
 import os
 import shutil
 from collections import Counter
@@ -223,8 +224,11 @@ def _weights(folder: Path, experiment: params.Experiment, wanted: set[str]) -> N
             raise UserError(
                 f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
             )
-        fetched = spec.url or spec.wheel or spec.library == "timm"
-        if not fetched and (place is None or zoo.within(spec, place) is None):
+        if spec.library == "timm" and importlib.util.find_spec("timm") is not None:
+            from transferbench import weights
+
+            weights.timm_config(spec)
+        if not spec.fetched and (place is None or zoo.within(spec, place) is None):
             raise zoo.lacking(spec, place)
 
 

