@@ -137,7 +137,7 @@ def _load(dataset: params.Dataset, training: bool, stack: contextlib.ExitStack) 
     if dataset.path is None:
         load = {"mnist": _mnist_wheel, "cifar10": _cifar10_download, "imagenet-sample": _imagenet_sample}[dataset.name]
         return load(training)
-    path = params.located(dataset.path)
+    path = params.located(dataset.path, "dataset: path")
     if not path.exists():
         raise UserError(f"dataset: path: {path} does not exist; give the folder or tar file that holds the images")
     if dataset.name == "mnist":

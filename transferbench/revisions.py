@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from transferbench import params
+from transferbench import params, reading
 from transferbench.errors import UserError
 
 WORKSPACE = "workspace"  # what DVC, too, calls the files as they are
@@ -77,7 +77,7 @@ def resolve(name: str, folder: Path) -> str | None:
 def workspace(folder: Path) -> Version:
     """The files as they are."""
     experiment = params.load(folder / "params.yaml")
-    values = yaml.load((folder / "params.yaml").read_text(encoding="utf-8"), params.Loader)  # as it is written
+    values = reading.strict(reading.read(folder / "params.yaml"))  # as it is written
     cells = ((source, attack) for source in experiment.sources for attack in experiment.rows)
     paths = {cell: folder / f"predictions/{cell[0]}/{cell[1]}.parquet" for cell in cells}
     tables = {cell: md5(path) for cell, path in paths.items() if path.is_file()}
@@ -100,9 +100,9 @@ def at(name: str, folder: Path) -> Version:
         if text is None:
             raise UserError(f"{name} has no {file} in {folder.resolve().name}; take a revision at which it was run")
     try:
-        values = yaml.load(files["params.yaml"] or "", params.Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"params.yaml of {name} is no YAML: {' '.join(str(error).split())}") from None
+        values = reading.lenient(files["params.yaml"] or "")
+    except UserError as error:
+        raise UserError(f"params.yaml of {name} {error}") from None
     outs = outputs(files["dvc.lock"] or "")
     places = {Path(place): out["md5"] for place, out in outs.items() if place.startswith("predictions/")}
     tables = {(path.parent.name, path.stem): md5 for path, md5 in places.items() if path.parent.name != "clean"}
