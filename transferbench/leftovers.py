@@ -94,16 +94,17 @@ def _md5(path: Path) -> str:
 
 
 def _outputs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(Path, md5) of what DVC's records list, from their lines or from the lines of a diff of them."""
-    path = ""
+    """(Path, md5) of what the lines of DVC's records list, an item a file; in a diff's lines, of both sides."""
+    said: dict[str, str] = {}
     for line in lines:
-        key, _, value = line.lstrip("+- \t").rstrip().partition(": ")
-        if key == "path":
-            path = value.strip("'\"")
-        elif key == "md5":
-            yield path, value
-        elif key not in ("hash", "size"):
-            path = ""  # an md5 further on is of something else
+        text = line.strip()
+        if text.startswith("- "):
+            said = {}
+        key, _, value = text.removeprefix("- ").partition(": ")
+        if key in ("path", "md5"):
+            said[key] = value.strip("'\"")
+            if len(said) == 2:
+                yield said["path"], said["md5"]
 
 
 def _lock(folder: Path) -> Iterator[str]:
@@ -134,4 +135,4 @@ def _history(folder: Path) -> Iterator[str]:
         done = subprocess.run(command, cwd=folder, capture_output=True)
     except FileNotFoundError:
         return iter(())
-    return iter(done.stdout.decode(errors="replace").splitlines())
+    return (line[1:] for line in done.stdout.decode(errors="replace").splitlines())  # without the signs of a diff
