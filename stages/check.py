@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from transferbench import params
+from transferbench import params, places
 from transferbench.artefacts import replacing, write_json
 from transferbench.stage import stage
 
@@ -10,6 +10,7 @@ from transferbench.stage import stage
 @stage
 def main() -> None:
     experiment = params.load()
+    places.refuse_strangers(Path(), params.kept(experiment))
     # the report reads the folder whole, so that it is to be there even where nothing is analysed
     analyses = {kind: sorted(getattr(experiment, kind)) for kind in ("similarity", "boundary", "saliency")}
     write_json(Path("analysis/list.json"), analyses)

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from transferbench.artefacts import write_tensors
 
+# Tests write the params.yaml that they make with PyYAML, and params.yaml may share no objects.
+yaml.SafeDumper.ignore_aliases = lambda self, data: True
 UNUSED = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
 # Sections of params.yaml that most experiments leave empty.
 EMPTY = {

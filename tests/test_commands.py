@@ -690,7 +690,10 @@ def test_check_says_what_will_run(repository: Repository) -> None:
     ("change", "message"),
     [
         ({"dataset": {"name": "mnist", "path": "nowhere"}}, "nowhere does not exist; give the folder or tar file"),
-        ({"dataset": {"name": "mnist", "path": "$NOT_SET/x"}}, "($NOT_SET/x: is the variable set?)"),
+        (
+            {"dataset": {"name": "mnist", "path": "$NOT_SET/x"}},
+            "dataset: path: $NOT_SET/x: $NOT_SET is not set; set it (`export NOT_SET=...`), or write",
+        ),
         ({"root": "elsewhere"}, "root: elsewhere leads to"),
         ({"weights": {"dir": "nowhere"}}, "nowhere is no folder; give the one that holds the published weights"),
         ({"sources": ["fnn1"]}, "sources: fnn1: unknown model 'fnn1'; did you mean"),
@@ -744,7 +747,8 @@ def test_check_finds_files_that_are_wrong(repository: Repository, monkeypatch: p
     left = repository.path / "metrics/fnn0/old.json"
     left.parent.mkdir(parents=True)
     left.write_text("{}", encoding="utf-8")
-    assert "old.json is of no model" in told("check", str(repository.path), code=2)
+    said = told("check", str(repository.path), code=2)
+    assert "old.json was not made by transferbench" in said and "move it to a folder of your own" in said
     left.unlink()
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "make room" in told("check", str(repository.path), code=2)

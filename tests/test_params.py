@@ -110,7 +110,7 @@ MISTAKES = [
     ("steps: 1,", "steps: 1.5,", "attacks: fgsm: steps is 1.5"),
     ("samples: 20", "samples: 0", "attacks: sg_fgsm: samples is 0"),
     ("images: all", "images: 0", "subset: images: is 0, expected a whole number of at least 1, or all"),
-    ("images: all", "images: yes", "subset: images: is True, expected"),
+    ("images: all", "images: true", "subset: images: is True, expected"),
     ("jpeg: [50,", "jpeg: [101,", "transforms: jpeg: 101 is out of range 1 to 100 (quality)"),
     ("jpeg: [50,", "jpeg: [75.5,", "transforms: jpeg: 75.5 is no whole number"),
     ("seed: 0", "seed: -1", "subset: seed is -1"),

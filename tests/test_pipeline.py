@@ -123,7 +123,7 @@ def test_new_target_is_one_edit_and_attacks_nothing(repository):
     # what the removed model left behind is refused by name, not silently read
     refused = repository.dvc("repro", code=255)
     assert "fnn4" in refused and "`transferbench tidy`" in refused and "Traceback" not in refused
-    assert "deleted weights/fnn4.safetensors" in repository.run(sys.executable, "-m", "transferbench", "tidy")
+    assert "deleted weights/fnn4.safetensors" in repository.run(sys.executable, "-m", "transferbench", "tidy", "--yes")
     assert repository.repro() == set()
 
 
@@ -138,7 +138,7 @@ def test_new_attack_is_one_edit(repository):
     repository.run("git", "checkout", "--quiet", ".")
     refused = repository.dvc("repro", code=255)
     assert "migsm" in refused and "`transferbench tidy`" in refused
-    assert repository.run(sys.executable, "-m", "transferbench", "tidy").count("deleted ") == 12
+    assert repository.run(sys.executable, "-m", "transferbench", "tidy", "--yes").count("deleted ") == 12
     assert repository.repro() == set()
 
 

@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 
 import networkx
 import pytest
-import yaml
 from conftest import made_digits
 from PIL import Image
 
-from transferbench import leftovers, params, smoke, standins
+from transferbench import leftovers, params, reading, smoke, standins
 from transferbench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +35,7 @@ SMALL = [(name, pool) for name in EXPERIMENTS for pool in POOLS if pool == "phot
 
 
 def values_of(name: str) -> dict[str, Any]:
-    return yaml.load(EXPERIMENTS[name].read_text(encoding="utf-8"), params.Loader)
+    return reading.strict(EXPERIMENTS[name].read_text(encoding="utf-8"))
 
 
 # --- the rules --------------------------------------------------------------------------------------
@@ -45,7 +44,7 @@ def values_of(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("name", "pool"), SMALL)
 def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
     whole, pool, values = params.load(EXPERIMENTS[name]), POOLS[pool], values_of(name)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(standins.shrunk(values, pool), sort_keys=False))
+    (tmp_path / "params.yaml").write_text(reading.written(standins.shrunk(values, pool)))
     assert values == values_of(name)  # shrinking changes nothing in what it is given
     small = params.load(tmp_path / "params.yaml")
 

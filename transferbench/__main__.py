@@ -151,6 +151,7 @@ def report(folders: tuple[str, ...], out: Path) -> None:
     """
     from transferbench import pages, roots, several
 
+    several.refuse_other_file(out)
     wanted = [roots.experiment(folder) for folder in folders]
     if not folders:
         wanted, left_out = several.finished(roots.experiments(roots.root(Path())).values())
@@ -229,26 +230,43 @@ def smoke(folder: Path) -> None:
 
 @main.command()
 @click.argument("name", metavar="FOLDER", default=".", shell_complete=completing.experiments)
+@click.option("--yes", is_flag=True, help="Delete without being asked.")
 @friendly
-def tidy(name: str) -> None:
+def tidy(name: str, yes: bool) -> None:
     """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more.
 
-    FOLDER is a folder, or a name under experiments/ (here, if none is given).
+    FOLDER is a folder, or a name under experiments/ (here, if none is given). The files are listed, and deleted if
+    you agree. Deleted is what DVC's records name as an output of the pipeline, and nothing else.
 
     \b
     Examples:
       transferbench tidy
-      transferbench tidy sensitivity
+      transferbench tidy sensitivity --yes
     """
-    from transferbench import leftovers, params, roots
+    from transferbench import leftovers, params, roots, terminal
+    from transferbench.errors import UserError
 
     folder = roots.experiment(name)
     found = leftovers.find(folder, params.load(folder / "params.yaml"), *leftovers.FOLDERS)
-    for path in found:
+    ours, others = leftovers.divided(folder, found)
+    if ours and not yes and not terminal.asks():
+        more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""
+        raise UserError(
+            f"nothing was deleted: {ours[0]}{more} would be, and there is no terminal to ask you; give --yes to delete"
+        )
+    for path in others:
+        say(f"not made by transferbench, left alone: {path}")
+    if not ours:
+        say(f"nothing{' else' if others else ''} is left over in {folder}")
+        return
+    if not yes:
+        say("\n".join(["left over:", *(f"  {path}" for path in ours)]))
+        if not click.confirm(f"delete {'this file' if len(ours) == 1 else f'these {len(ours)} files'}?"):
+            say("nothing was deleted")
+            return
+    for path in ours:
         path.unlink()
         say(f"deleted {path}")
-    if not found:
-        say(f"nothing is left over in {folder}")
 
 
 @main.command()

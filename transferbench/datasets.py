@@ -167,7 +167,7 @@ def located(dataset: params.Dataset) -> Path:
     Raises:
         UserError: nowhere.
     """
-    path = params.located(dataset.path or "")
+    path = params.located(dataset.path or "", "dataset: path")
     if not path.exists():
         raise UserError(f"dataset: path: {path} does not exist; give the folder or tar file that holds the images")
     return path

@@ -28,7 +28,8 @@ def mend(folder: Path) -> str | None:
         What was done, a line each; None where all is whole, or not there.
 
     Raises:
-        UserError: `folder` is in no DVC repository, or a DVC command is at work there: it may be writing the file.
+        UserError: `folder` is in no DVC repository, or a DVC command is at work there: it may be writing the file; or
+            a merge of git's left the file in conflict, which is no cut-off file.
     """
     with roots.records(folder) as repo:
         if repo is None:
@@ -67,6 +68,14 @@ def _released(repo: Any) -> str | None:
     return None
 
 
+def _refuse_conflict(path: Path) -> None:
+    if any(line.startswith(b"<<<<<<< ") for line in path.read_bytes().splitlines()):
+        raise UserError(
+            f"{path} holds the conflict of a merge; take one side (`git checkout --ours {NAME}`, or --theirs), then "
+            "run `dvc repro`"
+        )
+
+
 def _replaced(repo: Any, path: Path) -> str:
     """What was done to put the last commit's there, or none.
 
@@ -75,6 +84,7 @@ def _replaced(repo: Any, path: Path) -> str:
     """
     from dvc.scm import NoSCM
 
+    _refuse_conflict(path)
     committed = None if isinstance(repo.scm, NoSCM) else git.file("HEAD", NAME, path.parent)
     if committed is not None:
         with replacing(path) as temporary:

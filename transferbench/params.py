@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from transferbench import methods, zoo
+from transferbench import methods, places, reading, zoo
 from transferbench.errors import UserError, no_step, not_a_number, too_small, unknown
 
 
@@ -805,43 +804,57 @@ def load(path: str | Path = "params.yaml") -> Experiment:
     Raises:
         UserError: anything in it is wrong; one line that says what, where, and what was expected.
     """
+    return parsed(reading.read(Path(path)), path)
+
+
+def parsed(text: str, path: str | Path) -> Experiment:
+    """The experiment that the text of a params.yaml says.
+
+    Args:
+        text: What the file holds, or would hold.
+        path: The file: errors name it, and paths in it are relative to its folder.
+
+    Raises:
+        UserError: anything in it is wrong.
+    """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the stage in an experiment's folder") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    try:
-        values = yaml.load(text, Loader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        values = reading.strict(text)
+    except UserError as error:
+        raise UserError(f"{path}{' ' if str(error).startswith('is ') else ': '}{error}") from None
+    if values is None:
+        raise UserError(f"{path} is empty, expected sections: {', '.join(Experiment.model_fields)}")
     if not isinstance(values, dict):
         raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
     try:
-        return Experiment.model_validate(values)
+        experiment = Experiment.model_validate(values)
+        places.refuse(Path(path).parent, experiment.root, _named(experiment, Path(path).parent))
     except ValidationError as error:
         raise UserError(f"{path}: {_first(error)}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return experiment
 
 
-class Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice and reads 1e-4 as a number, as DVC does."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.YAMLError(
-                        f"the key {key.value} stands twice, the second time on line {key.start_mark.line + 1}"
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
+def kept(experiment: Experiment) -> list[Path]:
+    """The safetensors files of weights and clean images that stages write, relative to the experiment's folder."""
+    data = [Path("data", f"{name}.safetensors") for name in ("images", "train", "lpips")]
+    return [*(Path("weights", f"{model}.safetensors") for model in experiment.models), *data]
 
 
-Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+def _named(experiment: Experiment, folder: Path) -> Iterator[tuple[str, str, Path]]:
+    """The user's files that a params.yaml names: key, what it says, and the place."""
+    data, where = experiment.dataset, experiment.weights.dir
+    if data.path is not None:
+        place = located(data.path, folder=folder)
+        yield "dataset: path", data.path, place
+        for key, inside in (("folder", data.folder), ("train_folder", data.train_folder)):
+            if inside is not None:
+                yield f"dataset: {key}", inside, place / inside
+    if where:
+        place = located(where, folder=folder)
+        yield "weights: dir", where, place
+        files = (zoo.within(zoo.spec(model), place) for model in experiment.models)
+        yield from (("weights: dir", str(file), file) for file in files if file is not None)  # links may lead elsewhere
 
 
 def _first(error: ValidationError) -> str:
@@ -909,8 +922,24 @@ def _section(place: list[str]) -> type[Section] | None:
     return named.get(place[0])
 
 
-def located(path: str) -> Path:
-    """A path from params.yaml, `~` and `$VARIABLES` expanded."""
+def located(path: str, key: str = "", folder: Path = Path()) -> Path:
+    """A path from params.yaml, `~` and `$VARIABLES` expanded.
+
+    Args:
+        path: As it is written.
+        key: Where it is written, for who is about to read there: then every variable has to be set.
+        folder: What a relative path is relative to.
+
+    Raises:
+        UserError: a variable is not set, and there is no file or folder whose name has the dollar sign.
+    """
     import os
 
-    return Path(os.path.expandvars(path)).expanduser()
+    expanded = os.path.expandvars(path)
+    found = folder / os.path.expanduser(expanded)
+    left = re.search(r"\$(\w+)", expanded)
+    if key and left and not os.path.lexists(found):
+        raise UserError(
+            f"{key}: {path}: ${left[1]} is not set; set it (`export {left[1]}=...`), or write the path itself"
+        )
+    return found

@@ -42,7 +42,7 @@ def fetch(weights: params.Weights) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file cannot be had, or has not the pinned sha256.
     """
-    folder = params.located(weights.dir) if weights.dir else None
+    folder = params.located(weights.dir, "weights: dir") if weights.dir else None
     if folder is not None and not folder.is_dir():
         raise UserError(f"weights: dir: {folder} is no folder; correct or remove it")
     if folder is not None and (folder / ARCHIVE).is_file():

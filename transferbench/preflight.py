@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from transferbench import advice, answers, costs, datasets, leftovers, params, roots, selection, timing, zoo
+from transferbench import advice, answers, costs, datasets, leftovers, params, places, roots, selection, timing, zoo
 from transferbench.artefacts import TensorFile, read_json
 from transferbench.errors import PIXEL, UserError, in_pixels
 
@@ -90,6 +90,7 @@ def check(folder: Path) -> Preflight:
     """
     experiment = params.load(folder / "params.yaml")
     _graph(folder, experiment)
+    places.refuse_strangers(folder, params.kept(experiment))
     leftovers.refuse(folder, experiment, *leftovers.FOLDERS)
     stages = status(folder)
     pending = None if stages is None else {out for stage in stages if stage.runs for out in stage.outs}
@@ -162,14 +163,11 @@ def _images(folder: Path, experiment: params.Experiment, *, needed: bool) -> str
     if data.path is None:
         origin = {"imagenet-sample": "foolbox's photographs", "mnist": "PyPI"}.get(data.name, "torchvision's download")
         return f"{data.name} from {origin}" if needed else f"{data.name}, decoded"
-    path = folder / params.located(data.path)
     if not needed:
         return f"{data.name}, decoded from {data.path}"
+    path = params.located(data.path, "dataset: path", folder)
     if not path.exists():
-        unset = f" ({data.path}: is the variable set?)" if "$" in str(path) else ""
-        raise UserError(
-            f"dataset: path: {path} does not exist{unset}; give the folder or tar file that holds the images"
-        )
+        raise UserError(f"dataset: path: {path} does not exist; give the folder or tar file that holds the images")
     return f"{data.name} from {path}"
 
 
@@ -213,7 +211,8 @@ def _right(folder: Path, experiment: params.Experiment) -> tuple[str, ...]:
 def _weights(folder: Path, experiment: params.Experiment, wanted: set[str]) -> None:
     """Published weights that are yet to be fetched can be, as far as can be told without a network."""
     where = experiment.weights.dir
-    place = None if where is None else folder / params.located(where)
+    key = "weights: dir" if wanted else ""  # nobody looks there else
+    place = None if where is None else params.located(where, key, folder)
     if place is not None and wanted and not place.is_dir():
         raise UserError(f"weights: dir: {place} is no folder; give the one that holds the published weights")
     for model in sorted(wanted):

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from transferbench import advice, git, params, roots
+from transferbench import advice, git, params, reading, roots
 from transferbench.errors import UserError
 
 WORKSPACE = "workspace"  # what DVC, too, calls the files as they are
@@ -74,7 +74,7 @@ class Version:
 def workspace(folder: Path) -> Version:
     """The files as they are."""
     experiment = params.load(folder / "params.yaml")
-    values = yaml.load((folder / "params.yaml").read_text(encoding="utf-8"), params.Loader)  # as it is written
+    values = reading.strict(reading.read(folder / "params.yaml"))  # as it is written
     cells = ((source, attack) for source in experiment.sources for attack in experiment.rows)
     paths = {cell: folder / f"predictions/{cell[0]}/{cell[1]}.parquet" for cell in cells}
     tables = {cell: md5(path) for cell, path in paths.items() if path.is_file()}
@@ -95,9 +95,9 @@ def at(name: str, folder: Path) -> Version:
         raise NoRevision(f"{name} is no git revision and no DVC experiment; {advice}")
     lock, text = (_file(name, commit, file, folder) for file in ("dvc.lock", "params.yaml"))
     try:
-        values = yaml.load(text, params.Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"params.yaml of {name} is no YAML: {' '.join(str(error).split())}") from None
+        values = reading.lenient(text)
+    except UserError as error:
+        raise UserError(f"params.yaml of {name} {error}") from None
     outs = outputs(lock)
     places = {Path(place): out["md5"] for place, out in outs.items() if place.startswith("predictions/")}
     tables = {(path.parent.name, path.stem): md5 for path, md5 in places.items() if path.parent.name != "clean"}

@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from transferbench import params, roots
+from transferbench import params, reading, roots
 from transferbench.errors import UserError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -34,7 +34,9 @@ attacks:
   igsm:    {epsilon: 6, steps: 10, step_size: 1}
   sg_igsm: {epsilon: 6, steps: 5, step_size: 2, gradient: smoothed, samples: 2, sigma: 6}
 
-grids: {a: &unused {attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}, b: *unused}
+grids:
+  a: {attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}
+  b: {attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}
 transforms: {}
 
 similarity: {}
@@ -80,8 +82,8 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
         raise UserError(f"{folder} is there already; take another name, or delete it")
     text = TEMPLATE if origin is None else _copied(roots.experiment(origin, start), folder)
     made = folder.with_name(f".{name}.{os.getpid()}.tmp")
+    made.mkdir(parents=True)  # a folder that is there already is none of ours, and not to be removed below
     try:
-        made.mkdir(parents=True)
         (made / "params.yaml").write_text(text, encoding="utf-8")
         shutil.copyfile(root / "dvc.yaml", made / "dvc.yaml")
         about = f"Made from `{origin}`; what differs?" if origin else "What is compared, on which images, and why?"
@@ -95,8 +97,8 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
 
 def _copied(origin: Path, folder: Path) -> str:
     """An experiment's params.yaml with `root` as `experiments/<name>` needs it, and paths that lead where they led."""
-    experiment = params.load(origin / "params.yaml")
-    text = (origin / "params.yaml").read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    text = reading.unshared(reading.read(origin / "params.yaml"))
+    experiment = params.parsed(text, origin / "params.yaml")
     text, count = re.subn(r"^root:.*$", "root: ../..", text, count=1, flags=re.MULTILINE)
     assert count == 1, "params.load has seen a root"
     for key, path in (("dataset: path", experiment.dataset.path), ("weights: dir", experiment.weights.dir)):

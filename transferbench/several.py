@@ -8,6 +8,8 @@ from transferbench import params, roots
 from transferbench.errors import UserError
 from transferbench.results import load_metrics
 
+BRAND = b'<p class="brand">transferbench</p>'  # in every page: templates/page.html
+
 
 def finished(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """Those of some experiments' folders that have results; and why others that have some are left out, a line each.
@@ -30,6 +32,18 @@ def finished(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
     if not found:
         raise UserError("no experiment has results yet; run `dvc repro`, or `dvc repro experiments/<name>/dvc.yaml`")
     return found, left_out
+
+
+def refuse_other_file(out: Path) -> None:
+    """Check that a page may be written to `out`: nothing is there, or a page of this command's or a report's.
+
+    Raises:
+        UserError: another file is there.
+    """
+    if not out.exists():
+        return
+    if not out.is_file() or BRAND not in out.read_bytes():
+        raise UserError(f"{out} is there and is no report of transferbench; give another name with --out")
 
 
 def named(folder: Path) -> str:

@@ -6,15 +6,14 @@ images by a handful, and long attacks are cut short. What comes out says that ev
 
 import copy
 import math
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from transferbench import params
+from transferbench import params, reading
 from transferbench.errors import UserError
 
 COPIED = ("stages", "transferbench", ".dvcignore")
@@ -73,11 +72,19 @@ def build(root: Path, folder: Path, pools: Mapping[str, Pool]) -> list[Path]:
         The experiments' folders, by name.
 
     Raises:
-        UserError: `root` has no experiments.
+        UserError: `root` has no experiments, or `folder` holds files that are not of such a repository.
     """
     sources = sorted(root.glob("experiments/*/params.yaml"))
     if not sources or not (root / "stages").is_dir():
         raise UserError(f"{root.resolve()} holds no experiments; run the command in the root of the repository")
+    config = folder / ".dvc/config"
+    if not _own(folder, config):
+        raise UserError(
+            f"{folder} is there and was not made by `transferbench smoke`, which would overwrite files in it; "
+            "give an empty folder, or one that is not there"
+        )
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(CONFIG, encoding="utf-8")  # first: it says whose the folder is
     for name in COPIED:
         source, target = root / name, folder / name
         if source.is_dir():
@@ -86,18 +93,25 @@ def build(root: Path, folder: Path, pools: Mapping[str, Pool]) -> list[Path]:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-    (folder / ".dvc").mkdir(exist_ok=True)
-    (folder / ".dvc/config").write_text(CONFIG, encoding="utf-8")
     made = []
     for source in sources:
-        values = yaml.load(source.read_text(encoding="utf-8"), params.Loader)
+        values = reading.lenient(reading.read(source))
         own = folder / "experiments" / source.parent.name
         own.mkdir(parents=True, exist_ok=True)
         shutil.copy(source.parent / "dvc.yaml", own)
         small = shrunk(values, pools[values["dataset"].get("classes") or values["dataset"]["name"]])
-        (own / "params.yaml").write_text(yaml.dump(small, Dumper=_Plain, sort_keys=False), encoding="utf-8")
+        (own / "params.yaml").write_text(reading.written(small), encoding="utf-8")
         made.append(own)
     return made
+
+
+def _own(folder: Path, config: Path) -> bool:
+    """Whether a folder may be written to: not there, empty, or made by `build`."""
+    if not os.path.lexists(folder):
+        return True
+    if not folder.is_dir():
+        return False
+    return not any(folder.iterdir()) or (config.is_file() and config.read_bytes() == CONFIG.encode())
 
 
 def shrunk(values: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
@@ -187,10 +201,3 @@ def _ends(values: Sequence[Any]) -> list[Any]:
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
-
-
-class _Plain(yaml.SafeDumper):
-    """YAML without anchors, so that a file says all that it says where it stands."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True

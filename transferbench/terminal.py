@@ -1,5 +1,6 @@
 """How commands print: colours on a terminal alone (rich heeds NO_COLOR), whole lines where output is piped."""
 
+import sys
 from collections.abc import Iterable
 
 from rich import box
@@ -14,6 +15,11 @@ def console() -> Console:
     """Of standard output; numbers and paths are not coloured by guess."""
     found = Console(highlight=False, soft_wrap=False)
     return found if found.is_terminal else Console(highlight=False, width=PIPED)
+
+
+def asks() -> bool:
+    """Whether somebody can be asked: a question is read from a terminal, and from no pipe."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def table(columns: Iterable[str]) -> Table:

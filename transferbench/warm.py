@@ -42,6 +42,7 @@ LIBRARIES = (
     "PIL.Image",
     "pyarrow.parquet",
     "pydantic",
+    "ruamel.yaml",
     "safetensors",
     "scipy.stats",
     "timm",

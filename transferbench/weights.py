@@ -102,7 +102,7 @@ def find(spec: zoo.Spec, weights: params.Weights) -> Path:
     Raises:
         UserError: it is not there and cannot be fetched, or nothing pins what would be.
     """
-    folder = params.located(weights.dir) if weights.dir else None
+    folder = params.located(weights.dir, "weights: dir") if weights.dir else None
     if folder is not None:
         if not folder.is_dir():
             raise UserError(f"weights: dir: {folder} is no folder; give the one that holds {zoo.files(spec)[0]}")
