@@ -13,9 +13,9 @@ STAGES = {
     name: stage.get("do", stage) for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
 
-# Not dependencies, because a result cannot change with them: error texts, the command line, the device, who
-# computes a chunk (tests/test_engines.py).
-NO_RESULT = {"__init__", "errors", "stage", "runtime", "warm", "engines"}
+# Not dependencies, because a result cannot change with them: error texts, the command line, what a signal does, the
+# device, who computes a chunk (tests/test_engines.py).
+NO_RESULT = {"__init__", "ending", "errors", "stage", "runtime", "warm", "engines"}
 # These validate names in params.py everywhere. The zoo says what a model is only where its weights are made, and
 # methods what an attack is only where it is made and its cost is told.
 MATTERS = {"zoo": {"check", "train"}, "methods": {"check", "attack", "report"}}
