@@ -13,9 +13,11 @@ STAGES = {
     name: stage.get("do", stage) for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
 
-# Not dependencies, because a result cannot change with them: error texts, the command line, the device, who
-# computes a chunk (tests/test_engines.py); how params.yaml is read, which is as DVC reads it; what it may not name.
-NO_RESULT = {"__init__", "advice", "errors", "plain", "stage", "runtime", "warm", "engines", "reading", "places"}
+# Not dependencies, because a result cannot change with them: error texts, the command line, what a signal does, the
+# device, who computes a chunk (tests/test_engines.py); how params.yaml is read, which is as DVC reads it; what it may
+# not name.
+NO_RESULT = {"__init__", "advice", "ending", "errors", "plain", "stage", "runtime", "warm", "engines"}
+NO_RESULT |= {"reading", "places"}
 # These validate names in params.py everywhere. The zoo says what a model is only where its weights are made, and
 # methods what an attack is only where it is made and its cost is told.
 MATTERS = {"zoo": {"check", "train"}, "methods": {"check", "attack", "report"}}

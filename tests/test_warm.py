@@ -124,9 +124,26 @@ except KeyboardInterrupt:
 """
 
 
-def wait_for_stage(owner: Owner) -> tuple[int, int]:
+UNWOUND = """
+import pathlib, time
+from transferbench.stage import stage
+
+@stage
+def main():
+    try:
+        pathlib.Path("pid").write_text(str(os.getpid()))
+        os.rename("pid", "up")
+        time.sleep(60)
+    finally:
+        print("tidied", file=sys.stderr)
+
+main([])
+"""
+
+
+def wait_for_stage(owner: Owner, code: str = WAITING) -> tuple[int, int]:
     """Start a stage that does not end by itself; its process and the one that waits for it."""
-    owner.tell(WAITING, DVC_STAGE="long")
+    owner.tell(code, DVC_STAGE="long")
     up = owner.folder / "up"
     eventually(up.exists)
     (client,) = owner.clients()
@@ -175,6 +192,19 @@ def test_signals_reach_the_stage(owner, number, ended):
     os.kill(client, number)
     assert owner.heard()[0] == ended
     eventually(lambda: not running(stage))
+
+
+@pytest.mark.parametrize(
+    ("number", "ended", "said"),
+    [(signal.SIGTERM, 143, ""), (signal.SIGHUP, 129, ""), (signal.SIGINT, 1, "\nAborted!\n")],
+)
+def test_a_stage_that_a_signal_ends_unwinds(owner, number, ended, said):
+    stage, client = wait_for_stage(owner, UNWOUND)
+    os.kill(client, number)
+    code, _, errors = owner.heard()
+    assert (code, errors) == (ended, f"said on the way\ntidied\n{said}")
+    eventually(lambda: not running(stage))
+    assert "yaml" in owner.run("pass")[1]["loaded"]  # it has told the server what it had imported
 
 
 def test_a_stage_stops_and_goes_on_with_who_waits_for_it(owner):

@@ -17,6 +17,7 @@ import glob
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from transferbench import cells, methods
+from transferbench import cells, ending, methods
 from transferbench.artefacts import TensorFile, write_tensors
 from transferbench.cells import Cell, Engine, Found, Tensors
 from transferbench.errors import UserError, unknown, writing
@@ -212,8 +213,9 @@ class Processes:
             places.put(own)
         count = min(self.count, len(parts))
         with contextlib.ExitStack() as stack:
-            pool = stack.enter_context(ProcessPoolExecutor(count, context, _begin, (places, self._threads)))
-            stack.callback(pool.shutdown, cancel_futures=True)
+            pool = ProcessPoolExecutor(count, context, _begin, (places, self._threads))
+            # of a process that is told to end, workers are not waited for: they end with it
+            stack.callback(lambda: pool.shutdown(wait=not ending.told(), cancel_futures=True))
             handed_out = _handed_out(
                 parts,
                 AHEAD * count,
@@ -242,6 +244,7 @@ def _share_memory(otherwise: str) -> None:
 
 def _begin(places: Any, threads: int) -> None:
     """A worker process's first act: take a device and its share of the cores."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     end_with_parent()
     own = places.get()
     if own is not None:
@@ -276,7 +279,8 @@ class Ray:
                 _share_memory("TRANSFERBENCH_ENGINE=local")
             try:
                 _answers(os.environ.get("RAY_ADDRESS", ""))
-                ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+                with ending.kept():
+                    ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except Exception as error:  # Ray raises many kinds
                 reason = " ".join(str(error).split())[:200]
                 where = os.environ.get("RAY_ADDRESS", "this machine")

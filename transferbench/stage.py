@@ -1,5 +1,6 @@
 """What every stage script shares: user errors as one line and exit code 2, never a traceback."""
 
+import atexit
 import functools
 import os
 import pwd
@@ -9,12 +10,11 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
-from transferbench import plain
+from transferbench import ending, plain
 from transferbench.errors import UserError, printable
 
 ABSENT = "/nonexistent"  # what is not read where there is no home: DVC's own settings, matplotlib's
@@ -22,14 +22,17 @@ NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")  # where Python's getpass looks
 
 
 def friendly(main: Callable[..., None]) -> Callable[..., None]:
-    """Print a `UserError`, or what the operating system refused (a full disk, a permission), as one line."""
+    """Print a `UserError`, or what the operating system refused (a full disk, a permission), as one line.
+
+    SIGTERM, SIGHUP and Ctrl-C unwind the function, so that temporary files go, and end the process.
+    """
 
     @functools.wraps(main)
     def guarded(*arguments: Any, **options: Any) -> None:
         plain.streams()
         _nameless()
         try:
-            main(*arguments, **options)
+            ending.unwound(functools.partial(main, *arguments, **options))
             _flushed()
         except UserError as error:
             message = _placed(str(error))
@@ -117,23 +120,7 @@ def _placed(message: str) -> str:
 
 
 def stage(main: Callable[..., None]) -> click.Command:
-    """Make a click command of a stage's main function. A SIGTERM unwinds it, so that temporary files go."""
-
-    @functools.wraps(main)
-    def prepared(**options: Any) -> None:
-        signal.signal(signal.SIGTERM, _terminated)
-        try:
-            main(**options)
-        finally:  # nothing is left to unwind: what Python does at its end would print the exception
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    return click.command(friendly(prepared))
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    """Unwind; but an import at once: native code in it may take the exception for its own and print it."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            os._exit(143)
-        frame = frame.f_back
-    sys.exit(143)
+    """Make a click command of a stage's main function."""
+    # Python's own end would print what a Ctrl-C raises there
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return click.command(friendly(main))
