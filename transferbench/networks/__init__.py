@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from transferbench.errors import UserError, unknown
@@ -85,6 +86,11 @@ def timm_library() -> Any:
     return timm
 
 
+def _plain(value: Tensor) -> bool:
+    """Whether a tensor's values are real numbers as they stand, of whatever width."""
+    return value.is_floating_point() and value.layout == torch.strided
+
+
 def load_published(name: str, network: nn.Module, state: Mapping[str, Any]) -> None:
     """Load a published state dict into a network of this package, in place.
 
@@ -92,7 +98,8 @@ def load_published(name: str, network: nn.Module, state: Mapping[str, Any]) -> N
     `module.` of DataParallel before them.
 
     Raises:
-        UserError: a tensor is missing, has another shape, or has no place in the network; names the first.
+        UserError: a tensor is missing, has another shape, holds no plain numbers, or has no place in the network;
+            names the first.
     """
     state = state.get("state_dict", state)
     if not isinstance(state, Mapping):
@@ -109,6 +116,12 @@ def load_published(name: str, network: nn.Module, state: Mapping[str, Any]) -> N
         expected, found = tuple(tensor.shape), tuple(state[key].shape) if key in state else None
         if found is not None and found != expected:
             raise UserError(f"{name}: weights: {key} has shape {found}, expected {expected}; {advice}")
+        if found is not None and tensor.is_floating_point() and not _plain(state[key]):
+            kind = str(state[key].dtype if state[key].layout == torch.strided else state[key].layout)
+            raise UserError(
+                f"{name}: weights: {key} is {kind.removeprefix('torch.')}, expected plain floating-point numbers; "
+                "give the weights as they were before they were quantised or otherwise converted"
+            )
         # a count of batches that inference does not use; absent from files of old versions of torch
         if found is None and not key.endswith(".num_batches_tracked"):
             raise UserError(f"{name}: weights: {key} is missing, expected with shape {expected}; {advice}")
