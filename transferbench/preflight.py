@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -288,6 +288,10 @@ def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, st
 
 def _doubts(experiment: params.Experiment) -> Iterator[str]:
     """What is valid and seldom meant."""
+    for where, names in (("sources", experiment.sources), ("attacks", experiment.rows)):
+        for same in _by_case(names):
+            files = "on a disk that does not tell case (macOS's, Windows's) they are one file"
+            yield f"{where}: {' and '.join(same)} differ in case alone: {files}"
     for name, row in experiment.rows.items():
         if row.step_size is None or row.epsilon == 0:
             continue
@@ -296,6 +300,14 @@ def _doubts(experiment: params.Experiment) -> Iterator[str]:
         elif row.steps * row.step_size < row.epsilon * (1 - 1e-9):
             reach = f"{row.steps} {'step' if row.steps == 1 else 'steps'} of {row.step_size:g}"
             yield f"{name}: {reach} reach {row.steps * row.step_size:g}, and never epsilon, {row.epsilon:g}"
+
+
+def _by_case(names: Iterable[str]) -> Iterator[list[str]]:
+    """Names that differ in case alone."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.lower(), []).append(name)
+    return (same for same in alike.values() if len(same) > 1)
 
 
 def _to_run(found: Preflight) -> Iterator[str]:
