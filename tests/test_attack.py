@@ -42,6 +42,18 @@ def test_igsm_two_steps_by_hand():
     assert run(loss_of(0), x, epsilon=8, steps=2, step_size=5).tolist() == image(108, 92, 255, 7).tolist()
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("made_within", [False, True])
+def test_gradients_are_taken_where_others_switched_them_off(mode, made_within):
+    """As in the middle of a loop that evaluates."""
+    x = image(100, 100, 252, 7)
+    loss = loss_of(0)
+    with mode():
+        mine = x.clone() if made_within else x
+        assert run(loss, mine, epsilon=8, steps=2, step_size=5).tolist() == image(108, 92, 255, 7).tolist()
+        assert not torch.is_grad_enabled()
+
+
 def test_label_one_moves_the_other_way():
     x = image(100, 100, 252, 7)
     assert run(loss_of(1), x, epsilon=8, steps=2, step_size=5).tolist() == image(92, 108, 244, 7).tolist()

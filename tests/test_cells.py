@@ -168,6 +168,31 @@ def test_a_damaged_chunk_is_computed_again(tmp_path, subset, fnn_weights, monkey
     assert out.read_bytes() == undisturbed.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("row", "surer", "moved"),
+    [
+        ({}, 1, 11),
+        ({}, 1e6, 0),  # its softmax is 1 and 0 in float32
+        ({"steps": 3, "step_size": 6, "update": "momentum", "decay": 1.0}, 1e6, 0),
+        ({"epsilon": 0.03, "step_size": 0.03}, 1, 0),  # as of pixels from 0 to 1
+    ],
+)
+def test_images_that_no_step_moved_are_told(tmp_path, subset, fnn_weights, capsys, row, surer, moved):
+    own = cell(subset, fnn_weights, "fgsm")
+    own = cells.Cell(own.source, "fgsm", Attack(**ROWS["fgsm"] | row), own.compute, subset)
+    model = models.load(fnn_weights / "fnn2.safetensors", device=CPU)
+    answers = model(torch.from_numpy(TensorFile(subset)["images"].copy()).float()).argmax(1)
+    tensors = {name: TensorFile(subset)[name] for name in TensorFile(subset).names()} | {"labels": answers.numpy()}
+    write_tensors(subset, tensors, TensorFile(subset).metadata)
+    model.network.register_forward_hook(lambda module, given, logits: surer * logits)
+    cells.run(own, [model], tmp_path / "out.safetensors", device=CPU, scratch=tmp_path / "scratch")
+    found = TensorFile(tmp_path / "out.safetensors")["images"]
+    assert (found != tensors["images"]).any((1, 2, 3)).sum() == moved
+    lines = [line for line in capsys.readouterr().err.splitlines() if "as they were" in line]
+    why = "epsilon is 0.03 of 255" if row.get("epsilon") else "so sure of its answer"
+    assert len(lines) == (moved < 11) and all(f"{11 - moved} of 11 images" in line and why in line for line in lines)
+
+
 def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
     original = cells.Work.begin
 

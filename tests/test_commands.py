@@ -1092,6 +1092,12 @@ def test_check_doubts_steps_that_do_not_fit_the_ball(tmp_path: Path) -> None:
     ]
 
 
+def test_check_doubts_names_that_are_one_file_on_some_disks(tmp_path: Path) -> None:
+    experiment = make(tmp_path, FOOLED, attacks={"fgsm": FGSM, "FGSM": FGSM, "other": FGSM})
+    (line,) = preflight._doubts(experiment)
+    assert line.startswith("attacks: fgsm and FGSM differ in case alone: ")
+
+
 def test_check_knows_how_fast_it_was_here(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small)
     experiment = params.load(small / "params.yaml")

@@ -5,6 +5,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -122,6 +123,24 @@ def test_equal_input_gives_equal_bytes(make: Callable[[], Figure], kind: str, tm
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert len(first) > 1000
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"text.usetex": True},
+        {"font.family": ["serif"], "font.size": 20, "mathtext.fontset": "stix"},
+        {"figure.dpi": 300, "savefig.facecolor": "black", "savefig.transparent": True, "axes.grid": True},
+        {"svg.fonttype": "none", "svg.hashsalt": "another", "path.simplify": False, "image.cmap": "gray"},
+    ],
+)
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_a_matplotlibrc_of_the_users_changes_no_byte(own: dict[str, Any], kind: str, tmp_path: Path) -> None:
+    figures.save(_sweep(), tmp_path / f"first.{kind}")
+    with matplotlib.rc_context(own):
+        figures.save(_sweep(), tmp_path / f"second.{kind}")
+        assert all(matplotlib.rcParams[key] == value for key, value in own.items())
+    assert (tmp_path / f"first.{kind}").read_bytes() == (tmp_path / f"second.{kind}").read_bytes()
 
 
 @pytest.mark.parametrize(("scale", "top"), [(4.0, 100), (2.0, 50), (2.2, 50), (2.3, 100), (0.12, 3), (0.01, 1)])

@@ -122,6 +122,14 @@ def test_published_weights_load() -> None:
             {"module.layer4.conv.weight": torch.zeros(2)},
             r"resnet20: weights: layer4.conv.weight of shape \(2,\) is not expected at all; .*",
         ),
+        *(
+            ({"module.linear.bias": value}, f"resnet20: weights: linear.bias is {kind}, expected a dense tensor .*")
+            for kind, value in (
+                ("torch.int8", torch.zeros(10, dtype=torch.int8)),
+                ("torch.complex64", torch.zeros(10, dtype=torch.complex64)),
+                (r"no dense tensor \(torch.sparse_coo\)", torch.zeros(10).to_sparse()),
+            )
+        ),
     ],
 )
 def test_weights_that_do_not_fit(change: dict[str, Tensor], line: str) -> None:
@@ -131,6 +139,15 @@ def test_weights_that_do_not_fit(change: dict[str, Tensor], line: str) -> None:
     with pytest.raises(UserError, match=f"^{line}$"):
         networks.load_published("resnet20", network, {"state_dict": state})
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_width_load(dtype: torch.dtype) -> None:
+    """Whatever the count of batches became when a script converted all that there was."""
+    trained, network = made("resnet20"), networks.own("resnet20")
+    networks.load_published("resnet20", network, {k: v.to(dtype) for k, v in trained.state_dict().items()})
+    for name, value in trained.state_dict().items():
+        assert torch.equal(network.state_dict()[name], value.to(dtype).to(value.dtype))
 
 
 def test_weights_of_a_shallower_network() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transferbench import params
+from transferbench import params, zoo
 from transferbench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -189,6 +189,24 @@ def test_mistakes_are_one_clear_line(tmp_path, right, wrong, message):
     text = str(error.value)
     assert message in text
     assert "\n" not in text and len(text) < 360
+
+
+@pytest.mark.parametrize("where", ["attack", "ensemble", "both"])
+def test_names_that_make_no_files_name_are_one_line(tmp_path, where):
+    values = yaml.safe_load(DEFAULT)
+    many = sorted(name for name, spec in zoo.names().items() if spec.library == "torchvision")
+    if where != "attack":
+        values["models"] += many[: 30 if where == "ensemble" else 12]
+        values["sources"] = ["+".join(values["models"])]
+    if where != "ensemble":
+        values["attacks"] = {"a" * (260 if where == "attack" else 100): next(iter(values["attacks"].values()))}
+    with pytest.raises(UserError, match=r"characters, expected at most 220; give the attack a shorter name") as error:
+        load(tmp_path, yaml.safe_dump(values))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 360
+    longest = 220 - 1 - len(max(yaml.safe_load(DEFAULT)["sources"], key=len))
+    values = yaml.safe_load(DEFAULT)
+    values["attacks"]["a" * longest] = next(iter(values["attacks"].values()))
+    assert "a" * longest in load(tmp_path, yaml.safe_dump(values)).attacks
 
 
 @pytest.mark.parametrize("text", ["", "- 1", "3", "a: !!python/object/apply:os.system ['true']", "\x00", "a: &x [*x]"])

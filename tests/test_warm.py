@@ -299,6 +299,16 @@ def test_other_variables_are_not_served(owner):
     assert code == 0 and alone["parent"] == owner.process.pid
 
 
+@pytest.mark.parametrize("served", [True, False])
+def test_a_notebooks_backend_does_not_reach_matplotlib(owner, served):
+    """`!dvc repro` in a notebook exports one that an environment without the notebook's libraries has not."""
+    _, first, _ = owner.run("import matplotlib.figure")
+    variables = {"MPLBACKEND": "of-a-notebook"} | ({} if served else {"TRANSFERBENCH_WARM": "0"})
+    code, said, errors = owner.run("import matplotlib; matplotlib.get_backend()", **variables)
+    assert code == 0, errors
+    assert (said["parent"] == first["parent"]) == served
+
+
 def test_through_a_shell_dvc_is_still_the_owner(owner):
     _, first, _ = owner.run("pass")
     owner.tell("pass", through=("sh", "-c", '"$@"; exit $?', "sh"), DVC_STAGE="some")

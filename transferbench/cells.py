@@ -204,32 +204,43 @@ def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunk
 
     How long these took is noted in `seconds` beside `scratch`.
     """
-    count, about = len(clean(cell.subset)["images"]), describe(cell)
+    images, about = clean(cell.subset)["images"], describe(cell)
+    count, unmoved = len(images), 0
     with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, kind)) as folder:
         starts = range(0, count, cell.compute.chunk)
         parts = {start: slice(start, min(start + cell.compute.chunk, count)) for start in starts}
         paths = {start: folder / f"{start:08d}.safetensors" for start in starts}
         total, label = count * cell.attack.evaluated, f"{cell.source['source']} {cell.name}"
         left = [part for start, part in parts.items() if not _finished(paths[start])]
-        images, begun = sum(part.stop - part.start for part in left), time.perf_counter()
-        done = total - images * cell.attack.evaluated
+        computing, begun = sum(part.stop - part.start for part in left), time.perf_counter()
+        done = total - computing * cell.attack.evaluated
         with (
             tqdm(total=total, initial=done, desc=label, unit="gradient") as progress,
             contextlib.closing(chunks(left, progress.update)) as computed,
         ):
             for part, made in computed:
                 write_tensors(paths[part.start], made)
-        taken = timing.Taken(about["params"], images, round(time.perf_counter() - begun, 3), by)
+        taken = timing.Taken(about["params"], computing, round(time.perf_counter() - begun, 3), by)
         first = TensorFile(paths[0])
         shapes = {name: (first[name].dtype.name, (count, *first[name].shape[1:])) for name in first.names()}
         with tensor_writer(out, shapes, about) as writer:
-            for path in paths.values():
+            for start, path in paths.items():
                 file = TensorFile(path)
+                unmoved += int((file["images"] == images[parts[start]]).reshape(len(file["images"]), -1).all(1).sum())
                 for name in shapes:
                     writer.append(name, file[name])
         shutil.rmtree(folder)
-    if images:
+    if unmoved:
+        print(f"{label}: {unmoved} of {count} images are as they were; {_why(cell.attack)}", file=sys.stderr)
+    if computing:
         timing.note(scratch.with_name(timing.PLACE.name), cell.source["source"], cell.name, taken)
+
+
+def _why(row: Attack) -> str:
+    """Why an attack may leave images as they were."""
+    if row.epsilon < 1:
+        return f"epsilon is {row.epsilon:g} of 255 pixel values, less than one"
+    return "where a source is so sure of its answer that its gradient is zero, there is no way to go"
 
 
 def _finished(path: Path) -> bool:

@@ -30,6 +30,9 @@ RIGHT, WRONG = "#0072B2", "#C44500"  # blue and vermilion, told apart by the col
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B")
 MARKERS = "osD^vPX*"
 
+# a matplotlibrc of the user's changes no byte of a report, and asks for no LaTeX
+SETTINGS = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"} | STYLE
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -37,7 +40,7 @@ R = TypeVar("R")
 def _styled(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def inner(*arguments: P.args, **options: P.kwargs) -> R:
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(SETTINGS):
             return function(*arguments, **options)
 
     return inner

@@ -15,9 +15,10 @@ Noise = Callable[[int, Tensor], Iterator[Tensor]]  # step (the first is 0), imag
 
 
 def plain(loss: Loss, x: Tensor) -> Tensor:
-    """The gradient of each image's loss, (N,C,H,W)."""
-    x = x.detach().requires_grad_()
-    return torch.autograd.grad(loss(x).sum(), x)[0]
+    """The gradient of each image's loss, (N,C,H,W); within `torch.no_grad()` and `torch.inference_mode()`, too."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
+        return torch.autograd.grad(loss(x).sum(), x)[0]
 
 
 def smoothed(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> Estimate:

@@ -606,6 +606,9 @@ TRANSFORMS = {  # name -> (least level, greatest level, unit)
 PIXEL_LEVELS = {"gaussian_noise"}  # whose levels are pixel values: 0, or 1 and more
 
 
+LONGEST = 220  # characters of a source and an attack: with what is put before and behind, a file's name takes 255
+
+
 class Experiment(Section):
     """All of a params.yaml."""
 
@@ -692,6 +695,12 @@ class Experiment(Section):
                     raise ValueError(f"sources: {source}: {error} (a source's members must be in models)")
             if source == "clean":
                 raise ValueError("sources: clean is reserved; give the model another name")
+        cell = f"{max(self.sources, key=len)}-{max(self.rows, key=len)}"
+        if len(cell) > LONGEST:
+            raise ValueError(
+                f"sources: files are called by source and attack, and {cell[:40]}... has {len(cell)} characters, "
+                f"expected at most {LONGEST}; give the attack a shorter name, or the ensemble fewer members"
+            )
         self._name_known_models()
         for where in ("attacks", "similarity", "boundary", "saliency"):
             for name in getattr(self, where):

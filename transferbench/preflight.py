@@ -4,7 +4,7 @@ import importlib.util
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -350,6 +350,10 @@ def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, st
 
 def _doubts(experiment: params.Experiment) -> Iterator[str]:
     """What is valid and seldom meant."""
+    for where, names in (("sources", experiment.sources), ("attacks", experiment.rows)):
+        for same in _by_case(names):
+            files = "on a disk that does not tell case (macOS's, Windows's) they are one file"
+            yield f"{where}: {' and '.join(same)} differ in case alone: {files}"
     for name, row in experiment.rows.items():
         if row.step_size is None or row.epsilon == 0:
             continue
@@ -359,6 +363,14 @@ def _doubts(experiment: params.Experiment) -> Iterator[str]:
             reach = f"{row.steps} {'step' if row.steps == 1 else 'steps'} of {row.step_size:g}"
             meant = f"; did you mean {in_pixels(row.step_size)}?" if PIXEL * row.step_size <= row.epsilon else ""
             yield f"{name}: {reach} reach {row.steps * row.step_size:g}, and never epsilon, {row.epsilon:g}{meant}"
+
+
+def _by_case(names: Iterable[str]) -> Iterator[list[str]]:
+    """Names that differ in case alone."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.lower(), []).append(name)
+    return (same for same in alike.values() if len(same) > 1)
 
 
 def _to_run(found: Preflight) -> Iterator[str]:

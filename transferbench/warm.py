@@ -64,6 +64,7 @@ SET_DEATH_SIGNAL = 1  # of prctl
 
 def main() -> None:
     """Run the script that the command line names, here or in a process forked from the server."""
+    os.environ.pop("MPLBACKEND", None)  # a notebook's, which a matplotlib without its library refuses; none is needed
     if sys.argv[1:2] == ["--serve"]:
         listener, owner = map(int, sys.argv[2:])
         mine = identity(os.environ)
