@@ -286,7 +286,8 @@ def test_every_library_takes_wrapped_weights(tmp_path, monkeypatch, capsys, mode
     state, about = weights.fetch(spec, params.Weights(dir=str(tmp_path)))
     assert_same(state, network.state_dict())
     assert about["mean"] == [63.75] * 3 and about["std"] == [127.5] * 3
-    line = f"{model}: took `module.` off the names in {path.name}, state under `model`\n"
+    line = f"{model}: took `module.` off the names in {path.name}, state under `model`"
+    line += "; the file's own normalisation is taken\n"
     assert capsys.readouterr().err == line
 
 

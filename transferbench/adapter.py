@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from transferbench import methods, objectives, seeds, zoo
 from transferbench.attack import quantise
-from transferbench.errors import UserError, unknown
+from transferbench.errors import UserError, brief, unknown
 from transferbench.models import Pixels
 from transferbench.objectives import Model
 from transferbench.params import Attack
@@ -89,7 +89,7 @@ def _attacked(
     except torch.OutOfMemoryError:
         raise UserError(f"{row.method}: {len(x)} images do not fit in memory at once; lower compute: chunk") from None
     except Exception as error:  # foreign code raises many kinds
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = brief(f"{type(error).__name__}: {error}", 200)
         raise UserError(f"{row.method} cannot attack {name} with images of {x.shape[-1]} pixels ({reason})") from error
 
 

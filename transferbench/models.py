@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from transferbench import dense, fusing, networks, zoo
 from transferbench.artefacts import TensorFile, account
-from transferbench.errors import UserError, refuse_unit_images
+from transferbench.errors import UserError, brief, refuse_unit_images
 from transferbench.params import Compute
 from transferbench.precision import autocast, configure
 from transferbench.runtime import keep_memory
@@ -97,8 +97,9 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built
     try:
         network.load_state_dict(state, assign=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} does not fit {about['name']}: {reason}; delete it and run `dvc repro`") from None
+        raise UserError(
+            f"{path} does not fit {about['name']}: {brief(error, 200)}; delete it and run `dvc repro`"
+        ) from None
     for name, tensor in state.items():
         if tensor.dtype != kinds[name]:
             raise UserError(f"{path}: {name} is {tensor.dtype}, expected {kinds[name]}; delete it and run `dvc repro`")

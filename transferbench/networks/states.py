@@ -65,6 +65,8 @@ class Taken:
             said = f"took `{self.prefix}` off the names in {file}" + (f", {under[4:]}" if under else "")
         else:
             said = f"took {under} in {file}" if under else ""
+        if self.normalisation:
+            said += f"{'; ' if said else f'{file}: '}the file's own normalisation is taken"
         if self.left:
             said += f"{'; ' if said else f'{file}: '}left out {_some(self.left)}"
         if self.others:
