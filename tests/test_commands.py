@@ -1077,7 +1077,8 @@ def test_small_mistakes_are_told_in_one_line(small: Path, monkeypatch: pytest.Mo
     assert told("tidy", "small") == "nothing is left over in experiments/small\n"
     left = small / "metrics/fnn0/gone.json"
     left.write_text("{}", encoding="utf-8")
-    assert told("tidy", "small") == "deleted experiments/small/metrics/fnn0/gone.json\n" and not left.exists()
+    assert told("tidy", "small").startswith("not made by transferbench, left alone: experiments/small/metrics/fnn0/g")
+    left.unlink()  # who deletes what tidy may: test_places.py
     assert "did you mean small?" in told("tidy", "smal", code=2)
     (small / "dvc.lock").unlink()
     assert told("mend", "small") == "experiments/small/dvc.lock is not there yet\n"

@@ -175,6 +175,17 @@ def test_a_file_where_a_stage_writes_is_told_from_one_of_ours(tmp_path, name, co
         places.refuse_strangers(tmp_path, outputs)
 
 
+def test_a_table_where_a_stage_writes_is_told_from_one_of_ours(tmp_path):
+    (tmp_path / "data").mkdir()
+    for text, mine in (("id,label,file\n0,1,a.png\n", False), ("", True), ("file,label\na.png,1\n", True)):
+        (tmp_path / "data/images.csv").write_text(text)
+        if not mine:
+            places.refuse_strangers(tmp_path, [Path("data/images.csv")])
+            continue
+        with pytest.raises(UserError, match=r"data/images.csv was not made by transferbench"):
+            places.refuse_strangers(tmp_path, [Path("data/images.csv")])
+
+
 # --- tidy -------------------------------------------------------------------------------------------
 
 TAKEN = ("predictions/fnn0/far.parquet", "predictions/fnn2+fnn0/far.parquet", "adversarial/fnn0/far.safetensors")

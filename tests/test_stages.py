@@ -233,6 +233,7 @@ def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
         network.state_dict(),
         weights.describe(zoo.spec("resnet20"), network),
     )
+    (tmp_path / "own").mkdir()
     generator, labels = np.random.default_rng(0), np.arange(6)
     tensors = {"images": generator.integers(0, 256, (6, 3, 32, 32), np.uint8)}
     tensors |= {"labels": labels, "target_labels": labels + 1, "index": np.arange(6) * 3}
@@ -242,7 +243,7 @@ def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
     values = PARAMS | {
         "dataset": {"name": "cifar10"},
         "models": ["resnet20"],
-        "weights": {"dir": "weights"},
+        "weights": {"dir": "own"},
         "training": None,
         "subset": {"images": 6},
     }

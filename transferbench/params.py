@@ -845,8 +845,8 @@ def parsed(text: str, path: str | Path) -> Experiment:
 
 
 def kept(experiment: Experiment) -> list[Path]:
-    """The safetensors files of weights and clean images that stages write, relative to the experiment's folder."""
-    data = [Path("data", f"{name}.safetensors") for name in ("images", "train", "lpips")]
+    """The files of weights and clean images that stages write, relative to the experiment's folder."""
+    data = [Path("data", f"{name}.safetensors") for name in ("images", "train", "lpips")] + [Path("data/images.csv")]
     return [*(Path("weights", f"{model}.safetensors") for model in experiment.models), *data]
 
 

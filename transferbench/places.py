@@ -57,19 +57,27 @@ def refuse_strangers(folder: Path, outputs: Iterable[Path]) -> None:
 
     Args:
         folder: The experiment's.
-        outputs: safetensors files, relative to it.
+        outputs: safetensors files and the table of images, relative to it.
 
     Raises:
         UserError: one is there and does not say that this package wrote it.
     """
     for output in outputs:
         path = folder / output
-        if path.is_file() and "sha256" not in _metadata(path):
+        if path.is_file() and not _ours(path):
             named = ", and set weights: {dir: own}" if output.parts[0] == "weights" else ""
             raise UserError(
                 f"{path} was not made by transferbench, and a stage is to write it: DVC would remove it; move it away, "
                 f"such as to own/{named}"
             )
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file says that this package wrote it."""
+    if path.suffix == ".csv":
+        with open(path, "rb") as file:
+            return file.readline(100) == b"id,label,file\n"
+    return "sha256" in _metadata(path)
 
 
 def _metadata(path: Path) -> Mapping[str, str]:
