@@ -10,9 +10,10 @@ import torch
 import yaml
 from torch import nn
 
-from transferbench import errors, gradients, models, params, preflight, transforms, updates
+from transferbench import cells, errors, gradients, models, params, predictions, preflight, transforms, updates
 from transferbench.attack import Budget, attack, quantise
 from transferbench.errors import UserError
+from transferbench.fitting import Fit
 
 ROOT = Path(__file__).parents[1]
 IGSM = {"epsilon": 8, "steps": 10, "step_size": 2}
@@ -195,6 +196,13 @@ def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
     network = models.Pixels(nn.Flatten(), mean=(0.0,), std=(1.0,), side=images.shape[-1])
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
         network(images)
+    asked: dict[str, Any] = {"batch": 2, "device": torch.device("cpu")}
+    with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
+        predictions.top5(lambda x: x.flatten(1), images.numpy(), **asked)
+    labels, row = torch.zeros(len(images), dtype=torch.int64), params.Attack(epsilon=8, steps=1, step_size=8)
+    for one in (row, params.Attack(method="torchattack/FGSM", epsilon=8)):
+        with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
+            cells.fitted([], one, images, labels, labels, range(len(images)), Fit(2, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("low, high", [(-2.1, 2.6), (-1, 255), (0, 256), (float("nan"), 3)])

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from transferbench import methods, objectives, seeds, zoo
 from transferbench.attack import quantise
-from transferbench.errors import UserError, brief, unknown
+from transferbench.errors import UserError, brief, refuse_unit_images, unknown
 from transferbench.models import Pixels
 from transferbench.objectives import Model
 from transferbench.params import Attack
@@ -45,6 +45,7 @@ def craft(
         UserError: the library is missing, or cannot attack this source or these images.
     """
     assert row.known is not None
+    refuse_unit_images(images)
     x, goal = images.float() / LEVELS, target_labels if row.targeted else labels
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
     count = 0

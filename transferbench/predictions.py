@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from transferbench import stats
-from transferbench.errors import UserError
+from transferbench.errors import UserError, refuse_unit_images
 from transferbench.fitting import Fit
 from transferbench.models import Pixels
 
@@ -27,10 +27,12 @@ def top5(model: Pixels, images: np.ndarray, *, batch: int, device: torch.device,
         label: Of the progress bar; none where it is empty.
 
     Raises:
-        UserError: an answer is not finite.
+        UserError: an answer is not finite, or the images' pixels are 0..1.
     """
     if not len(images):
         return np.empty((0, 5), np.int64)
+    if images.dtype != np.uint8:
+        refuse_unit_images(images)
 
     def work(part: slice, _: int) -> tuple[torch.Tensor, torch.Tensor]:
         x = torch.from_numpy(np.array(images[part]))
