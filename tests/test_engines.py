@@ -55,6 +55,16 @@ def test_a_mistake_is_one_line(monkeypatch, name, value, message):
 
 
 @pytest.mark.parametrize(("engine", "library"), [("ray", "ray"), ("slurm", "submitit")])
+def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path, engine, library):
+    monkeypatch.setenv("TRANSFERBENCH_ENGINE", engine)
+    monkeypatch.delitem(sys.modules, library, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{library}.py").write_text("raise ImportError('libz.so.9: cannot open shared object file')\n")
+    with pytest.raises(UserError, match=rf"needs {library}, which cannot be imported \(libz.so.9: .*\); pip install"):
+        engines.chosen()
+
+
+@pytest.mark.parametrize(("engine", "library"), [("ray", "ray"), ("slurm", "submitit")])
 def test_a_library_that_is_not_there(monkeypatch, engine, library):
     monkeypatch.setenv("TRANSFERBENCH_ENGINE", engine)
     monkeypatch.setitem(sys.modules, library, None)

@@ -271,8 +271,8 @@ class Ray:
     def __init__(self) -> None:
         try:
             import ray
-        except ImportError:
-            raise _missing("ray") from None
+        except ImportError as error:
+            raise _missing("ray", error) from None
         self._ray = ray
         if not ray.is_initialized():
             if "RAY_ADDRESS" not in os.environ:  # its object store, too, lies there; it would try for a minute
@@ -355,8 +355,8 @@ class Slurm:
     def __init__(self, count: int) -> None:
         try:
             import submitit
-        except ImportError:
-            raise _missing("submitit") from None
+        except ImportError as error:
+            raise _missing("submitit", error) from None
         self._submitit, self._count = submitit, count
         self._options = _options(os.environ.get("TRANSFERBENCH_SLURM", ""))
         gpus = any("gpu" in name or "gres" in name for name in self._options)
@@ -455,5 +455,7 @@ def _options(text: str) -> dict[str, Any]:
     return found
 
 
-def _missing(library: str) -> UserError:
-    return UserError(f"TRANSFERBENCH_ENGINE needs {library}; pip install 'transferbench[cluster]'")
+def _missing(library: str, error: ImportError) -> UserError:
+    """An error for a library that is not there, or that cannot be imported, as its error says."""
+    reason = "" if error.name == library else f", which cannot be imported ({' '.join(str(error).split())[:200]})"
+    return UserError(f"TRANSFERBENCH_ENGINE needs {library}{reason}; pip install 'transferbench[cluster]'")

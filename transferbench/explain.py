@@ -109,8 +109,11 @@ def find(cell: str, folder: Path) -> Cell:
         then = file.said_json("params")
     try:
         row = params.Attack.model_validate(then) if then else row
-    except ValueError:
-        raise UserError(f"{path} was made by params that are no attack of this version; run `dvc repro`") from None
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path} was made by params that are no attack of this version ({reason}); run `dvc repro`"
+        ) from None
     fingerprint = sources.read(known)["members"] if known.is_file() else {}
     return Cell(folder, source, name, experiment, path, file, row, locked, fingerprint)
 

@@ -36,13 +36,19 @@ def run(root: Path, folder: Path) -> None:
         took = time.monotonic() - started
         if done.returncode:
             failed.append(experiment.name)
-            say(f"{experiment.name:20} failed after {took:.0f} s: see {log}")
+            say(f"{experiment.name:20} failed after {took:.0f} s{_reason(log)}: see {log}")
             continue
         values = params.load(experiment / "params.yaml")
         cells = len(values.sources) * len(values.rows)
         say(f"{experiment.name:20} {cells:3} cells, {took:3.0f} s: {experiment / 'report' / 'tables.md'}")
     if failed:
         raise UserError(f"{len(failed)} of {len(made)} experiments failed: {', '.join(failed)}")
+
+
+def _reason(log: Path) -> str:
+    """The first error that a run's output tells, as a message's middle."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((f" ({line[:200]})" for line in lines if line.lower().startswith("error: ")), "")
 
 
 def lacking(experiment: params.Experiment) -> bool:
