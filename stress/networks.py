@@ -30,15 +30,6 @@ MEMORY = 8 << 30  # bytes
 LONGEST = 1800  # seconds
 
 
-def wanted() -> dict[str, str]:
-    """Names, and the family of timm that each stands for: those of the last table, or as timm has them now."""
-    known = rows()
-    families = {row["family"]: name for name, row in known.items() if row.get("family")}
-    if not families:
-        families = {family: name for family, name in world.timm_names() if name}
-    return dict.fromkeys(world.torchvision_names(), "") | {name: family for family, name in families.items()}
-
-
 def rows() -> dict[str, dict[str, Any]]:
     """What is known by now."""
     return json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else {}
@@ -51,7 +42,7 @@ def keep(row: dict[str, Any]) -> None:
         temporary.write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
 
 
-def tried(name: str, family: str = "") -> dict[str, Any]:
+def tried(name: str) -> dict[str, Any]:
     """A network's row, computed in a process of its own."""
     context = multiprocessing.get_context("fork")  # torch and timm are loaded already
     ours, theirs = context.Pipe(duplex=False)
@@ -64,6 +55,7 @@ def tried(name: str, family: str = "") -> dict[str, Any]:
     process.kill()
     process.join()
     versions = {library: version(library) for library in ("torch", "torchvision", "timm")}
+    family = world.names().get(name)
     return row | ({"family": family} if family else {}) | {"date": date.today().isoformat(), **versions}
 
 
@@ -80,8 +72,8 @@ def _limited(name: str, answer: Any) -> None:
 def every_network(count: int, seed: int) -> Outcome:
     """A campaign of `stress/run.py`: the first so many networks, anew. The seed is each network's own."""
     outcome = Outcome("networks as sources: input gradients against the library's own, in float32")
-    for name, family in list(wanted().items())[:count]:
-        row = tried(name, family)
+    for name in list(world.names())[:count]:
+        row = tried(name)
         keep(row)
         if row["verdict"] == world.DIFFERENT:
             outcome.fail(f"{name}: {row.get('why', row)}")
@@ -99,11 +91,10 @@ CAMPAIGNS = {"networks": (every_network, 1000)}
 def main(names: tuple[str, ...], anew: bool) -> None:
     """Try some networks, or all that have no row yet."""
     known = rows()
-    for name, family in (dict.fromkeys(names, "") or wanted()).items():
+    for name in names or world.names():
         if name in known and not anew:
             continue
-        family = family or known.get(name, {}).get("family", "")
-        row = tried(name, family)
+        row = tried(name)
         keep(row)
         click.echo(json.dumps(row))
 

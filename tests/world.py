@@ -6,8 +6,6 @@ gradients differ, the network's own float64 judges. `stress/networks.py` tries a
 
 import copy
 import math
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,8 +19,107 @@ from transferbench.errors import UserError
 IMAGES = 2
 NEAR = 0.999  # cosine of two gradients that count as one
 LOGITS = 1e-3  # the same of logits: their largest difference by their largest value
-SLOW = 30  # seconds of plain float32 above which float64 is asked only where the two float32 differ
+HUGE = 200_000_000  # parameters of which there is no room for a copy
+ALIKE = 0.9999  # the same, above which nobody asks float64, which takes as long as all else
 EQUAL, CHAOTIC, UNABLE, DIFFERENT = "equal", "as near to float64 as plain", "no source", "different"
+
+TIMM = {  # family (module) of timm -> its smallest network, or nearly, that tells ImageNet's classes apart
+    "beit": "beit_base_patch16_224",
+    "byoanet": "halonet_h1",
+    "byobnet": "repvgg_a0",
+    "cait": "cait_xxs24_224",
+    "coat": "coat_tiny",
+    "convit": "convit_tiny",
+    "convmixer": "convmixer_768_32",
+    "convnext": "convnext_atto",
+    "cpubone": "cpubone_nano",
+    "crossvit": "crossvit_tiny_240",
+    "csatv2": "csatv2",
+    "cspnet": "cs3darknet_focus_s",
+    "cspnext": "cspnext_tiny",
+    "davit": "davit_tiny",
+    "deit": "deit_tiny_patch16_224",
+    "densenet": "densenet121",
+    "dla": "dla46x_c",
+    "dpn": "dpn48b",
+    "edgenext": "edgenext_xx_small",
+    "efficientformer": "efficientformer_l1",
+    "efficientformer_v2": "efficientformerv2_s0",
+    "efficientnet": "efficientnet_b0",
+    "efficientvim": "efficientvim_m1",
+    "efficientvit_mit": "efficientvit_b0",
+    "efficientvit_msra": "efficientvit_m0",
+    "eva": "eva02_tiny_patch14_336",
+    "fasternet": "fasternet_t0",
+    "fastvit": "fastvit_t8",
+    "focalnet": "focalnet_tiny_srf",
+    "gcvit": "gcvit_xxtiny",
+    "ghostnet": "ghostnet_050",
+    "hardcorenas": "hardcorenas_b",
+    "hgnet": "hgnetv2_b0",
+    "hiera": "hiera_tiny_224",
+    "hieradet_sam2": "hieradet_small",
+    "hrnet": "hrnet_w18_small",
+    "iformer": "iformer_t",
+    "inception_next": "inception_next_atto",
+    "inception_resnet_v2": "inception_resnet_v2",
+    "inception_v3": "inception_v3",
+    "inception_v4": "inception_v4",
+    "lcnetv2": "lcnetv2_small",
+    "levit": "levit_128s",
+    "lowformer": "lowformer_b0",
+    "mambaout": "mambaout_femto",
+    "maxxvit": "maxvit_pico_rw_256",
+    "metaformer": "poolformerv2_s12",
+    "mlp_mixer": "gmlp_ti16_224",
+    "mobilenetv3": "mobilenetv3_small_050",
+    "mobilenetv5": "mobilenetv5_base",
+    "mobilevit": "mobilevit_xxs",
+    "mvitv2": "mvitv2_tiny",
+    "naflexvit": "naflexvit_base_patch16_parfac_gap",
+    "nasnet": "nasnetalarge",
+    "nest": "nest_tiny",
+    "nextvit": "nextvit_small",
+    "nfnet": "nfnet_l0",
+    "pit": "pit_ti_224",
+    "pnasnet": "pnasnet5large",
+    "pvt_v2": "pvt_v2_b0",
+    "rdnet": "rdnet_tiny",
+    "regnet": "regnetx_002",
+    "repghost": "repghostnet_050",
+    "repvit": "repvit_m0_9",
+    "res2net": "res2net50d",
+    "resnest": "resnest14d",
+    "resnet": "resnet18",
+    "resnetv2": "resnetv2_18",
+    "rexnet": "rexnet_100",
+    "selecsls": "selecsls42",
+    "senet": "legacy_seresnet18",
+    "sequencer": "sequencer2d_s",
+    "shvit": "shvit_s1",
+    "sknet": "skresnet18",
+    "starnet": "starnet_s050",
+    "swiftformer": "swiftformer_xs",
+    "swin_transformer": "swin_tiny_patch4_window7_224",
+    "swin_transformer_v2": "swinv2_tiny_window8_256",
+    "swin_transformer_v2_cr": "swinv2_cr_tiny_ns_224",
+    "tiny_vit": "tiny_vit_21m_384",
+    "tnt": "tnt_s_patch16_224",
+    "tresnet": "tresnet_m",
+    "twins": "twins_svt_small",
+    "vgg": "vgg11_bn",
+    "visformer": "visformer_tiny",
+    "vision_transformer": "vit_tiny_patch16_224",
+    "vision_transformer_hybrid": "vit_tiny_r_s16_p8_224",
+    "vision_transformer_relpos": "vit_relpos_small_patch16_224",
+    "vision_transformer_sam": "samvit_base_patch16_224",
+    "volo": "volo_d1_224",
+    "vovnet": "ese_vovnet19b_slim_dw",
+    "xception": "legacy_xception",
+    "xception_aligned": "xception41",
+    "xcit": "xcit_nano_12_p16_224",
+}
+NONE = {"deepseek_vit", "gemma4_vit", "qwen3_vit", "vitamin"}  # families that have none
 
 
 def built(name: str) -> nn.Module:
@@ -37,13 +134,12 @@ def built(name: str) -> nn.Module:
     return network
 
 
-def compared(name: str, side: int = 0, exact: bool | None = None) -> dict[str, Any]:
+def compared(name: str, side: int = 0) -> dict[str, Any]:
     """A row of the table.
 
     Args:
         name: Of the zoo.
         side: Of the images; the network's native one, where not given.
-        exact: Whether to ask float64; where it is worth it, if not given.
     """
     row: dict[str, Any] = {"name": name, "library": zoo.spec(name).library}
     try:
@@ -64,28 +160,22 @@ def compared(name: str, side: int = 0, exact: bool | None = None) -> dict[str, A
 
     try:
         calibrated(network, (pixels - mean) / std)
-        begun = time.perf_counter()
         expected, wanted = gradient(plain, pixels)
-        taken = time.perf_counter() - begun
     except Exception as error:  # a library's networks raise many kinds
         return row | {"verdict": UNABLE, "why": told(error)}
     if not wanted.isfinite().all() or not wanted.flatten(1).any(1).all():
         return row | {"verdict": UNABLE, "why": "its gradient is not finite, or zero"}
 
-    def judge() -> Tensor:
-        twice = copy.deepcopy(network).double()
-        return gradient(lambda x: plain(x, twice), pixels.double())[1]
-
-    wanted64 = judge() if exact or (exact is None and taken < SLOW) else None
+    exact = copy.deepcopy(network) if about["parameters"] < HUGE else None  # `wrap` may change the order in memory
     model = models.wrap(network, about | {"side": side}, device=torch.device("cpu"))
     row |= how(network, model.network)
     pixels = pixels.contiguous(memory_format=torch.channels_last)  # as `cells.craft` gives them
     found, own = gradient(model, pixels)
     row["logits"] = float((found - expected).abs().max() / expected.abs().max())
     row["ours_plain"] = cosine(own, wanted)
-    if wanted64 is None and exact is None and row["ours_plain"] < NEAR:
-        wanted64 = judge()
-    if wanted64 is not None:
+    if row["ours_plain"] < ALIKE and exact is not None:
+        exact.double()
+        wanted64 = gradient(lambda x: plain(x, exact), pixels.double())[1]
         row |= {"plain_float64": cosine(wanted, wanted64), "ours_float64": cosine(own, wanted64)}
     with torch.inference_mode():
         row["inference"] = float((model(pixels) - expected).abs().max() / expected.abs().max())
@@ -142,20 +232,6 @@ def torchvision_names() -> list[str]:
     return list(published.list_models(module=published))
 
 
-def timm_names() -> Iterator[tuple[str, str]]:
-    """Families (modules) of timm, and the smallest network of ImageNet's classes in each."""
-    timm = networks.timm_library()
-    for family in timm.list_modules():
-        sizes = {}
-        for name in timm.list_models(module=family):
-            try:
-                with torch.device("meta"):
-                    network = timm.create_model(name)
-                if weights.describe(zoo.spec(f"timm_{name}"), network):
-                    sizes[name] = sum(parameter.numel() for parameter in network.parameters())
-            except Exception:  # some cannot be made without memory, some have other classes
-                continue
-        if sizes:
-            yield family, f"timm_{min(sizes, key=sizes.__getitem__)}"
-        else:
-            yield family, ""
+def names() -> dict[str, str]:
+    """All networks that are tried, and the family of timm that each stands for, or ""."""
+    return dict.fromkeys(torchvision_names(), "") | {f"timm_{name}": family for family, name in TIMM.items()}

@@ -9,14 +9,31 @@ from torch import Tensor
 
 from transferbench import seeds
 from transferbench.attack import Estimate, Loss
+from transferbench.errors import UserError
 
 Noise = Callable[[int, Tensor], Iterator[Tensor]]  # step (the first is 0), images -> samples, each shaped as the images
 
 
 def plain(loss: Loss, x: Tensor) -> Tensor:
-    """The gradient of each image's loss, (N,C,H,W)."""
+    """The gradient of each image's loss, (N,C,H,W).
+
+    Raises:
+        Underivable: torch cannot differentiate the loss by its images.
+    """
     x = x.detach().requires_grad_()
-    return torch.autograd.grad(loss(x).sum(), x)[0]
+    try:
+        return torch.autograd.grad(loss(x).sum(), x)[0]
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        if any(word in reason for word in ("out of memory", "allocate memory", "CUDA error")):
+            raise  # the machine's fault, not the network's
+        raise Underivable(f"torch has no gradient of the network by its images ({reason[:160]})") from error
+
+
+class Underivable(UserError):
+    """A network whose output torch cannot differentiate by its images: it may be a target, but no source."""
 
 
 def smoothed(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> Estimate:

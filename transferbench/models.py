@@ -59,7 +59,10 @@ class Pixels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.normalised(x)
         with autocast(x.device.type, self.precision):
-            return self.network(x).float()
+            logits = self.network(x)
+        if not isinstance(logits, Tensor):  # auxiliary heads, a dictionary of features
+            raise UserError(f"a network gave a {type(logits).__name__}, expected logits (N,K): it is no classifier")
+        return logits.float()
 
     def normalised(self, x: Tensor) -> Tensor:
         """What the network takes, (N,C,side,side), of images (N,C,H,W), pixels 0..255."""
