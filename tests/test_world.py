@@ -54,7 +54,7 @@ class Untold(nn.Module):
             y = x.sigmoid()
             return self.linear(y) + y.mul_(2.0).mean()
         if self.how == "no gradient":
-            return self.linear(torch.nextafter(x, x + 1))
+            return self.linear(torch.igamma(x.sigmoid(), torch.ones_like(x)))
         if self.how == "a number":
             return self.linear(x.sign())
         if self.how == "whole numbers":
