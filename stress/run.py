@@ -17,13 +17,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import fuzz
 import kills
+import networks
 import runs
 from outcome import table
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "stress" / "figures.json"
 PAGE = ROOT / "docs" / "reliability.md"
-CAMPAIGNS = {**fuzz.CAMPAIGNS, **runs.CAMPAIGNS, **kills.CAMPAIGNS}
+CAMPAIGNS = {**fuzz.CAMPAIGNS, **runs.CAMPAIGNS, **kills.CAMPAIGNS, **networks.CAMPAIGNS}
 
 
 @click.command()

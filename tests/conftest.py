@@ -116,6 +116,7 @@ def calibrated(network: nn.Module, x: Tensor) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
+        if isinstance(module, nn.BatchNorm2d) and module.affine:
             module.weight.uniform_(0.5, 1.5)
             module.bias.normal_(0, 0.2)
     network.train()(x)

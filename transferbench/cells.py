@@ -37,6 +37,8 @@ from transferbench.runtime import code
 Tensors = Mapping[str, np.ndarray]  # what a cell or a chunk holds: `images`, and what `craft` says of the others
 Found = Generator[tuple[slice, Tensors], None, None]
 Chunks = Callable[[Sequence[slice], Callable[[int], object]], Found]
+NO_SOURCE = "remove it from sources in params.yaml; it may stay in models, as a target"
+LOOKED_AT = 8  # images, before a source is said to have no gradient
 AHEAD = {"cuda": 1}  # chunks that are asked for before the last one is written; a kill loses them, too
 
 
@@ -322,7 +324,10 @@ class Work:
         images, labels, target_labels = (self._sent(name, part) for name in ("images", "labels", "target_labels"))
         own = images, labels, target_labels, ids
         name = self.cell.source["source"]
-        made, finite = fitted(self.members, self.cell.attack, *own, self.fit, evaluated, name=name)
+        try:
+            made, finite = fitted(self.members, self.cell.attack, *own, self.fit, evaluated, name=name)
+        except gradients.Underivable as error:
+            raise UserError(f"{self.cell.name}: {self._underivable(part.start)}: {error}; {NO_SOURCE}") from error
         if self.device.type != "cuda":
             return _Chunk(part, {name: one.cpu() for name, one in made.items()}, finite.cpu(), lambda: None)
         fetched = {name: _fetched(one) for name, one in made.items()}, _fetched(finite)
@@ -346,7 +351,10 @@ class Work:
                 f"{int(self.subset['index'][place])}; look at the model's weights and at the image "
                 "(subset/subset.csv names its file)"
             )
-        return chunk.part, {name: one.contiguous().numpy() for name, one in chunk.made.items()}
+        made = {name: one.contiguous().numpy() for name, one in chunk.made.items()}
+        if self.cell.attack.epsilon > 0 and np.array_equal(made["images"], self.subset["images"][chunk.part]):
+            self._refuse_flat()
+        return chunk.part, made
 
     def _sent(self, name: str, part: slice) -> Tensor:
         """Some of the subset's values on the device; a GPU fetches them from pinned memory when it comes to it."""
@@ -354,6 +362,28 @@ class Work:
         if self.device.type == "cuda":
             tensor = tensor.pin_memory()
         return tensor.to(self.device, non_blocking=True)
+
+    def _refuse_flat(self) -> None:
+        """Refuse a source whose answer no image alters; asked where an attack left its images as they were.
+
+        Softmax may lose a gradient that logits have, so that the logits' is looked at.
+        """
+        x = self._sent("images", slice(0, max(1, min(LOOKED_AT, self.fit.size)))).float()
+        for name, member in zip(self.cell.source["members"], self.members, strict=True):
+            if not gradients.plain(lambda x, member=member: member(x).max(1).values, x).any():  # type: ignore[misc]
+                raise UserError(
+                    f"{self.cell.name}: the gradient of {name} is zero at all of {len(x)} images; {NO_SOURCE}"
+                )
+
+    def _underivable(self, place: int) -> str:
+        """The member that torch cannot differentiate; the whole source where it can each of them."""
+        x = self._sent("images", slice(place, place + 1)).float()
+        for name, member in zip(self.cell.source["members"], self.members, strict=True):
+            try:
+                gradients.plain(lambda x, member=member: member(x).sum(1), x)  # type: ignore[misc]
+            except gradients.Underivable:
+                return str(name)
+        return str(self.cell.source["source"])
 
     def _culprit(self, place: int) -> str:
         """The member whose gradient at a clean image is not finite; the whole source where it takes them all."""

@@ -6,13 +6,14 @@ channels last: a layer reads the first channels, puts its own behind them, and i
 gradient to the first channels'. See `fusing` for the layers themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from transferbench.fusing import CACHE, Chain, Fused, rebuilt
+from transferbench.writes import Writers
 
 
 class Block(Fused):
@@ -61,7 +62,7 @@ def joined(network: nn.Module) -> nn.Module:
     """A traced network whose chains were fused, with its dense blocks replaced; any other as it is."""
     if not isinstance(network, fx.GraphModule):
         return network
-    graph = network.graph
+    graph, writers = network.graph, Writers(network)
     layers = {node: layer for node in graph.nodes if (layer := _layer(node, network)) is not None}
     reader = {_parts(node.args[0]): node for node in layers}
     concatenation = {_parts(node): node for node in graph.nodes if _is_concatenation(node)}
@@ -75,6 +76,9 @@ def joined(network: nn.Module) -> nn.Module:
         if len(block) < 2 or any(not _is_concatenation(user) for layer in block for user in layer.users):
             continue
         name, last = f"block_{first.name}", concatenation[known]
+        joins = {node for reader in (*block, last) for node in _joins(reader.args[0] if reader in layers else reader)}
+        if any(writers.later(node) for node in (*known, *joins)):
+            continue  # the block reads its input late, and its output is kept
         network.add_submodule(name, Block([layers[layer] for layer in block]))
         with graph.inserting_before(last):
             replacement = graph.call_module(name, (start,))
@@ -93,6 +97,14 @@ def _is_concatenation(node: Any) -> bool:
     if node.op != "call_function" or node.target is not torch.cat:
         return False
     return bool((node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)) == 1)
+
+
+def _joins(node: Any) -> Iterator[fx.Node]:
+    """A concatenation and those that it concatenates; none of any other node."""
+    if _is_concatenation(node):
+        yield node
+        for own in node.args[0]:
+            yield from _joins(own)
 
 
 def _parts(node: Any) -> tuple[fx.Node, ...]:

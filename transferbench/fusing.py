@@ -29,6 +29,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from transferbench.winograd import Winograd
+from transferbench.writes import Writers, dead_code
 
 INFINITY = float("inf")
 CACHE = 8 << 20  # bytes of a tensor that are to stay in the processor's cache
@@ -199,7 +200,15 @@ class _Phases:
 
 
 class Fused(nn.Module):
-    """A part of a network that knows its own backward pass: images (N,C,H,W) in, (N,C',H',W') out, channels last."""
+    """A part of a network that knows its own backward pass: images (N,C,H,W) in, (N,C',H',W') out, channels last.
+
+    Attributes:
+        keeps_output: Whether the backward pass looks at the output, which nothing may alter until then. Any other
+            output may be altered in place, as a convolution's.
+    """
+
+    NEW_MEMORY = True  # for `writes`: an output shares no memory with an input
+    keeps_output = True
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -216,7 +225,10 @@ class Fused(nn.Module):
         raise NotImplementedError
 
     def back(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
-        """The gradient of an input of this shape, from the output's, which is left as it is, and what `run` gave."""
+        """The gradient of an input of this shape, from the output's, which is left as it is, and what `run` gave.
+
+        Where the output is not kept, something else stands in its place.
+        """
         raise NotImplementedError
 
 
@@ -231,6 +243,7 @@ class Chain(Fused):
     def __init__(self, convolutions: Sequence[Convolution], before: tuple[Affine, Clamp] | None = None) -> None:
         super().__init__()
         self.convolutions, self.before = list(convolutions), before
+        self.keeps_output = self.convolutions[-1].clamp is not None
 
     def at_once(self, x: Tensor) -> int:
         """How many images go through at a time: all, but where what lies between is much larger than the output."""
@@ -284,13 +297,15 @@ class _Differentiable(torch.autograd.Function):
             outputs.append(output)
         ctx.counts = [len(output) for output in outputs]
         output = _joined(outputs)
-        ctx.save_for_backward(output, *kept)  # let go of once this node's backward pass is over
+        # let go of once this node's backward pass is over
+        ctx.save_for_backward(*kept, *([output] if part.keeps_output else []))
         return output
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        output, *kept = ctx.saved_tensors
+        kept = list(ctx.saved_tensors)
+        output = kept.pop() if ctx.part.keeps_output else gradient
         each = len(kept) // len(ctx.counts)
         found = []
         for place, (own, out) in enumerate(zip(gradient.split(ctx.counts), output.split(ctx.counts), strict=True)):
@@ -311,36 +326,40 @@ def fused(network: nn.Module) -> nn.Module:
     """
     if not isinstance(network, fx.GraphModule) or not _usable():
         return network
-    graph, modules = network.graph, dict(network.named_modules())
+    graph, modules, writers = network.graph, dict(network.named_modules()), Writers(network)
     taken: set[fx.Node] = set()
     for node in list(graph.nodes):
         if node in taken or not _is_convolution(node, modules):
             continue
-        convolutions, end = [], node
-        first: fx.Node = node
-        before = _before(node, modules)
+        first, before = node, _before(node, modules)
+        convolutions, nodes = [], [] if before is None else [*before[2:]]
         while True:
             taken.add(node)
+            nodes.append(node)
             clamp_node = _only_user(node)
             clamp = _clamp(clamp_node, modules)
-            end = clamp_node if clamp is not None and clamp_node is not None else node
+            if clamp is not None and clamp_node is not None and not writers.later(clamp_node):
+                nodes.append(clamp_node)
+            else:  # an output that is altered later is not to be kept
+                clamp = None
             convolutions.append(Convolution(modules[str(node.target)], clamp))
-            following = _only_user(end)
+            following = _only_user(nodes[-1])
             if following is None or not _is_convolution(following, modules):
                 break
             node = following
-        start = first.args[0] if before is None else before[2]
         name = f"chain_{len(taken)}_{first.name}"
         network.add_submodule(name, Chain(convolutions, None if before is None else before[:2]))
-        with graph.inserting_after(end):
-            replacement = graph.call_module(name, (start,))
-        end.replace_all_uses_with(replacement)
+        with graph.inserting_before(nodes[0]):  # what it reads may be altered right behind
+            replacement = graph.call_module(name, (nodes[0].all_input_nodes[0],))
+        nodes[-1].replace_all_uses_with(replacement)
+        for replaced in reversed(nodes):
+            graph.erase_node(replaced)
     return rebuilt(network)
 
 
 def rebuilt(network: fx.GraphModule) -> fx.GraphModule:
     """A network whose graph was changed, without what nothing in it uses any more."""
-    network.graph.eliminate_dead_code()
+    dead_code(network)
     network.delete_all_unused_submodules()
     network.recompile()
     return network
@@ -364,7 +383,14 @@ def _only_user(node: fx.Node) -> fx.Node | None:
 
 def _is_convolution(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     module = modules.get(str(node.target)) if node.op == "call_module" else None
-    return type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or isinstance(module.padding, str):
+        return False
+    return module.weight.dtype == torch.float32 and not hooked(module)
+
+
+def hooked(module: nn.Module) -> bool:
+    """Whether more than its own code runs when a module is called; weight_norm of old computes its weight so."""
+    return bool(module._forward_pre_hooks or module._forward_hooks or module._backward_hooks)
 
 
 def _clamp(node: fx.Node | None, modules: dict[str, nn.Module]) -> Clamp | None:
@@ -372,6 +398,8 @@ def _clamp(node: fx.Node | None, modules: dict[str, nn.Module]) -> Clamp | None:
     if node is None:
         return None
     module = modules.get(str(node.target)) if node.op == "call_module" else None
+    if module is not None and hooked(module):
+        return None
     if isinstance(module, nn.Hardtanh):  # ReLU6 is one
         return Clamp(module.min_val, module.max_val) if module.min_val == 0 else None
     if isinstance(module, nn.ReLU) or (node.op == "call_function" and node.target in (F.relu, torch.relu)):
@@ -379,16 +407,16 @@ def _clamp(node: fx.Node | None, modules: dict[str, nn.Module]) -> Clamp | None:
     return Clamp(0.0, 6.0) if node.op == "call_function" and node.target is F.relu6 else None
 
 
-def _before(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[Affine, Clamp, fx.Node] | None:
-    """Batch normalisation and activation that only this convolution reads, and the node that they read."""
-    activation = node.args[0]
-    if not isinstance(activation, fx.Node) or _only_user(activation) is not node:
-        return None
+def _before(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[Affine, Clamp, fx.Node, fx.Node] | None:
+    """Batch normalisation and activation that only this convolution reads, and the nodes of both."""
+    (activation,) = node.all_input_nodes
     clamp = _clamp(activation, modules)
-    norm = activation.args[0] if clamp is not None else None
-    if clamp is None or not isinstance(norm, fx.Node) or _only_user(norm) is not activation or norm.op != "call_module":
+    if clamp is None or _only_user(activation) is not node or len(activation.all_input_nodes) != 1:
         return None
-    module, source = modules[str(norm.target)], norm.args[0]
-    if type(module) is not nn.BatchNorm2d or module.running_mean is None or not isinstance(source, fx.Node):
+    (norm,) = activation.all_input_nodes
+    if _only_user(norm) is not activation or norm.op != "call_module":
         return None
-    return Affine(module), clamp, source
+    module = modules[str(norm.target)]
+    if type(module) is not nn.BatchNorm2d or module.training or module.running_mean is None or hooked(module):
+        return None
+    return Affine(module), clamp, norm, activation

@@ -9,16 +9,31 @@ from torch import Tensor
 
 from transferbench import seeds
 from transferbench.attack import Estimate, Loss
-from transferbench.errors import UserError, too_small
+from transferbench.errors import UserError, brief, too_small
 
 Noise = Callable[[int, Tensor], Iterator[Tensor]]  # step (the first is 0), images -> samples, each shaped as the images
 
 
 def plain(loss: Loss, x: Tensor) -> Tensor:
-    """The gradient of each image's loss, (N,C,H,W); within `torch.no_grad()` and `torch.inference_mode()`, too."""
-    with torch.inference_mode(False), torch.enable_grad():
-        x = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
-        return torch.autograd.grad(loss(x).sum(), x)[0]
+    """The gradient of each image's loss, (N,C,H,W); within `torch.no_grad()` and `torch.inference_mode()`, too.
+
+    Raises:
+        Underivable: torch cannot differentiate the loss by its images.
+    """
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            x = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
+            return torch.autograd.grad(loss(x).sum(), x)[0]
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError) as error:
+        if any(word in str(error) for word in ("out of memory", "allocate memory", "CUDA error")):
+            raise  # the machine's fault, not the network's
+        raise Underivable(f"torch has no gradient of the network by its images ({brief(error)})") from error
+
+
+class Underivable(UserError):
+    """A network whose output torch cannot differentiate by its images: it may be a target, but no source."""
 
 
 def smoothed(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> Estimate:

@@ -7,15 +7,16 @@ and native input size in its metadata, so that weights and preprocessing cannot 
 import copy
 import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from transferbench import dense, fusing, networks, zoo
+from transferbench import dense, fusing, networks, writes, zoo
 from transferbench.artefacts import TensorFile, account
 from transferbench.errors import UserError, brief, refuse_unit_images
 from transferbench.params import Compute
@@ -65,7 +66,10 @@ class Pixels(nn.Module):
             self.called = True
         x = self.normalised(x)
         with autocast(x.device.type, self.precision):
-            return self.network(x).float()
+            logits = self.network(x)
+        if not isinstance(logits, Tensor):  # auxiliary heads, a dictionary of features
+            raise UserError(f"a network gave a {type(logits).__name__}, expected logits (N,K): it is no classifier")
+        return logits.float()
 
     def normalised(self, x: Tensor) -> Tensor:
         """What the network takes, (N,C,side,side), of images (N,C,H,W), pixels 0..255."""
@@ -157,16 +161,18 @@ def divides(network: nn.Module, std: Sequence[float]) -> bool:
     """
     if not isinstance(network, fx.GraphModule):
         return False
-    (images,) = (node for node in network.graph.nodes if node.op == "placeholder")
-    readers = [network.get_submodule(str(node.target)) for node in images.users if node.op == "call_module"]
-    if len(images.users) != 1 or not readers or type(readers[0]) is not nn.Conv2d or readers[0].groups != 1:
+    images = [node for node in network.graph.nodes if node.op == "placeholder"]
+    reader = next(iter(images[0].users)) if len(images) == 1 and len(images[0].users) == 1 else None
+    if reader is None or _kind(reader, dict(network.named_modules())) is not nn.Conv2d:
         return False
-    if sum(node.target == next(iter(images.users)).target for node in network.graph.nodes) != 1:
-        return False  # the convolution reads something else, too
-    first = copy.deepcopy(readers[0])  # the network as it was keeps its own
+    conv = network.get_submodule(str(reader.target))
+    assert isinstance(conv, nn.Conv2d)
+    if conv.groups != 1 or not called_once(network, str(reader.target)):
+        return False
+    first = copy.deepcopy(conv)  # the network as it was keeps its own
     with torch.no_grad():
         first.weight.div_(torch.tensor(std, dtype=first.weight.dtype).view(1, -1, 1, 1))
-    network.set_submodule(str(next(iter(images.users)).target), first)
+    network.set_submodule(str(reader.target), first)
     return True
 
 
@@ -186,12 +192,65 @@ def folded(network: nn.Module) -> nn.Module:
     if len(inspect.signature(network.forward).parameters) > 1:
         return network
     try:
-        from torch.fx.experimental.optimization import fuse
-
-        # in place: the rest is shared with the network as it was, not copied
-        return fuse(network, inplace=True).requires_grad_(False)
+        traced = writes.traced(network)  # its parts are the network's own, not copies
     except Exception:  # torch.fx raises many kinds; unfolded is right too, only slower
         return network
+    graph, modules = traced.graph, dict(traced.named_modules())
+    for node in list(graph.nodes):
+        if _passes_on(node, modules):
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            graph.erase_node(node)
+    for node in list(graph.nodes):
+        fold = FOLDS.get((_kind(layer := _read(node), modules), _kind(node, modules)))
+        if layer is None or fold is None or len(layer.users) > 1 or not called_once(traced, str(layer.target)):
+            continue
+        norm = modules[str(node.target)]
+        if norm.training or norm.running_mean is None or norm.running_var is None:
+            continue  # it normalises by the images at hand
+        modules[str(layer.target)] = fold(modules[str(layer.target)], norm)
+        traced.set_submodule(str(layer.target), modules[str(layer.target)])
+        node.replace_all_uses_with(layer)
+        graph.erase_node(node)
+    traced.recompile()
+    return traced.requires_grad_(False)
+
+
+FOLDS: dict[tuple[type | None, type | None], Callable[[Any, Any], nn.Module]] = {
+    (nn.Conv1d, nn.BatchNorm1d): fuse_conv_bn_eval,
+    (nn.Conv2d, nn.BatchNorm2d): fuse_conv_bn_eval,
+    (nn.Conv3d, nn.BatchNorm3d): fuse_conv_bn_eval,
+    (nn.Linear, nn.BatchNorm1d): fuse_linear_bn_eval,
+}
+
+
+def _kind(node: fx.Node | None, modules: Mapping[str, nn.Module]) -> type | None:
+    """The class of the module that a node calls; None where it calls none, or runs more than the module's own code."""
+    module = modules.get(str(node.target)) if node is not None and node.op == "call_module" else None
+    return None if module is None or fusing.hooked(module) else type(module)
+
+
+def _read(node: fx.Node) -> fx.Node | None:
+    """The one node that a node reads."""
+    return node.all_input_nodes[0] if len(node.all_input_nodes) == 1 else None
+
+
+def _passes_on(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether a node gives what it reads, the very same tensor: an Identity, a Dropout that is switched off."""
+    if len(node.all_input_nodes) != 1:
+        return False
+    if node.op == "call_function" and node.target is F.dropout:
+        return node.kwargs.get("training", True) is False
+    kind = _kind(node, modules)
+    if kind is None or not issubclass(kind, nn.Identity | nn.modules.dropout._DropoutNd):
+        return False
+    return kind is nn.Identity or not modules[str(node.target)].training
+
+
+def called_once(network: fx.GraphModule, target: str) -> bool:
+    """Whether a traced network calls a module at one place alone, and reads its weights nowhere else."""
+    calls = sum(node.op == "call_module" and node.target == target for node in network.graph.nodes)
+    reads = any(node.op == "get_attr" and f"{node.target}.".startswith(f"{target}.") for node in network.graph.nodes)
+    return calls == 1 and not reads
 
 
 def load_all(names: Iterable[str], folder: Path, *, device: torch.device, compute: Compute) -> dict[str, Pixels]:

@@ -89,6 +89,7 @@ def check(folder: Path) -> Preflight:
         UserError: params.yaml is wrong, something that it names is missing, files are left over, or the disk is full.
     """
     experiment = params.load(folder / "params.yaml")
+    _usable(experiment)
     _graph(folder, experiment)
     places.refuse_strangers(folder, params.kept(experiment))
     leftovers.refuse(folder, experiment, *leftovers.FOLDERS)
@@ -134,6 +135,34 @@ def _rate(folder: Path, experiment: params.Experiment) -> float | None:
                 gradients += taken.images * row.evaluated * len(source.split("+"))
                 seconds += taken.seconds
     return gradients / seconds if seconds else None
+
+
+def _usable(experiment: params.Experiment) -> None:
+    """Every model is one of the data set's classes, and what is to be attacked has a gradient, as far as is known."""
+    for model in experiment.models:
+        if why := _known(model, "model"):
+            raise UserError(f"models: {model} cannot be used: {why}; take another")
+    for where, model in _differentiated(experiment):
+        if why := _known(model, "source"):
+            raise UserError(
+                f"{where}: {model} cannot be attacked: {why}; remove it there (it may stay in models, as a target)"
+            )
+
+
+def _known(model: str, use: str) -> str | None:
+    return zoo.unusable().get((zoo.spec(model).network or model, use))
+
+
+def _differentiated(experiment: params.Experiment) -> Iterator[tuple[str, str]]:
+    """Where params.yaml names models whose gradients are taken, and their names."""
+    for source in experiment.sources:
+        yield from (("sources", member) for member in source.split("+"))
+    for name, similar in experiment.similarity.items():
+        yield from ((f"similarity: {name}", model) for model in (similar.source, similar.target))
+    for name, plane in experiment.boundary.items():
+        yield from ((f"boundary: {name}", member) for member in plane.source.split("+"))
+    for name, saliency in experiment.saliency.items():
+        yield f"saliency: {name}", saliency.model
 
 
 def _graph(folder: Path, experiment: params.Experiment) -> None:

@@ -41,12 +41,16 @@ class Winograd:
     def _pieces(self, x: Tensor, weight: Tensor, order: tuple[int, ...]) -> Tensor:
         count, channels, height, width = x.shape
         tall, wide = -(-height // 2), -(-width // 2)
-        out = x.new_empty(count, tall, 2, wide, 2, weight.shape[2])
+        # no view of other memory: torch lets nobody alter such an output of a function of our own in place
+        shape = (count, weight.shape[2], 2 * tall, 2 * wide)
+        images = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+        out = images.permute(0, 2, 3, 1).view(count, tall, 2, wide, 2, weight.shape[2])
         at_once = max(1, ROOM // (16 * tall * wide * channels * x.element_size()))
         for piece, into in zip(x.split(at_once), out.split(at_once), strict=True):
             self._piece(piece.permute(0, 2, 3, 1), weight, order, into)
-        images = out.view(count, 2 * tall, 2 * wide, weight.shape[2])
-        return images[:, :height, :width].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        if (height, width) == (2 * tall, 2 * wide):
+            return images
+        return images[:, :, :height, :width].clone(memory_format=torch.channels_last)
 
     def _piece(self, x: Tensor, weight: Tensor, order: tuple[int, ...], out: Tensor) -> None:
         count, height, width, channels = x.shape

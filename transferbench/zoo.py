@@ -136,6 +136,14 @@ def lacking(spec: Spec, folder: Path | None) -> UserError:
 
 
 @functools.cache
+def unusable() -> dict[tuple[str, str], str]:
+    """Networks that cannot be used at all ("model"), or not be attacked ("source"), and why."""
+    table = resources.files("transferbench") / "data" / "unusable.csv"
+    with table.open(encoding="utf-8") as file:
+        return {(row["name"], row["as"]): row["why"] for row in csv.DictReader(file)}
+
+
+@functools.cache
 def names() -> dict[str, Spec]:
     """All models but timm's, which are any `timm_<name>`."""
     return {known.name: known for known in (*_own(), *_torchvision(), *_robust())}

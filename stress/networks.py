@@ -1,0 +1,103 @@
+"""Every classifier of torchvision and one of each of timm's families, as a source: `tests/world.py` over all of them.
+
+Each network has a process of its own, with a limit of memory and of time; its row is kept before the next begins, in
+`stress/networks.json`, so that a run that was stopped goes on. `tools/networks_table.py` makes docs/networks.md of it.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import resource
+import sys
+import warnings
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import world
+from outcome import Outcome
+
+from transferbench.artefacts import replacing
+
+ROWS = Path(__file__).with_name("networks.json")
+MEMORY = 8 << 30  # bytes
+LONGEST = 1800  # seconds
+
+
+def rows() -> dict[str, dict[str, Any]]:
+    """What is known by now."""
+    return json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else {}
+
+
+def keep(row: dict[str, Any]) -> None:
+    found = rows() | {row["name"]: row}
+    with replacing(ROWS) as temporary:
+        text = ",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
+        temporary.write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
+
+
+def tried(name: str) -> dict[str, Any]:
+    """A network's row, computed in a process of its own."""
+    context = multiprocessing.get_context("fork")  # torch and timm are loaded already
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_limited, args=(name, theirs))
+    process.start()
+    theirs.close()
+    row: dict[str, Any] = {"name": name, "verdict": world.DIFFERENT, "why": "it ended without a word: out of memory?"}
+    with contextlib.suppress(EOFError):
+        row = ours.recv() if ours.poll(LONGEST) else row | {"why": f"it took more than {LONGEST} s"}
+    process.kill()
+    process.join()
+    versions = {library: version(library) for library in ("torch", "torchvision", "timm")}
+    family = world.names().get(name)
+    return row | ({"family": family} if family else {}) | {"date": date.today().isoformat(), **versions}
+
+
+def _limited(name: str, answer: Any) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    try:
+        answer.send(world.compared(name))
+    except (MemoryError, RuntimeError, TypeError, AttributeError, IndexError, KeyError, ValueError) as error:
+        answer.send({"name": name, "verdict": world.DIFFERENT, "why": world.told(error)})
+
+
+def every_network(count: int, seed: int) -> Outcome:
+    """A campaign of `stress/run.py`: the first so many networks, anew. The seed is each network's own."""
+    outcome = Outcome("networks as sources: input gradients against the library's own, in float32")
+    for name in list(world.names())[:count]:
+        row = tried(name)
+        keep(row)
+        if row["verdict"] == world.DIFFERENT:
+            outcome.fail(f"{name}: {row.get('why', row)}")
+        else:
+            outcome.add(row["verdict"])
+    return outcome
+
+
+CAMPAIGNS = {"networks": (every_network, 1000)}
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--anew", is_flag=True, help="Try what has a row already, too.")
+def main(names: tuple[str, ...], anew: bool) -> None:
+    """Try some networks, or all that have no row yet."""
+    known = rows()
+    for name in names or world.names():
+        if name in known and not anew:
+            continue
+        row = tried(name)
+        keep(row)
+        click.echo(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
