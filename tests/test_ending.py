@@ -169,6 +169,16 @@ def test_a_signal_where_python_drops_exceptions(tmp_path, where, number, code, s
     assert found == ("tidied\n", said)
 
 
+def test_a_signal_where_python_drops_exceptions_at_the_very_end(tmp_path):
+    script = (
+        "import atexit, os, signal, time\nfrom transferbench.stage import stage\n"
+        "class Closed:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGTERM)\n        time.sleep(0)\n"
+        "atexit.register(print, 'over')\natexit.register(time.sleep, 0.1)\n"
+        "@stage\ndef main():\n    Closed()\nmain()\n"
+    )
+    assert run(tmp_path, script, code=143) == ("over\n", "")
+
+
 def test_other_exceptions_that_python_drops_are_shown(tmp_path):
     script = "from transferbench.stage import stage\nclass Closed:\n    def __del__(self):\n        1 / 0\n"
     _, errors = run(tmp_path, script + "@stage\ndef main():\n    Closed()\nmain()\n")

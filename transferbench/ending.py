@@ -49,7 +49,9 @@ def unwound(main: Callable[[], object]) -> None:
                 signal.signal(number, _told)
             main()
         finally:
-            if not told():
+            if told():  # an exception that was dropped last is not raised again
+                signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            else:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
                 sys.unraisablehook = hook
