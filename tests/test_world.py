@@ -1,5 +1,7 @@
 """A few of the networks that `stress/networks.py` tries, one for each kind of trouble; and the table of all."""
 
+import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from transferbench import cells, fusing, gradients, models, networks, params, preflight, zoo
 from transferbench.errors import UserError
 
+ROOT = Path(__file__).parents[1]
 FEW = {  # name -> side of the images, 0 for the network's own
     "timm_resnet18": 64,  # Identity between normalisation and activation
     "efficientnet_b0": 64,  # SiLU in place
@@ -184,3 +187,10 @@ def test_check_refuses_what_has_no_gradient_wherever_it_is_taken(tmp_path, monke
     said = rf"^{where}: \w+ cannot be attacked: its gradient is not finite, or zero; .* as a target\)$"
     with pytest.raises(UserError, match=said):
         preflight.check(tmp_path)
+
+
+def test_the_page_is_the_last_runs_table():
+    tool = runpy.run_path(str(ROOT / "tools" / "networks_table.py"))
+    rows = json.loads((ROOT / "stress" / "networks.json").read_text(encoding="utf-8"))
+    assert tool["page"](rows, len(world.names())) == (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert not [name for name, row in rows.items() if row["verdict"] == world.DIFFERENT]
