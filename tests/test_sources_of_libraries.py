@@ -62,6 +62,7 @@ def test_from_photographs_to_metrics(tmp_path, monkeypatch):
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values | EMPTY))
     stage("prepare")
+    stage("lpips")
     for model in MODELS:
         stage("train", model=model)
         stage("predict", model=model)

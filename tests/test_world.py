@@ -1,13 +1,20 @@
 """A few of the networks that `stress/networks.py` tries, one for each kind of trouble; and the table of all."""
 
+import json
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 import world
+import yaml
+from conftest import EMPTY
 from torch import Tensor, nn
 
-from transferbench import cells, fusing, gradients, models, networks, params, zoo
+from transferbench import cells, fusing, gradients, models, networks, params, preflight, zoo
 from transferbench.errors import UserError
 
+ROOT = Path(__file__).parents[1]
 FEW = {  # name -> side of the images, 0 for the network's own
     "timm_resnet18": 64,  # Identity between normalisation and activation
     "efficientnet_b0": 64,  # SiLU in place
@@ -135,3 +142,55 @@ def test_the_table_of_what_cannot_be_used_is_timms():
 def test_every_family_of_timm_has_a_network_that_is_tried():
     timm = pytest.importorskip("timm")
     assert {*world.TIMM, *world.NONE} >= set(timm.list_modules())
+
+
+def experiment(folder: Path, **changes: object) -> params.Experiment:
+    """A small valid experiment on photographs, as it is read from its file."""
+    values = {
+        "root": ".",
+        "dataset": {"name": "imagenet-sample"},
+        "models": ["resnet18", "alexnet"],
+        "weights": {},
+        "training": None,
+        "subset": {"images": 2, "seed": 0, "of": "all", "targets": "random"},
+        "compute": {"precision": "float32", "chunk": 2},
+        "sources": ["alexnet"],
+        "attacks": {"igsm": {"epsilon": 8, "steps": 2, "step_size": 4}},
+        "transforms": {},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(values | EMPTY | changes))
+    return params.load(folder / "params.yaml")
+
+
+def test_check_refuses_models_of_other_classes(tmp_path):
+    name = "timm_vit_base_patch14_dinov2"
+    found = experiment(tmp_path, models=["resnet18", "alexnet", name])
+    with pytest.raises(UserError, match=rf"^models: {name} cannot be used: it has no classes, not ImageNet's 1000;"):
+        preflight.check(tmp_path)
+    preflight._usable(experiment(tmp_path))
+    assert found.models[-1] == name
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"sources": ["resnet18"]}, "sources"),
+        ({"sources": ["alexnet", "alexnet+resnet18"]}, "sources"),
+        ({"models": ["alexnet", "robust_Salman2020Do_R18"], "sources": ["robust_Salman2020Do_R18"]}, "sources"),
+        ({"saliency": {"g": {"model": "resnet18", "images": [1], "samples": [1], "sigma": 15}}}, "saliency: g"),
+    ],
+)
+def test_check_refuses_what_has_no_gradient_wherever_it_is_taken(tmp_path, monkeypatch, changes, where):
+    monkeypatch.setattr(zoo, "unusable", lambda: {("resnet18", "source"): "its gradient is not finite, or zero"})
+    preflight._usable(experiment(tmp_path))  # as a target it is welcome
+    experiment(tmp_path, **changes)
+    said = rf"^{where}: \w+ cannot be attacked: its gradient is not finite, or zero; .* as a target\)$"
+    with pytest.raises(UserError, match=said):
+        preflight.check(tmp_path)
+
+
+def test_the_page_is_the_last_runs_table():
+    tool = runpy.run_path(str(ROOT / "tools" / "networks_table.py"))
+    rows = json.loads((ROOT / "stress" / "networks.json").read_text(encoding="utf-8"))
+    assert tool["page"](rows, len(world.names())) == (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert not [name for name, row in rows.items() if row["verdict"] == world.DIFFERENT]
