@@ -25,6 +25,7 @@ MATTERS = {"zoo": {"check", "train"}, "methods": {"check", "attack", "report"}}
 TABLES = {
     "classes": {"imagenet_classes"},
     "costs": {"operations"},
+    "preflight": {"unusable"},
     "results": {"paper_tables", "reported"},
     "zoo": {"torchvision_models"},
 }
