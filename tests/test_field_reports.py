@@ -102,23 +102,29 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["robust_Salman2020Do_R18", "timm_resnet18"])
 @pytest.mark.parametrize(
-    "write",
+    ("write", "said"),
     [
-        lambda path: path.write_text("<!DOCTYPE html><html>Virus scan warning</html>"),
-        lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"),
-        tarred,
-        cut,
+        (
+            lambda path: path.write_text("<!DOCTYPE html><html>Virus scan warning</html>"),
+            r"is a web page .*; fetch it .*",
+        ),
+        (
+            lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"),
+            r"is a git-lfs pointer .*; fetch that with `git lfs pull`",
+        ),
+        (tarred, r"is a tar archive.*; unpack it.*"),
+        (cut, r"holds no weights that can be read safely \(.+\); fetch it again"),
     ],
     ids=["page", "pointer", "tar", "cut off"],
 )
 def test_what_was_saved_in_place_of_weights_is_one_line(
-    tmp_path: Path, name: str, write: Callable[[Path], object]
+    tmp_path: Path, name: str, write: Callable[[Path], object], said: str
 ) -> None:
     spec = zoo.spec(name)
     path = tmp_path / (spec.file if spec.version == "robustbench" else f"{name}.safetensors")
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path)
-    with pytest.raises(UserError, match=r"holds no weights that can be read safely \(.+\); fetch it again$") as error:
+    with pytest.raises(UserError, match=rf" {said}$") as error:
         weights.fetch(spec, params.Weights(dir=str(tmp_path), sha256={name: sha256(path)}))
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
