@@ -62,6 +62,8 @@ def with_row(tmp_path: Path, **row: Any) -> str:
         ({"epsilon": 8 / 255}, "did you mean 8?"),
         ({"epsilon": 0.3}, "did you mean 76.5?"),
         ({"epsilon": 0.999}, "did you mean 254.7?"),
+        ({"epsilon": 0.0039}, "did you mean 1?"),
+        ({"epsilon": 0.001}, "less than one pixel value is lost; write 1 or more"),
         ({"step_size": 0.00784}, "step_size is 0.00784: 10 steps of it reach 0.0784, .* 0..255; did you mean 2?"),
         ({"step_size": 0.49, "steps": 1}, "1 step of it reach"),
         ({"sigma": 15 / 255, "gradient": "smoothed", "samples": 2}, "igsm: sigma is 0.0588.*: pixels .* mean 15?"),
@@ -160,7 +162,9 @@ def test_levels_in_other_units_may_be_below_1(tmp_path: Path) -> None:
 
 def test_steps_that_reach_little_are_doubted_with_what_was_meant() -> None:
     row = params.Attack(epsilon=8, steps=100, step_size=0.00784)
-    experiment = params.Experiment.model_construct(attacks={"igsm": row}, grids=params.Grids.model_construct())
+    experiment = params.Experiment.model_construct(
+        sources=("fnn0",), attacks={"igsm": row}, grids=params.Grids.model_construct()
+    )
     experiment.__dict__["rows"] = {"igsm": row}
     (said,) = preflight._doubts(experiment)
     assert said.endswith("never epsilon, 8; did you mean 2?")

@@ -142,6 +142,8 @@ def test_check_tells_a_wrong_name_before_anything_runs(tmp_path):
     ):
         with pytest.raises(UserError, match=line):
             preflight._weights(tmp_path, params.Experiment.model_validate(experiment(name)), {name})
+        with pytest.raises(UserError, match=line):  # rather than that no hash is given for it
+            preflight._weights(tmp_path, params.Experiment.model_validate(experiment(name, weights={})), {name})
     for name in ("timm_resnet50__a1_in1k", "timm_ens_adv_inception_resnet_v2"):
         preflight._weights(tmp_path, params.Experiment.model_validate(experiment(name)), {name})
 

@@ -100,7 +100,8 @@ def too_small(value: float) -> str:
     """What is wrong with a number of pixel values between 0 and 1, the start of a sentence left out; "" if nothing."""
     if not 0 < value < 1:
         return ""
-    return f"pixels are 0..{PIXEL}, and less than one pixel value is lost; did you mean {in_pixels(value)}?"
+    meant = f"did you mean {in_pixels(value)}?" if PIXEL * value > 0.95 else "write 1 or more"
+    return f"pixels are 0..{PIXEL}, and less than one pixel value is lost; {meant}"
 
 
 def no_step(epsilon: float, steps: int, step_size: float) -> str:

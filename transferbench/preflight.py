@@ -248,14 +248,14 @@ def _weights(folder: Path, experiment: params.Experiment, wanted: set[str]) -> N
         spec = zoo.spec(model)
         if experiment.is_trained(model):
             continue
-        if not spec.sha256 and model not in experiment.weights.sha256:
-            raise UserError(
-                f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
-            )
         if spec.library == "timm" and importlib.util.find_spec("timm") is not None:
             from transferbench import weights
 
             weights.timm_config(spec)
+        if not spec.sha256 and model not in experiment.weights.sha256:
+            raise UserError(
+                f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
+            )
         if not spec.fetched and (place is None or zoo.within(spec, place) is None):
             raise zoo.lacking(spec, place)
 
