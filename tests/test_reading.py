@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_hostile import SEEDED
 
-from transferbench import params, reading, revisions, scaffold
+from transferbench import git, params, reading, revisions, scaffold
 from transferbench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -118,8 +118,8 @@ def test_an_alias_within_itself_is_one_line():
 
 def test_old_revisions_are_read_whatever_they_share(tmp_path, monkeypatch):
     texts = {"dvc.lock": "stages: {}", "params.yaml": SHARED}
-    monkeypatch.setattr(revisions, "resolve", lambda name, folder: "c0")
-    monkeypatch.setattr(revisions, "_git", lambda folder, *command: texts[command[1].rpartition("/")[2]])
+    monkeypatch.setattr(git, "commit", lambda name, folder: "c0")
+    monkeypatch.setattr(git, "file", lambda revision, name, folder: texts[name].encode())
     assert revisions.at("HEAD~1", tmp_path).values == reading.strict(DEFAULT)
     texts["params.yaml"] = "a: ["
     with pytest.raises(UserError, match=r"^params.yaml of HEAD~1 is no YAML: line 1: "):
