@@ -774,9 +774,14 @@ def test_published_weights_have_to_be_there(repository: Repository) -> None:
     assert "w holds no resnet20-12fca82f.th" in told("check", str(repository.path), code=2)
     (repository.path / "w/resnet20-12fca82f.th").touch()
     told("check", str(repository.path))
-    change = {"dataset": {"name": "imagenet-sample"}, "models": ["timm_a"], "sources": ["timm_a"], "weights": {}}
+    change = {
+        "dataset": {"name": "imagenet-sample"},
+        "models": ["timm_resnet18"],
+        "sources": ["timm_resnet18"],
+        "weights": {},
+    }
     repository.edit(lambda values: values.update(change))
-    assert "timm_a: nothing pins its weights" in told("check", str(repository.path), code=2)
+    assert "timm_resnet18: nothing pins its weights" in told("check", str(repository.path), code=2)
 
 
 @pytest.mark.slow
@@ -1167,7 +1172,7 @@ def test_text_is_spelled_in_ascii(text: str, ascii: str) -> None:
     ],
     ids=str,
 )
-def test_a_file_that_no_stream_can_name_is_deleted(small: Path, environment: dict[str, str]) -> None:
+def test_a_file_that_no_stream_can_name_is_told(small: Path, environment: dict[str, str]) -> None:
     """By a process whose streams, and names of files, are of the encoding."""
     for name in (b"ol\xff", "alt ü ε".encode()):
         (Path(os.fsdecode(os.fsencode(small) + b"/metrics/fnn0/" + name + b".json"))).write_text("{}")
@@ -1175,7 +1180,7 @@ def test_a_file_that_no_stream_can_name_is_deleted(small: Path, environment: dic
     command = [sys.executable, "-m", "transferbench", "tidy", "."]
     done = subprocess.run(command, cwd=small, env=variables | environment, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.count(b"deleted metrics/fnn0/") == 2 and b"ol\\xff.json" in done.stdout
+    assert done.stdout.count(b"left alone: metrics/fnn0/") == 2 and b"ol\\xff.json" in done.stdout
     command[-2:] = ["check", "ü ε"]
     done = subprocess.run(command, cwd=small, env=variables | environment, capture_output=True)
     assert done.returncode == 2 and done.stderr.startswith(b"error: unknown experiment '"), done.stderr
