@@ -181,9 +181,10 @@ def test_a_user_id_without_an_account(checked, home):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "clone"
         shutil.copytree(checked.path, folder)
-        for path in (Path(name), folder, *folder.rglob("*")):
+        made_digits(Path(name) / "digits", train=2, contrast=150)
+        for path in (Path(name), *Path(name).rglob("*")):
             os.chown(path, NOBODY, NOBODY)
-        environment = {"PATH": os.environ["PATH"], "MADE_DIGITS": name, "PYTHONPATH": str(ROOT)}
+        environment = {"PATH": os.environ["PATH"], "MADE_DIGITS": f"{name}/digits", "PYTHONPATH": str(ROOT)}
         environment |= {"HOME": home} if home else {}
 
         def run(*command: str, code: int) -> str:

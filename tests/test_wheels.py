@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import made_digits
 from repositories import made
 
 from transferbench import datasets, errors, params, perceptual_weights, stage, weights, wheels, zoo
@@ -161,7 +162,7 @@ def test_commands_need_neither_a_name_nor_a_home(
 ) -> None:
     (tmp_path / "made").mkdir()
     made(tmp_path / "made", tmp_path)
-    monkeypatch.setenv("MADE_DIGITS", str(tmp_path))
+    monkeypatch.setenv("MADE_DIGITS", str(made_digits(tmp_path / "digits", train=2, contrast=150)))
     monkeypatch.chdir(tmp_path / "made")
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
