@@ -332,7 +332,9 @@ def test_a_left_over_file_is_refused(copied: tuple[Path, params.Experiment], pla
     folder, experiment = copied
     (folder / place).parent.mkdir(exist_ok=True)
     (folder / place).write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match=rf"{place} is of no .* that params.yaml lists; delete what was left over"):
+    with pytest.raises(
+        UserError, match=rf"{place} was not made by transferbench, and lies in a folder that stages write; move it away"
+    ):
         report.write_report(folder, experiment, folder / "report")
     assert not (folder / "report").exists()
 
