@@ -333,7 +333,7 @@ def test_a_left_over_file_is_refused(copied: tuple[Path, params.Experiment], pla
     (folder / place).parent.mkdir(exist_ok=True)
     (folder / place).write_text("{}", encoding="utf-8")
     with pytest.raises(
-        UserError, match=rf"{place} was not made by transferbench, and lies in a folder that stages write; move it away"
+        UserError, match=rf"{place} was not made by transferbench, and lies in a folder that stages write; move "
     ):
         report.write_report(folder, experiment, folder / "report")
     assert not (folder / "report").exists()
