@@ -215,9 +215,9 @@ def test_a_file_of_weights_is_checked_when_it_is_read(tmp_path, tensors):
 
 def test_grey_images_have_none(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.dump(PARAMS | {"lpips": True}), encoding="utf-8")
+    path.write_text(yaml.safe_dump(PARAMS | {"lpips": True}), encoding="utf-8")
     with pytest.raises(UserError, match="lpips: true is for colour images, and MNIST's are grey; set lpips: false"):
         params.load(path)
-    path.write_text(yaml.dump(PARAMS | {"lpips": "alex"}), encoding="utf-8")
+    path.write_text(yaml.safe_dump(PARAMS | {"lpips": "alex"}), encoding="utf-8")
     with pytest.raises(UserError, match="lpips is 'alex': input should be a valid boolean"):
         params.load(path)

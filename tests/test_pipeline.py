@@ -169,10 +169,10 @@ def test_a_grid_is_a_cell_each_and_a_new_value_runs_its_cells_alone(repository):
         assert len(file.readlines()) == 1 + 2 * 2  # fnn0 onto fnn2, the one black-box pair
     repository.run("git", "checkout", "--quiet", ".")
     assert "a_e100_T1_aepsilon_m0_s15" in repository.dvc("repro", code=255)  # left over, and named
-    repository.run(sys.executable, "-m", "transferbench", "tidy")
+    repository.run(sys.executable, "-m", "transferbench", "tidy", "--yes")
     assert repository.repro() == set()
     repository.run("git", "revert", "--no-edit", "HEAD")
-    repository.run(sys.executable, "-m", "transferbench", "tidy")
+    repository.run(sys.executable, "-m", "transferbench", "tidy", "--yes")
     assert repository.repro() == set()
 
 

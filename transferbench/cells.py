@@ -240,8 +240,8 @@ def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunk
 
 def _why(row: Attack) -> str:
     """Why an attack may leave images as they were."""
-    if row.epsilon < 1:
-        return f"epsilon is {row.epsilon:g} of 255 pixel values, less than one"
+    if row.epsilon == 0:
+        return "epsilon is 0"
     return "where a source is so sure of its answer that its gradient is zero, there is no way to go"
 
 
