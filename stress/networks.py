@@ -26,7 +26,7 @@ from outcome import Outcome
 from transferbench.artefacts import replacing
 
 ROWS = Path(__file__).with_name("networks.json")
-MEMORY = 8 << 30  # bytes
+MEMORY = 16 << 30  # bytes
 LONGEST = 1800  # seconds
 
 

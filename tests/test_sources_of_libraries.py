@@ -35,15 +35,16 @@ def stage(name: str, **options: str) -> None:
 def test_from_photographs_to_metrics(tmp_path, monkeypatch):
     pytest.importorskip("timm")
     monkeypatch.chdir(tmp_path)
-    digests = {}
+    digests, own = {}, tmp_path / "own"
+    own.mkdir()
     for model in MODELS:
         network = calibrated(world.built(model), torch.randn(2, 3, 64, 64))
         if model.startswith("timm_"):
-            path = tmp_path / f"{model}.safetensors"
+            path = own / f"{model}.safetensors"
             save_file(network.state_dict(), path)
             digests[model] = sha256(path)
         else:
-            torch.save(network.state_dict(), tmp_path / zoo.spec(model).file)
+            torch.save(network.state_dict(), own / zoo.spec(model).file)
     verify = weights.verify  # torchvision's hashes are of its own files
     monkeypatch.setattr(
         weights, "verify", lambda path, spec, given: "0" * 64 if spec.url else verify(path, spec, given)
@@ -52,7 +53,7 @@ def test_from_photographs_to_metrics(tmp_path, monkeypatch):
         "root": ".",
         "dataset": {"name": "imagenet-sample"},
         "models": MODELS,
-        "weights": {"dir": ".", "sha256": digests},
+        "weights": {"dir": "own", "sha256": digests},
         "training": None,
         "subset": {"images": 2, "seed": 0, "of": "all", "targets": "random"},
         "compute": {"precision": "float32", "chunk": 2},
