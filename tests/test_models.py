@@ -98,6 +98,29 @@ def test_table_is_torchvisions_own_metadata():
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_torchvision_networks_are_built_as_their_published_weights_are(monkeypatch):
+    """As torchvision builds them for these: vit_h_14 with positions for images of 518 pixels."""
+    from torchvision import models as published
+
+    def shapes(network: nn.Module) -> dict[str, torch.Size]:
+        return {key: value.shape for key, value in network.state_dict().items() if not key.lower().startswith("aux")}
+
+    monkeypatch.setattr(published.WeightsEnum, "get_state_dict", lambda *_, **__: {})
+    monkeypatch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
+    compared = []
+    for name in published.list_models(module=published):
+        try:
+            with torch.device("meta"):  # no memory, no values
+                theirs = shapes(published.get_model(name, weights=zoo.spec(name).version))
+                ours = shapes(networks.build(name, "torchvision"))
+        except NotImplementedError:  # it looks at values while it is built
+            continue
+        assert ours == theirs, name
+        compared.append(name)
+    assert len(compared) > 50 and {"vit_h_14", "vit_b_16", "inception_v3"} <= set(compared)
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "googlenet", "squeezenet1_0"])
 def test_torchvision_models_load_from_a_folder_as_torchvision_runs_them(tmp_path, monkeypatch, name):
     """Weights of random numbers, in a file named and hashed as published, through our loader and torchvision's."""

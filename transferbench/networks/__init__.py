@@ -33,6 +33,9 @@ NETWORKS: dict[str, tuple[str, str, tuple[int, ...]]] = {  # name -> module, cla
 }
 
 
+SIDES = {"vit_h_14": 518}  # torchvision's transformers whose published weights have positions for more than 224 pixels
+
+
 def own(name: str) -> nn.Module:
     """A network of this package with random weights (of torch's global generator).
 
@@ -59,7 +62,9 @@ def build(name: str, library: str) -> nn.Module:
 
         # these two were published with another normalisation, which they undo at their input
         ported = name in ("googlenet", "inception_v3")
-        extra = {"init_weights": False, "transform_input": True} if ported else {}
+        extra: dict[str, Any] = {"init_weights": False, "transform_input": True} if ported else {}
+        if name in SIDES:
+            extra["image_size"] = SIDES[name]
         try:
             return models.get_model(name, weights=None, **extra)
         except ValueError:
