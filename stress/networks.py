@@ -31,7 +31,7 @@ LONGEST = 1800  # seconds
 
 
 def rows() -> dict[str, dict[str, Any]]:
-    """What is known by now."""
+    """Rows of the networks that were tried, by name."""
     return json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else {}
 
 

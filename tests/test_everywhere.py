@@ -116,7 +116,7 @@ def checked(tmp_path_factory) -> Repository:
 
 
 def _share_cache(clone: Path, author: Path) -> None:
-    """What `dvc cache dir --local` writes."""
+    """Set a clone's DVC cache to its author's, as `dvc cache dir --local` does."""
     (clone / ".dvc/config.local").write_text(f"[cache]\n    dir = {author / '.dvc/cache'}\n")
 
 

@@ -35,7 +35,7 @@ SALIENT = {"model": LITE, "images": [0], "samples": [1], "sigma": 15}
 
 
 def error(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> str:
-    """What is said of a changed params.yaml; "" if it is valid."""
+    """The error for a changed params.yaml; "" if it is valid."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["models"], values["sources"] = [LITE], [LITE]
     values["attacks"] = {"igsm": dict(IGSM)}

@@ -42,7 +42,7 @@ class Made(nn.Module):
 
 
 def agrees(network: nn.Module, *, fused: int | None = None, traced: bool = True) -> nn.Module:
-    """What `models.wrap` makes of a network agrees with it; the network itself stays as it was. Returns the model."""
+    """Check that a wrapped network agrees with the network, which itself stays as it was; returns the model."""
     images = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(1)) * 255
     network = calibrated(network, (images - 127) / 64).requires_grad_(False)
     state = copy.deepcopy(network.state_dict())
@@ -280,7 +280,7 @@ def normed(own: Made, x: Tensor) -> Tensor:
 
 
 class Renamed(nn.BatchNorm2d):
-    """As timm's BatchNormAct2d: more than batch normalisation, of the same class."""
+    """A subclass of batch normalisation that does more, such as timm's BatchNormAct2d."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(super().forward(x)) * 2

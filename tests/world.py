@@ -187,7 +187,7 @@ def compared(name: str, side: int = 0) -> dict[str, Any]:
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """What the numbers of a row say."""
+    """The verdict that follows from a row's numbers."""
     nearness = [row["ours_plain"]] if row.get("plain_float64") is None else [row["ours_float64"]]
     if max(row["logits"], row["inference"]) < LOGITS and min(nearness) >= NEAR:
         return EQUAL

@@ -31,7 +31,7 @@ def printable(text: str) -> str:
 
 
 def brief(error: object, width: int = 160) -> str:
-    """What an exception says, on one line, without a terminal's colours, cut between two words."""
+    """An exception's message on one line, without a terminal's colours, cut between two words."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error))
     return textwrap.shorten(plain, width, placeholder=" ...") or type(error).__name__
 
@@ -97,7 +97,7 @@ def in_pixels(share: float) -> str:
 
 
 def too_small(value: float) -> str:
-    """What is wrong with a number of pixel values between 0 and 1, the start of a sentence left out; "" if nothing."""
+    """The end of an error for a number of pixel values between 0 and 1; "" for any other."""
     if not 0 < value < 1:
         return ""
     meant = f"did you mean {in_pixels(value)}?" if PIXEL * value > 0.95 else "write 1 or more"
@@ -105,7 +105,7 @@ def too_small(value: float) -> str:
 
 
 def no_step(epsilon: float, steps: int, step_size: float) -> str:
-    """What is wrong with steps so small that no stored pixel changes; "" if nothing.
+    """An error for steps so small that no stored pixel changes; "" for others.
 
     Stored images are whole numbers: what is less than half a pixel value away from the clean one is rounded back.
     """
@@ -119,7 +119,7 @@ def no_step(epsilon: float, steps: int, step_size: float) -> str:
 
 
 def not_a_number(text: str) -> str:
-    """What to write in place of a text, such as 8/255 or 3%, where a number of pixel values is expected."""
+    """The end of an error for a text, such as 8/255 or 3%, where a number of pixel values is expected."""
     expected = f"expected a number of pixel values, 0..{PIXEL}"
     found = re.fullmatch(r"([\d.]+(?:e[-+]?\d+)?)\s*(?:/\s*([\d.]+)|(%))?", text.strip(), re.IGNORECASE)
     try:

@@ -1,4 +1,4 @@
-"""What git knows of an experiment's folder; where git refuses, its reason is told in one line."""
+"""Questions to git about an experiment's folder; where git refuses, its reason is told in one line."""
 
 import os
 import subprocess
