@@ -319,3 +319,12 @@ def test_an_image_of_another_kind_is_read_by_what_it_is(tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(path, "GIF")
     assert surveyed(**given(tmp_path / "d")).images == 1
     assert "a.png is no JPEG, PNG, BMP or WebP image" in refused(tmp_path, **given(tmp_path / "d"))
+
+
+def test_a_path_is_looked_for_from_the_experiments_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, from wherever `check` is called."""
+    monkeypatch.chdir(tmp_path)
+    dataset = params.Dataset(name="imagefolder", path="own")
+    assert preflight._seen_from_here(Path("e"), dataset).path == str(Path("e/own"))
+    absolute = params.Dataset(name="imagefolder", path=str(tmp_path))
+    assert preflight._seen_from_here(Path("e"), absolute).path == str(tmp_path)

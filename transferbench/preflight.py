@@ -194,18 +194,19 @@ def _images(folder: Path, experiment: params.Experiment, *, needed: bool) -> str
         return f"{data.name} from {origin}" if needed else f"{data.name}, decoded"
     if not needed:
         return f"{data.name}, decoded from {data.path}"
-    path = params.located(data.path, "dataset: path", folder)
-    if not path.exists():
-        raise UserError(f"dataset: path: {path} does not exist; give the folder or tar file that holds the images")
-    return f"{data.name} from {path}"
+    return f"{data.name} from {datasets.located(_seen_from_here(folder, data))}"
 
 
 def _survey(folder: Path, experiment: params.Experiment) -> datasets.Survey:
-    """What is seen of images that are yet to be decoded: as `prepare` looks for them, by their names."""
-    data = experiment.dataset
-    if data.path is not None:
-        data = data.model_copy(update={"path": str(folder / params.located(data.path))})
-    return datasets.survey(data, training=experiment.training is not None)
+    """Count images that are yet to be decoded, by their names, as `prepare` looks for them."""
+    return datasets.survey(_seen_from_here(folder, experiment.dataset), training=experiment.training is not None)
+
+
+def _seen_from_here(folder: Path, data: params.Dataset) -> params.Dataset:
+    """A data set whose path is relative to the current folder, and not to the experiment's."""
+    if data.path is None:
+        return data
+    return data.model_copy(update={"path": str(params.located(data.path, "dataset: path", folder))})
 
 
 def _decoded(folder: Path, experiment: params.Experiment) -> int | None:
