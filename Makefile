@@ -14,7 +14,7 @@ help:
 	@echo "make bench   measure speed beside other libraries, agreement with a plain loop, scaling; an hour on two cores"
 	@echo "make stress  kill, fill disks and feed broken files for an hour; rewrites the table in docs/reliability.md"
 	@echo "make audit   look for known holes in the versions of both locks (pip-audit)"
-	@echo "make docs    guides, tutorial and the library's API as a site, in .transferbench/site"
+	@echo "make docs    guides, tutorial and the library's API as a site, in .crossfool/site"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make clean   remove what can be made again (not the DVC cache)"
 
@@ -32,19 +32,19 @@ install: .venv/installed
 	touch $@
 
 repro: install
-	@transferbench mend . experiments/depth-mnist
+	@crossfool mend . experiments/depth-mnist
 	dvc repro
 	cd experiments/depth-mnist && dvc repro
-	transferbench show . experiments/depth-mnist
-	@mkdir -p .transferbench
+	crossfool show . experiments/depth-mnist
+	@mkdir -p .crossfool
 	@printf 'both on one page: '
-	@transferbench report . depth-mnist --out .transferbench/report.html
+	@crossfool report . depth-mnist --out .crossfool/report.html
 
 smoke: install
-	transferbench smoke
+	crossfool smoke
 
 show: install
-	transferbench show . experiments/depth-mnist
+	crossfool show . experiments/depth-mnist
 
 test: .venv/tested
 	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
@@ -58,24 +58,24 @@ check: lint test
 
 # The machine has to have nothing else to do meanwhile.
 bench: .venv/tested
-	mkdir -p .transferbench/bench
-	python benchmarks/throughput.py --json .transferbench/bench/throughput.json --markdown .transferbench/bench/throughput.md
-	python benchmarks/plot.py .transferbench/bench/throughput.json .transferbench/bench/throughput.png
-	python benchmarks/agreement.py --json .transferbench/bench/agreement.json --markdown .transferbench/bench/agreement.md
-	python benchmarks/scaling.py --json .transferbench/bench/scaling.json --markdown .transferbench/bench/scaling.md
-	python benchmarks/startup.py --markdown .transferbench/bench/startup.md
-	python benchmarks/engines.py --json .transferbench/bench/engines.json --markdown .transferbench/bench/engines.md
-	python benchmarks/decoding.py --markdown .transferbench/bench/decoding.md
-	@echo "results in .transferbench/bench"
+	mkdir -p .crossfool/bench
+	python benchmarks/throughput.py --json .crossfool/bench/throughput.json --markdown .crossfool/bench/throughput.md
+	python benchmarks/plot.py .crossfool/bench/throughput.json .crossfool/bench/throughput.png
+	python benchmarks/agreement.py --json .crossfool/bench/agreement.json --markdown .crossfool/bench/agreement.md
+	python benchmarks/scaling.py --json .crossfool/bench/scaling.json --markdown .crossfool/bench/scaling.md
+	python benchmarks/startup.py --markdown .crossfool/bench/startup.md
+	python benchmarks/engines.py --json .crossfool/bench/engines.json --markdown .crossfool/bench/engines.md
+	python benchmarks/decoding.py --markdown .crossfool/bench/decoding.md
+	@echo "results in .crossfool/bench"
 
 stress: .venv/tested
 	python stress/run.py --write
 
 # Known holes in the pinned versions; asks PyPI's advisory database. One has no mended release: docs/reliability.md.
 audit: .venv/installed
-	$(PYTHON) -m venv .transferbench/audit
-	.transferbench/audit/bin/pip install --quiet pip-audit
-	.transferbench/audit/bin/pip-audit --requirement requirements.lock --requirement requirements-extras.lock \
+	$(PYTHON) -m venv .crossfool/audit
+	.crossfool/audit/bin/pip install --quiet pip-audit
+	.crossfool/audit/bin/pip-audit --requirement requirements.lock --requirement requirements-extras.lock \
 		--requirement tests/requirements-peers.txt --no-deps --disable-pip --ignore-vuln CVE-2025-69872
 
 docs: .venv/installed
@@ -83,4 +83,4 @@ docs: .venv/installed
 	python tools/site.py
 
 clean:
-	rm -rf .venv .transferbench .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .crossfool .pytest_cache .mypy_cache .ruff_cache

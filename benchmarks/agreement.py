@@ -25,9 +25,9 @@ from contestants import about
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transferbench import cells, datasets, gradients, models, objectives, params, runtime, stats
-from transferbench import precision as precisions
-from transferbench.artefacts import TensorFile
+from crossfool import cells, datasets, gradients, models, objectives, params, runtime, stats
+from crossfool import precision as precisions
+from crossfool.artefacts import TensorFile
 
 CPU = torch.device("cpu")
 LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # with published weights

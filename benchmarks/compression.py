@@ -13,7 +13,7 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from transferbench.artefacts import TensorFile
+from crossfool.artefacts import TensorFile
 
 TURNS = 3
 

@@ -39,7 +39,7 @@ class Work:
         """Gradient evaluations: VMI takes the plain gradient beside its neighbours', we and foolbox do not."""
         if self.attack != "smoothed":
             return self.images * self.steps
-        alone = implementation.removesuffix(FROZEN) in ("transferbench", "foolbox")
+        alone = implementation.removesuffix(FROZEN) in ("crossfool", "foolbox")
         return self.images * self.steps * (self.samples + (not alone))
 
 
@@ -54,7 +54,7 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
     not depend on them: theirs are random, with batch normalisation set by one batch of noise, so that
     activations and gradients are of ordinary size.
     """
-    from transferbench import networks, params, weights, zoo
+    from crossfool import networks, params, weights, zoo
 
     torch.manual_seed(0)
     spec = zoo.spec(model)
@@ -75,8 +75,8 @@ def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
     return lambda work, images, labels: makes[work.attack](work)(images.float() / 255, labels)
 
 
-def transferbench(model: str) -> Run:
-    from transferbench import cells, fitting, models, params, runtime
+def crossfool(model: str) -> Run:
+    from crossfool import cells, fitting, models, params, runtime
 
     cpu = torch.device("cpu")
     wrapped = models.wrap(*about(model), device=cpu)
@@ -230,7 +230,7 @@ PEERS: dict[str, Callable[[str, bool], Run]] = {
 
 def contestants(frozen: bool) -> dict[str, Callable[[str], Run]]:
     """Implementation -> what makes its run for a model; ours first."""
-    made: dict[str, Callable[[str], Run]] = {"transferbench": transferbench}
+    made: dict[str, Callable[[str], Run]] = {"crossfool": crossfool}
     for name, make in PEERS.items():
         made[name] = partial(make, frozen=False)
         if frozen:

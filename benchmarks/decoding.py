@@ -18,7 +18,7 @@ import torch
 from contestants import about
 from PIL import Image, features
 
-from transferbench import datasets, images, runtime, wheels
+from crossfool import datasets, images, runtime, wheels
 
 OURS, ALL, RAW, DECODE, THEIRS = (
     "ours, one process",
@@ -113,7 +113,7 @@ def decoding(path: Path, limit: int, repeats: int) -> dict[str, Any]:
 
 def forward(model: str, count: int, repeats: int, batch: int = 8) -> dict[str, float]:
     """Images a second of `predictions.top5` and of the bare forward pass on batches made before, and the overhead."""
-    from transferbench import models, predictions
+    from crossfool import models, predictions
 
     runtime.keep_memory()
     cpu = torch.device("cpu")

@@ -51,8 +51,8 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     """A cell of so many chunks of made images, and the weights file of its source."""
     from contestants import about
 
-    from transferbench import cells, params, sources, weights
-    from transferbench.artefacts import write_tensors
+    from crossfool import cells, params, sources, weights
+    from crossfool.artefacts import write_tensors
 
     model, chunk, steps = CELLS[name]
     network, described = about(model)
@@ -73,7 +73,7 @@ def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) ->
     """Measure one engine and this process in turn; a process of its own is needed for each engine."""
     import torch
 
-    from transferbench import cells, engines, models
+    from crossfool import cells, engines, models
 
     torch.set_num_threads(1)
     device = torch.device("cpu")

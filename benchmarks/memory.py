@@ -33,7 +33,7 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     """Memory with the models loaded, and what the attack adds at its peak; MB."""
     import torch
 
-    from transferbench import cells, models, networks, params, runtime, weights, zoo
+    from crossfool import cells, models, networks, params, runtime, weights, zoo
 
     members = []
     for name in source.split("+"):

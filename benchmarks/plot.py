@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-COLOURS = {"transferbench": "#0b6e4f"}
+COLOURS = {"crossfool": "#0b6e4f"}
 OTHERS, FROZEN = "#9aa5b1", "#d5dbe1"
 
 

@@ -77,7 +77,7 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
     import torch
     from contestants import about
 
-    from transferbench import cells, fitting, models, params, runtime
+    from crossfool import cells, fitting, models, params, runtime
 
     cpu = torch.device("cpu")
     wrapped = models.wrap(*about(model), device=cpu)
@@ -100,7 +100,7 @@ def answering(names: Sequence[str]) -> Callable[[int], object]:
     import torch
     from contestants import about
 
-    from transferbench import models, predictions
+    from crossfool import models, predictions
 
     cpu = torch.device("cpu")
     targets = [models.wrap(*about(name), device=cpu) for name in names]

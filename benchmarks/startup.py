@@ -31,7 +31,7 @@ def stages_under_dvc(script: Path, count: int, rounds: int, folder: Path) -> dic
 
     DVC's own time is in it: loading, comparing, writing its lock file.
     """
-    command = f"python -P -m transferbench.warm {script} --help"
+    command = f"python -P -m crossfool.warm {script} --help"
     stages = {f"import{place}": {"cmd": command, "deps": ["changes"]} for place in range(count)}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     (folder / "changes").write_text("0")
@@ -40,7 +40,7 @@ def stages_under_dvc(script: Path, count: int, rounds: int, folder: Path) -> dic
     for _ in range(rounds):
         for warm, seconds in took.items():
             start = time.perf_counter()
-            environment = {**os.environ, "TRANSFERBENCH_WARM": warm}
+            environment = {**os.environ, "CROSSFOOL_WARM": warm}
             command_line = ["dvc", "repro", "--force", "--quiet"]
             subprocess.run(command_line, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
             seconds.append((time.perf_counter() - start) / count)

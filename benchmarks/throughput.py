@@ -24,9 +24,9 @@ from contestants import FROZEN, Work, contestants
 from memory import resident
 from workers import worker
 
-from transferbench.warm import tuned
+from crossfool.warm import tuned
 
-OURS = "transferbench"
+OURS = "crossfool"
 BATCHES = {"efficientnet_lite0": 8, "resnet18": 8, "densenet121": 8, "vgg16_bn": 2}  # images; vgg16_bn is slow
 QUICK = "efficientnet_lite0"
 SECONDS = 200  # after which a quick run begins no round that is not an attack's first

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from transferbench import cells, engines, params, sources
-from transferbench.runtime import device
-from transferbench.stage import stage
+from crossfool import cells, engines, params, sources
+from crossfool.runtime import device
+from crossfool.stage import stage
 
 
 @stage
@@ -19,7 +19,7 @@ def main(source: str, attack: str) -> None:
         fingerprint, attack, experiment.row(attack), experiment.compute, Path("subset/images.safetensors")
     )
     weights = sources.verify(fingerprint, Path("weights"))
-    out, scratch = Path("adversarial") / source / f"{attack}.safetensors", Path(".transferbench/chunks")
+    out, scratch = Path("adversarial") / source / f"{attack}.safetensors", Path(".crossfool/chunks")
     engine = engines.chosen()
     if engine is not None:
         cells.run_elsewhere(cell, weights, out, engine=engine, scratch=scratch)

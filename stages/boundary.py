@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from transferbench import analysis, models, params
-from transferbench.artefacts import clean, write_tensors
-from transferbench.runtime import device
-from transferbench.stage import stage
+from crossfool import analysis, models, params
+from crossfool.artefacts import clean, write_tensors
+from crossfool.runtime import device
+from crossfool.stage import stage
 
 
 @stage

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from transferbench import params, places
-from transferbench.artefacts import replacing, write_json
-from transferbench.stage import stage
+from crossfool import params, places
+from crossfool.artefacts import replacing, write_json
+from crossfool.stage import stage
 
 
 @stage

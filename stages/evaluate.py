@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from transferbench import adversarial, answers, details, models, params, perceptual, predictions, stats
-from transferbench.artefacts import TensorFile, write_json
-from transferbench.runtime import device
-from transferbench.stage import stage
+from crossfool import adversarial, answers, details, models, params, perceptual, predictions, stats
+from crossfool.artefacts import TensorFile, write_json
+from crossfool.runtime import device
+from crossfool.stage import stage
 
 
 @stage

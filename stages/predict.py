@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from transferbench import answers, models, params, predictions
-from transferbench.artefacts import TensorFile, account, clean, write_json
-from transferbench.runtime import device
-from transferbench.stage import stage
+from crossfool import answers, models, params, predictions
+from crossfool.artefacts import TensorFile, account, clean, write_json
+from crossfool.runtime import device
+from crossfool.stage import stage
 
 
 @stage

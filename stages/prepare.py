@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from transferbench import datasets, params
-from transferbench.stage import stage
+from crossfool import datasets, params
+from crossfool.stage import stage
 
 
 @stage

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from shlex import quote
 
-from transferbench import pages, params, report
-from transferbench.stage import say, stage
+from crossfool import pages, params, report
+from crossfool.stage import say, stage
 
 
 @stage
@@ -14,7 +14,7 @@ def main() -> None:
     report.write_report(Path(), experiment, Path("report"))
     pages.write([Path()], Path("report/index.html"))
     folder = Path(os.path.relpath(".", experiment.root))
-    shown = f"transferbench show {quote(str(folder))}"
+    shown = f"crossfool show {quote(str(folder))}"
     say(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {shown}")
 
 

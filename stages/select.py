@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from transferbench import leftovers, params, selection
-from transferbench.artefacts import clean
-from transferbench.stage import stage
+from crossfool import leftovers, params, selection
+from crossfool.artefacts import clean
+from crossfool.stage import stage
 
 
 @stage

@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 import torch
 
-from transferbench import analysis, models, params
-from transferbench.artefacts import clean, replacing
-from transferbench.errors import UserError
-from transferbench.runtime import device
-from transferbench.stage import stage
+from crossfool import analysis, models, params
+from crossfool.artefacts import clean, replacing
+from crossfool.errors import UserError
+from crossfool.runtime import device
+from crossfool.stage import stage
 
 
 @stage

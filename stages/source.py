@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from transferbench import sources
-from transferbench.artefacts import write_json
-from transferbench.stage import stage
+from crossfool import sources
+from crossfool.artefacts import write_json
+from crossfool.stage import stage
 
 
 @stage

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from transferbench import networks, params, training, weights, zoo
-from transferbench.artefacts import clean
-from transferbench.runtime import device, keep_memory
-from transferbench.stage import stage
+from crossfool import networks, params, training, weights, zoo
+from crossfool.artefacts import clean
+from crossfool.runtime import device, keep_memory
+from crossfool.stage import stage
 
 
 @stage
@@ -15,7 +15,7 @@ from transferbench.stage import stage
 def main(model: str) -> None:
     experiment = params.load()
     spec, recipe = zoo.spec(model), experiment.training
-    checkpoint = Path(".transferbench/train") / f"{model}.safetensors"
+    checkpoint = Path(".crossfool/train") / f"{model}.safetensors"
     if experiment.is_trained(model):
         assert recipe is not None
         keep_memory()

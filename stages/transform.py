@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from transferbench import adversarial, answers, params, stats
-from transferbench.artefacts import TensorFile, write_json
-from transferbench.stage import stage
+from crossfool import adversarial, answers, params, stats
+from crossfool.artefacts import TensorFile, write_json
+from crossfool.stage import stage
 
 
 @stage
@@ -19,8 +19,8 @@ def main(source: str, attack: str) -> None:
     images = adversarial.read(path, subset, source, row)
     after: answers.Transformed = {}
     if experiment.transforms:  # torch takes seconds to import: not for nothing
-        from transferbench import destruction, models
-        from transferbench.runtime import device
+        from crossfool import destruction, models
+        from crossfool.runtime import device
 
         where, ids = device(), TensorFile(subset)["index"].tolist()
         targets = models.load_all(experiment.answering, Path("weights"), device=where, compute=compute)

@@ -14,7 +14,7 @@ job = json.loads(sys.argv[1])
 mount, start = Path(job["mount"]), Path(job["path"])
 logged = [sys.executable, str(Path(__file__).parent / "logged.py")]
 draw = random.Random(job["seed"])
-NEEDS = ("stages", "transferbench", "params.yaml", "subset", "weights", "sources", "data")
+NEEDS = ("stages", "crossfool", "params.yaml", "subset", "weights", "sources", "data")
 STAGES = {  # what is written -> the stage, and files that it makes
     "a cell": (["stages/attack.py", "--source", "fnn0", "--attack", "sg_igsm"], [job["cell"]]),
     "a training": (["stages/train.py", "--model", "fnn2"], [job["model"]]),
@@ -33,7 +33,7 @@ def tried(number: int, what: str) -> str:
     stage, outs = STAGES[what]
     for out in outs:
         (mount / out).unlink(missing_ok=True)
-    shutil.rmtree(mount / ".transferbench", ignore_errors=True)
+    shutil.rmtree(mount / ".crossfool", ignore_errors=True)
     filler, log = mount / "filler", Path(f"{mount}.log{number}")
     room = draw.randrange(0, ROOM[what] * sum((start / out).stat().st_size for out in outs), 4096)
     filler.write_bytes(bytes(max(0, shutil.disk_usage(mount).free - room)))

@@ -27,9 +27,9 @@ from click.testing import CliRunner
 from outcome import Outcome
 from PIL import Image
 
-from transferbench import artefacts, datasets, images, params, perceptual_weights, weights, zoo
-from transferbench.artefacts import TensorFile
-from transferbench.errors import UserError
+from crossfool import artefacts, datasets, images, params, perceptual_weights, weights, zoo
+from crossfool.artefacts import TensorFile
+from crossfool.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 TAKEN, REFUSED = "taken as valid", "refused in one line"
@@ -457,7 +457,7 @@ def lpips_archives(count: int, seed: int) -> Outcome:
         url = (here / "served.tar.gz").as_uri()
         own = {"SHA256": hashlib.sha256(right).hexdigest(), "SIZE": len(right), "URL": url}
         stack.enter_context(mock.patch.multiple(perceptual_weights, **own))
-        stack.enter_context(mock.patch.dict(os.environ, TRANSFERBENCH_CACHE=str(here / "cache")))
+        stack.enter_context(mock.patch.dict(os.environ, CROSSFOOL_CACHE=str(here / "cache")))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         (here / "w").mkdir()
         for number in range(max(count, len(hostile))):

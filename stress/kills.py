@@ -173,7 +173,7 @@ def repro_kills(count: int, seed: int) -> Outcome:
                 continue
             cut = _mended(one) if gone(one.path) else ""
             problem = "a process lived on" if inside(one.path) else _after(one, calm.results)
-            if not problem and "Traceback" in said and "transferbench" in said.split("Traceback")[1]:
+            if not problem and "Traceback" in said and "crossfool" in said.split("Traceback")[1]:
                 problem = f"a traceback of ours: {said[-500:]}"
             if problem:
                 outcome.fail(f"{how} after {moment:.2f} s: {problem}")
@@ -184,8 +184,8 @@ def repro_kills(count: int, seed: int) -> Outcome:
 
 def _mended(one: Repository) -> str:
     """What was cut off is put back by hand, where nobody was left to do it: a power failure, DVC before any stage."""
-    said = one.run(sys.executable, "-m", "transferbench", "mend")
-    return "" if said.endswith("is whole\n") else "`transferbench mend`, "
+    said = one.run(sys.executable, "-m", "crossfool", "mend")
+    return "" if said.endswith("is whole\n") else "`crossfool mend`, "
 
 
 def _after(one: Repository, right: dict[str, str]) -> str:

@@ -14,8 +14,8 @@ from kills import copied, leftovers, started
 from outcome import Outcome
 from repositories import Repository, made
 
-from transferbench import costs, params
-from transferbench.errors import UserError
+from crossfool import costs, params
+from crossfool.errors import UserError
 
 LONGEST = 20_000  # gradient evaluations of a run that is tried; a mutation may ask for 10^30 steps
 EPOCHS = 30

@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from transferbench.artefacts import write_tensors
+from crossfool.artefacts import write_tensors
 
 # Tests write the params.yaml that they make with PyYAML, and params.yaml may share no objects.
 yaml.SafeDumper.ignore_aliases = lambda self, data: True
@@ -78,7 +78,7 @@ def subset(tmp_path: Path) -> Path:
 @pytest.fixture
 def fnn_weights(tmp_path: Path) -> Path:
     """A folder with weights files of fnn0 and fnn2, random but seeded."""
-    from transferbench import networks, weights, zoo
+    from crossfool import networks, weights, zoo
 
     for seed, name in enumerate(("fnn0", "fnn2")):
         torch.manual_seed(seed)

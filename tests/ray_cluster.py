@@ -16,9 +16,9 @@ import ray
 from ray.cluster_utils import Cluster
 from test_cells import cell
 
-from transferbench import cells, engines, sources
-from transferbench.artefacts import TensorFile, write_tensors
-from transferbench.errors import UserError
+from crossfool import cells, engines, sources
+from crossfool.artefacts import TensorFile, write_tensors
+from crossfool.errors import UserError
 
 LOG = out.parent / "tasks"
 

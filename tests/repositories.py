@@ -41,7 +41,7 @@ class Repository:
 
     def __init__(self, path: Path, digits: Path) -> None:
         self.path = path
-        names = ("PATH", "HOME", "LANG", "PIP_CERT", "TMPDIR", "TRANSFERBENCH_CACHE")
+        names = ("PATH", "HOME", "LANG", "PIP_CERT", "TMPDIR", "CROSSFOOL_CACHE")
         self.environment = {name: os.environ[name] for name in names if name in os.environ}
         self.environment |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -80,7 +80,7 @@ class Repository:
 
 def made(path: Path, digits: Path) -> Repository:
     """A repository in an empty folder, its first commit made, nothing run."""
-    for name in ("stages", "transferbench", ".dvc/config", ".dvcignore", ".gitattributes", ".gitignore", "dvc.yaml"):
+    for name in ("stages", "crossfool", ".dvc/config", ".dvcignore", ".gitattributes", ".gitignore", "dvc.yaml"):
         source, target = ROOT / name, path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

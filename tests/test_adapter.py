@@ -11,16 +11,16 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from transferbench import datasets, methods, models, networks, params, seeds, weights, zoo
-from transferbench.artefacts import TensorFile
-from transferbench.errors import UserError
-from transferbench.params import Attack
+from crossfool import datasets, methods, models, networks, params, seeds, weights, zoo
+from crossfool.artefacts import TensorFile
+from crossfool.errors import UserError
+from crossfool.params import Attack
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torchattack = pytest.importorskip("torchattack", reason="pip install --editable '.[attacks]'")
 
-from transferbench import adapter
+from crossfool import adapter
 
 CPU = torch.device("cpu")
 IDS, LABELS, TARGETS = [5, 9], torch.tensor([3, 7]), torch.tensor([1, 2])

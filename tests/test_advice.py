@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transferbench import advice, artefacts
+from crossfool import advice, artefacts
 
 REMOTE = "[core]\n    remote = team\n['remote \"team\"']\n    url = /nowhere\n"
 LOCKED = {

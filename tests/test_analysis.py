@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from transferbench import analysis, gradients, objectives, params
-from transferbench.errors import UserError
+from crossfool import analysis, gradients, objectives, params
+from crossfool.errors import UserError
 
 W = torch.tensor([1.0, -2.0, 0.5, 0.0]).view(1, 1, 2, 2)
 X = torch.tensor([100.0, 90.0, 252.0, 7.0]).view(1, 2, 2)

@@ -15,9 +15,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from transferbench import artefacts
-from transferbench.artefacts import TensorFile, replacing, tensor_writer, write_json, write_tensors
-from transferbench.errors import UserError
+from crossfool import artefacts
+from crossfool.artefacts import TensorFile, replacing, tensor_writer, write_json, write_tensors
+from crossfool.errors import UserError
 
 TENSORS = {
     "images": np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2),
@@ -118,7 +118,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
     code = f"""
 import os, signal
 from pathlib import Path
-from transferbench.artefacts import replacing
+from crossfool.artefacts import replacing
 with replacing(Path({str(target)!r})) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -388,7 +388,7 @@ def test_tables_are_read_and_written_by_no_other_thread(tmp_path):
     """Pools of pyarrow abort a process that ends while they start a thread ("terminate called ...", exit code -6)."""
     script = (
         "import os, pyarrow.parquet\n"
-        "from transferbench import artefacts\n"
+        "from crossfool import artefacts\n"
         "before = len(os.listdir('/proc/self/task'))\n"
         "artefacts.write_table('a.parquet', {'id': list(range(5000)), 'name': ['a', 'b'] * 2500})\n"
         "assert artefacts.read_table('a.parquet').num_rows == 5000\n"

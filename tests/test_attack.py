@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from transferbench import gradients, objectives, updates
-from transferbench.attack import Budget, attack, project_linf, quantise
+from crossfool import gradients, objectives, updates
+from crossfool.attack import Budget, attack, project_linf, quantise
 
 W = torch.tensor([1.0, -2.0, 0.5, 0.0]).view(1, 1, 2, 2)
 

@@ -38,7 +38,7 @@ class Small(nn.Module):
 
 @pytest.mark.parametrize("attack", ["igsm", "migsm", "smoothed"])
 @pytest.mark.parametrize(
-    "name", ["transferbench", "torchattack", "torchattacks", "foolbox", "transferattack", "torchattacks frozen"]
+    "name", ["crossfool", "torchattack", "torchattacks", "foolbox", "transferattack", "torchattacks frozen"]
 )
 def test_gradients_are_counted(monkeypatch, name, attack):
     contestants = module("contestants")
@@ -47,7 +47,7 @@ def test_gradients_are_counted(monkeypatch, name, attack):
     network = Small().eval()
     described = {"mean": (127.0,) * 3, "std": (64.0,) * 3, "side": 32, "interpolation": "bilinear"}
     monkeypatch.setattr(contestants, "about", lambda model: (network, described))
-    from transferbench import models
+    from crossfool import models
 
     monkeypatch.setattr(models, "folded", lambda network: network)  # the very network, whose count is looked at
     run = contestants.contestants(frozen=True)[name]("small")
@@ -58,7 +58,7 @@ def test_gradients_are_counted(monkeypatch, name, attack):
     # torchattacks looks at the answers to the clean images before it starts: forward passes, no gradients
     assert network.seen - work.gradients(name) in ((0, 2) if name.startswith("torchattacks") else (0,))
     assert found.shape == images.shape
-    distance = (found.float() / (1 if name == "transferbench" else 1 / 255) - images.float()).abs().max()
+    distance = (found.float() / (1 if name == "crossfool" else 1 / 255) - images.float()).abs().max()
     assert 2 <= float(distance) <= 16.001
 
 
@@ -74,7 +74,7 @@ def test_summary_and_ratios_by_hand():
         "images_per_second": 4.0,
         "peak_memory_mb": 100.0,
     }
-    assert throughput.ratios({"transferbench": ours, "other": theirs}, "other") == [4.0, 2.0, 1.0]
+    assert throughput.ratios({"crossfool": ours, "other": theirs}, "other") == [4.0, 2.0, 1.0]
 
 
 @pytest.mark.parametrize(("quick", "expected"), [(True, 1), (False, 3)])
@@ -92,7 +92,7 @@ def test_a_quick_run_stops_when_its_time_is_over(monkeypatch, quick, expected):
     monkeypatch.setattr(throughput, "SECONDS", 0)
     found = throughput.measure("efficientnet_lite0", quick, 3)
     assert {len(one.seconds) for by_name in found.values() for one in by_name.values()} == {expected}
-    assert found["igsm"]["transferbench"].summary()["gradients_per_second"] == 80
+    assert found["igsm"]["crossfool"].summary()["gradients_per_second"] == 80
 
 
 def test_a_line_by_hand():
@@ -146,7 +146,7 @@ def test_a_wrong_fast_path_is_found():
 def test_a_plot_is_drawn(tmp_path):
     one = {"gradients_per_second": 5.0, "gradients_per_second_low": 4.0, "gradients_per_second_high": 6.0}
     source = tmp_path / "a.json"
-    source.write_text(json.dumps({"resnet18": {"igsm": {"transferbench": one, "foolbox": one, "foolbox frozen": one}}}))
+    source.write_text(json.dumps({"resnet18": {"igsm": {"crossfool": one, "foolbox": one, "foolbox frozen": one}}}))
     done = CliRunner().invoke(module("plot").main, [str(source), str(tmp_path / "a.png")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
@@ -177,7 +177,7 @@ def one_weight(network: nn.Module, monkeypatch) -> None:
 
 
 def no_mask(network: nn.Module, monkeypatch) -> None:
-    from transferbench import fusing
+    from crossfool import fusing
 
     monkeypatch.setattr(fusing.Clamp, "backward", lambda self, gradient, output, *, own: gradient)
 

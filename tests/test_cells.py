@@ -12,11 +12,11 @@ import torch
 from conftest import metadata
 from torch import nn
 
-from transferbench import adversarial, artefacts, cells, fitting, gradients, models, sources
-from transferbench.artefacts import TensorFile, sha256, write_tensors
-from transferbench.errors import UserError
-from transferbench.fitting import Fit
-from transferbench.params import Attack, Compute
+from crossfool import adversarial, artefacts, cells, fitting, gradients, models, sources
+from crossfool.artefacts import TensorFile, sha256, write_tensors
+from crossfool.errors import UserError
+from crossfool.fitting import Fit
+from crossfool.params import Attack, Compute
 
 CPU = torch.device("cpu")
 SG = {"epsilon": 15, "steps": 3, "step_size": 6, "gradient": "smoothed", "samples": 4, "sigma": 15}

@@ -19,9 +19,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transferbench import networks, params, weights, zoo
-from transferbench.artefacts import sha256
-from transferbench.errors import UserError
+from crossfool import networks, params, weights, zoo
+from crossfool.artefacts import sha256
+from crossfool.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 State = dict[str, Any]
@@ -466,6 +466,6 @@ def test_spread_tensors_are_told(tmp_path) -> None:
     data = path.read_bytes()
     module = b"torch.distributed.tensor\nDTensor\n"
     path.write_bytes(re.sub(rb"c\S*test_checkpoints\nNet\n", b"c" + module, data))
-    code = f"from transferbench import weights; from pathlib import Path; weights.read(Path({str(path)!r}))"
+    code = f"from crossfool import weights; from pathlib import Path; weights.read(Path({str(path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "DTensor" in done.stderr.splitlines()[-1] and "torch.save(model.state_dict(), FILE)" in done.stderr

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from transferbench import pairing, params, zoo
-from transferbench.architectures import depth, family
-from transferbench.claims import COLUMNS, Claim, Evidence, check, table
-from transferbench.evidence import SAID
+from crossfool import pairing, params, zoo
+from crossfool.architectures import depth, family
+from crossfool.claims import COLUMNS, Claim, Evidence, check, table
+from crossfool.evidence import SAID
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
 FGSM = {"epsilon": 4, "steps": 1, "step_size": 4}

@@ -24,7 +24,7 @@ from PIL import Image
 from repositories import Repository, made
 from test_report import FGSM, FOOLED, LABELS, SG, make
 
-from transferbench import (
+from crossfool import (
     compare,
     costs,
     explain,
@@ -41,10 +41,10 @@ from transferbench import (
     timing,
     zoo,
 )
-from transferbench.__main__ import main
-from transferbench.artefacts import sha256, write_tensors
-from transferbench.completing import KINDS
-from transferbench.errors import UserError
+from crossfool.__main__ import main
+from crossfool.artefacts import sha256, write_tensors
+from crossfool.completing import KINDS
+from crossfool.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 LITE = ["efficientnet_lite0"]
@@ -431,7 +431,7 @@ def described(project: Path, small: Path) -> Path:
         "seed": "0",
         "weights": json.dumps({"fnn2": "2" * 64, "fnn0": "a" * 64}),
         "subset": sha256(small / "subset/images.safetensors"),
-        "transferbench": "0.1.0",
+        "crossfool": "0.1.0",
         "torch": "2.14.1",
     }
     write_tensors(path, {"images": np.zeros((8, 1, 28, 28), np.uint8)}, metadata)
@@ -473,7 +473,7 @@ def test_a_cell_is_explained(small: Path, described: Path) -> None:
     assert found["params.yaml"] == "says the same"
     assert found["subset"].endswith(f"sha256 {sha256(small / 'subset/images.safetensors')}: the file's")
     assert "2" * 64 in found["weights of fnn2"] and "a" * 64 in found["weights of fnn0"]
-    assert found["libraries"] == "transferbench 0.1.0, torch 2.14.1"
+    assert found["libraries"] == "crossfool 0.1.0, torch 2.14.1"
     content = described.read_bytes()
     assert found["sha256"] == hashlib.sha256(content).hexdigest()
     assert (found["md5"], found["dvc.lock"]) == (hashlib.md5(content).hexdigest(), "the same md5")
@@ -615,7 +615,7 @@ def test_a_timm_model_has_no_estimate() -> None:
 def test_operations_are_torchs_and_torchvisions() -> None:
     from torchvision.models import get_model_weights
 
-    from transferbench import networks
+    from crossfool import networks
 
     known = costs.networks()
     assert known.keys() == zoo.names().keys()
@@ -748,7 +748,7 @@ def test_check_finds_files_that_are_wrong(repository: Repository, monkeypatch: p
     left.parent.mkdir(parents=True)
     left.write_text("{}", encoding="utf-8")
     said = told("check", str(repository.path), code=2)
-    assert "old.json was not made by transferbench" in said and "move it to a folder of your own" in said
+    assert "old.json was not made by crossfool" in said and "move it to a folder of your own" in said
     left.unlink()
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "make room" in told("check", str(repository.path), code=2)
@@ -843,7 +843,7 @@ def test_a_new_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     experiment = params.load(folder / "params.yaml")
     assert (folder / experiment.root).resolve() == project
     assert "dvc repro experiments/mine/dvc.yaml" in (folder / "README.md").read_text(encoding="utf-8")
-    assert "dvc repro experiments/mine/dvc.yaml" in text and "transferbench check experiments/mine" in text
+    assert "dvc repro experiments/mine/dvc.yaml" in text and "crossfool check experiments/mine" in text
     assert "experiments/mine is there already; take another name" in told("new", "mine", code=2)
     assert sorted(path.name for path in (project / "experiments").iterdir()) == ["mine"]
 
@@ -870,7 +870,7 @@ def test_relative_paths_lead_where_they_led(project: Path) -> None:
 
 def test_new_outside_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "is in no transferbench repository" in told("new", "mine", code=2)
+    assert "is in no crossfool repository" in told("new", "mine", code=2)
 
 
 # --- list, help, completion, colours ----------------------------------------------------------------
@@ -913,7 +913,7 @@ def test_a_list_is_filtered() -> None:
 def test_lists_and_help_load_nothing_heavy() -> None:
     for arguments in (["list"], ["compare", "--help"], ["new", "../x"]):
         code = (
-            "import sys; from transferbench.__main__ import main\n"
+            "import sys; from crossfool.__main__ import main\n"
             f"try: main({arguments!r})\nexcept SystemExit: pass\n"
             "heavy = {'torch', 'pandas', 'matplotlib', 'scipy', 'pyarrow', 'dvc', 'torchvision'}\n"
             "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
@@ -925,14 +925,14 @@ def test_lists_and_help_load_nothing_heavy() -> None:
 @pytest.mark.parametrize("command", [[], *([name] for name in main.commands)])
 def test_every_command_has_examples(command: list[str]) -> None:
     text = told(*command, "--help")
-    assert "Examples:\n" in text and "  transferbench " in text
+    assert "Examples:\n" in text and "  crossfool " in text
     assert text == told(*command, "-h")
 
 
 def test_every_command_is_documented() -> None:
     text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
     for name, command in main.commands.items():
-        assert f"`transferbench {name}" in text
+        assert f"`crossfool {name}" in text
         options = (one for one in command.params if one.param_type_name == "option" and name != "smoke")
         assert all(option.opts[0] in text for option in options)
 
@@ -944,7 +944,7 @@ def test_exit_codes_of_misuse() -> None:
 
 def completed(*words: str) -> list[str]:
     *before, incomplete = words
-    found = ShellComplete(main, {}, "transferbench", "_TRANSFERBENCH_COMPLETE").get_completions(before, incomplete)
+    found = ShellComplete(main, {}, "crossfool", "_CROSSFOOL_COMPLETE").get_completions(before, incomplete)
     return [one.value for one in found]
 
 
@@ -974,13 +974,13 @@ def test_names_are_completed(small: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_shell_asks_in_clicks_way(small: Path) -> None:
     environment = {
         **os.environ,
-        "COMP_WORDS": "transferbench compare sg",
+        "COMP_WORDS": "crossfool compare sg",
         "COMP_CWORD": "2",
-        "_TRANSFERBENCH_COMPLETE": "bash_complete",
+        "_CROSSFOOL_COMPLETE": "bash_complete",
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "transferbench"], cwd=small, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "crossfool"], cwd=small, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout == "plain,sg_fgsm\n"
 
@@ -990,7 +990,7 @@ def on_terminal(folder: Path, *arguments: str, **environment: str) -> bytes:
     ours, theirs = pty.openpty()
     plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
     variables = {**plain, "TERM": "xterm-256color", "COLUMNS": "200", "PYTHONPATH": str(ROOT), **environment}
-    command = [sys.executable, "-m", "transferbench", *arguments]
+    command = [sys.executable, "-m", "crossfool", *arguments]
     with subprocess.Popen(command, cwd=folder, env=variables, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         written = b""
@@ -1011,7 +1011,7 @@ def test_colours_are_for_terminals(small: Path, arguments: tuple[str, ...]) -> N
     assert coloured in written
     written = on_terminal(small, *arguments, NO_COLOR="1")
     assert coloured not in written and plain not in written
-    command = [sys.executable, "-m", "transferbench", *arguments]
+    command = [sys.executable, "-m", "crossfool", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=small, env=environment, capture_output=True)
     assert b"\x1b" not in done.stdout + done.stderr
@@ -1082,7 +1082,7 @@ def test_small_mistakes_are_told_in_one_line(small: Path, monkeypatch: pytest.Mo
     assert told("tidy", "small") == "nothing is left over in experiments/small\n"
     left = small / "metrics/fnn0/gone.json"
     left.write_text("{}", encoding="utf-8")
-    assert told("tidy", "small").startswith("not made by transferbench, left alone: experiments/small/metrics/fnn0/g")
+    assert told("tidy", "small").startswith("not made by crossfool, left alone: experiments/small/metrics/fnn0/g")
     left.unlink()  # who deletes what tidy may: test_places.py
     assert "did you mean small?" in told("tidy", "smal", code=2)
     (small / "dvc.lock").unlink()
@@ -1177,7 +1177,7 @@ def test_a_file_that_no_stream_can_name_is_told(small: Path, environment: dict[s
     for name in (b"ol\xff", "alt ü ε".encode()):
         (Path(os.fsdecode(os.fsencode(small) + b"/metrics/fnn0/" + name + b".json"))).write_text("{}")
     variables = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHON"))}
-    command = [sys.executable, "-m", "transferbench", "tidy", "."]
+    command = [sys.executable, "-m", "crossfool", "tidy", "."]
     done = subprocess.run(command, cwd=small, env=variables | environment, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"left alone: metrics/fnn0/") == 2 and b"ol\\xff.json" in done.stdout
@@ -1189,7 +1189,7 @@ def test_a_file_that_no_stream_can_name_is_told(small: Path, environment: dict[s
 
 def test_a_path_that_the_locale_cannot_name_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
-        "from transferbench.stage import stage\n@stage\ndef main():\n    open('\\u6570')\nmain()\n"
+        "from crossfool.stage import stage\n@stage\ndef main():\n    open('\\u6570')\nmain()\n"
     )
     variables = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=variables, capture_output=True, text=True)
@@ -1198,7 +1198,7 @@ def test_a_path_that_the_locale_cannot_name_is_one_line(tmp_path: Path) -> None:
 
 
 def test_standard_output_that_cannot_be_written_to_is_named(small: Path) -> None:
-    command = [sys.executable, "-m", "transferbench", "show", "."]
+    command = [sys.executable, "-m", "crossfool", "show", "."]
     with open("/dev/full", "wb") as full:
         done = subprocess.run(command, cwd=small, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (2, "error: No space left on device: standard output\n")

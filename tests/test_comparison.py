@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from transferbench import comparison, params
-from transferbench.results import Results
+from crossfool import comparison, params
+from crossfool.results import Results
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
 GRID = {"attack": {}, "epsilon": [15], "steps": [1, 5], "step_size": [5, 15], "samples": [0], "sigma": [0]}

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/contributing.md").read_text(encoding="utf-8")
 MIRRORED = """
 import torch
-from transferbench import explain, params, results, rows
+from crossfool import explain, params, results, rows
 row = params.Attack(epsilon=6, steps=5, step_size=2, gradient="mirrored")
 weights = torch.arange(4.0).view(1, 1, 2, 2)
 assert rows.estimate(row, [0])(lambda x: (x * weights).sum((1, 2, 3)), torch.ones(1, 1, 2, 2)).flatten().tolist() == [
@@ -27,7 +27,7 @@ except ValueError as error:
 """
 POLLED = """
 import torch
-from transferbench import explain, gradients, params, results, rows
+from crossfool import explain, gradients, params, results, rows
 row = params.Attack(epsilon=6, steps=5, step_size=2, gradient="polled", samples=4, sigma=15, noise="antithetic", seed=3)
 x = torch.zeros(2, 1, 2, 2)
 half = lambda x: x.square().sum((1, 2, 3)) / 2
@@ -46,7 +46,7 @@ except ValueError as error:
 """
 RESTING = """
 import torch
-from transferbench import explain, params, results, rows
+from crossfool import explain, params, results, rows
 row = params.Attack(epsilon=6, steps=10, step_size=1, update="resting")
 fresh, other = rows.update(row)(), rows.update(row)()
 given = torch.tensor([[[[1.0, -2.0]]]])
@@ -72,7 +72,7 @@ def changed(tmp_path: Path):
     """Makes the library and the tests it needs, with an attack of the page applied by git."""
 
     def made(name: str) -> Path:
-        for folder in ("transferbench", "tests"):
+        for folder in ("crossfool", "tests"):
             shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
         for file in ("pyproject.toml", "params.yaml"):
             shutil.copy(ROOT / file, tmp_path)

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from transferbench import curves, figures, planes
-from transferbench.curves import Dot, Point
+from crossfool import curves, figures, planes
+from crossfool.curves import Dot, Point
 
 MODELS = [  # name, family, millions of parameters, top-1 error
     ("resnet18", "resnet", 11.7, 30.24),

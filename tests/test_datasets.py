@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferbench import classes, datasets, params, wheels
-from transferbench.artefacts import TensorFile
-from transferbench.errors import UserError
+from crossfool import classes, datasets, params, wheels
+from crossfool.artefacts import TensorFile
+from crossfool.errors import UserError
 
 
 class Prepared:
@@ -399,7 +399,7 @@ def test_a_download_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.M
         raise URLError("no network")
 
     offline.url = "https://example.org/cifar.tar.gz"
-    monkeypatch.setenv("TRANSFERBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CROSSFOOL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", offline)
     message = refused(tmp_path, name="cifar10")
     assert "cannot be downloaded from https://example.org/cifar.tar.gz" in message and "dataset: path" in message

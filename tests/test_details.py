@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter1d
 from test_cells import SG, run
 
-from transferbench import adversarial, cells, details, params, selection, sources, stats
-from transferbench.answers import write_clean
-from transferbench.artefacts import TensorFile, sha256, write_tensors
-from transferbench.errors import UserError
-from transferbench.params import Attack, Compute
+from crossfool import adversarial, cells, details, params, selection, sources, stats
+from crossfool.answers import write_clean
+from crossfool.artefacts import TensorFile, sha256, write_tensors
+from crossfool.errors import UserError
+from crossfool.params import Attack, Compute
 
 TAKES = {**SG, "step_size": 6.5, "record_steps": [1, 2], "seeds": [3, 5, 8], "quantisation": True}
 ALONE = {key: value for key, value in TAKES.items() if key not in ("record_steps", "seeds", "quantisation")}

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from transferbench import ending, engines
+from crossfool import ending, engines
 
 CODES = [(signal.SIGTERM, 143, ""), (signal.SIGHUP, 129, ""), (signal.SIGINT, 1, "\nAborted!\n")]
 SIGNALS = pytest.mark.parametrize(("number", "code", "said"), CODES, ids=lambda value: getattr(value, "name", ""))
@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click, torch
 
-from transferbench.stage import friendly, stage
+from crossfool.stage import friendly, stage
 
 def command(main):
     return click.command(friendly(main))
@@ -118,7 +118,7 @@ def test_a_thread_in_torchs_code_does_not_abort_the_process(forked, kind, case, 
 
 DROPPED = """
 import gc, os, signal, sys, time, weakref
-from transferbench.stage import stage
+from crossfool.stage import stage
 
 def told(*_):
     os.kill(os.getpid(), {number})
@@ -171,7 +171,7 @@ def test_a_signal_where_python_drops_exceptions(tmp_path, where, number, code, s
 
 def test_a_signal_where_python_drops_exceptions_at_the_very_end(tmp_path):
     script = (
-        "import atexit, os, signal, time\nfrom transferbench.stage import stage\n"
+        "import atexit, os, signal, time\nfrom crossfool.stage import stage\n"
         "class Closed:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGTERM)\n        time.sleep(0)\n"
         "atexit.register(print, 'over')\natexit.register(time.sleep, 0.1)\n"
         "@stage\ndef main():\n    Closed()\nmain()\n"
@@ -180,7 +180,7 @@ def test_a_signal_where_python_drops_exceptions_at_the_very_end(tmp_path):
 
 
 def test_other_exceptions_that_python_drops_are_shown(tmp_path):
-    script = "from transferbench.stage import stage\nclass Closed:\n    def __del__(self):\n        1 / 0\n"
+    script = "from crossfool.stage import stage\nclass Closed:\n    def __del__(self):\n        1 / 0\n"
     _, errors = run(tmp_path, script + "@stage\ndef main():\n    Closed()\nmain()\n")
     assert errors.startswith("Exception ignored in: <function Closed.__del__") and "ZeroDivisionError" in errors
 
@@ -188,7 +188,7 @@ def test_other_exceptions_that_python_drops_are_shown(tmp_path):
 @SIGNALS
 def test_further_signals_let_it_tidy_up(tmp_path, number, code, said):
     script = (
-        "import os, signal, time\nfrom transferbench.stage import stage\n@stage\ndef main():\n    try:\n"
+        "import os, signal, time\nfrom crossfool.stage import stage\n@stage\ndef main():\n    try:\n"
         f"        os.kill(os.getpid(), {int(number)})\n        time.sleep(9)\n    finally:\n"
         "        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):\n"
         "            os.kill(os.getpid(), number)\n        print('tidied')\nmain()\n"
@@ -198,7 +198,7 @@ def test_further_signals_let_it_tidy_up(tmp_path, number, code, said):
 
 def test_libraries_tidy_up_too(tmp_path):
     script = (
-        "import atexit, os, signal, tempfile, time\nfrom transferbench.stage import stage\n"
+        "import atexit, os, signal, tempfile, time\nfrom crossfool.stage import stage\n"
         "kept = tempfile.TemporaryDirectory(dir='.', prefix='kept')\natexit.register(print, 'over')\n"
         "@stage\ndef main():\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(9)\nmain()\n"
     )
@@ -209,7 +209,7 @@ def test_libraries_tidy_up_too(tmp_path):
 def test_what_is_ignored_stays_ignored(tmp_path):
     """As under nohup, and of a shell's background jobs."""
     script = (
-        "import os, signal\nfrom transferbench.stage import stage\n"
+        "import os, signal\nfrom crossfool.stage import stage\n"
         "for number in (signal.SIGHUP, signal.SIGINT):\n    signal.signal(number, signal.SIG_IGN)\n"
         "@stage\ndef main():\n    for number in (signal.SIGHUP, signal.SIGINT):\n        os.kill(os.getpid(), number)\n"
         "    print('went on')\nmain()\n"
@@ -238,8 +238,8 @@ def test_in_another_thread_a_command_just_runs():
 # A process a moment: each is told to end before another of the instructions that write a file.
 MOMENTS = """
 import os, signal, sys
-from transferbench import artefacts
-from transferbench.stage import stage
+from crossfool import artefacts
+from crossfool.stage import stage
 
 os.fsync = lambda descriptor: None  # no disk fails here
 
@@ -292,8 +292,8 @@ def test_no_moment_leaves_a_half_written_file(tmp_path):
 WORKERS = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from transferbench import cells, engines
-from transferbench.stage import stage
+from crossfool import cells, engines
+from crossfool.stage import stage
 
 def asleep(order, files, chunk):
     Path(f"{os.getpid()}.pid").touch()

@@ -20,16 +20,16 @@ from conftest import made_digits
 from repositories import made
 from test_cells import cell, run
 
-from transferbench import cells, engines, gradients, models, objectives, sources
-from transferbench.artefacts import TensorFile, write_tensors
-from transferbench.errors import UserError
+from crossfool import cells, engines, gradients, models, objectives, sources
+from crossfool.artefacts import TensorFile, write_tensors
+from crossfool.errors import UserError
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch):
-    for name in ("TRANSFERBENCH_ENGINE", "TRANSFERBENCH_WORKERS", "TRANSFERBENCH_SLURM", "RAY_ADDRESS"):
+    for name in ("CROSSFOOL_ENGINE", "CROSSFOOL_WORKERS", "CROSSFOOL_SLURM", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TRANSFERBENCH_DEVICE", "cpu")
+    monkeypatch.setenv("CROSSFOOL_DEVICE", "cpu")
 
 
 def elsewhere(one: cells.Cell, weights: Path, out: Path, engine: cells.Engine) -> Path:
@@ -41,14 +41,14 @@ def elsewhere(one: cells.Cell, weights: Path, out: Path, engine: cells.Engine) -
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("ENGINE", "rai", "unknown engine in TRANSFERBENCH_ENGINE 'rai'; did you mean ray?"),
-        ("WORKERS", "0", "TRANSFERBENCH_WORKERS is '0', expected how many workers, 1 to 10000"),
-        ("WORKERS", "two", "TRANSFERBENCH_WORKERS is 'two', expected how many workers, 1 to 10000"),
-        ("WORKERS", "²", "TRANSFERBENCH_WORKERS is '²', expected how many workers, 1 to 10000"),
+        ("ENGINE", "rai", "unknown engine in CROSSFOOL_ENGINE 'rai'; did you mean ray?"),
+        ("WORKERS", "0", "CROSSFOOL_WORKERS is '0', expected how many workers, 1 to 10000"),
+        ("WORKERS", "two", "CROSSFOOL_WORKERS is 'two', expected how many workers, 1 to 10000"),
+        ("WORKERS", "²", "CROSSFOOL_WORKERS is '²', expected how many workers, 1 to 10000"),
     ],
 )
 def test_a_mistake_is_one_line(monkeypatch, name, value, message):
-    monkeypatch.setenv(f"TRANSFERBENCH_{name}", value)
+    monkeypatch.setenv(f"CROSSFOOL_{name}", value)
     with pytest.raises(UserError) as error:
         engines.chosen()
     assert str(error.value) == message
@@ -56,7 +56,7 @@ def test_a_mistake_is_one_line(monkeypatch, name, value, message):
 
 @pytest.mark.parametrize(("engine", "library"), [("ray", "ray"), ("slurm", "submitit")])
 def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path, engine, library):
-    monkeypatch.setenv("TRANSFERBENCH_ENGINE", engine)
+    monkeypatch.setenv("CROSSFOOL_ENGINE", engine)
     monkeypatch.delitem(sys.modules, library, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / f"{library}.py").write_text("raise ImportError('libz.so.9: cannot open shared object file')\n")
@@ -66,21 +66,21 @@ def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path, engin
 
 @pytest.mark.parametrize(("engine", "library"), [("ray", "ray"), ("slurm", "submitit")])
 def test_a_library_that_is_not_there(monkeypatch, engine, library):
-    monkeypatch.setenv("TRANSFERBENCH_ENGINE", engine)
+    monkeypatch.setenv("CROSSFOOL_ENGINE", engine)
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(UserError, match=rf"needs {library}; pip install 'transferbench\[cluster\]'"):
+    with pytest.raises(UserError, match=rf"needs {library}; pip install 'crossfool\[cluster\]'"):
         engines.chosen()
 
 
 def test_this_process_computes_unless_told_otherwise(monkeypatch):
     assert engines.chosen() is None
-    monkeypatch.setenv("TRANSFERBENCH_WORKERS", "3")
+    monkeypatch.setenv("CROSSFOOL_WORKERS", "3")
     found = engines.chosen()
     assert isinstance(found, engines.Processes) and (found.count, found.kind) == (3, "cpu")
 
 
 def test_every_gpu_has_a_process(monkeypatch):
-    monkeypatch.delenv("TRANSFERBENCH_DEVICE")
+    monkeypatch.delenv("CROSSFOOL_DEVICE")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     found = engines.chosen()
     assert isinstance(found, engines.Processes) and found.kind == "cuda"
@@ -211,22 +211,22 @@ def test_workers_change_nothing_that_dvc_hashes(tmp_path):
         one = made(tmp_path / workers, digits)
         one.edit(lambda values: values.update(models=["fnn0"], sources=["fnn0"], transforms={}))
         one.edit(lambda values: values["attacks"].pop("fgsm"))
-        one.environment |= {"TRANSFERBENCH_WORKERS": workers}
+        one.environment |= {"CROSSFOOL_WORKERS": workers}
         assert "attack@fnn0-sg_igsm" in one.repro("attack", "evaluate")
         stages = yaml.safe_load((one.path / "dvc.lock").read_text())["stages"]
         metrics = {path.name: path.read_bytes() for path in one.path.glob("metrics/fnn0/*.json")}
         locks.append((stages, metrics))
     assert locks[0] == locks[1] and len(locks[0][1]) == 2
-    one.environment["TRANSFERBENCH_WORKERS"] = "0"  # the stages that DVC starts look at it
+    one.environment["CROSSFOOL_WORKERS"] = "0"  # the stages that DVC starts look at it
     said = one.dvc("repro", "--force", "--single-item", "attack@fnn0-sg_igsm", code=255)
-    assert "error: TRANSFERBENCH_WORKERS is '0'" in said
+    assert "error: CROSSFOOL_WORKERS is '0'" in said
 
 
 LEFT_ALONE = """
 import os, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from transferbench import engines
+from crossfool import engines
 
 if __name__ == "__main__":
     context = get_context("spawn")
@@ -265,8 +265,8 @@ def test_a_gradient_that_is_not_finite_is_told_from_elsewhere(tmp_path, subset, 
 
 def test_a_worker_of_other_versions_is_refused(subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    order = engines.Order(one, ("x",), "torch 1, transferbench 2")
-    with pytest.raises(UserError, match=r"a worker has torch .*, and this machine torch 1, transferbench 2; install"):
+    order = engines.Order(one, ("x",), "torch 1, crossfool 2")
+    with pytest.raises(UserError, match=r"a worker has torch .*, and this machine torch 1, crossfool 2; install"):
         engines.compute(order, [], engines.arrays(TensorFile(subset), slice(0, 2)))
 
 
@@ -282,9 +282,9 @@ def test_weights_arrive_as_bytes_too(subset, fnn_weights):
 
 def test_slurm_jobs_give_the_same_bytes(tmp_path, subset, fnn_weights, monkeypatch):
     pytest.importorskip("submitit", reason="submitit is not installed")
-    monkeypatch.setenv("TRANSFERBENCH_ENGINE", "slurm")
-    monkeypatch.setenv("TRANSFERBENCH_WORKERS", "2")
-    monkeypatch.setenv("TRANSFERBENCH_SLURM", "cluster=local timeout_min=5")  # submitit's own stand-in for Slurm
+    monkeypatch.setenv("CROSSFOOL_ENGINE", "slurm")
+    monkeypatch.setenv("CROSSFOOL_WORKERS", "2")
+    monkeypatch.setenv("CROSSFOOL_SLURM", "cluster=local timeout_min=5")  # submitit's own stand-in for Slurm
     monkeypatch.chdir(tmp_path)
     engine = engines.chosen()
     one = cell(subset, fnn_weights, "sg")
@@ -299,7 +299,7 @@ def slurm(monkeypatch, folder: Path) -> engines.Slurm:
     """One job at a time by submitit's own stand-in for Slurm, which does not wait for what killed jobs would write."""
     submitit = pytest.importorskip("submitit", reason="submitit is not installed")
     monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 0)
-    monkeypatch.setenv("TRANSFERBENCH_SLURM", "cluster=local timeout_min=5")
+    monkeypatch.setenv("CROSSFOOL_SLURM", "cluster=local timeout_min=5")
     monkeypatch.chdir(folder)
     return engines.Slurm(1)
 
@@ -318,7 +318,7 @@ def test_a_slurm_job_killed_at_its_last_chunk_loses_no_other(tmp_path, subset, f
 
     engine.task = dies
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
-    scratch = tmp_path / ".transferbench/slurm"
+    scratch = tmp_path / ".crossfool/slurm"
     for name in ("fnn2-sg-killed", "fnn2-sg_m-another"):
         (scratch / name).mkdir(parents=True)
     assert elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engine).read_bytes() == here.read_bytes()
@@ -376,16 +376,16 @@ def test_a_slurm_job_that_slurm_puts_back_computes_no_chunk_twice(tmp_path, subs
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("partition", "TRANSFERBENCH_SLURM has 'partition', expected name=value"),
-        ("cluster=nowhere", "submitit: .*nowhere.*; see TRANSFERBENCH_SLURM"),
-        ("cluster=local timeout_min=²", "submitit: .*; see TRANSFERBENCH_SLURM"),
-        ("cluster=local no_such=1", "submitit: .*no_such.*; see TRANSFERBENCH_SLURM"),
+        ("partition", "CROSSFOOL_SLURM has 'partition', expected name=value"),
+        ("cluster=nowhere", "submitit: .*nowhere.*; see CROSSFOOL_SLURM"),
+        ("cluster=local timeout_min=²", "submitit: .*; see CROSSFOOL_SLURM"),
+        ("cluster=local no_such=1", "submitit: .*no_such.*; see CROSSFOOL_SLURM"),
     ],
 )
 def test_a_mistake_in_slurms_options_is_one_line(tmp_path, subset, fnn_weights, monkeypatch, options, message):
     pytest.importorskip("submitit", reason="submitit is not installed")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRANSFERBENCH_SLURM", options)
+    monkeypatch.setenv("CROSSFOOL_SLURM", options)
     with pytest.raises(UserError, match=message):
         elsewhere(cell(subset, fnn_weights), fnn_weights, tmp_path / "out.safetensors", engines.Slurm(2))
 
@@ -414,7 +414,7 @@ from pathlib import Path
 subset, weights, out = map(Path, sys.argv[1:])
 import ray
 from test_cells import cell
-from transferbench import cells, engines, sources
+from crossfool import cells, engines, sources
 
 LOG = out.parent / "log"
 LOG.mkdir(parents=True)
@@ -489,7 +489,7 @@ def test_a_ray_task_asks_for_a_gpu_where_there_is_one(subset, fnn_weights, monke
         exceptions=SimpleNamespace(RayTaskError=ZeroDivisionError, RayError=ZeroDivisionError),
     )
     monkeypatch.setitem(sys.modules, "ray", stub)
-    monkeypatch.setenv("TRANSFERBENCH_ENGINE", "ray")
+    monkeypatch.setenv("CROSSFOOL_ENGINE", "ray")
     engine, one = engines.chosen(), cell(subset, fnn_weights)
     files = sources.verify(one.source, fnn_weights)
     found = engine.chunks(one, files, [slice(place, place + 1) for place in range(11)])
@@ -521,7 +521,7 @@ def test_a_ray_cluster_that_does_not_answer_is_one_line_at_once(monkeypatch, sch
     pytest.importorskip("ray", reason="ray is not installed")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    monkeypatch.setenv("TRANSFERBENCH_ENGINE", "ray")
+    monkeypatch.setenv("CROSSFOOL_ENGINE", "ray")
     for address in (f"127.0.0.1:{port}", "no-such-host.invalid:6379", "127.0.0.1:99999"):
         monkeypatch.setenv("RAY_ADDRESS", scheme + address)
         monkeypatch.setattr("ray.init", lambda **options: pytest.fail("Ray was asked, which tries for a minute"))

@@ -17,8 +17,8 @@ import yaml
 from conftest import made_digits
 from repositories import ROOT, Repository, made
 
-from transferbench import params, preflight, scaffold
-from transferbench.artefacts import TensorFile, write_tensors
+from crossfool import params, preflight, scaffold
+from crossfool.artefacts import TensorFile, write_tensors
 
 CELL = "adversarial/fnn0/fgsm.safetensors"
 
@@ -194,13 +194,13 @@ def test_a_user_id_without_an_account(checked, home):
             assert done.returncode == code, done.stderr
             return done.stdout + done.stderr
 
-        assert "valid: 2 models" in run("-m", "transferbench", "check", code=0)
-        assert "dvc.lock is whole" in run("-m", "transferbench", "mend", code=0)
+        assert "valid: 2 models" in run("-m", "crossfool", "check", code=0)
+        assert "dvc.lock is whole" in run("-m", "crossfool", "mend", code=0)
         values = yaml.safe_load((folder / "params.yaml").read_text())
         (folder / "params.yaml").write_text(yaml.safe_dump(values | {"dataset": {"name": "imagenet-sample"},
             "models": ["efficientnet_lite0"], "sources": ["efficientnet_lite0"], "training": None}))  # fmt: skip
         said = run("stages/prepare.py", code=2)
-        assert said.endswith("; set TRANSFERBENCH_CACHE to a folder that can be written to\n") and said.count("\n") == 1
+        assert said.endswith("; set CROSSFOOL_CACHE to a folder that can be written to\n") and said.count("\n") == 1
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["no mark", "mark"])

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from transferbench import cells, datasets, images, models, params, weights, zoo
-from transferbench.artefacts import TensorFile, sha256
-from transferbench.errors import UserError
-from transferbench.params import Attack
+from crossfool import cells, datasets, images, models, params, weights, zoo
+from crossfool.artefacts import TensorFile, sha256
+from crossfool.errors import UserError
+from crossfool.params import Attack
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/field-reports.md").read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from transferbench import dense, fusing, models, networks, winograd, zoo
-from transferbench.errors import UserError
+from crossfool import dense, fusing, models, networks, winograd, zoo
+from crossfool.errors import UserError
 
 pytestmark = pytest.mark.skipif(not fusing._usable(), reason="torch has no oneDNN here")
 CPU = torch.device("cpu")
@@ -322,13 +322,13 @@ def test_compiled_network_is_the_network(tmp_path, monkeypatch):
         warnings.simplefilter("ignore")
         found, wanted = (gradient(model, x, torch.ones(2, 10)) for model in (compiled, exact))
     torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-3)
-    assert any((tmp_path / ".transferbench/compiled").rglob("*"))
+    assert any((tmp_path / ".crossfool/compiled").rglob("*"))
 
 
 def test_weights_that_are_not_finite_are_refused(fnn_weights):
     import numpy as np
 
-    from transferbench.artefacts import TensorFile, write_tensors
+    from crossfool.artefacts import TensorFile, write_tensors
 
     path = fnn_weights / "fnn2.safetensors"
     file = TensorFile(path)

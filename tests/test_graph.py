@@ -21,7 +21,7 @@ NO_RESULT |= {"reading", "places"}
 # These validate names in params.py everywhere. The zoo says what a model is only where its weights are made, and
 # methods what an attack is only where it is made and its cost is told.
 MATTERS = {"zoo": {"check", "train"}, "methods": {"check", "attack", "report"}}
-# The tables in transferbench/data that a module reads.
+# The tables in crossfool/data that a module reads.
 TABLES = {
     "classes": {"imagenet_classes"},
     "costs": {"operations"},
@@ -37,12 +37,12 @@ def imported(path: Path) -> set[str]:
     """Names of the package's modules that a file imports, anywhere in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "transferbench":
+        if isinstance(node, ast.ImportFrom) and node.module == "crossfool":
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("transferbench."):
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("crossfool."):
             names.add(node.module.split(".")[1])
         elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("transferbench.")}
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("crossfool.")}
     return {name for name in names if name != "__version__"}
 
 
@@ -54,7 +54,7 @@ def closure(start: Path) -> set[str]:
         for file in path.rglob("*.py") if path.is_dir() else [path]:
             for name in imported(file) - found:
                 found.add(name)
-                module = ROOT / "transferbench" / name
+                module = ROOT / "crossfool" / name
                 if name not in NO_RESULT and name not in MATTERS:
                     waiting.append(module if module.is_dir() else module.with_suffix(".py"))
     return found
@@ -65,13 +65,13 @@ def test_dependencies_are_what_the_stage_imports(stage):
     script = stage.removesuffix("_a").removesuffix("_b")  # a grid's cells are computed as all others are
     used = closure(ROOT / "stages" / f"{script}.py") - NO_RESULT
     used -= {name for name, stages in MATTERS.items() if script not in stages}
-    prefix = "${root}/transferbench/"
+    prefix = "${root}/crossfool/"
     tables = {f"data/{table}.csv" for name in used for table in TABLES.get(name, ())}
     declared = {dep.removeprefix(prefix).removesuffix(".py") for dep in STAGES[stage]["deps"] if dep.startswith(prefix)}
     templates = {folder for name in used for folder in TEMPLATES.get(name, ())}
     assert declared == used | tables | templates
     assert f"${{root}}/stages/{script}.py" in STAGES[stage]["deps"]
-    assert STAGES[stage]["cmd"].startswith(f"python -P -m transferbench.warm ${{root}}/stages/{script}.py")
+    assert STAGES[stage]["cmd"].startswith(f"python -P -m crossfool.warm ${{root}}/stages/{script}.py")
 
 
 def loads(code: str) -> set[str]:
@@ -81,17 +81,17 @@ def loads(code: str) -> set[str]:
 
 
 def test_attack_loads_neither_torchvision_nor_plots_nor_tables():
-    code = "from transferbench import cells, models, networks, sources; networks.own('efficientnet_lite0')"
+    code = "from crossfool import cells, models, networks, sources; networks.own('efficientnet_lite0')"
     assert loads(code) & {"torchvision", "matplotlib", "pandas", "scipy", "timm", "pyarrow", "PIL"} == set()
 
 
 def test_params_and_sources_load_no_torch():
-    assert "torch" not in loads("from transferbench import params, sources, stage")
+    assert "torch" not in loads("from crossfool import params, sources, stage")
 
 
 def test_every_table_has_a_reader():
-    tables = {path.stem for path in (ROOT / "transferbench/data").glob("*.csv")}
+    tables = {path.stem for path in (ROOT / "crossfool/data").glob("*.csv")}
     assert tables == set().union(*TABLES.values())
     for module, names in TABLES.items():
-        text = (ROOT / "transferbench" / f"{module}.py").read_text()
+        text = (ROOT / "crossfool" / f"{module}.py").read_text()
         assert all(name in text for name in names)

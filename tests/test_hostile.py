@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transferbench import answers, drawings, explain, findings, gallery, images, pages, params, preflight
-from transferbench.artefacts import TensorFile, replacing, write_tensors
-from transferbench.errors import UserError
+from crossfool import answers, drawings, explain, findings, gallery, images, pages, params, preflight
+from crossfool.artefacts import TensorFile, replacing, write_tensors
+from crossfool.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 settings.register_profile("hostile", derandomize=True, deadline=None, database=None)

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
-from transferbench import datasets, engines, images, wheels
-from transferbench.errors import UserError
+from crossfool import datasets, engines, images, wheels
+from crossfool.errors import UserError
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -388,7 +388,7 @@ def test_without_semaphores_one_process_decodes(tmp_path: Path, monkeypatch, cap
     reason = "no sem_open" if number is None else os.strerror(number)
     said = f"decoding in one process: processes that share work need semaphores, which lie in /dev/shm: {reason}\n"
     assert said in capsys.readouterr().err
-    with pytest.raises(UserError, match=rf"/dev/shm: {reason}; mount .*, or set TRANSFERBENCH_WORKERS=1$"):
+    with pytest.raises(UserError, match=rf"/dev/shm: {reason}; mount .*, or set CROSSFOOL_WORKERS=1$"):
         engines.Processes(2, 0)
 
 
@@ -403,7 +403,7 @@ MOUNTS = {
 def test_a_machine_whose_shared_memory_is_of_no_use(tmp_path: Path, how: str) -> None:
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("no `unshare -rm` (user namespaces) on this machine")
-    script = "from transferbench import runtime; print(runtime.lacking_semaphores())"
+    script = "from crossfool import runtime; print(runtime.lacking_semaphores())"
     command = f"({MOUNTS[how]}) 2>/dev/null && exec '{sys.executable}' -c '{script}'"
     done = subprocess.run(["unshare", "-rm", "sh", "-c", command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transferbench import cells, diversity, gradients, rows, seeds, updates
-from transferbench.attack import Budget, attack
-from transferbench.fitting import Fit
-from transferbench.params import Attack
+from crossfool import cells, diversity, gradients, rows, seeds, updates
+from crossfool.attack import Budget, attack
+from crossfool.fitting import Fit
+from crossfool.params import Attack
 
 EPSILON, STEP, STEPS, MU = 16, 3, 5, 0.8
 LABELS = torch.tensor([0, 3, 6, 2])

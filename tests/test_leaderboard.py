@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from transferbench import params, roots, several
-from transferbench.results import load_metrics
+from crossfool import params, roots, several
+from crossfool.results import load_metrics
 
 ROOT = Path(__file__).parents[1]
 

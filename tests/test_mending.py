@@ -11,8 +11,8 @@ import pytest
 import yaml
 from repositories import IDENTITY
 
-from transferbench import mending, warm
-from transferbench.errors import UserError
+from crossfool import mending, warm
+from crossfool.errors import UserError
 
 STAGES = 8
 PARAMS = "numbers: {a: 1, b: 1}\n"
@@ -110,7 +110,7 @@ def test_a_whole_one_stays(small):
     (small / "dvc.lock").write_bytes(whole)
     warm._mend(str(small))
     assert (small / "dvc.lock").read_bytes() == whole
-    assert run(sys.executable, "-m", "transferbench", "mend", ".") == "dvc.lock is whole\n"
+    assert run(sys.executable, "-m", "crossfool", "mend", ".") == "dvc.lock is whole\n"
 
 
 def test_what_dvc_may_be_writing_is_left_alone(small):

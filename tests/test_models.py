@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from transferbench import models, networks, params, sources, weights, zoo
-from transferbench.artefacts import TensorFile, sha256, write_tensors
-from transferbench.errors import UserError
+from crossfool import models, networks, params, sources, weights, zoo
+from crossfool.artefacts import TensorFile, sha256, write_tensors
+from crossfool.errors import UserError
 
 CPU = torch.device("cpu")
 NOTHING = params.Weights()
@@ -83,7 +83,7 @@ def test_bfloat16_is_near_float32():
 def test_table_is_torchvisions_own_metadata():
     from torchvision import models as published
 
-    table = resources.files("transferbench") / "data" / "torchvision_models.csv"
+    table = resources.files("crossfool") / "data" / "torchvision_models.csv"
     rows = {row["name"]: row for row in csv.DictReader(table.read_text().splitlines())}
     assert set(rows) >= {"resnet18", "resnet152", "vgg19_bn", "densenet161", "alexnet", "squeezenet1_0", "vit_b_16"}
     for name in published.list_models(module=published):

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from transferbench import datasets, models, networks, params, weights, wheels, zoo
-from transferbench.artefacts import TensorFile
+from crossfool import datasets, models, networks, params, weights, wheels, zoo
+from crossfool.artefacts import TensorFile
 
 EXPERIMENTS = [params.load(path) for path in sorted(Path(__file__).parents[1].glob("experiments/*/params.yaml"))]
 NAMED = sorted({model for one in EXPERIMENTS for model in one.models if zoo.spec(model).library == "torchvision"})

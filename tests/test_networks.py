@@ -6,10 +6,10 @@ from conftest import calibrated
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from transferbench import networks
-from transferbench.errors import UserError
-from transferbench.networks.densenet_cifar import DenseNetCIFAR
-from transferbench.networks.resnet_cifar import ResNetCIFAR, Shortcut
+from crossfool import networks
+from crossfool.errors import UserError
+from crossfool.networks.densenet_cifar import DenseNetCIFAR
+from crossfool.networks.resnet_cifar import ResNetCIFAR, Shortcut
 
 # Counted in the published weights, or from the papers' tables; fnn2: 784*500+500 + 500*500+500 + 500*10+10.
 PARAMETERS = {

@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from test_pages import Parsed, complete
 from test_report import DETAIL, FGSM, SG, TARGETED, make
 
-from transferbench import details, pages, params, report, results, selection, stats
-from transferbench.__main__ import main
-from transferbench.answers import read_cell, read_transformed
-from transferbench.artefacts import TensorFile, read_json, write_json, write_tensors
-from transferbench.errors import UserError
+from crossfool import details, pages, params, report, results, selection, stats
+from crossfool.__main__ import main
+from crossfool.answers import read_cell, read_transformed
+from crossfool.artefacts import TensorFile, read_json, write_json, write_tensors
+from crossfool.errors import UserError
 
 MODELS = ("fnn0", "fnn2", "fnn4")
 NONE = np.zeros((8, 3), np.uint8)

@@ -25,11 +25,11 @@ from browser import Page, chromium, executable
 from PIL import Image
 from test_report import FGSM, FOOLED, SG, make
 
-from transferbench import gallery, page_tables, pages, pictures, report
-from transferbench.artefacts import TensorFile, read_json, write_tensors
-from transferbench.errors import UserError
-from transferbench.pages import Figure, Group, View
-from transferbench.sheets import Cell, Table, csv_text, escaped
+from crossfool import gallery, page_tables, pages, pictures, report
+from crossfool.artefacts import TensorFile, read_json, write_tensors
+from crossfool.errors import UserError
+from crossfool.pages import Figure, Group, View
+from crossfool.sheets import Cell, Table, csv_text, escaped
 
 LABELS = np.arange(8)
 WEIGHTS = {"fnn0": "a" * 64, "fnn2": "b" * 64}
@@ -51,7 +51,7 @@ def complete(folder: Path) -> None:
     for path in folder.glob("adversarial/*/*.safetensors"):
         images = np.array(TensorFile(path)["images"])
         members = {name: WEIGHTS[name] for name in path.parent.name.split("+") if name in WEIGHTS}
-        said = {"torch": "2.9.0", "transferbench": "0.1.0", "weights": json.dumps(members), "subset": SUBSET}
+        said = {"torch": "2.9.0", "crossfool": "0.1.0", "weights": json.dumps(members), "subset": SUBSET}
         said["compute"] = '{"precision":"float32","compile":false,"chunk":8}'
         write_tensors(path, {"images": images}, said)
 
@@ -440,9 +440,7 @@ def test_a_file_name_that_would_do_harm(tmp_path: Path) -> None:
 
 
 def test_a_second_run_writes_the_same_bytes(made: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib; from transferbench import pages; pages.write([pathlib.Path()], pathlib.Path(sys.argv[1]))"
-    )
+    code = "import sys, pathlib; from crossfool import pages; pages.write([pathlib.Path()], pathlib.Path(sys.argv[1]))"
     for seed in ("1", "2"):  # of the order of sets
         command = [sys.executable, "-c", code, str(tmp_path / f"{seed}.html")]
         subprocess.run(command, cwd=made, env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
@@ -501,7 +499,7 @@ def test_one_page_of_several_folders(made: Path, tmp_path: Path) -> None:
 
 
 def test_pages_load_nothing_heavy() -> None:
-    code = "import sys; from transferbench import pages; print({'torch', 'matplotlib', 'scipy'} & set(sys.modules))"
+    code = "import sys; from crossfool import pages; print({'torch', 'matplotlib', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

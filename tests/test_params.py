@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transferbench import params, zoo
-from transferbench.errors import UserError
+from crossfool import params, zoo
+from crossfool.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")

@@ -16,9 +16,9 @@ from PIL import Image
 from repositories import PARAMS
 from test_datasets import make_devkit, refused, save, write_idx
 
-from transferbench import answers, datasets, images, params, preflight
-from transferbench.artefacts import TensorFile, write_json, write_tensors
-from transferbench.errors import UserError
+from crossfool import answers, datasets, images, params, preflight
+from crossfool.artefacts import TensorFile, write_json, write_tensors
+from crossfool.errors import UserError
 
 STAGES = Path(__file__).parents[1] / "stages"
 PASSED = ("notes.txt", "cat/a.gif", "cat/b.GIF", "cat/c.tif", "cat/d.heic", "dog/e", "dog/deep/f.tiff")
@@ -267,7 +267,7 @@ def test_check_is_quick_where_there_are_many_files_and_loads_no_torch(tmp_path: 
         for number in range(2500):
             os.link(tmp_path / "one.png", tmp_path / "d" / label / f"{number}.png")
     code = (
-        "import sys; from transferbench import datasets, params, preflight; "
+        "import sys; from crossfool import datasets, params, preflight; "
         f"found = datasets.survey(params.Dataset(**{given(tmp_path / 'd')}), training=False); "
         "print(found.images, sorted({'torch', 'torchvision', 'scipy', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )

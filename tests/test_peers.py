@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transferbench import gradients, objectives, rows, updates
-from transferbench.attack import Budget, attack
-from transferbench.params import Attack
+from crossfool import gradients, objectives, rows, updates
+from crossfool.attack import Budget, attack
+from crossfool.params import Attack
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

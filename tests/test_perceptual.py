@@ -14,9 +14,9 @@ import yaml
 from repositories import PARAMS
 from scipy.ndimage import gaussian_filter
 
-from transferbench import details, params, perceptual, perceptual_weights, wheels
-from transferbench.artefacts import write_tensors
-from transferbench.errors import UserError
+from crossfool import details, params, perceptual, perceptual_weights, wheels
+from crossfool.artefacts import write_tensors
+from crossfool.errors import UserError
 
 CPU = torch.device("cpu")
 NOWHERE = params.Weights()
@@ -112,7 +112,7 @@ def data(tensors) -> bytes:
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
     """No cache, and no network but a folder."""
-    monkeypatch.setenv("TRANSFERBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CROSSFOOL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(perceptual_weights, "URL", (tmp_path / "served.tar.gz").as_uri())
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import made_digits
 from repositories import ROOT, Repository, made
 
-from transferbench.artefacts import TensorFile
+from crossfool.artefacts import TensorFile
 
 pytestmark = pytest.mark.slow
 
@@ -77,10 +77,10 @@ def test_results_are_what_the_contract_says(repository):
 def test_forked_stages_write_what_processes_of_their_own_write(repository):
     names = ["adversarial/fnn0+fnn2/sg_igsm.safetensors", "predictions/fnn0+fnn2/sg_igsm.parquet"]
     before = [(repository.path / name).read_bytes() for name in names]
-    repository.environment["TRANSFERBENCH_WARM"] = "0"
+    repository.environment["CROSSFOOL_WARM"] = "0"
     for stage in ("attack", "evaluate"):
         repository.dvc("repro", "--force", "--single-item", f"{stage}@fnn0+fnn2-sg_igsm")
-    del repository.environment["TRANSFERBENCH_WARM"]
+    del repository.environment["CROSSFOOL_WARM"]
     assert [(repository.path / name).read_bytes() for name in names] == before
     assert repository.run("git", "status", "--porcelain") == ""
 
@@ -104,7 +104,7 @@ def test_experiment_by_command_line_reruns_its_cells_alone(repository):
 
 
 def test_plot_code_reruns_the_report_alone(repository):
-    figures = repository.path / "transferbench/figures.py"
+    figures = repository.path / "crossfool/figures.py"
     before = figures.read_text()
     figures.write_text(before + "\n# a remark\n")
     assert repository.repro() == {"report"}
@@ -122,8 +122,8 @@ def test_new_target_is_one_edit_and_attacks_nothing(repository):
     repository.run("git", "checkout", "--quiet", ".")
     # what the removed model left behind is refused by name, not silently read
     refused = repository.dvc("repro", code=255)
-    assert "fnn4" in refused and "`transferbench tidy`" in refused and "Traceback" not in refused
-    assert "deleted weights/fnn4.safetensors" in repository.run(sys.executable, "-m", "transferbench", "tidy", "--yes")
+    assert "fnn4" in refused and "`crossfool tidy`" in refused and "Traceback" not in refused
+    assert "deleted weights/fnn4.safetensors" in repository.run(sys.executable, "-m", "crossfool", "tidy", "--yes")
     assert repository.repro() == set()
 
 
@@ -137,8 +137,8 @@ def test_new_attack_is_one_edit(repository):
     assert ran == expected
     repository.run("git", "checkout", "--quiet", ".")
     refused = repository.dvc("repro", code=255)
-    assert "migsm" in refused and "`transferbench tidy`" in refused
-    assert repository.run(sys.executable, "-m", "transferbench", "tidy", "--yes").count("deleted ") == 12
+    assert "migsm" in refused and "`crossfool tidy`" in refused
+    assert repository.run(sys.executable, "-m", "crossfool", "tidy", "--yes").count("deleted ") == 12
     assert repository.repro() == set()
 
 
@@ -169,10 +169,10 @@ def test_a_grid_is_a_cell_each_and_a_new_value_runs_its_cells_alone(repository):
         assert len(file.readlines()) == 1 + 2 * 2  # fnn0 onto fnn2, the one black-box pair
     repository.run("git", "checkout", "--quiet", ".")
     assert "a_e100_T1_aepsilon_m0_s15" in repository.dvc("repro", code=255)  # left over, and named
-    repository.run(sys.executable, "-m", "transferbench", "tidy", "--yes")
+    repository.run(sys.executable, "-m", "crossfool", "tidy", "--yes")
     assert repository.repro() == set()
     repository.run("git", "revert", "--no-edit", "HEAD")
-    repository.run(sys.executable, "-m", "transferbench", "tidy", "--yes")
+    repository.run(sys.executable, "-m", "crossfool", "tidy", "--yes")
     assert repository.repro() == set()
 
 

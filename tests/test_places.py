@@ -14,10 +14,10 @@ from conftest import made_digits
 from repositories import PARAMS, ROOT, Repository, made
 from test_commands import git, lock, project, small, told  # noqa: F401
 
-from transferbench import leftovers, mending, params, places, reading, standins, terminal
-from transferbench.__main__ import main
-from transferbench.artefacts import write_tensors
-from transferbench.errors import UserError
+from crossfool import leftovers, mending, params, places, reading, standins, terminal
+from crossfool.__main__ import main
+from crossfool.artefacts import write_tensors
+from crossfool.errors import UserError
 
 MODEL = "fnn0"
 
@@ -167,11 +167,11 @@ def test_a_file_where_a_stage_writes_is_told_from_one_of_ours(tmp_path, name, co
     write_tensors(tmp_path / name, {}, {"model": "{}"})
     places.refuse_strangers(tmp_path, outputs)
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"{name} was not made by transferbench.*move it away, such as to own/"):
+    with pytest.raises(UserError, match=f"{name} was not made by crossfool.*move it away, such as to own/"):
         places.refuse_strangers(tmp_path, outputs)
     header = json.dumps({"__metadata__": {"format": "pt"}}).encode()  # as other libraries write it
     (tmp_path / name).write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(UserError, match="was not made by transferbench"):
+    with pytest.raises(UserError, match="was not made by crossfool"):
         places.refuse_strangers(tmp_path, outputs)
 
 
@@ -182,7 +182,7 @@ def test_a_table_where_a_stage_writes_is_told_from_one_of_ours(tmp_path):
         if not mine:
             places.refuse_strangers(tmp_path, [Path("data/images.csv")])
             continue
-        with pytest.raises(UserError, match=r"data/images.csv was not made by transferbench"):
+        with pytest.raises(UserError, match=r"data/images.csv was not made by crossfool"):
             places.refuse_strangers(tmp_path, [Path("data/images.csv")])
 
 
@@ -217,7 +217,7 @@ def test_tidy_deletes_what_is_recorded_and_nothing_else(taken):
     assert set(TAKEN) <= set(names)
     said = told("tidy", str(taken), "--yes")
     assert said.count("deleted ") == len(names) and all(f"deleted {taken / name}\n" in said for name in names)
-    assert f"not made by transferbench, left alone: {taken / 'metrics/fnn0/notes.txt'}\n" in said
+    assert f"not made by crossfool, left alone: {taken / 'metrics/fnn0/notes.txt'}\n" in said
     assert left(taken) == ["metrics/fnn0/notes.txt"]
     assert "nothing else is left over" in told("tidy", str(taken), "--yes")
 
@@ -278,10 +278,10 @@ def test_outside_repositories_nothing_is_ours(tmp_path):
 
 def test_a_refusal_advises_tidy_for_what_tidy_deletes_alone(taken):
     experiment = params.load(taken / "params.yaml")
-    with pytest.raises(UserError, match=r"notes.txt was not made by transferbench.*move it to a folder of your own"):
+    with pytest.raises(UserError, match=r"notes.txt was not made by crossfool.*move it to a folder of your own"):
         leftovers.refuse(taken, experiment, *leftovers.FOLDERS)
     (taken / "metrics/fnn0/notes.txt").unlink()
-    with pytest.raises(UserError, match=r"is of no model, source or attack .* `transferbench tidy`"):
+    with pytest.raises(UserError, match=r"is of no model, source or attack .* `crossfool tidy`"):
         leftovers.refuse(taken, experiment, *leftovers.FOLDERS)
 
 
@@ -291,7 +291,7 @@ def test_a_refusal_advises_tidy_for_what_tidy_deletes_alone(taken):
 def test_smoke_writes_into_no_folder_of_somebody_elses(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     important = tmp_path / "important"
-    for name in ("stages/mine.py", "transferbench/mine.txt", ".dvc/config", "experiments/modern/params.yaml"):
+    for name in ("stages/mine.py", "crossfool/mine.txt", ".dvc/config", "experiments/modern/params.yaml"):
         for path in (important / name, tmp_path / f"alone-{name.split('/')[0]}" / name):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("mine")
@@ -299,7 +299,7 @@ def test_smoke_writes_into_no_folder_of_somebody_elses(tmp_path, monkeypatch):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for folder in (important, *tmp_path.glob("alone-*"), tmp_path / "file"):
         said = told("smoke", "--folder", str(folder), code=2)
-        assert "was not made by `transferbench smoke`" in said and "give an empty folder" in said
+        assert "was not made by `crossfool smoke`" in said and "give an empty folder" in said
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -316,7 +316,7 @@ def test_report_writes_over_no_file_of_somebody_elses(small, name, monkeypatch):
         Path(name).write_text("<!DOCTYPE html><p>mine")
     before = Path(name).read_bytes()
     said = told("report", "small", "--out", name, code=2)
-    assert f"{name} is there and is no report of transferbench" in said and Path(name).read_bytes() == before
+    assert f"{name} is there and is no report of crossfool" in said and Path(name).read_bytes() == before
 
 
 def test_report_writes_over_a_report(small, monkeypatch):  # noqa: F811

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from transferbench import pooling, stats
+from crossfool import pooling, stats
 
 
 def test_one_pair_has_wilsons_interval():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from transferbench import predictions
-from transferbench.errors import UserError
+from crossfool import predictions
+from crossfool.errors import UserError
 
 OURS = "resize 256 bilinear, crop 224"
 CPU = torch.device("cpu")

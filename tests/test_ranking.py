@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import t
 from test_report import DETAIL, FGSM, FOOLED, SG, make
 
-from transferbench import page_tables, params, ranking, report, stats
-from transferbench.artefacts import TensorFile, write_json, write_tensors
-from transferbench.evidence import Evidence
-from transferbench.sheets import csv_text
+from crossfool import page_tables, params, ranking, report, stats
+from crossfool.artefacts import TensorFile, write_json, write_tensors
+from crossfool.evidence import Evidence
+from crossfool.sheets import csv_text
 
 RATES = {"top1": 50.0, "top1_low": 20.0, "top1_high": 80.0, "top5": 25.0, "top5_low": 5.0, "top5_high": 60.0, "n": 8}
 SPREAD = {"rates": {"0": RATES, "1": RATES | {"top1": 75.0}}, "top1_mean": 62.5, "top1_deviation": 17.6777}
@@ -172,7 +172,7 @@ def test_the_page_has_them_as_tables(made):
 
 
 def ranking_page(folder: Path) -> str:
-    from transferbench import pages
+    from crossfool import pages
 
     pages.write([folder], folder / "report/index.html")
     return (folder / "report/index.html").read_text(encoding="utf-8")

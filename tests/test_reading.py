@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_hostile import SEEDED
 
-from transferbench import git, params, reading, revisions, scaffold
-from transferbench.errors import UserError
+from crossfool import git, params, reading, revisions, scaffold
+from crossfool.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "params.yaml", *sorted(ROOT.glob("experiments/*/params.yaml"))]

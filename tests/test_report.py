@@ -15,11 +15,11 @@ import yaml
 from conftest import EMPTY
 from rich.console import Console
 
-from transferbench import explain, figures, params, ranking, report, results, stats
-from transferbench.answers import write_cell, write_clean, write_transformed
-from transferbench.artefacts import TensorFile, write_json, write_tensors
-from transferbench.errors import UserError
-from transferbench.show import show
+from crossfool import explain, figures, params, ranking, report, results, stats
+from crossfool.answers import write_cell, write_clean, write_transformed
+from crossfool.artefacts import TensorFile, write_json, write_tensors
+from crossfool.errors import UserError
+from crossfool.show import show
 
 FGSM = {"epsilon": 40, "steps": 1, "step_size": 40}
 SG = {"epsilon": 40, "steps": 1, "step_size": 40, "gradient": "smoothed", "samples": 5, "sigma": 15}
@@ -333,7 +333,7 @@ def test_a_left_over_file_is_refused(copied: tuple[Path, params.Experiment], pla
     (folder / place).parent.mkdir(exist_ok=True)
     (folder / place).write_text("{}", encoding="utf-8")
     with pytest.raises(
-        UserError, match=rf"{place} was not made by transferbench, and lies in a folder that stages write; move "
+        UserError, match=rf"{place} was not made by crossfool, and lies in a folder that stages write; move "
     ):
         report.write_report(folder, experiment, folder / "report")
     assert not (folder / "report").exists()
@@ -450,7 +450,7 @@ def test_many_targets_in_a_narrow_terminal_are_legible(tmp_path: Path) -> None:
 
 def test_show_loads_nothing_heavy(made: tuple[Path, params.Experiment]) -> None:
     code = (
-        "import sys; from pathlib import Path; from rich.console import Console; from transferbench.show import show; "
+        "import sys; from pathlib import Path; from rich.console import Console; from crossfool.show import show; "
         f"show(Path({str(made[0])!r}), Console(quiet=True)); "
         "print(sorted({'torch', 'pandas', 'matplotlib', 'scipy', 'pyarrow'} & set(sys.modules)))"
     )

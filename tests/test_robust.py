@@ -8,9 +8,9 @@ import torch
 from test_named_models import build
 from torch import Tensor, nn
 
-from transferbench import models, networks, params, preflight, weights, zoo
-from transferbench.artefacts import sha256
-from transferbench.errors import UserError
+from crossfool import models, networks, params, preflight, weights, zoo
+from crossfool.artefacts import sha256
+from crossfool.errors import UserError
 
 CPU = torch.device("cpu")
 IMAGENET = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

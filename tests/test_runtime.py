@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from transferbench import warm
+from crossfool import warm
 
 FAULTS = """
 import platform, resource, sys
 import torch
-from transferbench import runtime
+from crossfool import runtime
 
 if platform.libc_ver()[0] != "glibc":
     sys.exit(77)

@@ -10,10 +10,10 @@ import torch
 import yaml
 from torch import nn
 
-from transferbench import cells, errors, gradients, models, params, predictions, preflight, transforms, updates
-from transferbench.attack import Budget, attack, quantise
-from transferbench.errors import UserError
-from transferbench.fitting import Fit
+from crossfool import cells, errors, gradients, models, params, predictions, preflight, transforms, updates
+from crossfool.attack import Budget, attack, quantise
+from crossfool.errors import UserError
+from crossfool.fitting import Fit
 
 ROOT = Path(__file__).parents[1]
 IGSM = {"epsilon": 8, "steps": 10, "step_size": 2}

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transferbench import selection
-from transferbench.artefacts import TensorFile, write_table, write_tensors
-from transferbench.errors import UserError
-from transferbench.params import Subset
+from crossfool import selection
+from crossfool.artefacts import TensorFile, write_table, write_tensors
+from crossfool.errors import UserError
+from crossfool.params import Subset
 
 LABELS = np.array([4, 1, 3, 3, 0, 2])
 

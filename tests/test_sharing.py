@@ -136,7 +136,7 @@ def test_one_cell_alone_is_pulled(author, clone, remote):
 def fetched(repository: Repository) -> set[str]:
     """The outputs that lie in a clone: files that git leaves out, and that are not DVC's own."""
     ignored = repository.run("git", "ls-files", "--others", "--ignored", "--exclude-standard").splitlines()
-    return {name for name in ignored if not name.startswith((".dvc/", ".transferbench/")) and "__pycache__" not in name}
+    return {name for name in ignored if not name.startswith((".dvc/", ".crossfool/")) and "__pycache__" not in name}
 
 
 def test_one_experiment_of_two_alone_is_pulled(author, tmp_path):
@@ -146,7 +146,7 @@ def test_one_experiment_of_two_alone_is_pulled(author, tmp_path):
     """
     shutil.copytree(author.path, tmp_path / "both")
     both, second = Repository(tmp_path / "both", author.path.parent / "digits"), tmp_path / "both/experiments/second"
-    leave = shutil.ignore_patterns("[.]*", "stages", "transferbench", "dvc.lock", "experiments")
+    leave = shutil.ignore_patterns("[.]*", "stages", "crossfool", "dvc.lock", "experiments")
     shutil.copytree(author.path, second, ignore=leave)
     values = yaml.safe_load((second / "params.yaml").read_text())
     (second / "params.yaml").write_text(yaml.safe_dump(values | {"root": "../.."}))

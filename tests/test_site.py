@@ -26,8 +26,8 @@ def test_site_has_a_page_for_each_public_module_and_no_broken_link(tmp_path):
     assert len(names) > 15
     pages = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.html")}
     guides = {"docs/parameters.html", "docs/tutorial.html", "experiments/README.html", "experiments/modern/README.html"}
-    assert {f"transferbench/{name}.html" for name in names} | guides <= set(pages)
-    assert all(f'href="{page}"' in pages["transferbench.html"] for page in guides)
+    assert {f"crossfool/{name}.html" for name in names} | guides <= set(pages)
+    assert all(f'href="{page}"' in pages["crossfool.html"] for page in guides)
     assert "points [" in pages["docs/tutorial.html"] and 'href="contributing.html#' in pages["docs/tutorial.html"]
     assert "<img" in pages["docs/performance.html"] and (tmp_path / "docs" / "throughput.png").is_file()
     ids = {page: set(re.findall(r'\bid="([^"]+)"', text)) for page, text in pages.items()}

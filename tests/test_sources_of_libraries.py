@@ -13,8 +13,8 @@ import yaml
 from conftest import EMPTY, calibrated
 from safetensors.torch import save_file
 
-from transferbench import weights, zoo
-from transferbench.artefacts import TensorFile, sha256
+from crossfool import weights, zoo
+from crossfool.artefacts import TensorFile, sha256
 
 STAGES = Path(__file__).parents[1] / "stages"
 MODELS = ["timm_resnet18", "efficientnet_b0", "mobilenet_v3_small"]

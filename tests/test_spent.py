@@ -8,10 +8,10 @@ from rich.console import Console
 from test_cells import CPU, cell
 from test_report import FGSM, FOOLED, SG, make
 
-from transferbench import cells, models, pages, params, sources, spent, timing
-from transferbench.results import load_metrics
-from transferbench.show import show
-from transferbench.spent import Spent
+from crossfool import cells, models, pages, params, sources, spent, timing
+from crossfool.results import load_metrics
+from crossfool.show import show
+from crossfool.spent import Spent
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_the_tracked_page_has_no_seconds(made):
 def test_a_cell_notes_what_it_computed_alone(tmp_path, subset, fnn_weights):
     one = cell(subset, fnn_weights)
     members = [models.load(path, device=CPU) for path in sources.verify(one.source, fnn_weights)]
-    scratch = tmp_path / ".transferbench/chunks"
+    scratch = tmp_path / ".crossfool/chunks"
     cells.run(one, members, tmp_path / "out.safetensors", device=CPU, scratch=scratch)
     taken = timing.find(tmp_path, "fnn2", "sg", one.attack)
     assert taken is not None and taken.images == 11 and 0 < taken.seconds < 60 and taken.by.startswith("CPU, ")

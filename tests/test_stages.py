@@ -16,9 +16,9 @@ import torch
 import yaml
 from repositories import PARAMS
 
-from transferbench import artefacts, errors, networks, params, perceptual, perceptual_weights, sources, weights, zoo
-from transferbench.artefacts import TensorFile, read_json, write_json, write_tensors
-from transferbench.stage import friendly
+from crossfool import artefacts, errors, networks, params, perceptual, perceptual_weights, sources, weights, zoo
+from crossfool.artefacts import TensorFile, read_json, write_json, write_tensors
+from crossfool.stage import friendly
 
 STAGES = Path(__file__).parents[1] / "stages"
 ROW = {"epsilon": 15, "steps": 300, "step_size": 1, "gradient": "smoothed", "samples": 4, "sigma": 5}
@@ -62,8 +62,8 @@ def test_a_mistake_is_one_line_and_exit_code_two(folder, stage):
 
 
 def test_a_device_that_is_not_there(folder):
-    code, errors = run(*ATTACK, folder=folder, TRANSFERBENCH_DEVICE="cuda:77")
-    assert code == 2 and errors.startswith("error: TRANSFERBENCH_DEVICE is 'cuda:77', which cannot be used here")
+    code, errors = run(*ATTACK, folder=folder, CROSSFOOL_DEVICE="cuda:77")
+    assert code == 2 and errors.startswith("error: CROSSFOOL_DEVICE is 'cuda:77', which cannot be used here")
     assert errors.count("\n") == 1
 
 
@@ -91,7 +91,7 @@ def test_a_write_that_the_system_refuses_is_one_line(folder):
 def test_a_temporary_file_that_the_system_refuses_names_the_variable_that_moves_it(tmp_path):
     (tmp_path / "script.py").write_text(
         "import gzip, resource\nfrom pathlib import Path\n"
-        "from transferbench import images\nfrom transferbench.stage import stage\n"
+        "from crossfool import images\nfrom crossfool.stage import stage\n"
         "Path('a.tar.gz').write_bytes(gzip.compress(bytes(100_000)))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "@stage\ndef main():\n    with images.open_images(Path('a.tar.gz')):\n        pass\n"
@@ -99,7 +99,7 @@ def test_a_temporary_file_that_the_system_refuses_names_the_variable_that_moves_
     )
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
-    said = r"error: File too large: /.*/transferbench-\w+/images.tar; TMPDIR moves temporary files elsewhere\n"
+    said = r"error: File too large: /.*/crossfool-\w+/images.tar; TMPDIR moves temporary files elsewhere\n"
     assert re.fullmatch(said, done.stderr)
 
 
@@ -142,7 +142,7 @@ def test_a_killed_attack_leaves_nothing_half_written_and_resumes(folder, how):
     out = folder / "adversarial/fnn2/long.safetensors"
     assert run(*ATTACK, folder=folder)[0] == 0
     undisturbed = out.read_bytes()
-    chunks = folder / ".transferbench/chunks"
+    chunks = folder / ".crossfool/chunks"
     for _ in range(5):
         out.unlink()
         process = start(*ATTACK, folder=folder)
@@ -176,7 +176,7 @@ def test_a_killed_attack_leaves_nothing_half_written_and_resumes(folder, how):
 def test_a_stage_that_is_terminated_while_it_imports_says_nothing(tmp_path):
     (tmp_path / "slow.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(9)\n")
     (tmp_path / "script.py").write_text(
-        "import traceback\nfrom transferbench.stage import stage\n"
+        "import traceback\nfrom crossfool.stage import stage\n"
         "@stage\ndef main():\n    try:\n        import slow\n    except BaseException:\n        traceback.print_exc()\n"
         "main()\n"
     )
@@ -186,7 +186,7 @@ def test_a_stage_that_is_terminated_while_it_imports_says_nothing(tmp_path):
 
 def test_a_stage_that_is_terminated_while_it_ends_says_nothing(tmp_path):
     (tmp_path / "script.py").write_text(
-        "import os, signal, time, weakref\nfrom transferbench.stage import stage\n"
+        "import os, signal, time, weakref\nfrom crossfool.stage import stage\n"
         "class Kept: pass\nkept = Kept()\n"
         "def ended():\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(9)\n"
         "weakref.finalize(kept, ended)\n"

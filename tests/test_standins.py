@@ -23,8 +23,8 @@ import pytest
 from conftest import made_digits
 from PIL import Image
 
-from transferbench import leftovers, params, reading, smoke, standins
-from transferbench.errors import UserError
+from crossfool import leftovers, params, reading, smoke, standins
+from crossfool.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {path.parent.name: path for path in sorted(ROOT.glob("experiments/*/params.yaml"))}
@@ -168,7 +168,7 @@ def run(stage, monkeypatch) -> None:
     gc.freeze()  # as the process does that forks stages
     command = shlex.split(stage.cmd)
     python, (script, *arguments) = command[:4], command[4:]
-    assert python == ["python", "-P", "-m", "transferbench.warm"] and script.startswith("../../stages/")
+    assert python == ["python", "-P", "-m", "crossfool.warm"] and script.startswith("../../stages/")
     monkeypatch.chdir(stage.wdir)
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     for dependency in stage.deps:
@@ -248,7 +248,7 @@ def test_experiment_runs_from_end_to_end(small, name, monkeypatch, capfd):
         run(stage, monkeypatch)
     monkeypatch.undo()
     ended = capfd.readouterr().out.splitlines()[-1]
-    assert f"experiments/{name}/report/index.html" in ended and f"transferbench show experiments/{name}" in ended
+    assert f"experiments/{name}/report/index.html" in ended and f"crossfool show experiments/{name}" in ended
 
     assert leftovers.find(folder, experiment, *leftovers.FOLDERS) == []
     assert all((folder / path).is_file() for path in leftovers.expected(experiment))

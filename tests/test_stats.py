@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from transferbench import stats
-from transferbench.errors import UserError
+from crossfool import stats
+from crossfool.errors import UserError
 
 # Five images. Answers of a target, the most probable class first.
 TOP = np.array([[3, 1, 2, 4, 5], [0, 7, 8, 9, 6], [2, 0, 4, 1, 3], [9, 8, 7, 6, 5], [1, 2, 3, 4, 5]])

@@ -7,9 +7,9 @@ import pytest
 import torch
 import yaml
 
-from transferbench import architectures, listing, methods, models, networks, params, preflight, weights, zoo
-from transferbench.artefacts import sha256
-from transferbench.errors import UserError
+from crossfool import architectures, listing, methods, models, networks, params, preflight, weights, zoo
+from crossfool.artefacts import sha256
+from crossfool.errors import UserError
 
 timm = pytest.importorskip("timm")
 from safetensors.torch import save_file  # noqa: E402
@@ -224,7 +224,7 @@ def test_an_attack_that_knows_a_networks_layers_knows_it_by_its_tag():
 
 @pytest.mark.parametrize("text", ["timm_resnet50__a1_in1k", "timm_", "TIMM_ens_adv_inception_resnet_v2"])
 def test_list_tells_of_every_name_of_timm(capsys, text):
-    from transferbench import terminal
+    from crossfool import terminal
 
     listing.show("models", text, terminal.console(), ROOT)
     assert "timm_<name>__<tag>" in capsys.readouterr().out

@@ -13,8 +13,8 @@ import yaml
 from repositories import PARAMS, ROOT
 from torch import Tensor, nn
 
-from transferbench import artefacts, params, runtime, training, weights
-from transferbench.errors import UserError
+from crossfool import artefacts, params, runtime, training, weights
+from crossfool.errors import UserError
 
 CPU = torch.device("cpu")
 NORMALISE = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
@@ -139,7 +139,7 @@ def test_resumed_is_undisturbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The stage, killed once all is trained and before it is written; then again."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRANSFERBENCH_DEVICE", "cpu")
+    monkeypatch.setenv("CROSSFOOL_DEVICE", "cpu")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     draw = np.random.default_rng(0)
     tensors = {"images": draw.integers(0, 256, (20, 1, 28, 28), np.uint8), "labels": np.arange(20) % 10}
@@ -154,7 +154,7 @@ def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, 
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(weights, "write", killed)
             main.main(["--model", "fnn0"], standalone_mode=False)
-        (checkpoint,) = (tmp_path / ".transferbench/train").iterdir()
+        (checkpoint,) = (tmp_path / ".crossfool/train").iterdir()
         assert artefacts.TensorFile(checkpoint).metadata["epochs"] == "5"  # of six
         main.main(["--model", "fnn0"], standalone_mode=False)
     finally:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transferbench import adversarial, answers, cells, models, params, predictions, sources, stats, weights, zoo
-from transferbench.artefacts import TensorFile, sha256, write_tensors
+from crossfool import adversarial, answers, cells, models, params, predictions, sources, stats, weights, zoo
+from crossfool.artefacts import TensorFile, sha256, write_tensors
 
 timm = pytest.importorskip("timm")
 from safetensors.torch import save_file  # noqa: E402

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from transferbench import transforms
-from transferbench.errors import UserError
+from crossfool import transforms
+from crossfool.errors import UserError
 
 
 def pictures(count: int = 3, channels: int = 3, height: int = 24, width: int = 24) -> torch.Tensor:

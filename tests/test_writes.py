@@ -10,8 +10,8 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from transferbench import fusing, models, writes
-from transferbench.params import Compute
+from crossfool import fusing, models, writes
+from crossfool.params import Compute
 
 pytestmark = pytest.mark.skipif(not fusing._usable(), reason="torch has no oneDNN here")
 CPU = torch.device("cpu")

@@ -13,8 +13,8 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from transferbench import dense, fusing, models, networks, weights, zoo
-from transferbench.errors import UserError
+from crossfool import dense, fusing, models, networks, weights, zoo
+from crossfool.errors import UserError
 
 IMAGES = 2
 NEAR = 0.999  # cosine of two gradients that count as one

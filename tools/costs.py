@@ -1,11 +1,11 @@
-"""Print what every experiment costs, as a Markdown table, from its params.yaml alone: see `transferbench/costs.py`.
+"""Print what every experiment costs, as a Markdown table, from its params.yaml alone: see `crossfool/costs.py`.
 
 GPU hours of our own networks, which are small, are said as "minutes".
 """
 
 from pathlib import Path
 
-from transferbench import costs, params
+from crossfool import costs, params
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from transferbench import params, roots, several, spent
-from transferbench.results import chosen, load_metrics, words
+from crossfool import params, roots, several, spent
+from crossfool.results import chosen, load_metrics, words
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Leaderboard

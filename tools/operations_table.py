@@ -1,4 +1,4 @@
-"""Write transferbench/data/operations.csv: parameters of every network, and operations of its forward pass.
+"""Write crossfool/data/operations.csv: parameters of every network, and operations of its forward pass.
 
 torchvision's networks as it publishes them (twice its count of multiply-adds); our own counted by torch, without
 numbers (on the meta device).
@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model_weights
 
-from transferbench import networks, zoo
+from crossfool import networks, zoo
 
 CHANNELS = {"mnist": 1, "cifar10": 3, "imagenet": 3}
 
@@ -35,7 +35,7 @@ def rows() -> Iterator[tuple[str, int, int]]:
     for spec in zoo.names().values():
         if spec.network:
             continue  # another's, which has a row
-        yield spec.name, *(own(spec) if spec.library == "transferbench" else published(spec))
+        yield spec.name, *(own(spec) if spec.library == "crossfool" else published(spec))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """Write the site: README.md in front, the guides, the executed tutorial, the experiments, and the API of the public
-modules. `make docs`, into .transferbench/site."""
+modules. `make docs`, into .crossfool/site."""
 
 import html
 import os
@@ -13,8 +13,8 @@ import nbformat
 import pdoc
 from nbconvert import HTMLExporter
 
-import transferbench
-from transferbench import params
+import crossfool
+from crossfool import params
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = [
@@ -44,7 +44,7 @@ PUBLIC = [
     "weights",
     "zoo",
 ]
-FRONT = {"README.md": "transferbench.html"}  # file of the repository -> its page
+FRONT = {"README.md": "crossfool.html"}  # file of the repository -> its page
 GUIDES = {
     path.relative_to(ROOT).as_posix(): path.relative_to(ROOT).with_suffix(".html").as_posix()
     for pattern in ("docs/*.md", "docs/*.ipynb", "experiments/README.md", "experiments/*/README.md", "CHANGELOG.md")
@@ -58,7 +58,7 @@ PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title} – transferbench</title>
+<title>{title} – crossfool</title>
 <style>
 body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; color: #222; }}
 a {{ color: #0a58ca; }}
@@ -79,7 +79,7 @@ img {{ max-width: 100%; }}
 </style>
 </head>
 <body>
-<nav><a href="{home}">transferbench</a></nav>
+<nav><a href="{home}">crossfool</a></nav>
 <main>
 {body}
 </main>
@@ -144,18 +144,18 @@ def guide(file: str, folder: Path) -> None:
 
 
 def build(folder: Path) -> None:
-    """Write index.html, transferbench.html, and a page for each guide and public module into `folder`."""
-    transferbench.__doc__ = front(folder)
+    """Write index.html, crossfool.html, and a page for each guide and public module into `folder`."""
+    crossfool.__doc__ = front(folder)
     params.Section.__doc__ = "A section of params.yaml: frozen, with no other keys than its own."  # not pydantic's own
-    every = {path.stem if path.is_file() else path.name for path in (ROOT / "transferbench").iterdir()}
-    hidden = [f"!transferbench\\.{name}(\\..*)?$" for name in sorted(every - set(PUBLIC)) if name.isidentifier()]
+    every = {path.stem if path.is_file() else path.name for path in (ROOT / "crossfool").iterdir()}
+    hidden = [f"!crossfool\\.{name}(\\..*)?$" for name in sorted(every - set(PUBLIC)) if name.isidentifier()]
     with tempfile.TemporaryDirectory() as templates:
         (Path(templates) / "custom.css").write_text(STYLE)
         pdoc.render.configure(docformat="google", show_source=False, template_directory=Path(templates))
-        pdoc.pdoc("transferbench", *hidden, output_directory=folder)
+        pdoc.pdoc("crossfool", *hidden, output_directory=folder)
     for file in GUIDES:
         guide(file, folder)
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".transferbench" / "site")
+    build(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".crossfool" / "site")

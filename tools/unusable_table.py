@@ -1,4 +1,4 @@
-"""Write transferbench/data/unusable.csv: models that cannot be used, or be no source, and why.
+"""Write crossfool/data/unusable.csv: models that cannot be used, or be no source, and why.
 
 Those of timm that tell other classes apart than ImageNet's, as the installed timm says; networks that have no gradient,
 as `stress/networks.py` found.
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from transferbench import networks
+from crossfool import networks
 
 FOUND = Path(__file__).parents[1] / "stress" / "networks.json"
 

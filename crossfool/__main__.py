@@ -1,0 +1,296 @@
+"""The command `crossfool`. Each command imports what it needs when it runs, so that --help starts at once."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+import crossfool
+from crossfool import completing
+from crossfool.stage import friendly, say
+
+FOLDER = click.option(
+    "--folder",
+    default=".",
+    show_default="here",
+    shell_complete=completing.experiments,
+    help="The experiment: a folder, or a name under experiments/.",
+)
+
+
+class Ordered(click.Group):
+    """Commands in the order in which they are used, not of their letters."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=Ordered,
+    # click asks the terminal alone whether to colour, rich NO_COLOR too
+    context_settings={"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None},
+)
+@click.version_option(crossfool.__version__)
+def main() -> None:
+    """A benchmark of adversarial transferability.
+
+    \b
+    Examples:
+      crossfool list models --filter resnet
+      crossfool new mine --from depth-mnist
+      crossfool check experiments/mine
+      dvc repro experiments/mine/dvc.yaml
+      crossfool show experiments/mine
+      crossfool compare sg_fgsm fgsm --folder experiments/mine
+
+    Exit codes: 0, done; 1, interrupted, or an error of the program; 2, an error of yours, told in one line.
+    """
+
+
+@main.command("list")
+@click.argument("kind", required=False, shell_complete=completing.kinds, metavar=f"[{'|'.join(completing.KINDS)}]")
+@click.option("--filter", "text", default="", help="Lines that hold this, whatever its case.")
+@friendly
+def list_(kind: str | None, text: str) -> None:
+    """List what params.yaml can name, and the experiments here: what each is, and its source.
+
+    \b
+    Examples:
+      crossfool list
+      crossfool list models --filter densenet
+      crossfool list attacks
+    """
+    from crossfool import listing, terminal
+    from crossfool.errors import unknown
+
+    if kind is not None and kind not in completing.KINDS:
+        raise unknown("kind", kind, completing.KINDS)
+    listing.show(kind, text, terminal.console(), Path())
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--from", "origin", shell_complete=completing.experiments, help="Take params.yaml from this experiment, or folder."
+)
+@friendly
+def new(name: str, origin: str | None) -> None:
+    """Make the folder experiments/NAME with the shared graph, a params.yaml and a README to fill in.
+
+    \b
+    Examples:
+      crossfool new mine
+      crossfool new smaller-steps --from depth-mnist
+      crossfool new mine --from .
+    """
+    from crossfool import scaffold
+
+    folder = scaffold.new(name, Path(), origin)
+    say(f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:")
+    for line in scaffold.following(folder):
+        say(f"  {line}")
+
+
+@main.command()
+@click.argument("folder", default=".", shell_complete=completing.experiments)
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Gradients a second, for the time.")
+@friendly
+def check(folder: str, rate: float | None) -> None:
+    """Check params.yaml and data of an experiment; say what will run, and its gradients, time and disk.
+
+    Nothing is computed or decoded: of images that are yet to be, names and sizes are looked at. FOLDER is a folder,
+    or a name under experiments/ (here, if none is given).
+
+    \b
+    Examples:
+      crossfool check
+      crossfool check sensitivity
+      crossfool check experiments/momentum --rate 150
+    """
+    from crossfool import preflight, roots, terminal
+
+    preflight.show(preflight.check(roots.experiment(folder)), terminal.console(), rate)
+
+
+@main.command()
+@click.argument("folders", nargs=-1, shell_complete=completing.experiments)
+@friendly
+def show(folders: tuple[str, ...]) -> None:
+    """Print the success-rate tables of experiments (of the one here, if none is given).
+
+    \b
+    Examples:
+      crossfool show
+      crossfool show . depth-mnist
+      crossfool show experiments/depth-cifar10
+    """
+    from rich.console import Console
+
+    from crossfool import roots
+    from crossfool.show import show as show_folder
+
+    for folder in folders or (".",):
+        show_folder(roots.experiment(folder), Console())
+
+
+@main.command()
+@click.argument("folders", nargs=-1, shell_complete=completing.experiments)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="report.html", show_default=True)
+@friendly
+def report(folders: tuple[str, ...], out: Path) -> None:
+    """Write one page, which needs no network, of several experiments that have run: tables, figures, gallery.
+
+    Without FOLDERS, of all that have results.
+
+    \b
+    Examples:
+      crossfool report
+      crossfool report . depth-mnist
+      crossfool report depth-mnist momentum --out momentum.html
+    """
+    from crossfool import pages, roots, several
+
+    several.refuse_other_file(out)
+    wanted = [roots.experiment(folder) for folder in folders]
+    if not folders:
+        wanted, left_out = several.finished(roots.experiments(roots.root(Path())).values())
+        for line in left_out:
+            say(f"left out: {line}", err=True)
+    pages.write(wanted, out, [several.named(folder) for folder in wanted], timed=True)
+    say(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+@main.command()
+@click.argument("first", metavar="A", shell_complete=completing.attacks)
+@click.argument("second", metavar="B", shell_complete=completing.attacks)
+@FOLDER
+@click.option("--source", shell_complete=completing.sources, help="Cells of this source alone.")
+@click.option("--target", shell_complete=completing.targets, help="Answers of this target alone.")
+@click.option("--metric", type=click.Choice(["top1", "top5"]), default="top1", show_default=True, help="Of success.")
+@friendly
+def compare(first: str, second: str, folder: str, **options: Any) -> None:
+    """Compare two attacks of an experiment, or two revisions of it, on the same images.
+
+    A and B are attacks of its params.yaml; else git revisions or DVC experiments, whose predictions are read from
+    DVC's cache; `workspace` is the files as they are. Printed are A less B in percent points, a 95% interval
+    (Newcombe's for paired proportions), and p: the exact McNemar test, corrected for the table by Holm's method.
+    Black-box cells together: Student's t interval over images, and a permutation test.
+
+    \b
+    Examples:
+      crossfool compare sg_igsm igsm
+      crossfool compare sg_fgsm fgsm --folder depth-mnist --target fnn8
+      crossfool compare workspace HEAD
+      crossfool compare HEAD~1 main --source efficientnet_lite0
+    """
+    from crossfool import compare as comparing
+    from crossfool import roots, terminal
+
+    found = comparing.compare(first, second, roots.experiment(folder), **options)
+    comparing.show(found, terminal.console(), options["metric"])
+
+
+@main.command()
+@click.argument("cell", shell_complete=completing.cells)
+@FOLDER
+@friendly
+def explain(cell: str, folder: str) -> None:
+    """Say what was computed in CELL, from which bytes, and how to compute it again.
+
+    CELL is source/attack, source-attack as DVC writes it, or the path of an adversarial file, there or not.
+
+    \b
+    Examples:
+      crossfool explain efficientnet_lite0/sg_igsm
+      crossfool explain fnn4/fgsm --folder depth-mnist
+      crossfool explain experiments/depth-mnist/adversarial/fnn4/fgsm.safetensors
+    """
+    from crossfool import explain as explaining
+    from crossfool import roots, terminal
+
+    explaining.show(explaining.find(cell, roots.experiment(folder)), terminal.console())
+
+
+@main.command()
+@click.option("--folder", default=".crossfool/smoke", type=click.Path(path_type=Path), help="Where to compute.")
+@friendly
+def smoke(folder: Path) -> None:
+    """Run every experiment end to end in small: few embedded images, small models in place of the paper's.
+
+    \b
+    Examples:
+      crossfool smoke
+      crossfool smoke --folder /tmp/smoke
+    """
+    from crossfool import smoke as small
+
+    small.run(Path(), folder)
+
+
+@main.command()
+@click.argument("name", metavar="FOLDER", default=".", shell_complete=completing.experiments)
+@click.option("--yes", is_flag=True, help="Delete without being asked.")
+@friendly
+def tidy(name: str, yes: bool) -> None:
+    """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more.
+
+    FOLDER is a folder, or a name under experiments/ (here, if none is given). The files are listed, and deleted if
+    you agree. Deleted is what DVC's records name as an output of the pipeline, and nothing else.
+
+    \b
+    Examples:
+      crossfool tidy
+      crossfool tidy sensitivity --yes
+    """
+    from crossfool import leftovers, params, roots, terminal
+    from crossfool.errors import UserError
+
+    folder = roots.experiment(name)
+    found = leftovers.find(folder, params.load(folder / "params.yaml"), *leftovers.FOLDERS)
+    ours, others = leftovers.divided(folder, found)
+    if ours and not yes and not terminal.asks():
+        more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""
+        raise UserError(
+            f"nothing was deleted: {ours[0]}{more} would be, and there is no terminal to ask you; give --yes to delete"
+        )
+    for path in others:
+        say(f"not made by crossfool, left alone: {path}")
+    if not ours:
+        say(f"nothing{' else' if others else ''} is left over in {folder}")
+        return
+    if not yes:
+        say("\n".join(["left over:", *(f"  {path}" for path in ours)]))
+        if not click.confirm(f"delete {'this file' if len(ours) == 1 else f'these {len(ours)} files'}?"):
+            say("nothing was deleted")
+            return
+    for path in ours:
+        path.unlink()
+        say(f"deleted {path}")
+
+
+@main.command()
+@click.argument("folders", nargs=-1, shell_complete=completing.experiments)
+@friendly
+def mend(folders: tuple[str, ...]) -> None:
+    """Mend what DVC was killed while writing (in the experiment here, if no FOLDERS are given).
+
+    Then `dvc repro` says "'dvc.lock' validation failed" or "Unable to read RWLock-file". The last commit's dvc.lock
+    takes the broken one's place; what has run since is in DVC's run cache, and does not run again. A broken rwlock is
+    removed.
+
+    \b
+    Examples:
+      crossfool mend
+      crossfool mend . depth-mnist
+    """
+    from crossfool import mending, roots
+
+    for name in folders or (".",):
+        folder = roots.experiment(name)
+        there = (folder / mending.NAME).exists()
+        say(mending.mend(folder) or f"{folder / mending.NAME} {'is whole' if there else 'is not there yet'}")
+
+
+if __name__ == "__main__":
+    main(prog_name="crossfool")

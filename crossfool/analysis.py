@@ -1,0 +1,162 @@
+"""What the smoothed gradient is, seen three ways: similarity, boundary, saliency (paper section 6, appendix A).
+
+G(m) is the smoothed gradient of paper equation 6 estimated from m samples. Samples stream through in
+batches and only their running sum is kept, so that m = 1000 takes no more memory than m = 1. An image's
+samples are those that an attack of the same seed draws for it in its first step.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from crossfool import gradients, objectives
+from crossfool.errors import UserError
+from crossfool.models import Pixels
+from crossfool.params import Boundary, Saliency, Similarity
+
+
+def gradient(model: Pixels, image: Tensor, label: int) -> Tensor:
+    """g: the gradient of the cross-entropy at an image (C,H,W), pixels 0..255; (C,H,W) float64."""
+    return _finite(gradients.plain(_loss(model, label), image[None])[0].double())
+
+
+def smoothed(
+    model: Pixels, image: Tensor, label: int, samples: Sequence[int], *, sigma: float, seed: int, id: int, batch: int
+) -> Iterator[Tensor]:
+    """G(m) for each m of `samples`, which rise; each (C,H,W) float64.
+
+    Args:
+        model: On pixels 0..255.
+        image: (C,H,W), pixels 0..255.
+        label: Whose cross-entropy.
+        samples: Values of m.
+        sigma: Of the noise, in pixel values.
+        seed, id: What the noise is drawn from, beside the step: the analysis's seed and the image's id.
+        batch: Samples a backward pass.
+    """
+    loss, x = _loss(model, label), image[None]
+    noise = gradients.gaussian(seed, [id], sigma)(0, x)
+    total, drawn = torch.zeros_like(image, dtype=torch.float64), 0
+    for m in samples:
+        for gradient in gradients.passes(loss, x, noise, m - drawn, batch):
+            total += _finite(gradient.double().sum(0))
+        drawn = m
+        yield total / m
+
+
+def similarity(
+    source: Pixels, target: Pixels, images: Tensor, labels: Tensor, ids: Sequence[int], row: Similarity, *, batch: int
+) -> Iterator[tuple[int, int, float]]:
+    """Cosine of the source's gradient with the target's plain one: image id, m, cosine; m = 0 is the plain gradient.
+
+    A gradient of zeros has cosine 0 with every other.
+
+    Args:
+        source, target: On pixels 0..255.
+        images: (N,C,H,W), pixels 0..255.
+        labels: (N,).
+        ids: Of the images in the data set, (N,).
+        row: The analysis.
+        batch: Samples a backward pass.
+    """
+    progress = tqdm(total=len(ids) * (row.samples[-1] + 2), unit="gradient", desc=f"{row.source} {row.target}")
+    with progress:
+        for image, label, id in zip(images, labels.tolist(), ids, strict=True):
+            goal = gradient(target, image, label)
+            yield id, 0, cosine(gradient(source, image, label), goal)
+            progress.update(2)
+            estimates = smoothed(source, image, label, row.samples, sigma=row.sigma, seed=row.seed, id=id, batch=batch)
+            before = 0
+            for m, estimate in zip(row.samples, estimates, strict=True):
+                yield id, m, cosine(estimate, goal)
+                progress.update(m - before)
+                before = m
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    """Of two gradients of one shape, float64; 0 where one is all zeros."""
+    norms = float(a.norm() * b.norm())
+    return float((a * b).sum()) / norms if norms else 0.0
+
+
+def directions(source: Pixels, image: Tensor, label: int, row: Boundary, *, batch: int) -> tuple[Tensor, Tensor]:
+    """The plane's axes at an image (C,H,W): G and the noise h = g - <g,G>G, as unit vectors or as signs; float64.
+
+    Raises:
+        UserError: the gradient is zero there, or smoothing does not change it, so that there is no plane.
+    """
+    (estimate,) = smoothed(
+        source, image, label, [row.samples], sigma=row.sigma, seed=row.seed, id=row.image, batch=batch
+    )
+    along = _unit(estimate, row)
+    plain = gradient(source, image, label)
+    noise = plain - (plain * along).sum() * along
+    if plain.norm() > 0 and noise.norm() <= 1e-6 * plain.norm():
+        raise UserError(
+            f"{row.source}: the smoothed gradient at image {row.image} is the gradient itself; "
+            "take a larger sigma or another image"
+        )
+    across = _unit(noise, row)
+    return (along.sign(), across.sign()) if row.sign else (along, across)
+
+
+def answers(
+    model: Pixels, image: Tensor, axes: tuple[Tensor, Tensor], u: np.ndarray, v: np.ndarray, *, batch: int
+) -> np.ndarray:
+    """The model's labels at clip(x + u a + v b, 0, 255): (V,U) int64, row i at v[i], column j at u[j].
+
+    Args:
+        model: On pixels 0..255.
+        image: x, (C,H,W).
+        axes: a and b, each (C,H,W) float64.
+        u, v: Distances along them, (U,) and (V,).
+        batch: Images a forward pass.
+    """
+    points = [(j, i) for i in v for j in u]
+    labels = []
+    with torch.inference_mode():
+        for start in range(0, len(points), batch):
+            at = torch.tensor(points[start : start + batch], dtype=torch.float64, device=image.device)[
+                :, :, None, None, None
+            ]
+            x = (image.double() + at[:, 0] * axes[0] + at[:, 1] * axes[1]).clamp(0, 255).float()
+            labels.append(model(x.contiguous(memory_format=torch.channels_last)).argmax(1).cpu().numpy())
+    return np.concatenate(labels).reshape(len(v), len(u)).astype(np.int64)
+
+
+def saliency(model: Pixels, image: Tensor, label: int, id: int, row: Saliency, *, batch: int) -> np.ndarray:
+    """The gradient at an image (C,H,W), and G(m) for each of the row's m: (1+M,C,H,W) float32."""
+    estimates = smoothed(model, image, label, row.samples, sigma=row.sigma, seed=row.seed, id=id, batch=batch)
+    return torch.stack([gradient(model, image, label), *estimates]).float().cpu().numpy()
+
+
+def chosen(images: np.ndarray, id: int) -> np.ndarray:
+    """One image (C,H,W) of the data set.
+
+    Raises:
+        UserError: the data set has no image of that id.
+    """
+    if id >= len(images):
+        raise UserError(f"image {id} is asked, but the data set has ids 0 to {len(images) - 1} (see data/images.csv)")
+    return np.array(images[id])
+
+
+def _loss(model: Pixels, label: int) -> objectives.Loss:
+    log_probabilities = objectives.source([model], "probabilities")
+    return lambda x: objectives.untargeted(log_probabilities, torch.full((len(x),), label, device=x.device))(x)
+
+
+def _finite(gradient: Tensor) -> Tensor:
+    if not gradient.isfinite().all():
+        raise UserError("a gradient is not finite; look at the model's weights and at the images")
+    return gradient
+
+
+def _unit(direction: Tensor, row: Boundary) -> Tensor:
+    norm = direction.norm()
+    if not norm > 0:
+        raise UserError(f"{row.source} has no gradient at image {row.image}; take another image")
+    return direction / norm

@@ -1,0 +1,115 @@
+"""The attack loop, once. FGSM, IGSM, mIGSM, sg-* and later attacks differ only in what is passed to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossfool.errors import PIXEL, UserError, no_step, refuse_unit_images, too_small
+
+Loss = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> one loss an image (N,)
+Estimate = Callable[[Loss, Tensor], Tensor]  # loss, images -> raw gradient, shaped as the images
+Direction = Callable[[Tensor], Tensor]  # raw gradient -> what the step takes the sign of
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far and how long: radius of the ball and step size in pixel values, number of steps.
+
+    Raises:
+        UserError: a radius or a step so small that no pixel of 0..255 changes.
+    """
+
+    epsilon: float
+    steps: int
+    step_size: float
+
+    def __post_init__(self) -> None:
+        _refuse_small("epsilon", self.epsilon)
+        if said := no_step(self.epsilon, self.steps, self.step_size):
+            raise UserError(said)
+
+
+def _refuse_small(name: str, value: float) -> None:
+    if said := too_small(value):
+        raise UserError(f"{name} is {value:g}: {said}")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update rule with more to say than a direction; it has the state of one call of `attack`.
+
+    Attributes:
+        direction: What the step takes the sign of.
+        look: Images -> where the next gradient is taken; not clipped.
+        step: Direction -> the step, in step sizes.
+    """
+
+    direction: Direction
+    look: Callable[[Tensor], Tensor] = lambda x: x
+    step: Callable[[Tensor], Tensor] = torch.sign
+
+
+Update = Callable[[], Direction | Rule]  # makes a fresh update rule
+
+
+def rule(made: Direction | Rule) -> Rule:
+    """What an update made, as a rule."""
+    return made if isinstance(made, Rule) else Rule(made)
+
+
+def project_linf(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
+    """The nearest point of D = [0,255]^d and the L-inf ball of radius epsilon around x (paper equation 4)."""
+    return torch.clamp(x_adv, min=(x - epsilon).clamp_(min=0), max=(x + epsilon).clamp_(max=255))
+
+
+def attack(
+    loss: Loss,
+    x: Tensor,
+    budget: Budget,
+    *,
+    estimate: Estimate,
+    update: Update,
+    each: Callable[[int, Tensor], object] = lambda step, x_adv: None,
+) -> Tensor:
+    """Maximise a per-example loss in the L-inf ball around x (paper equations 4, 5 and 8).
+
+    Args:
+        loss: What to maximise, an image at a time; a targeted attack passes the negative.
+        x: Clean images (N,C,H,W), pixels 0..255; where the iteration starts.
+        budget: Radius, number of steps, step size.
+        estimate: Gradient estimator (`gradients.py`).
+        update: Makes a fresh update rule (`updates.py`).
+        each: Shown the images after each step; steps are numbered from 1.
+
+    Returns:
+        Adversarial images, shaped as x. With integer x, epsilon and step size they are integers.
+
+    Raises:
+        UserError: the images' pixels are not 0..255, but 0..1, say, or normalised.
+    """
+    refuse_unit_images(x)
+    if x.numel() and not (x.min() >= 0 and x.max() <= PIXEL):
+        raise UserError(
+            f"pixels are 0..{PIXEL}, and these images go from {float(x.min()):.3g} to {float(x.max()):.3g}; give them "
+            "as they are stored: models normalise inside"
+        )
+    own, x_adv = rule(update()), x
+    for step in range(budget.steps):
+        gradient = estimate(loss, own.look(x_adv))  # raw: not signed, not normalised
+        x_adv = project_linf(x_adv + budget.step_size * own.step(own.direction(gradient)), x, budget.epsilon)
+        each(step + 1, x_adv)
+    return x_adv
+
+
+def quantise(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
+    """Round to uint8 and project again, so that what is stored lies in the ball; exact for integers.
+
+    A fractional epsilon leaves whole pixel values within floor(epsilon) of a whole-numbered x.
+
+    Raises:
+        UserError: an epsilon between 0 and 1, which would leave none but x.
+    """
+    _refuse_small("epsilon", epsilon)
+    return project_linf(x_adv.round(), x, float(int(epsilon))).to(torch.uint8)

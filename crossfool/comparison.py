@@ -1,0 +1,59 @@
+"""Our success rates beside the paper's, cell by cell. All rates are percent. Imports no torch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from crossfool.pairing import rho
+from crossfool.results import Results, reported
+
+COLUMNS = (
+    "paper_table",
+    "metric",
+    "source",
+    "target",
+    "attack",
+    "ours",
+    "low",
+    "high",
+    "n",
+    "paper",
+    "difference",
+    "within",
+)
+
+
+def rows(results: Results) -> list[dict[str, Any]]:
+    """A row for each of the paper's figures that a cell of ours, of `attacks` or, in another attack, of a grid, has.
+
+    `low` to `high` is our 95% interval, of `n` images, `difference` is ours minus the paper's, and `within`
+    says whether the paper's figure lies in our interval.
+    """
+    found = []
+    named = {results.experiment.row(attack) for _, attack in results.success}
+    for (source, attack), targets in (*results.success.items(), *results.swept.items()):
+        row = results.experiment.row(attack)
+        if attack not in results.experiment.attacks and row in named:
+            continue  # the very attack under another name
+        for target, rates in targets.items():
+            if rates["whitebox"]:
+                continue
+            for metric, figure in reported(results.experiment, source, target, row).items():
+                ours, low, high = rates[metric], rates[f"{metric}_low"], rates[f"{metric}_high"]
+                difference, within = round(ours - figure.percent, 4), low <= figure.percent <= high
+                cell = (figure.table, metric, source, target, attack)
+                values = (*cell, ours, low, high, rates["n"], figure.percent, difference, within)
+                found.append(dict(zip(COLUMNS, values, strict=True)))
+    return found
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How near our rates are to the paper's over the cells of `rows`: differences in points, Spearman's rho."""
+    count = len(rows)
+    differences = [row["difference"] for row in rows]
+    rank = rho([row["ours"] for row in rows], [row["paper"] for row in rows]) if count >= 3 else None
+    return {
+        "cells": count,
+        "mean_absolute_difference": round(sum(map(abs, differences)) / count, 4) if count else None,
+        "mean_difference": round(sum(differences) / count, 4) if count else None,
+        "rank_correlation": None if rank is None else round(rank, 4),
+    }

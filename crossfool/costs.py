@@ -1,0 +1,206 @@
+"""What an experiment costs, from its params.yaml alone: nothing is measured. Imports no torch.
+
+Gradient evaluations are exact: one is one image's gradient through one model, so an ensemble of three counts three.
+Time is an estimate. A model's forward pass has so many floating-point operations (`data/operations.csv`: twice
+torchvision's count of multiply-adds); a gradient is a forward pass and one backward to the input (parameters are
+frozen), twice a forward pass. Added are the forward passes of `predict`, `evaluate`, `transform` and `boundary`. All is
+divided by RATE, by CPU where all networks are the zoo's own, or by a rate that was measured.
+
+Disk is the images as they are stored, the subset, the adversarial images (one byte a channel) and weights in float32.
+The data set and LPIPS's weights are counted by themselves, since experiments share them through DVC's cache where the
+file system can link.
+"""
+
+import csv
+import functools
+import math
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from importlib import resources
+
+from crossfool import params, zoo
+
+RATE = 8e12  # float32 operations a second, sustained: an assumption, some 40% of an A100's peak of 19.5e12
+CPU = 6e10  # the same of two cores on the zoo's own networks, as experiments/modern and noise took (2026-11-26)
+STAGE = 0.6  # seconds, of DVC and of beginning, a stage: likewise
+STORED = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  # bytes an image
+IMAGES = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
+TRAINING = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
+LPIPS = 9_880_000  # bytes of its weights
+ALL = {"imagenet-sample": 16}  # of the 20 photographs, those that the default benchmark's models all classify correctly
+DEFAULT = {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}  # those models
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of an experiment, or of what is left of it.
+
+    Attributes:
+        cells: Sources times attacks.
+        gradients: Evaluations.
+        passes: Forward passes, of one image through one model.
+        operations: Of both; None where a model's are not known (timm).
+        own: Bytes of subset, adversarial images and weights.
+        shared: Bytes of the data set, and of LPIPS's weights where it is asked for.
+        written: Bytes of both that are yet to be written.
+    """
+
+    cells: int
+    gradients: int
+    passes: int
+    operations: float | None
+    own: int
+    shared: int
+    written: int
+
+    def seconds(self, rate: float | None = None) -> float | None:
+        """Estimated, at `rate` gradients a second (a forward pass is half of one), else at RATE; None where unknown."""
+        if rate is not None:
+            return (self.gradients + self.passes / 2) / rate
+        return None if self.operations is None else self.operations / RATE
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model's size: parameters, and floating-point operations of one image's forward pass."""
+
+    parameters: int
+    operations: float
+
+
+@functools.cache
+def networks() -> dict[str, Network]:
+    """Model -> its size; all of the zoo but timm's."""
+    table = resources.files("crossfool") / "data" / "operations.csv"
+    with table.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    known = {row["name"]: Network(int(row["parameters"]), float(row["operations"])) for row in rows}
+    for spec in zoo.names().values():
+        if spec.network in known and spec.name not in known:  # convolutions' cost goes with the area
+            own, side = known[spec.network], zoo.names()[spec.network].side
+            known[spec.name] = Network(own.parameters, own.operations * ((spec.side or side) / side) ** 2)
+    return known
+
+
+def attacked(experiment: params.Experiment) -> int | None:
+    """How many images are attacked, as far as params.yaml says: at most, where it says `all`."""
+    asked, name = experiment.subset.images, experiment.dataset.name
+    right = ALL if experiment.subset.of == "correct" and set(experiment.models) >= DEFAULT else {}
+    return right.get(name, IMAGES.get(name)) if asked == "all" else asked
+
+
+def cost(
+    experiment: params.Experiment,
+    *,
+    images: int | None = None,
+    evaluated: int | None = None,
+    pending: Container[str] | None = None,
+) -> Cost:
+    """What an experiment costs.
+
+    Args:
+        experiment: Its params.yaml.
+        images: Attacked; as params.yaml says, where not given.
+        evaluated: Images of the data set; likewise. An `imagefolder` that is not given counts as its subset.
+        pending: The outputs (`adversarial/fnn0/fgsm.safetensors`) that have yet to be made; all, where not given. What
+            is not among them costs no time, but its disk.
+    """
+    data = experiment.dataset
+    images = images or attacked(experiment) or 0
+    evaluated = evaluated or IMAGES.get(data.name, images)
+    gradients = dict.fromkeys(experiment.models, 0)
+    passes = dict.fromkeys(experiment.models, 0)
+    for model, count in _gradients(experiment, images, pending):
+        gradients[model] += count
+    for model, count in _passes(experiment, images, evaluated, pending):
+        passes[model] += count
+    known = networks()
+    operations = None
+    if all(model in known for model in experiment.models):
+        each = (known[model].operations * (2 * gradients[model] + passes[model]) for model in experiment.models)
+        operations = math.fsum(each)
+    own, shared = _files(experiment, images, evaluated)
+    written = sum(size for out, size in (own | shared).items() if _left(out, pending))
+    cells = len(experiment.sources) * len(experiment.rows)
+    total = sum(gradients.values()), sum(passes.values())
+    return Cost(cells, *total, operations, sum(own.values()), sum(shared.values()), written)
+
+
+def _files(experiment: params.Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
+    """The large outputs and their bytes: the experiment's own, and what it shares. timm's weights count as nothing."""
+    known, size = networks(), STORED[experiment.dataset.family]
+    own = {}
+    for source in experiment.sources:
+        for attack, row in experiment.rows.items():
+            each = 1 + len(row.takes) + 4 * bool(row.quantisation)  # a float32 is four bytes
+            own[f"adversarial/{source}/{attack}.safetensors"] = images * size * each
+    own["subset/images.safetensors"] = images * size
+    for model in experiment.models:
+        own[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
+    train = TRAINING.get(experiment.dataset.family, 0) if experiment.training else 0
+    shared = {"data/images.safetensors": evaluated * size, "data/train.safetensors": train * size}
+    return own, shared | {"data/lpips.safetensors": LPIPS if experiment.lpips else 0}
+
+
+def _gradients(experiment: params.Experiment, images: int, pending: Container[str] | None) -> Iterator[tuple[str, int]]:
+    """Models, and how many of their gradients something evaluates."""
+    for source in experiment.sources:
+        for attack, row in experiment.rows.items():
+            if _left(f"adversarial/{source}/{attack}.safetensors", pending):
+                yield from ((member, images * row.evaluated) for member in source.split("+"))
+    for name, similar in experiment.similarity.items():
+        if _left(f"analysis/similarity/{name}.csv", pending):
+            yield similar.source, similar.images * (max(similar.samples) + 1)
+            yield similar.target, similar.images
+    for name, saliency in experiment.saliency.items():
+        if _left(f"analysis/saliency/{name}.safetensors", pending):
+            yield saliency.model, len(saliency.images) * (max(saliency.samples) + 1)
+    for name, plane in experiment.boundary.items():
+        if _left(f"analysis/boundary/{name}.safetensors", pending):
+            yield plane.source, plane.samples + 1
+
+
+def _passes(
+    experiment: params.Experiment, images: int, evaluated: int, pending: Container[str] | None
+) -> Iterator[tuple[str, int]]:
+    """Models, and how many images go through them without a gradient."""
+    yield from (
+        (model, evaluated) for model in experiment.models if _left(f"predictions/clean/{model}.parquet", pending)
+    )
+    levels = sum(map(len, experiment.transforms.values()))
+    for source in experiment.sources:
+        for attack, row in experiment.rows.items():
+            times = _left(f"predictions/{source}/{attack}.parquet", pending) * (
+                1 + len(row.takes) + (2 if row.quantisation else 0)
+            )
+            if attack in experiment.attacks and _left(f"transformed/{source}/{attack}.parquet", pending):
+                times += levels
+            yield from ((model, images * times) for model in experiment.answering)
+    for name, plane in experiment.boundary.items():
+        if _left(f"analysis/boundary/{name}.safetensors", pending):
+            yield from ((target, plane.points**2) for target in plane.targets)
+
+
+def _left(out: str, pending: Container[str] | None) -> bool:
+    return pending is None or out in pending
+
+
+def small(experiment: params.Experiment) -> bool:
+    """Whether all networks are the zoo's own, which need no GPU."""
+    return all(zoo.spec(model).library == "crossfool" for model in experiment.models)
+
+
+def thousands(count: int) -> str:
+    return f"{count / 1e6:,.1f} million" if count >= 1e6 else f"{round(count, -3):,}"
+
+
+def size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for limit, unit, name in ((100, 1, "seconds"), (5400, 60, "minutes"), (172_800, 3600, "hours")):
+        if seconds < limit:
+            return f"{seconds / unit:.{0 if seconds >= 10 * unit else 1}f} {name}"
+    return f"{seconds / 86_400:,.1f} days"

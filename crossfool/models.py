@@ -1,0 +1,265 @@
+"""From a weights file to a model on pixels: frozen, normalising, resizing, ready for attack.
+
+A weights file (`weights/<model>.safetensors`, written by the `train` stage) carries its normalisation
+and native input size in its metadata, so that weights and preprocessing cannot part.
+"""
+
+import copy
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from crossfool import dense, fusing, networks, writes, zoo
+from crossfool.artefacts import TensorFile, account
+from crossfool.errors import UserError, brief, refuse_unit_images
+from crossfool.params import Compute
+from crossfool.precision import autocast, configure
+from crossfool.runtime import keep_memory
+
+EXACT = Compute(precision="float32", chunk=1)
+
+
+class Pixels(nn.Module):
+    """Logits (N,K), float32, of images (N,C,H,W) with pixels 0..255.
+
+    Args:
+        network: Takes normalised images of its native side.
+        mean: Per channel, in pixel values.
+        std: Likewise; None where the network's first layer already divides by it.
+        side: Native side; images of another are resized to it, bilinear or bicubic, filtered.
+        interpolation: bilinear or bicubic.
+        precision: As in `precision.py`.
+
+    Raises:
+        UserError: the first images that it is called with have pixels 0..1.
+    """
+
+    mean: Tensor
+    std: Tensor | None
+    called: bool = False
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...] | None,
+        side: int,
+        interpolation: str = "bilinear",
+        precision: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.network, self.side, self.interpolation, self.precision = network, side, interpolation, precision
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", None if std is None else torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.called:  # a look at every batch would have a GPU wait
+            refuse_unit_images(x.detach())
+            self.called = True
+        x = self.normalised(x)
+        with autocast(x.device.type, self.precision):
+            logits = self.network(x)
+        if not isinstance(logits, Tensor):  # auxiliary heads, a dictionary of features
+            raise UserError(f"a network gave a {type(logits).__name__}, expected logits (N,K): it is no classifier")
+        return logits.float()
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """What the network takes, (N,C,side,side), of images (N,C,H,W), pixels 0..255."""
+        if x.shape[-1] != self.side:
+            x = F.interpolate(x, size=(self.side, self.side), mode=self.interpolation, antialias=True)
+        x = x - self.mean
+        return x if self.std is None else x / self.std
+
+
+def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built: bool = False) -> Pixels:
+    """The model of a weights file, ready for inference and input gradients.
+
+    Args:
+        path, device, compute: Which, where and how it computes.
+        as_built: See `wrap`.
+
+    Raises:
+        UserError: the file is damaged, is of no known model, does not fit its network, or holds a weight that is not
+            finite.
+    """
+    file = TensorFile(path)
+    about = account(file)
+    spec = zoo.spec(about["name"])
+    if (spec.library, spec.network) != (about["library"], about.get("network", "")):  # what is built is a known network
+        raise UserError(f"{path} is not of the zoo's {spec.name}; delete it and run `dvc repro`")
+    network = networks.build(spec.network or spec.name, spec.library)
+    state = {name: torch.from_numpy(file[name].copy()) for name in file.names()}
+    kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+    try:
+        network.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} does not fit {about['name']}: {brief(error, 200)}; delete it and run `dvc repro`"
+        ) from None
+    for name, tensor in state.items():
+        if tensor.dtype != kinds[name]:
+            raise UserError(f"{path}: {name} is {tensor.dtype}, expected {kinds[name]}; delete it and run `dvc repro`")
+        # an activation may turn a NaN into a zero
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} of {about['name']} is not finite; delete it and run `dvc repro`")
+    model = wrap(network, about, device=device, compute=compute, as_built=as_built)
+    keep_memory()  # not sooner: what loading takes for a moment would be kept, too
+    return model
+
+
+def wrap(
+    network: nn.Module,
+    about: Mapping[str, Any],
+    *,
+    device: torch.device,
+    compute: Compute = EXACT,
+    as_built: bool = False,
+) -> Pixels:
+    """A network as a frozen model on pixels.
+
+    Args:
+        network: Its weights loaded.
+        about: mean, std, side and interpolation, as in a weights file's metadata.
+        device, compute: Where and how it computes.
+        as_built: Leave its layers as they are, for attacks that hook into them; slower.
+    """
+    network = network.eval().requires_grad_(False)
+    configure(compute.precision)
+    network = network if as_built else folded(network)
+    divided = divides(network, about["std"])
+    network.to(device)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):  # these run fastest with channels last; the arithmetic is the same
+            module.to(memory_format=torch.channels_last)
+    if compute.compile:
+        network = compiled(network, device)
+    elif device.type == "cpu" and compute.precision != "bfloat16" and not as_built:
+        network = dense.joined(fusing.fused(network))
+    model = Pixels(
+        network,
+        mean=tuple(about["mean"]),
+        std=None if divided else tuple(about["std"]),
+        side=about["side"],
+        interpolation=about["interpolation"],
+        precision=compute.precision,
+    )
+    return model.eval().requires_grad_(False).to(device)
+
+
+def divides(network: nn.Module, std: Sequence[float]) -> bool:
+    """Have a traced network divide its input by `std`, where a convolution alone reads it; whether it does.
+
+    Exact up to rounding, whatever the padding: zeros stay zeros. The mean is another matter.
+    """
+    if not isinstance(network, fx.GraphModule):
+        return False
+    images = [node for node in network.graph.nodes if node.op == "placeholder"]
+    reader = next(iter(images[0].users)) if len(images) == 1 and len(images[0].users) == 1 else None
+    if reader is None or _kind(reader, dict(network.named_modules())) is not nn.Conv2d:
+        return False
+    conv = network.get_submodule(str(reader.target))
+    assert isinstance(conv, nn.Conv2d)
+    if conv.groups != 1 or not called_once(network, str(reader.target)):
+        return False
+    first = copy.deepcopy(conv)  # the network as it was keeps its own
+    with torch.no_grad():
+        first.weight.div_(torch.tensor(std, dtype=first.weight.dtype).view(1, -1, 1, 1))
+    network.set_submodule(str(reader.target), first)
+    return True
+
+
+def compiled(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network with kernels of `torch.compile`, which later stages take from its cache; on a GPU as CUDA graphs."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(".crossfool/compiled").absolute()))
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    return torch.compile(network, mode=mode, dynamic=False)  # type: ignore[return-value]
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """The network with batch normalisation folded into the convolutions before it.
+
+    Same function up to rounding. A network that torch.fx cannot trace is returned as it is, as is one of several
+    inputs: tracing would take those that are left out for given (a transformer's `attn_mask`).
+    """
+    if len(inspect.signature(network.forward).parameters) > 1:
+        return network
+    try:
+        traced = writes.traced(network)  # its parts are the network's own, not copies
+    except Exception:  # torch.fx raises many kinds; unfolded is right too, only slower
+        return network
+    graph, modules = traced.graph, dict(traced.named_modules())
+    for node in list(graph.nodes):
+        if _passes_on(node, modules):
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            graph.erase_node(node)
+    for node in list(graph.nodes):
+        fold = FOLDS.get((_kind(layer := _read(node), modules), _kind(node, modules)))
+        if layer is None or fold is None or len(layer.users) > 1 or not called_once(traced, str(layer.target)):
+            continue
+        norm = modules[str(node.target)]
+        if norm.training or norm.running_mean is None or norm.running_var is None:
+            continue  # it normalises by the images at hand
+        modules[str(layer.target)] = fold(modules[str(layer.target)], norm)
+        traced.set_submodule(str(layer.target), modules[str(layer.target)])
+        node.replace_all_uses_with(layer)
+        graph.erase_node(node)
+    traced.recompile()
+    return traced.requires_grad_(False)
+
+
+FOLDS: dict[tuple[type | None, type | None], Callable[[Any, Any], nn.Module]] = {
+    (nn.Conv1d, nn.BatchNorm1d): fuse_conv_bn_eval,
+    (nn.Conv2d, nn.BatchNorm2d): fuse_conv_bn_eval,
+    (nn.Conv3d, nn.BatchNorm3d): fuse_conv_bn_eval,
+    (nn.Linear, nn.BatchNorm1d): fuse_linear_bn_eval,
+}
+
+
+def _kind(node: fx.Node | None, modules: Mapping[str, nn.Module]) -> type | None:
+    """The class of the module that a node calls; None where it calls none, or runs more than the module's own code."""
+    module = modules.get(str(node.target)) if node is not None and node.op == "call_module" else None
+    return None if module is None or fusing.hooked(module) else type(module)
+
+
+def _read(node: fx.Node) -> fx.Node | None:
+    """The one node that a node reads."""
+    return node.all_input_nodes[0] if len(node.all_input_nodes) == 1 else None
+
+
+def _passes_on(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether a node gives what it reads, the very same tensor: an Identity, a Dropout that is switched off."""
+    if len(node.all_input_nodes) != 1:
+        return False
+    if node.op == "call_function" and node.target is F.dropout:
+        return node.kwargs.get("training", True) is False
+    kind = _kind(node, modules)
+    if kind is None or not issubclass(kind, nn.Identity | nn.modules.dropout._DropoutNd):
+        return False
+    return kind is nn.Identity or not modules[str(node.target)].training
+
+
+def called_once(network: fx.GraphModule, target: str) -> bool:
+    """Whether a traced network calls a module at one place alone, and reads its weights nowhere else."""
+    calls = sum(node.op == "call_module" and node.target == target for node in network.graph.nodes)
+    reads = any(node.op == "get_attr" and f"{node.target}.".startswith(f"{target}.") for node in network.graph.nodes)
+    return calls == 1 and not reads
+
+
+def load_all(names: Iterable[str], folder: Path, *, device: torch.device, compute: Compute) -> dict[str, Pixels]:
+    """Models by name, from a folder of weights files.
+
+    Raises:
+        UserError: as `load`, or a file holds another model's weights.
+    """
+    paths = {name: folder / f"{name}.safetensors" for name in names}
+    for name, path in paths.items():
+        account(TensorFile(path), name)
+    return {name: load(path, device=device, compute=compute) for name, path in paths.items()}

@@ -1,0 +1,53 @@
+"""What an attack maximises: a per-example loss of the source's answer.
+
+A source is one model or an ensemble; `fusion` says what an ensemble takes the mean of (paper equation 3
+leaves it open). All three fusions are log-probabilities, so that one cross-entropy serves them.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from crossfool.attack import Loss
+
+Model = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> logits (N,K)
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Log of the mean of the members' softmax (Liu et al. 2017); logits (M,N,K) -> (N,K)."""
+    return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
+
+
+def logits(logits: Tensor) -> Tensor:
+    """Log-softmax of the mean of the members' logits (Dong et al. 2018); (M,N,K) -> (N,K)."""
+    return logits.mean(0).log_softmax(-1)
+
+
+def losses(logits: Tensor) -> Tensor:
+    """Mean of the members' log-softmax, whose cross-entropy is the mean of theirs; (M,N,K) -> (N,K)."""
+    return logits.log_softmax(-1).mean(0)
+
+
+FUSIONS = {"probabilities": probabilities, "logits": logits, "losses": losses}
+
+
+def source(members: Sequence[Model], fusion: str) -> Model:
+    """Log-probabilities (N,K) of a source. An ensemble of one is the model, whatever the fusion."""
+    fuse = FUSIONS[fusion]
+    return lambda x: fuse(torch.stack([member(x).float() for member in members]))
+
+
+def untargeted(log_probabilities: Model, labels: Tensor) -> Loss:
+    """Cross-entropy of the true label, to be driven up; labels (N,), for images (kN,C,H,W), k times over."""
+    return lambda x: -_of(labels, log_probabilities(x))
+
+
+def targeted(log_probabilities: Model, target_labels: Tensor) -> Loss:
+    """Minus the cross-entropy of the target label, to be driven up; target_labels (N,), as `labels` above."""
+    return lambda x: _of(target_labels, log_probabilities(x))
+
+
+def _of(labels: Tensor, log_probabilities: Tensor) -> Tensor:
+    return log_probabilities.gather(1, labels.repeat(len(log_probabilities) // len(labels))[:, None])[:, 0]

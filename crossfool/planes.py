@@ -1,0 +1,216 @@
+"""The paper's pictures of planes and gradients, by matplotlib: decision boundaries, saliency maps.
+
+Equal content gives equal bytes (`figures.save`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from crossfool.curves import SMALL, _folded, _legend
+from crossfool.figures import _heading, _styled
+
+TRUE, OTHER = "#DDDDDD", "#4D4D4D"  # the true class, and the classes past the palette
+PALETTE = (  # Paul Tol's "muted": told apart by the colour-blind, and from both greys
+    "#332288",
+    "#DDCC77",
+    "#CC6677",
+    "#117733",
+    "#88CCEE",
+    "#AA4499",
+    "#44AA99",
+    "#882255",
+    "#999933",
+)
+LONGEST = 22  # characters of a class's name
+
+
+@_styled
+def boundary(
+    title: str,
+    subtitle: str,
+    xlabel: str,
+    ylabel: str,
+    u: np.ndarray,
+    v: np.ndarray,
+    image: np.ndarray | None,
+    planes: Mapping[str, np.ndarray],
+    label: int,
+    names: Mapping[int, str] | Sequence[str],
+) -> Figure:
+    """The classes that models predict in a plane of images: a square a model, with one legend for all.
+
+    The true class is light grey; a colour is the same class in every square. The most frequent other classes have
+    colours of their own, the rest are dark grey. A cross is at the origin, the clean image.
+
+    Args:
+        title, subtitle: Above all.
+        xlabel, ylabel: What u and v are, with units.
+        u, v: (P,) and (Q,) evenly spaced steps along the two directions; v grows upwards.
+        image: The clean image, (H,W,3) or (H,W) uint8, drawn at the left, or None.
+        planes: Model -> (Q,P) integers: the class predicted at v[i], u[j].
+        label: The true class.
+        names: Of the classes.
+    """
+    u, v = np.asarray(u, float), np.asarray(v, float)
+    if not planes:
+        raise ValueError("nothing to draw: no model")
+    for model, plane in planes.items():
+        if plane.shape != (len(v), len(u)):
+            raise ValueError(f"the plane of {model} is {plane.shape}, and not {(len(v), len(u))}")
+    colours, legend = _classes(planes, label, names)
+    down = -(-len(planes) // 5)
+    across = -(-len(planes) // down)
+    side, gap = (2.0 if across < 3 else 1.6 if across < 4 else 1.32), 0.12  # inches
+    models = [_folded(model, int(side / 0.082)) for model in planes]
+    head = 0.1 + 0.15 * max(model.count("\n") + 1 for model in models)
+    start = 0.0 if image is None else side + 0.75
+    width, height = start + across * (side + gap) - gap, down * (side + head + gap) - gap
+    figure = Figure(figsize=(width, height))
+    if image is not None:
+        axes = figure.add_axes((0, 1 - (head + side) / height, side / width, side / height))
+        _picture(axes, image)
+        axes.set_title("clean image", size=SMALL, weight="bold", pad=4)
+    for number, (model, plane) in enumerate(zip(models, planes.values(), strict=True)):
+        x = start + (number % across) * (side + gap)
+        y = height - (number // across) * (side + head + gap) - head - side
+        axes = figure.add_axes((x / width, y / height, side / width, side / height))
+        axes.imshow(_coloured(plane, colours), extent=_extent(u, v), origin="lower", interpolation="nearest")
+        axes.set_aspect("auto")
+        axes.set_xlim(*sorted(_extent(u, v)[:2]))
+        axes.set_ylim(*sorted(_extent(u, v)[2:]))
+        axes.plot(
+            0,
+            0,
+            marker="x",
+            color="black",
+            markersize=5,
+            markeredgewidth=1.1,
+            path_effects=[withStroke(linewidth=2.6, foreground="white")],
+        )
+        axes.set_title(model, size=SMALL, weight="bold", pad=4)
+        axes.locator_params(nbins=5)
+        axes.tick_params(
+            labelsize=7, length=2.5, labelleft=number % across == 0, labelbottom=number + across >= len(planes)
+        )
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+            spine.set_linewidth(0.6)
+    figure.text((start + width) / 2 / width, -0.24 / height, xlabel, ha="center", va="top", size=9)
+    figure.text((start - 0.36) / width, 0.5, ylabel, ha="right", va="center", rotation=90, size=9)
+    columns = max(1, int((width + 0.5) / 1.72))
+    left = 0 if image is not None else -0.5
+    handles = [Patch(facecolor=colour, edgecolor="0.4", linewidth=0.4) for colour in legend.values()]
+    options = {"ncol": columns, "columnspacing": 1.2, "handlelength": 1.2, "handleheight": 0.9}
+    _legend(figure, handles, list(legend), (left / width, -0.52 / height), **options)
+    _heading(figure, title, subtitle, left, width, height + 0.1, width, height)
+    return figure
+
+
+def _classes(
+    planes: Mapping[str, np.ndarray], label: int, names: Mapping[int, str] | Sequence[str]
+) -> tuple[dict[int, str], dict[str, str]]:
+    """The colour of each class there is, and of each line of the legend."""
+    found, counts = np.unique(np.concatenate([plane.ravel() for plane in planes.values()]), return_counts=True)
+    ranked = [int(found[at]) for at in np.argsort(-counts, kind="stable") if found[at] != label]
+    own = {label: TRUE, **dict(zip(ranked, PALETTE, strict=False))}
+    texts = {number: _short(names[number]) for number in own}
+    twice = {text for text in texts.values() if list(texts.values()).count(text) > 1}
+    legend = {}
+    for number, text in texts.items():
+        text = f"{text} ({number})" if text in twice else text
+        legend[f"{text}, true class" if number == label else text] = own[number]
+    rest = ranked[len(PALETTE) :]
+    if rest:
+        legend[f"other ({len(rest)} class{'es' if len(rest) > 1 else ''})"] = OTHER
+    return {**own, **dict.fromkeys(rest, OTHER)}, legend
+
+
+def _short(name: str) -> str:
+    """The first of a class's names, cut where it is long."""
+    first = name.split(",")[0].strip()
+    return first if len(first) <= LONGEST else first[: LONGEST - 1].rstrip() + "…"
+
+
+def _coloured(plane: np.ndarray, colours: Mapping[int, str]) -> np.ndarray:
+    """(Q,P,3) colours, 0 to 1."""
+    pixels = np.zeros((*plane.shape, 3))
+    for number, colour in colours.items():
+        pixels[plane == number] = to_rgb(colour)
+    return pixels
+
+
+def _extent(u: np.ndarray, v: np.ndarray) -> tuple[float, float, float, float]:
+    """Where the picture's edges are: half a step outside the first and the last value."""
+    ends: list[float] = []
+    for name, values in (("u", u), ("v", v)):
+        steps = np.diff(values)
+        if len(values) < 2 or not np.allclose(steps, steps[0]) or not steps[0]:
+            raise ValueError(f"{name} is not evenly spaced: {values}")
+        ends += [float(values[0] - steps[0] / 2), float(values[-1] + steps[0] / 2)]
+    return ends[0], ends[1], ends[2], ends[3]
+
+
+def _picture(axes: Axes, image: np.ndarray) -> None:
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def saliency_map(gradient: np.ndarray) -> np.ndarray:
+    """How much each pixel matters, (H,W) from 0 to 1, of a (C,H,W) gradient.
+
+    The channels' absolute values are added; then the lowest sum becomes 0 and the 99th percentile, and all above it,
+    1 (Smilkov et al., 2017). A gradient that is the same everywhere gives 0.
+    """
+    if gradient.ndim != 3:
+        raise ValueError(f"a gradient is (C,H,W), and not {gradient.shape}")
+    total = np.abs(gradient.astype(np.float64)).sum(0)
+    if not np.isfinite(total).all():
+        raise ValueError("a gradient has numbers that are not finite")
+    low, high = total.min(), np.percentile(total, 99)
+    if high <= low:  # fewer than one pixel in a hundred differ from the rest
+        return (total > low).astype(np.float64)
+    return np.clip((total - low) / (high - low), 0, 1)
+
+
+@_styled
+def saliency(
+    title: str,
+    subtitle: str,
+    rows: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]],
+    columns: Sequence[str],
+) -> Figure:
+    """Saliency maps of gradients: a row an image, with the image first.
+
+    Args:
+        title, subtitle: Above all.
+        rows: What each image shows, its (H,W,3) or (H,W) uint8 pixels, and (C,H,W) gradients: the plain one, then the
+            smoothed ones in the order of their samples.
+        columns: A heading for each column, the image's too.
+    """
+    for name, _, gradients in rows:
+        if len(gradients) + 1 != len(columns):
+            raise ValueError(f"{len(columns)} columns, but {len(gradients)} gradients and the image for {name}")
+    side, gap = 1.3, 0.08  # inches
+    labels = [_folded(name, 14) for name, _, _ in rows]
+    start = 0.075 * max([len(line) for label in labels for line in label.split("\n")], default=0) + 0.12
+    headings = [_folded(heading, int(side / 0.085)) for heading in columns]
+    head = 0.08 + 0.15 * max(heading.count("\n") + 1 for heading in headings)
+    width, height = start + len(columns) * (side + gap) - gap, len(rows) * (side + gap) - gap + head
+    figure = Figure(figsize=(width, height))
+    for column, heading in enumerate(headings):
+        x = start + column * (side + gap) + side / 2
+        figure.text(x / width, 1 - (head - 0.05) / height, heading, ha="center", va="bottom", size=SMALL, weight="bold")
+    for number, (label, (_, image, gradients)) in enumerate(zip(labels, rows, strict=True)):
+        y = height - head - number * (side + gap) - side
+        figure.text((start - 0.1) / width, (y + side / 2) / height, label, ha="right", va="center", size=SMALL)
+        for column, pixels in enumerate([image, *(255 * saliency_map(gradient) for gradient in gradients)]):
+            x = start + column * (side + gap)
+            _picture(figure.add_axes((x / width, y / height, side / width, side / height)), pixels)
+    _heading(figure, title, subtitle, 0, width, height + 0.08, width, height)
+    return figure

@@ -1,0 +1,203 @@
+"""params.yaml as DVC reads it: by ruamel.yaml, by the rules of YAML 1.2. Refused is what would be read in two ways."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, ScalarEvent
+
+from crossfool.errors import UserError
+
+# Plain scalars that readers of YAML 1.1 and of 1.2 take for different values, or for no text -> what is wrong.
+TWOFOLD = (
+    (r"yes|no|on|off", "is a truth value in YAML 1.1 and a text in 1.2; write true or false, or put it in quotes"),
+    (r"[-+]?0[0-9]+", "is octal in YAML 1.1 and decimal in 1.2; write it without the zeros before it, or in quotes"),
+    (r"[-+]?0[ob][0-9a-f_]*", "is a number in some versions of YAML alone; write it in decimal digits, or in quotes"),
+    (
+        r"[-+]?(?=[0-9.])(?=[^_]*_)(0x[0-9a-f_]*|[0-9_]*\.?[0-9_]*(e[-+]?[0-9_]*)?)",
+        "is a number in some versions of YAML alone; write it without _, or in quotes",
+    ),
+    (
+        r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?",
+        "is a number to the base of 60 in YAML 1.1 and a text in 1.2; write one number, or put it in quotes",
+    ),
+    (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([t \t].*)?", "is a date in YAML; put it in quotes"),
+    (r"=", "is no text in YAML 1.1; put it in quotes"),
+)
+_TWOFOLD = tuple((re.compile(f"^(?:{pattern})$", re.IGNORECASE), wrong) for pattern, wrong in TWOFOLD)
+
+_ANCHOR = re.compile(r"&[^\s,\[\]{}]+[ \t]*")
+
+
+def strict(text: str) -> Any:
+    """The values of a params.yaml that is to be run.
+
+    Raises:
+        UserError: it is no YAML of one document, or DVC would read or rewrite it otherwise than it looks: a shared
+            object (an alias, a merge key), a tag, a scalar of two readings, `${...}`, or a key that stands twice.
+    """
+    return _loaded(text, _Checked)
+
+
+def lenient(text: str) -> Any:
+    """The values of a params.yaml that once ran, shared objects and all.
+
+    Raises:
+        UserError: it is no YAML of one document.
+    """
+    return _loaded(text, _Quiet)
+
+
+def written(values: Any, *, flow: bool = False) -> str:
+    """YAML that every reader reads alike: nothing is shared, and texts that look like other values are quoted.
+
+    Args:
+        values: Of a params.yaml.
+        flow: All in one line, as it stands within another value.
+    """
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    Dumper.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeDumper.yaml_implicit_resolvers.items()}
+    for pattern in (*(pattern for pattern, _ in _TWOFOLD), re.compile(r"[-+]?\.?[0-9].*")):
+        # of no other use than that a text which matches is no plain one
+        Dumper.add_implicit_resolver("tag:crossfool,2026:twofold", pattern, None)
+    if flow:  # in a list, since a scalar alone would be followed by the mark of a document's end
+        line = yaml.dump([values], Dumper=Dumper, sort_keys=False, default_flow_style=True, width=float("inf"))
+        return line.strip()[1:-1]
+    return yaml.dump(values, Dumper=Dumper, sort_keys=False)
+
+
+def unshared(text: str) -> str:
+    """The text of a params.yaml with each alias replaced by what it stands for; comments and layout stay.
+
+    Raises:
+        UserError: it is no YAML of one document.
+    """
+    if not re.search(r"[&*]", text):
+        return text
+    shared: dict[str, Any] = {}
+    changes: list[tuple[int, int, str]] = []  # from, to, what to put there
+
+    class Noting(_Quiet):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.parser.peek_event()
+            alias, start = isinstance(event, AliasEvent), event.start_mark.index
+            if alias and event.anchor in self.anchors and event.anchor not in shared:
+                raise _wrong(event, f"the alias *{event.anchor} stands within what it stands for")
+            node = super().compose_node(parent, index)
+            if alias:
+                changes.append((start, event.end_mark.index, written(shared[event.anchor], flow=True)))
+            elif event.anchor:
+                shared[event.anchor] = self.loader.constructor.construct_object(node, deep=True)
+                named = _ANCHOR.match(text, start)
+                assert named is not None, "a node that has an anchor begins with it"
+                changes.append((start, named.end(), ""))
+            return node
+
+    _loaded(text, Noting)
+    for start, end, instead in sorted(changes, reverse=True):
+        text = text[:start] + instead + text[end:]
+    return text
+
+
+def read(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        UserError: it is not there, or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the stage in an experiment's folder") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def _loaded(text: str, composer: type[Composer]) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = composer
+    try:
+        return yaml.load(text)
+    except UserError:
+        raise
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f"line {mark.line + 1}: "
+        what = ", ".join(" ".join(part.split()) for part in (error.context, error.problem) if part)
+        raise UserError(f"is no YAML: {where}{what}") from None
+    except RecursionError:
+        raise UserError("is no YAML of an experiment: it is nested too deeply") from None
+    except (YAMLError, Exception) as error:  # odd texts raise many kinds
+        raise UserError(f"is no YAML: {' '.join(str(error).split())[:300]}") from None
+
+
+class _Quiet(Composer):
+    """Nodes of any file. A name that is given to two objects, one after the other, is no cause for a warning."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self.warn_double_anchors = False
+
+
+class _Checked(_Quiet):
+    """Nodes of a file in which all is read as it looks, and is rewritten by `dvc exp run -S` where it stands."""
+
+    def compose_document(self) -> Any:
+        start = self.parser.peek_event()
+        if getattr(start, "version", None):
+            raise _wrong(start, f"%YAML {'.'.join(map(str, start.version))}: DVC reads YAML 1.2; remove the line")
+        return super().compose_document()
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
+        if isinstance(event, AliasEvent):
+            raise _wrong(
+                event,
+                f"the alias *{event.anchor} shares one object with &{event.anchor}, and `dvc exp run -S` would change "
+                "both, or neither; write it out",
+            )
+        if event.tag is not None:
+            raise _wrong(event, f"the tag {event.tag} is not used here; remove it, or put a text in quotes")
+        if isinstance(event, ScalarEvent):
+            _check(event)
+        return super().compose_node(parent, index)
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key.value, str):
+                raise _wrong(key, "a key is a list or a section; expected a name")
+            if key.value in seen:
+                raise UserError(f"the key {key.value} stands twice, the second time on line {key.start_mark.line + 1}")
+            seen.add(key.value)
+        return node
+
+
+def _check(event: ScalarEvent) -> None:
+    """A scalar has one reading."""
+    if "${" in event.value:
+        raise _wrong(
+            event,
+            f"{event.value}: ${{...}} is the syntax of DVC and Hydra, and `dvc exp run -S` fails on it; "
+            "write an environment variable as $NAME, without braces",
+        )
+    if event.style:  # in quotes
+        return
+    if event.value == "<<":
+        raise _wrong(event, "the merge key << shares objects, and `dvc exp run -S` would change all; write it out")
+    for pattern, wrong in _TWOFOLD:
+        if pattern.fullmatch(event.value):
+            raise _wrong(event, f"{event.value} {wrong}")
+
+
+def _wrong(event: Any, message: str) -> UserError:
+    return UserError(f"line {event.start_mark.line + 1}: {message}")

@@ -1,0 +1,128 @@
+"""The subset: images that all models classify correctly, or any, and a wrong label for each (paper section 4)."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from crossfool import params
+from crossfool.answers import read_clean
+from crossfool.artefacts import TensorFile, read_csv, replacing, tensor_writer
+from crossfool.errors import UserError
+
+BLOCK = 512  # images copied at a time
+
+
+def classified(folder: Path, models: tuple[str, ...]) -> np.ndarray:
+    """Which images of the data set each model classifies correctly, (N,M) bool, from its table of clean predictions.
+
+    Raises:
+        UserError: a table is missing.
+    """
+    right = []
+    for model in models:
+        labels, answers = read_clean(folder / f"{model}.parquet")
+        right.append(answers[:, 0] == labels)
+    return np.stack(right, 1)
+
+
+def available(right: np.ndarray, subset: params.Subset) -> np.ndarray:
+    """Ids of the images that are drawn from: those on which all models are right, (N,M), or all."""
+    return np.flatnonzero(right.all(1)) if subset.of == "correct" else np.arange(len(right))
+
+
+def draw(available: np.ndarray, subset: params.Subset) -> np.ndarray:
+    """The ids to attack, sorted. A larger subset of the same seed holds the smaller.
+
+    Raises:
+        UserError: fewer are available than asked.
+    """
+    if not len(available):
+        raise UserError(
+            "no image is classified correctly by all models; look at metrics/clean, and take out a model, or set "
+            "subset: {of: all} to attack images that models get wrong, too"
+        )
+    if subset.images == "all":
+        return available
+    if len(available) < subset.images and subset.of == "all":
+        raise UserError(
+            f"subset: images: {subset.images} asked, but the data set has {len(available)}; "
+            f"ask for {len(available)} at most, or all"
+        )
+    if len(available) < subset.images:
+        raise UserError(
+            f"subset: images: {subset.images} asked, but all models classify only {len(available)} correctly; "
+            f"ask for {len(available)} at most, or all"
+        )
+    return np.sort(np.random.default_rng(subset.seed).permutation(available)[: subset.images])
+
+
+def warning(right: np.ndarray) -> str:
+    """What is to be said of drawn images, by which models are right on them, (n,M) bool; "" where nothing is."""
+    if right.all(1).any():
+        return ""
+    return (
+        f"no image is right under all models ({len(right)} drawn, {int(right.any(1).sum())} of them right under one at "
+        "least): success rates are of all attacked images, and the report has no ranks, paired tests and claims"
+    )
+
+
+def target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: params.Subset) -> np.ndarray:
+    """A label for each image that is not its own, drawn from (seed, id) alone: the same in every subset."""
+    if subset.targets == "next":
+        return (labels + 1) % classes
+    shifts = [np.random.default_rng((subset.seed, int(image))).integers(1, classes) for image in ids]
+    return (labels + np.array(shifts, np.int64).reshape(labels.shape)) % classes
+
+
+def write(
+    ids: np.ndarray,
+    images: TensorFile,
+    table: Path,
+    subset: params.Subset,
+    out: Path,
+    right: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write `images.safetensors` and `subset.csv` of the drawn images to the folder `out`.
+
+    Args:
+        ids: Of the images, (n,).
+        images: The data set's images and labels.
+        table: The data set's `id,label,file`.
+        subset: How targets are drawn.
+        out: Folder.
+        right: Model -> which images of the data set it classifies correctly, (N,) bool; where it is to be kept.
+
+    Raises:
+        UserError: the table is damaged, or not of these images.
+    """
+    labels = np.asarray(images["labels"])[ids]
+    said = images.said("classes")
+    classes = int(said) if said.isdecimal() and len(said) < 5 else 0
+    if classes <= images["labels"].max(initial=1):
+        raise UserError(f"{images.path}: its labels are not of {said[:20]!r} classes; delete it and run `dvc repro`")
+    targets = target_labels(ids, labels, classes, subset)
+    pixels = images["images"]
+    listed = read_csv(table, {"id": int, "label": int, "file": str})
+    if [(int(row["id"]), int(row["label"])) for row in listed] != list(enumerate(images["labels"].tolist())):
+        raise UserError(f"{table} is not of the images in {images.path}; delete it and run `dvc repro`")
+    shapes = {
+        "images": ("uint8", (len(ids), *pixels.shape[1:])),
+        **{name: ("int64", (len(ids),)) for name in ("labels", "target_labels", "index")},
+    }
+    about = {name: images.said(name) for name in ("dataset", "family", "classes")}
+    if right is not None:
+        shapes["right"], about["models"] = ("uint8", (len(ids), len(right))), ",".join(right)
+    with tensor_writer(out / "images.safetensors", shapes, about) as writer:
+        for start in range(0, len(ids), BLOCK):
+            writer.append("images", pixels[ids[start : start + BLOCK]])
+        writer.append("labels", labels)
+        writer.append("target_labels", targets)
+        writer.append("index", ids.astype(np.int64))
+        if right is not None:
+            writer.append("right", np.stack([one[ids] for one in right.values()], 1).astype(np.uint8))
+    with replacing(out / "subset.csv") as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["id", "label", "target_label", "file"])
+        rows.writerows(zip(ids, labels, targets, (listed[image]["file"] for image in ids), strict=True))

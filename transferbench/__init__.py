@@ -1,3 +1,0 @@
-"""transferbench: adversarial transferability, measured exactly."""
-
-__version__ = "0.1.0"
