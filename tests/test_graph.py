@@ -15,35 +15,52 @@ STAGES = {
 
 # Not dependencies, because a result cannot change with them: error texts, the command line, what a signal does, the
 # device, who computes a chunk (tests/test_engines.py); how params.yaml is read, which is as DVC reads it; what it may
-# not name.
-NO_RESULT = {"__init__", "advice", "ending", "errors", "plain", "stage", "runtime", "warm", "engines"}
-NO_RESULT |= {"reading", "places"}
-# These validate names in params.py everywhere. The zoo says what a model is only where its weights are made, and
-# methods what an attack is only where it is made and its cost is told.
+# not name. A folder's name stands for all modules in it.
+NO_RESULT = {"advice", "ending", "errors", "plain", "stage", "runtime", "warm", "engines", "reading", "places"}
+# These validate names in params.yaml everywhere. The registry says what a model is only where its weights are made, and
+# the catalogue what an attack is only where it is made and its cost is told.
 MATTERS = {"zoo": {"check", "train"}, "methods": {"check", "attack", "report"}}
-# The tables in crossfool/data that a module reads.
+# Folders whose modules are imported by name, so that a stage depends on all of them.
+FOLDERS = {"networks"}
+# The tables that a module reads.
 TABLES = {
-    "classes": {"imagenet_classes"},
-    "costs": {"operations"},
-    "preflight": {"unusable"},
-    "results": {"paper_tables", "reported"},
-    "zoo": {"torchvision_models"},
+    "classes": {"data/imagenet_classes.csv"},
+    "costs": {"data/operations.csv"},
+    "results": {"data/paper_tables.csv", "data/reported.csv"},
+    "zoo": {"data/torchvision_models.csv"},
 }
+OTHERS_TABLES = {"zoo": {"data/unusable.csv"}}  # read before anything runs, and never by a stage
 # The folder of templates, which make the report's page and nothing else.
 TEMPLATES = {"pages": {"templates"}}
+PACKAGE = ROOT / "crossfool"
+
+
+def exists(name: str) -> bool:
+    path = PACKAGE.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def imported(path: Path) -> set[str]:
-    """Names of the package's modules that a file imports, anywhere in it."""
+    """Modules of the package that a file imports, anywhere in it: dotted names without the package's own."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "crossfool":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("crossfool."):
-            names.add(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "crossfool":
+            base = node.module.split(".")[1:]
+            for alias in node.names:
+                whole = ".".join([*base, alias.name])
+                names.add(whole if exists(whole) else ".".join(base))
         elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("crossfool.")}
-    return {name for name in names if name != "__version__"}
+            names |= {alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("crossfool.")}
+    return {folder(name) for name in names if name}
+
+
+def folder(name: str) -> str:
+    """The folder that a stage depends on in place of a module, where there is one; else the module."""
+    return next((one for one in FOLDERS if name == one or name.startswith(f"{one}.")), name)
+
+
+def changes_nothing(name: str) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in NO_RESULT)
 
 
 def closure(start: Path) -> set[str]:
@@ -54,22 +71,28 @@ def closure(start: Path) -> set[str]:
         for file in path.rglob("*.py") if path.is_dir() else [path]:
             for name in imported(file) - found:
                 found.add(name)
-                module = ROOT / "crossfool" / name
-                if name not in NO_RESULT and name not in MATTERS:
+                module = PACKAGE.joinpath(*name.split("."))
+                if not changes_nothing(name) and name not in MATTERS:
                     waiting.append(module if module.is_dir() else module.with_suffix(".py"))
     return found
 
 
+def wanted(stage: str) -> list[str]:
+    """What a stage depends on in the package, as dvc.yaml writes it."""
+    script = stage.removesuffix("_a").removesuffix("_b")  # a grid's cells are computed as all others are
+    used = {name for name in closure(ROOT / "stages" / f"{script}.py") if not changes_nothing(name)}
+    used -= {name for name, stages in MATTERS.items() if script not in stages}
+    tables = {table for name in used for table in TABLES.get(name, ())}
+    templates = {folder for name in used for folder in TEMPLATES.get(name, ())}
+    modules = {name.replace(".", "/") + ("" if name in FOLDERS else ".py") for name in used}
+    return sorted(f"${{root}}/crossfool/{path}" for path in modules | tables | templates)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_dependencies_are_what_the_stage_imports(stage):
-    script = stage.removesuffix("_a").removesuffix("_b")  # a grid's cells are computed as all others are
-    used = closure(ROOT / "stages" / f"{script}.py") - NO_RESULT
-    used -= {name for name, stages in MATTERS.items() if script not in stages}
-    prefix = "${root}/crossfool/"
-    tables = {f"data/{table}.csv" for name in used for table in TABLES.get(name, ())}
-    declared = {dep.removeprefix(prefix).removesuffix(".py") for dep in STAGES[stage]["deps"] if dep.startswith(prefix)}
-    templates = {folder for name in used for folder in TEMPLATES.get(name, ())}
-    assert declared == used | tables | templates
+    script = stage.removesuffix("_a").removesuffix("_b")
+    declared = [dep for dep in STAGES[stage]["deps"] if dep.startswith("${root}/crossfool/")]
+    assert declared == wanted(stage)
     assert f"${{root}}/stages/{script}.py" in STAGES[stage]["deps"]
     assert STAGES[stage]["cmd"].startswith(f"python -P -m crossfool.warm ${{root}}/stages/{script}.py")
 
@@ -90,8 +113,8 @@ def test_params_and_sources_load_no_torch():
 
 
 def test_every_table_has_a_reader():
-    tables = {path.stem for path in (ROOT / "crossfool/data").glob("*.csv")}
-    assert tables == set().union(*TABLES.values())
-    for module, names in TABLES.items():
-        text = (ROOT / "crossfool" / f"{module}.py").read_text()
-        assert all(name in text for name in names)
+    readers = {name: TABLES.get(name, set()) | OTHERS_TABLES.get(name, set()) for name in TABLES.keys() | OTHERS_TABLES}
+    assert {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.csv")} == set().union(*readers.values())
+    for module, tables in readers.items():
+        text = PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text()
+        assert all(Path(table).stem in text for table in tables)
