@@ -25,9 +25,11 @@ from contestants import about
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossfool import cells, datasets, gradients, models, objectives, params, runtime, stats
+from crossfool import cells, datasets, gradients, objectives, params, runtime
 from crossfool import precision as precisions
-from crossfool.artefacts import TensorFile
+from crossfool.models.inference import pixel_model
+from crossfool.stats import rates
+from crossfool.storage.tensors import TensorFile
 
 CPU = torch.device("cpu")
 LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # with published weights
@@ -48,7 +50,7 @@ class Pair:
     """A model in the plain way and the fast one, and in the plain way in float64."""
 
     plain: Model
-    fast: models.Pixels
+    fast: pixel_model.Pixels
     double: Model
     precision: str = "float32"
 
@@ -61,7 +63,7 @@ class Pair:
     def of(cls, name: str, precision: str, device: torch.device) -> "Pair":
         network, described = about(name)
         compute = params.Compute.model_validate({"precision": precision, "chunk": 1})
-        fast = models.wrap(copy.deepcopy(network), described, device=device, compute=compute)
+        fast = pixel_model.wrap(copy.deepcopy(network), described, device=device, compute=compute)
         mean, std = (torch.tensor(described[key], device=device).view(1, -1, 1, 1) for key in ("mean", "std"))
 
         def plainly(network: nn.Module, dtype: torch.dtype) -> Model:
@@ -127,7 +129,7 @@ def paired_interval(only_first: int, only_second: int, n: int) -> tuple[float, f
     to each cell of the table), where so many cases count for one alone and so many for the other alone."""
     difference = 100 * (only_first - only_second) / n
     b, c, total = only_first + 0.5, only_second + 0.5, n + 2
-    half = stats.Z * ((b + c) - (b - c) ** 2 / total) ** 0.5 / total
+    half = rates.Z * ((b + c) - (b - c) ** 2 / total) ** 0.5 / total
     middle = (b - c) / total
     return difference, 100 * (middle - half), 100 * (middle + half)
 

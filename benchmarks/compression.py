@@ -13,7 +13,7 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from crossfool.artefacts import TensorFile
+from crossfool.storage.tensors import TensorFile
 
 TURNS = 3
 

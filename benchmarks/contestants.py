@@ -76,10 +76,11 @@ def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
 
 
 def crossfool(model: str) -> Run:
-    from crossfool import cells, fitting, models, params, runtime
+    from crossfool import cells, fitting, params, runtime
+    from crossfool.models.inference import pixel_model
 
     cpu = torch.device("cpu")
-    wrapped = models.wrap(*about(model), device=cpu)
+    wrapped = pixel_model.wrap(*about(model), device=cpu)
     runtime.keep_memory()  # as `models.load` does, once the network as it was built is gone
     widest = fitting.widest([wrapped], torch.zeros(1, 3, wrapped.side, wrapped.side))
 

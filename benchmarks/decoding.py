@@ -18,7 +18,8 @@ import torch
 from contestants import about
 from PIL import Image, features
 
-from crossfool import datasets, images, runtime, wheels
+from crossfool import datasets, images, runtime
+from crossfool.storage import downloads
 
 OURS, ALL, RAW, DECODE, THEIRS = (
     "ours, one process",
@@ -31,11 +32,11 @@ OURS, ALL, RAW, DECODE, THEIRS = (
 
 def photographs(folder: Path, copies: int) -> str:
     """Write the default benchmark's 20 photographs into a folder, so many times over; what that is, in words."""
-    wheel = wheels.fetch(*datasets.FOOLBOX_WHEEL)
-    for name in wheels.members(wheel):
+    wheel = downloads.fetch(*datasets.FOOLBOX_WHEEL)
+    for name in downloads.members(wheel):
         if "/imagenet_" in name and name.endswith(".jpg"):
             for copy in range(copies):
-                (folder / f"{copy}_{Path(name).name}").write_bytes(wheels.member(wheel, name))
+                (folder / f"{copy}_{Path(name).name}").write_bytes(downloads.member(wheel, name))
     return f"20 photographs of 512x512 and more, each {copies} times"
 
 
@@ -113,11 +114,12 @@ def decoding(path: Path, limit: int, repeats: int) -> dict[str, Any]:
 
 def forward(model: str, count: int, repeats: int, batch: int = 8) -> dict[str, float]:
     """Images a second of `predictions.top5` and of the bare forward pass on batches made before, and the overhead."""
-    from crossfool import models, predictions
+    from crossfool import predictions
+    from crossfool.models.inference import pixel_model
 
     runtime.keep_memory()
     cpu = torch.device("cpu")
-    wrapped = models.wrap(*about(model), device=cpu)
+    wrapped = pixel_model.wrap(*about(model), device=cpu)
     x = torch.randint(0, 256, (count, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     made = [part.float().contiguous(memory_format=torch.channels_last) for part in x.split(batch)]
 

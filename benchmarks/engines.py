@@ -52,7 +52,7 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     from contestants import about
 
     from crossfool import cells, params, sources, weights
-    from crossfool.artefacts import write_tensors
+    from crossfool.storage.tensors import write_tensors
 
     model, chunk, steps = CELLS[name]
     network, described = about(model)
@@ -73,7 +73,8 @@ def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) ->
     """Measure one engine and this process in turn; a process of its own is needed for each engine."""
     import torch
 
-    from crossfool import cells, engines, models
+    from crossfool import cells, engines
+    from crossfool.models.inference import pixel_model
 
     torch.set_num_threads(1)
     device = torch.device("cpu")
@@ -85,7 +86,7 @@ def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) ->
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         few, many = (made(folder, name, count) for count in (chunks, 3 * chunks))
-        members = [models.load(path, device=device, compute=few[0].compute) for path in few[1]]
+        members = [pixel_model.load(path, device=device, compute=few[0].compute) for path in few[1]]
 
         def elsewhere(cell: Any, files: Sequence[Path]) -> None:
             cells.run_elsewhere(cell, files, folder / "out", engine=asked, scratch=folder / "scratch")

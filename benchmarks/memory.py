@@ -33,13 +33,14 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     """Memory with the models loaded, and what the attack adds at its peak; MB."""
     import torch
 
-    from crossfool import cells, models, networks, params, runtime, weights, zoo
+    from crossfool import cells, networks, params, runtime, weights, zoo
+    from crossfool.models.inference import pixel_model
 
     members = []
     for name in source.split("+"):
         spec = zoo.spec(name)
         network = networks.build(name, spec.library)
-        members.append(models.wrap(network, weights.describe(spec, network), device=torch.device("cpu")))
+        members.append(pixel_model.wrap(network, weights.describe(spec, network), device=torch.device("cpu")))
     runtime.keep_memory()
     smoothed = {"gradient": "smoothed", "samples": samples, "sigma": 15.0}
     row = params.Attack.model_validate({"epsilon": 15.0, "steps": steps, "step_size": 5.0, **smoothed})

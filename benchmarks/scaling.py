@@ -77,10 +77,11 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
     import torch
     from contestants import about
 
-    from crossfool import cells, fitting, models, params, runtime
+    from crossfool import cells, fitting, params, runtime
+    from crossfool.models.inference import pixel_model
 
     cpu = torch.device("cpu")
-    wrapped = models.wrap(*about(model), device=cpu)
+    wrapped = pixel_model.wrap(*about(model), device=cpu)
     runtime.keep_memory()
     widest = fitting.widest([wrapped], images(1).float())
 
@@ -100,10 +101,11 @@ def answering(names: Sequence[str]) -> Callable[[int], object]:
     import torch
     from contestants import about
 
-    from crossfool import models, predictions
+    from crossfool import predictions
+    from crossfool.models.inference import pixel_model
 
     cpu = torch.device("cpu")
-    targets = [models.wrap(*about(name), device=cpu) for name in names]
+    targets = [pixel_model.wrap(*about(name), device=cpu) for name in names]
     x = images(16).numpy()
 
     def work(count: int) -> None:

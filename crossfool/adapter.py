@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from crossfool import methods, objectives, seeds, zoo
 from crossfool.attack import quantise
 from crossfool.errors import UserError, brief, refuse_unit_images, unknown
-from crossfool.models import Pixels
+from crossfool.models.inference.pixel_model import Pixels
 from crossfool.objectives import Model
 from crossfool.params import Attack
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfool.artefacts import TensorFile, clean, sha256
 from crossfool.errors import UserError
 from crossfool.params import Attack
+from crossfool.storage.clean_images import read_clean_images
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import TensorFile
 
 BLOCK = 256  # images looked at at a time
 ROUNDING = 1e-3  # of float32, in pixel values
@@ -25,7 +27,7 @@ def read(path: Path, subset: Path, source: str, row: Attack) -> np.ndarray:
     Raises:
         UserError: other shape, other subset, source or attack, or an image outside the attack's ball.
     """
-    file, originals = TensorFile(path), clean(subset)["images"]
+    file, originals = TensorFile(path), read_clean_images(subset)["images"]
     images = _shaped(file, "images", np.uint8, originals.shape)
     if file.metadata.get("subset") != sha256(subset):
         raise UserError(f"{path} was made from another subset than {subset}; delete it and run `dvc repro`")

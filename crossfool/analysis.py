@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from crossfool import gradients, objectives
 from crossfool.errors import UserError
-from crossfool.models import Pixels
+from crossfool.models.inference.pixel_model import Pixels
 from crossfool.params import Boundary, Saliency, Similarity
 
 

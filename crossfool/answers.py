@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfool.artefacts import TensorFile, read_table, write_table
 from crossfool.errors import UserError
+from crossfool.storage.parquet import read_table, write_table
+from crossfool.storage.tensors import TensorFile
 
 TOP = [f"top{rank}" for rank in range(1, 6)]
 

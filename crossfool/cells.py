@@ -25,14 +25,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 import crossfool
-from crossfool import gradients, methods, models, objectives, rows, timing
-from crossfool.artefacts import TensorFile, clean, sha256, tensor_writer, write_tensors
+from crossfool import gradients, methods, objectives, rows, timing
 from crossfool.attack import Budget, Loss, attack, quantise
 from crossfool.errors import UserError
 from crossfool.fitting import Fit, widest
+from crossfool.models.inference import pixel_model
 from crossfool.objectives import Model
 from crossfool.params import Attack, Compute
 from crossfool.runtime import code
+from crossfool.storage.clean_images import read_clean_images
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import TensorFile, tensor_writer, write_tensors
 
 Tensors = Mapping[str, np.ndarray]  # what a cell or a chunk holds: `images`, and what `craft` says of the others
 Found = Generator[tuple[slice, Tensors], None, None]
@@ -53,9 +56,9 @@ class Cell:
     subset: Path
 
 
-def loaded(cell: Cell, path: Path, device: torch.device) -> models.Pixels:
+def loaded(cell: Cell, path: Path, device: torch.device) -> pixel_model.Pixels:
     """A model of a cell's source, from its weights file, as the cell's attack wants it."""
-    return models.load(path, device=device, compute=cell.compute, as_built=cell.attack.as_built)
+    return pixel_model.load(path, device=device, compute=cell.compute, as_built=cell.attack.as_built)
 
 
 class Engine(Protocol):
@@ -172,7 +175,7 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
     Raises:
         UserError: a gradient was not finite; names model and image.
     """
-    subset = clean(cell.subset)
+    subset = read_clean_images(cell.subset)
     work = Work(cell, members, subset, device, fit(cell, members, subset["images"], device))
     _run(cell, out, device.type, _named(device), scratch, work.chunks)
 
@@ -206,7 +209,7 @@ def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunk
 
     How long these took is noted in `seconds` beside `scratch`.
     """
-    images, about = clean(cell.subset)["images"], describe(cell)
+    images, about = read_clean_images(cell.subset)["images"], describe(cell)
     count, unmoved = len(images), 0
     with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, kind)) as folder:
         starts = range(0, count, cell.compute.chunk)

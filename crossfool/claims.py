@@ -15,7 +15,7 @@ import numpy as np
 from crossfool import claims_sweeps, params
 from crossfool.architectures import depth, family
 from crossfool.evidence import LEVEL, SAID, Claim, Evidence, claim, contrasted, listed
-from crossfool.pairing import holm, mcnemar, ranked, rho
+from crossfool.stats.paired_tests import holm, mcnemar, ranked, rho
 
 __all__ = ["COLUMNS", "Claim", "Evidence", "check", "table"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from crossfool import params
 from crossfool.evidence import Claim, Evidence, claim, contrasted, listed
-from crossfool.pairing import Pair, contrast, paired, rho
+from crossfool.stats.paired_tests import Pair, contrast, paired, rho
 
 # --- grids ------------------------------------------------------------------------------------------
 

@@ -15,13 +15,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool import advice, git, params, results, roots, stats
+from crossfool import git, params, results, roots
 from crossfool.answers import TOP
-from crossfool.artefacts import read_table
-from crossfool.differences import Difference, paired, pooled
 from crossfool.errors import UserError, unknown
-from crossfool.pairing import Pair, holm
+from crossfool.pipeline.evaluation import success
 from crossfool.revisions import WORKSPACE, NoRevision, Version, at, workspace
+from crossfool.stats.paired_difference import Difference, paired, pooled
+from crossfool.stats.paired_tests import Pair, holm
+from crossfool.storage import recovery
+from crossfool.storage.parquet import read_table
 from crossfool.terminal import put, table
 
 LEVEL = 0.05
@@ -258,7 +260,7 @@ def _compared(
 def _getting(side: _Side) -> str:
     """How to get predictions that a version lacks."""
     if side.version.name == WORKSPACE:
-        return advice.getting(side.version.folder / f"predictions/{side.source}/{side.attack}.parquet")
+        return recovery.getting(side.version.folder / f"predictions/{side.source}/{side.attack}.parquet")
     return "take revisions at which both were run"
 
 
@@ -305,7 +307,7 @@ def _row(one: _Side, first: _Answers, other: _Side, second: _Answers, target: st
 
 def _hits(side: _Side, answers: _Answers, target: str, metric: str) -> np.ndarray:
     aim = answers.targets if side.version.targeted(side.attack) else None
-    return stats.success(answers.top[target], answers.labels, aim)[("top1", "top5").index(metric)]
+    return success.success(answers.top[target], answers.labels, aim)[("top1", "top5").index(metric)]
 
 
 def _pooled(rows: Sequence[Row]) -> Iterator[Pooled]:

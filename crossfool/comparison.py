@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from crossfool.pairing import rho
 from crossfool.results import Results, reported
+from crossfool.stats.paired_tests import rho
 
 COLUMNS = (
     "paper_table",

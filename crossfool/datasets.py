@@ -23,10 +23,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from crossfool import artefacts, images, params, wheels
+from crossfool import images, params
 from crossfool.classes import class_folders, class_names
 from crossfool.errors import DENIED, UserError, unknown, writing
-from crossfool.pickles import ArraysOnly
+from crossfool.storage import atomic, clean_images, downloads, hashing, tensors
+from crossfool.storage.safe_pickle import ArraysOnly
 
 Write = Callable[[np.ndarray], None]
 
@@ -55,7 +56,7 @@ class Shape:
 
 
 RESIZED = {"imagenet": 256}
-SHAPES = {name: Shape(channels, side, RESIZED.get(name)) for name, (channels, side, _) in artefacts.SIZES.items()}
+SHAPES = {name: Shape(channels, side, RESIZED.get(name)) for name, (channels, side, _) in clean_images.SIZES.items()}
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def prepare(
         _write_images(stack, images_path, dataset, evaluation)
         _write_images(stack, train_path, dataset, train)
         with (
-            artefacts.replacing(table_path) as temporary,
+            atomic.replacing(table_path) as temporary,
             open(temporary, "w", encoding="utf-8", newline="") as file,
         ):
             table = csv.writer(file, lineterminator="\n")
@@ -189,7 +190,7 @@ def _write_images(stack: contextlib.ExitStack, path: str | Path, dataset: params
         "images": ("uint8", (count, shape.channels, shape.side, shape.side)),
         "labels": ("int64", (count,)),
     }
-    writer = stack.enter_context(artefacts.tensor_writer(path, shapes, metadata))
+    writer = stack.enter_context(tensors.tensor_writer(path, shapes, metadata))
     writer.append("labels", split.labels)
     split.write(functools.partial(writer.append, "images"))
 
@@ -237,7 +238,7 @@ class _Source:
 
     @classmethod
     def of(cls, files: images.ImageFiles) -> "_Source":
-        return cls(files, "folder", "") if files.tar is None else cls(files, "tar", artefacts.sha256(files.path))
+        return cls(files, "folder", "") if files.tar is None else cls(files, "tar", hashing.sha256(files.path))
 
     def split(self, family: str, names: Sequence[str], labels: Sequence[int], split: str, base: str = "") -> Split:
         shape = SHAPES[family]
@@ -330,8 +331,8 @@ class _Source:
 
 
 def _mnist_wheel(training: bool) -> tuple[Split, Split | None]:
-    wheel = wheels.fetch(*MNIST_WHEEL)
-    parts = read_mnist_pickle(wheels.member(wheel, "mnist/data/mnist.pkl.gz"), wheel.name)
+    wheel = downloads.fetch(*MNIST_WHEEL)
+    parts = read_mnist_pickle(downloads.member(wheel, "mnist/data/mnist.pkl.gz"), wheel.name)
     train = None
     if training:
         pixels = np.concatenate([part[0] for part in parts[:2]])
@@ -482,8 +483,8 @@ def _cifar10_complete(folder: Path) -> None:
 
 
 def _cifar10_download(training: bool) -> tuple[Split, Split | None]:
-    with wheels.caching():
-        return _cifar10_torchvision(wheels.cache_folder() / "cifar10", training, download=True)
+    with downloads.caching():
+        return _cifar10_torchvision(downloads.cache_folder() / "cifar10", training, download=True)
 
 
 def _cifar10_torchvision(root: Path, training: bool, *, download: bool) -> tuple[Split, Split | None]:
@@ -520,14 +521,14 @@ def _cifar10_torchvision(root: Path, training: bool, *, download: bool) -> tuple
 
 def _imagenet_sample(training: bool) -> tuple[Split, Split | None]:
     """The 20 photographs that come with foolbox, each with its label in its name."""
-    wheel = wheels.fetch(*FOOLBOX_WHEEL)
-    found = [re.fullmatch(r"foolbox/data/(imagenet_\d+_(\d+)\.jpg)", name) for name in wheels.members(wheel)]
+    wheel = downloads.fetch(*FOOLBOX_WHEEL)
+    found = [re.fullmatch(r"foolbox/data/(imagenet_\d+_(\d+)\.jpg)", name) for name in downloads.members(wheel)]
     matches = [match for match in found if match]
     shape = SHAPES["imagenet"]
 
     def write(append: Write) -> None:
         for match in matches:
-            data = wheels.member(wheel, match[0])
+            data = downloads.member(wheel, match[0])
             append(images.decode(data, f"{wheel}: {match[0]}", resize=shape.resize, side=shape.side)[None])
 
     labels = np.array([int(match[2]) for match in matches], np.int64)

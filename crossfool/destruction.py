@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from crossfool import transforms
 from crossfool.answers import Transformed
-from crossfool.models import Pixels
+from crossfool.models.inference.pixel_model import Pixels
 from crossfool.predictions import top5
 
 

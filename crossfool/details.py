@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from crossfool import adversarial, answers, stats
-from crossfool.artefacts import TensorFile
+from crossfool import adversarial, answers
 from crossfool.params import Attack
+from crossfool.pipeline.evaluation import success
+from crossfool.storage.tensors import TensorFile
 
 BLOCK = 16  # images looked at at a time
 Answers = Mapping[str, np.ndarray]  # target model -> its answers (N,5)
@@ -97,7 +98,7 @@ def _rates(
     if not some.any():
         return None
     targets = clean["target_labels"][some] if row.targeted else None
-    rates: dict[str, Any] = stats.cell_metrics({"": top[some]}, clean["labels"][some], targets, source)[""]
+    rates: dict[str, Any] = success.cell_metrics({"": top[some]}, clean["labels"][some], targets, source)[""]
     del rates["whitebox"]
     return rates
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import curves, intervals, params, planes, ranking
+from crossfool import curves, params, planes, ranking
 from crossfool.architectures import family
-from crossfool.artefacts import TensorFile
 from crossfool.classes import class_names
 from crossfool.errors import UserError
 from crossfool.evidence import Evidence
 from crossfool.figures import Figure, picture
 from crossfool.results import Results, chosen, words
+from crossfool.stats import intervals as stats_intervals
+from crossfool.storage.tensors import TensorFile
 
 AXIS = {
     "epsilon": "perturbation ε",
@@ -93,7 +94,7 @@ def cost(results: Results) -> Figure:
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean of one value an image (N,), and the ends of Student's 95% interval; the mean where that has no width."""
     mean = float(values.mean())
-    low, high = intervals.mean(values) or (mean, mean)
+    low, high = stats_intervals.mean(values) or (mean, mean)
     return mean, low, high
 
 

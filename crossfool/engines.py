@@ -32,13 +32,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from crossfool import cells, ending, methods
-from crossfool.artefacts import TensorFile, write_tensors
+from crossfool import cells, methods, signals
 from crossfool.cells import Cell, Engine, Found, Tensors
 from crossfool.errors import UserError, unknown, writing
 from crossfool.fitting import Fit
 from crossfool.objectives import Model
 from crossfool.runtime import code, device, end_with_parent, lacking_semaphores
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 ENGINES = ("local", "ray", "slurm")
 RETRIES = 10  # of a task whose worker or node died
@@ -215,7 +215,7 @@ class Processes:
         with contextlib.ExitStack() as stack:
             pool = ProcessPoolExecutor(count, context, _begin, (places, self._threads))
             # of a process that is told to end, workers are not waited for: they end with it
-            stack.callback(lambda: pool.shutdown(wait=not ending.told(), cancel_futures=True))
+            stack.callback(lambda: pool.shutdown(wait=not signals.told(), cancel_futures=True))
             handed_out = _handed_out(
                 parts,
                 AHEAD * count,
@@ -279,7 +279,7 @@ class Ray:
                 _share_memory("CROSSFOOL_ENGINE=local")
             try:
                 _answers(os.environ.get("RAY_ADDRESS", ""))
-                with ending.kept():
+                with signals.kept():
                     ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except Exception as error:  # Ray raises many kinds
                 reason = " ".join(str(error).split())[:200]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from crossfool import params
-from crossfool.pairing import Pair, contrast
+from crossfool.stats.paired_tests import Pair, contrast
 
 LEVEL = 0.05
 SAID = {  # claim -> where in the paper, and what

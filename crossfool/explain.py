@@ -8,10 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from crossfool import advice, params, results, sources, zoo
-from crossfool.artefacts import TensorFile, read_json, sha256
+from crossfool import params, results, sources, zoo
 from crossfool.errors import UserError, unknown
 from crossfool.revisions import md5, outputs
+from crossfool.storage import recovery
+from crossfool.storage.hashing import sha256
+from crossfool.storage.json_files import read_json
+from crossfool.storage.tensors import TensorFile
 
 Fact = tuple[str, str]  # what, and what of it
 
@@ -348,7 +351,7 @@ def _libraries(cell: Cell) -> Iterator[Fact]:
 def _file(cell: Cell) -> Iterator[Fact]:
     locked = cell.own.get("md5")
     if cell.file is None:
-        yield "path", f"{cell.path} is not here; {advice.getting(cell.path)}"
+        yield "path", f"{cell.path} is not here; {recovery.getting(cell.path)}"
         yield (
             "dvc.lock",
             f"md5 {locked}, {cell.own['size']:,} bytes" if locked else "does not name it: it was not run yet",

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import answers, claims, comparison, params, stats
-from crossfool.artefacts import TensorFile, read_csv
+from crossfool import answers, claims, comparison, params
 from crossfool.errors import UserError
 from crossfool.evidence import Evidence
+from crossfool.pipeline.evaluation import success
 from crossfool.results import Results
+from crossfool.storage.csv_files import read_csv
+from crossfool.storage.tensors import TensorFile
 
 
 def gather(folder: Path, results: Results) -> Evidence:
@@ -33,7 +35,7 @@ def gather(folder: Path, results: Results) -> Evidence:
                 raise UserError(f"{path} is of other models or images than metrics; delete it and run `dvc repro`")
             for target, given in top.items():
                 cell = source, attack, target
-                found = stats.success(given, labels, target_labels if row.targeted else None)
+                found = success.success(given, labels, target_labels if row.targeted else None)
                 hits[cell], hits5[cell] = (one[counted] for one in found)
                 wrong[cell] = (given[:, 0] != labels)[counted]
             if attack not in experiment.attacks:

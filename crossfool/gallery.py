@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import answers, artefacts, params, pictures
-from crossfool.artefacts import TensorFile
+from crossfool import answers, params, pictures
 from crossfool.classes import class_names
 from crossfool.errors import UserError
+from crossfool.storage import csv_files
+from crossfool.storage.tensors import TensorFile
 
 IMAGES = 12
 GAIN = 8
@@ -74,7 +75,7 @@ def gather(folder: Path, experiment: params.Experiment, room: int) -> Gallery | 
     subset = TensorFile(places[0])
     clean, ids = (np.asarray(subset[name][:IMAGES]) for name in ("images", "index"))
     before = {model: _clean_answers(folder, model, ids) for model in experiment.answering}
-    rows = artefacts.read_csv(places[1], {"id": int, "label": int, "target_label": int, "file": str})
+    rows = csv_files.read_csv(places[1], {"id": int, "label": int, "target_label": int, "file": str})
     for column, name in (("id", "index"), ("label", "labels"), ("target_label", "target_labels")):
         if [int(row[column]) for row in rows] != subset[name].tolist():
             raise UserError(f"{places[1]} is not of the images in {places[0]}; delete both and run `dvc repro`")

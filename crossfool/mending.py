@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from crossfool import git, roots
-from crossfool.artefacts import replacing
 from crossfool.errors import UserError
+from crossfool.storage.atomic import replacing
 
 NAME = "dvc.lock"
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from crossfool import artefacts, claims, comparison, params, ranking, spent, worth
+from crossfool import claims, comparison, params, ranking, spent, worth
 from crossfool.results import Results, reported, wilson_ends, words
 from crossfool.sheets import Cell, Table
+from crossfool.storage import csv_files
 
 ENDS = ("low", "high")
 METRICS = {"top1": "top-1", "top5": "top-5"}
@@ -442,7 +443,7 @@ def _head(row: Mapping[str, str], names: Sequence[str]) -> str:
 def _rows(report: Path, name: str) -> list[dict[str, str]]:
     """Rows of a CSV of the report, whose columns that are shown as numbers are such; none where it is not there."""
     path, columns = report / f"{name}.csv", READ.get(name) or dict.fromkeys(HEADS.get(name, ()), str)
-    return artefacts.read_csv(path, columns, others=True) if path.exists() else []
+    return csv_files.read_csv(path, columns, others=True) if path.exists() else []
 
 
 def drawn(report: Path) -> Iterator[Table]:

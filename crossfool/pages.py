@@ -16,10 +16,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from crossfool import comparison, gallery, page_tables, params, pictures
-from crossfool.artefacts import TensorFile, replacing
 from crossfool.gallery import GAIN, Gallery
 from crossfool.results import Results, chosen, compared, denominator, load_metrics, uncounted, words
 from crossfool.sheets import Table
+from crossfool.storage.atomic import replacing
+from crossfool.storage.tensors import TensorFile
 
 DEFAULT = "default benchmark"  # the root's folder has no name of its own
 ROOM = 7_000_000  # characters a page for the gallery's pictures, of all experiments together

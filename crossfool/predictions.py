@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossfool import stats
 from crossfool.errors import UserError, refuse_unit_images
 from crossfool.fitting import Fit
-from crossfool.models import Pixels
+from crossfool.models.inference.pixel_model import Pixels
+from crossfool.stats import rates
 
 PREPROCESSING = "resize 256 bilinear, crop 224"  # of the stored images
 TOLERANCE = 0.5  # points between measured and published top-1 on the whole ImageNet validation set
@@ -66,8 +66,8 @@ def accuracy(top: np.ndarray, labels: np.ndarray, *, dataset: str, about: Mappin
     Raises:
         UserError: measured and published top-1 differ by more than half a point.
     """
-    top1 = stats.rate(int((top[:, 0] == labels).sum()), len(labels))
-    right5 = stats.rate(int((top == labels[:, None]).any(1).sum()), len(labels))
+    top1 = rates.rate(int((top[:, 0] == labels).sum()), len(labels))
+    right5 = rates.rate(int((top == labels[:, None]).any(1).sum()), len(labels))
     published = about["published_top1"]
     gated = dataset == "imagenet" and published is not None and about["published_preprocessing"] == PREPROCESSING
     if gated and abs(top1.percent - published) > TOLERANCE:

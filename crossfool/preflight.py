@@ -13,9 +13,11 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from crossfool import advice, answers, costs, datasets, leftovers, params, places, roots, selection, timing, zoo
-from crossfool.artefacts import TensorFile, read_json
+from crossfool import answers, costs, datasets, leftovers, params, places, roots, selection, timing, zoo
 from crossfool.errors import PIXEL, UserError, in_pixels
+from crossfool.storage import recovery
+from crossfool.storage.json_files import read_json
+from crossfool.storage.tensors import TensorFile
 
 ROWS = 20  # attacks whose gradients are told one by one
 
@@ -114,7 +116,7 @@ def check(folder: Path) -> Preflight:
     left = costs.cost(experiment, images=most_images, evaluated=evaluated, pending=pending)
     maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
     most = costs.cost(experiment, images=most_images, evaluated=evaluated, pending=None if pending is None else maybe)
-    pull = advice.pulling(folder.resolve())
+    pull = recovery.pulling(folder.resolve())
     free = shutil.disk_usage(folder).free
     if left.written > free:
         raise UserError(

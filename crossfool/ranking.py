@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import differences, intervals, pooling, stats, worth
+from crossfool import pooling, worth
 from crossfool.evidence import LEVEL, Evidence
-from crossfool.pairing import holm
 from crossfool.results import Results
+from crossfool.stats import intervals, paired_difference
+from crossfool.stats import rates as stats_rates
+from crossfool.stats.paired_tests import holm
 
 COLUMNS = {
     "ranking": [
@@ -100,7 +102,7 @@ def _ends(hits: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
     Wilson's over images where there is one cell, or where the attack succeeds on all images of all cells, or on none.
     """
     if len(hits) == 1 or len(np.unique(hits)) == 1:
-        found = stats.rate(int(hits[0].sum()), len(hits[0]))
+        found = stats_rates.rate(int(hits[0].sum()), len(hits[0]))
         return found.low, found.high
     interval = intervals.mean(np.mean(hits, 0))
     if interval is None:
@@ -121,7 +123,7 @@ def pairwise(evidence: Evidence) -> Rows:
         pairs = evidence.against(first, second)
         if attacks[first].objective != attacks[second].objective or not pairs:
             continue
-        one = differences.pooled(pairs)
+        one = paired_difference.pooled(pairs)
         found: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
         found |= {"difference": round(one.points, 4)}
         found |= {name: None if end is None else round(end, 4) for name, end in (("low", one.low), ("high", one.high))}
@@ -146,7 +148,7 @@ def mcnemar(evidence: Evidence) -> Rows:
         for (source, target), (a, b) in zip(
             evidence.common(first, second), evidence.against(first, second), strict=True
         ):
-            one = differences.paired((a, b))
+            one = paired_difference.paired((a, b))
             found: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
             found |= {"source": source, "target": target}
             found |= {"first_rate": round(100 * float(a.mean()), 4), "second_rate": round(100 * float(b.mean()), 4)}
@@ -259,7 +261,7 @@ def _clean_error(ways: Mapping[str, Any]) -> dict[str, Any]:
     if "clean_error" not in ways:
         return {}
     n = ways["all"]["n"]
-    found = stats.rate(round(ways["clean_error"] * n / 100), n)
+    found = stats_rates.rate(round(ways["clean_error"] * n / 100), n)
     return {"clean_error": ways["clean_error"], "clean_low": found.low, "clean_high": found.high}
 
 

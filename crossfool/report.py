@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from crossfool import answers, claims, comparison, drawings, figures, findings, leftovers, params, pooling, ranking
-from crossfool.artefacts import TensorFile, replacing, write_json
 from crossfool.classes import class_names
 from crossfool.errors import UserError
 from crossfool.results import (
@@ -22,6 +21,9 @@ from crossfool.results import (
     wrapped,
 )
 from crossfool.sheets import csv_text
+from crossfool.storage.atomic import replacing
+from crossfool.storage.json_files import write_json
+from crossfool.storage.tensors import TensorFile
 
 IMAGES = 4  # rows of the panel
 TARGETS = 3  # whose answers it shows

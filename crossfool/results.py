@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from crossfool import leftovers, params
-from crossfool.artefacts import read_json
 from crossfool.errors import UserError
+from crossfool.storage.json_files import read_json
 
 RATES = [f"{top}{end}" for top in ("top1", "top5") for end in ("", "_low", "_high")]
 KEYS = {
@@ -135,7 +135,7 @@ def _destruction(path: Path, experiment: params.Experiment) -> dict[str, dict[st
 
 def wilson_ends(percent: float, n: int) -> tuple[float, float]:
     """The Wilson 95% interval of a share of n images, in percent."""
-    from crossfool.stats import wilson
+    from crossfool.stats.rates import wilson
 
     low, high = wilson(round(percent * n / 100), n)
     return 100 * low, 100 * high

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from crossfool import advice, git, params, reading, roots
+from crossfool import git, params, reading, roots
 from crossfool.errors import UserError
+from crossfool.storage import recovery
 
 WORKSPACE = "workspace"  # what DVC, too, calls the files as they are
 
@@ -59,9 +60,9 @@ class Version:
         path = cache(self.folder) / md5[:2] / md5[2:]
         if not path.is_file():
             lack = f"{place} of {self.name} (md5 {md5}) is not in DVC's cache"
-            pull = advice.pulling(self.folder.absolute())
+            pull = recovery.pulling(self.folder.absolute())
             if pull is None:
-                again = f"`git checkout {self.name} && {advice.repro(self.folder)}`"
+                again = f"`git checkout {self.name} && {recovery.repro(self.folder)}`"
                 raise UserError(f"{lack}, and no DVC remote is configured; compute that revision's with {again}")
             fetch, where = pull.replace("pull", "fetch"), "" if self.folder == Path() else f" in {self.folder}"
             raise UserError(

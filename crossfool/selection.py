@@ -8,8 +8,10 @@ import numpy as np
 
 from crossfool import params
 from crossfool.answers import read_clean
-from crossfool.artefacts import TensorFile, read_csv, replacing, tensor_writer
 from crossfool.errors import UserError
+from crossfool.storage.atomic import replacing
+from crossfool.storage.csv_files import read_csv
+from crossfool.storage.tensors import TensorFile, tensor_writer
 
 BLOCK = 512  # images copied at a time
 

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crossfool.artefacts import TensorFile, account, read_json, sha256
 from crossfool.errors import UserError
+from crossfool.models.weights_file import account
+from crossfool.storage.hashing import sha256
+from crossfool.storage.json_files import read_json
+from crossfool.storage.tensors import TensorFile
 
 TRAINED = {"epochs": 0, "seed": 0}  # what is told of weights trained here, of their recipe
 PUBLISHED = {"file", "version", "file_sha256"}  # and of those from a file

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from crossfool import ending, plain
+from crossfool import signals, text_encoding
 from crossfool.errors import UserError, printable
 
 ABSENT = "/nonexistent"  # what is not read where there is no home: DVC's own settings, matplotlib's
@@ -29,10 +29,10 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(main)
     def guarded(*arguments: Any, **options: Any) -> None:
-        plain.streams()
+        text_encoding.streams()
         _nameless()
         try:
-            ending.unwound(functools.partial(main, *arguments, **options))
+            signals.unwound(functools.partial(main, *arguments, **options))
             _flushed()
         except UserError as error:
             message = _placed(str(error))
@@ -46,7 +46,7 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
             surrogates = any("\udc80" <= character <= "\udcff" for character in error.object)
             if error.encoding != sys.getfilesystemencoding() and not surrogates:
                 raise
-            name = plain.spelled(str(error.object))
+            name = text_encoding.spelled(str(error.object))
             message = printable(f"this locale has no such file names: {name}; set LC_ALL=C.UTF-8, or PYTHONUTF8=1")
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -18,10 +18,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
 from crossfool import params
-from crossfool.artefacts import TensorFile, write_tensors
 from crossfool.errors import UserError
 from crossfool.precision import autocast, configure
 from crossfool.runtime import code
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 SHIFT = 4  # pixels, the usual augmentation of CIFAR-10
 LOOK = 20  # steps between two looks at the loss, for which a GPU has to wait

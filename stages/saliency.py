@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossfool import analysis, models, params
-from crossfool.artefacts import clean, write_tensors
+from crossfool import analysis, params
+from crossfool.models.inference import pixel_model
 from crossfool.runtime import device
 from crossfool.stage import stage
+from crossfool.storage.clean_images import read_clean_images
+from crossfool.storage.tensors import write_tensors
 
 
 @stage
@@ -19,10 +21,10 @@ from crossfool.stage import stage
 def main(name: str) -> None:
     experiment = params.load()
     row, compute, where = experiment.saliency[name], experiment.compute, device()
-    data = clean("data/images.safetensors")
+    data = read_clean_images("data/images.safetensors")
     images = np.stack([analysis.chosen(data["images"], id) for id in row.images])
     labels = data["labels"][list(row.images)]
-    model = models.load(Path("weights") / f"{row.model}.safetensors", device=where, compute=compute)
+    model = pixel_model.load(Path("weights") / f"{row.model}.safetensors", device=where, compute=compute)
     found = [
         analysis.saliency(model, torch.from_numpy(image).float().to(where), int(label), id, row, batch=compute.chunk)
         for id, image, label in zip(row.images, images, tqdm(labels, desc=name, unit="image"), strict=True)

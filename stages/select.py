@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from crossfool import leftovers, params, selection
-from crossfool.artefacts import clean
 from crossfool.stage import stage
+from crossfool.storage.clean_images import read_clean_images
 
 
 @stage
@@ -15,7 +15,7 @@ def main() -> None:
     leftovers.refuse(Path(), experiment, "weights", "predictions/clean")
     right = selection.classified(Path("predictions/clean"), experiment.models)
     ids = selection.draw(selection.available(right, experiment.subset), experiment.subset)
-    images, subset = clean("data/images.safetensors"), experiment.subset
+    images, subset = read_clean_images("data/images.safetensors"), experiment.subset
     said = selection.warning(right[ids])
     if said:
         click.echo(f"note     {said}")

@@ -6,11 +6,13 @@ from pathlib import Path
 import click
 import torch
 
-from crossfool import analysis, models, params
-from crossfool.artefacts import clean, replacing
+from crossfool import analysis, params
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
 from crossfool.runtime import device
 from crossfool.stage import stage
+from crossfool.storage.atomic import replacing
+from crossfool.storage.clean_images import read_clean_images
 
 
 @stage
@@ -18,10 +20,10 @@ from crossfool.stage import stage
 def main(name: str) -> None:
     experiment = params.load()
     row, compute, where = experiment.similarity[name], experiment.compute, device()
-    subset = clean("subset/images.safetensors")
+    subset = read_clean_images("subset/images.safetensors")
     if row.images > len(subset["index"]):
         raise UserError(f"similarity: {name}: {row.images} images asked, the subset has {len(subset['index'])}")
-    pair = models.load_all((row.source, row.target), Path("weights"), device=where, compute=compute)
+    pair = pixel_model.load_all((row.source, row.target), Path("weights"), device=where, compute=compute)
     images, labels = (torch.from_numpy(subset[key][: row.images].copy()) for key in ("images", "labels"))
     x, ids = images.float().to(where), subset["index"][: row.images].tolist()
     found = analysis.similarity(pair[row.source], pair[row.target], x, labels, ids, row, batch=compute.chunk)

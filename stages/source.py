@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from crossfool import sources
-from crossfool.artefacts import write_json
 from crossfool.stage import stage
+from crossfool.storage.json_files import write_json
 
 
 @stage

@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from crossfool import networks, params, training, weights, zoo
-from crossfool.artefacts import clean
 from crossfool.runtime import device, keep_memory
 from crossfool.stage import stage
+from crossfool.storage.clean_images import read_clean_images
 
 
 @stage
@@ -19,7 +19,7 @@ def main(model: str) -> None:
     if experiment.is_trained(model):
         assert recipe is not None
         keep_memory()
-        images = clean("data/train.safetensors")
+        images = read_clean_images("data/train.safetensors")
         network = training.seeded_init(lambda: networks.build(spec.network or model, spec.library), recipe.seed)
         state = training.train(
             network,

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
-from crossfool import adversarial, answers, params, stats
-from crossfool.artefacts import TensorFile, write_json
+from crossfool import adversarial, answers, params
+from crossfool.pipeline.evaluation import success
 from crossfool.stage import stage
+from crossfool.storage.json_files import write_json
+from crossfool.storage.tensors import TensorFile
 
 
 @stage
@@ -19,17 +21,18 @@ def main(source: str, attack: str) -> None:
     images = adversarial.read(path, subset, source, row)
     after: answers.Transformed = {}
     if experiment.transforms:  # torch takes seconds to import: not for nothing
-        from crossfool import destruction, models
+        from crossfool import destruction
+        from crossfool.models.inference import pixel_model
         from crossfool.runtime import device
 
         where, ids = device(), TensorFile(subset)["index"].tolist()
-        targets = models.load_all(experiment.answering, Path("weights"), device=where, compute=compute)
+        targets = pixel_model.load_all(experiment.answering, Path("weights"), device=where, compute=compute)
         after = destruction.transformed(images, ids, targets, experiment.transforms, batch=compute.chunk, device=where)
     out = Path("transformed") / source / f"{attack}.parquet"
     answers.write_transformed(out, after, TensorFile(subset))
     before, labels, _ = answers.read_cell(Path("predictions") / source / f"{attack}.parquet")
     right = answers.right(TensorFile(subset))
-    rates = stats.destruction_rates(before, answers.read_transformed(out, len(labels)), labels, right)
+    rates = success.destruction_rates(before, answers.read_transformed(out, len(labels)), labels, right)
     write_json(Path("metrics") / source / f"{attack}.transform.json", rates)
 
 

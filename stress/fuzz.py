@@ -27,9 +27,11 @@ from click.testing import CliRunner
 from outcome import Outcome
 from PIL import Image
 
-from crossfool import artefacts, datasets, images, params, perceptual_weights, weights, zoo
-from crossfool.artefacts import TensorFile
+from crossfool import datasets, images, params, perceptual_weights, weights, zoo
 from crossfool.errors import UserError
+from crossfool.storage import parquet
+from crossfool.storage import tensors as storage_tensors
+from crossfool.storage.tensors import TensorFile
 
 ROOT = Path(__file__).parents[1]
 TAKEN, REFUSED = "taken as valid", "refused in one line"
@@ -248,7 +250,7 @@ def tensor_files(count: int, seed: int) -> Outcome:
         "weight": np.linspace(-1, 1, 5, dtype=np.float32),
     }
     with folder():
-        artefacts.write_tensors("right.safetensors", tensors, {"about": "x" * 40})
+        storage_tensors.write_tensors("right.safetensors", tensors, {"about": "x" * 40})
         right = Path("right.safetensors").read_bytes()
         for number in range(count):
             Path("a.safetensors").write_bytes(_lying(right, draw) if draw.random() < 0.3 else damaged(right, draw))
@@ -311,14 +313,14 @@ def tables(count: int, seed: int) -> Outcome:
     draw = random.Random(seed)
     columns = {"image": np.arange(200), "top": np.frombuffer(draw.randbytes(800), np.int32), "name": ["x"] * 200}
     with folder():
-        artefacts.write_table("right.parquet", columns)
+        parquet.write_table("right.parquet", columns)
         right = Path("right.parquet").read_bytes()
-        want = artefacts.read_table("right.parquet").to_pydict()
+        want = parquet.read_table("right.parquet").to_pydict()
         for number in range(count):
             Path("a.parquet").write_bytes(damaged(right, draw))
             survived(
                 outcome,
-                lambda: artefacts.read_table("a.parquet").to_pydict(),
+                lambda: parquet.read_table("a.parquet").to_pydict(),
                 lambda number=number: f"file {number} of seed {seed}",
                 lambda found: found == want,
             )

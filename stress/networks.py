@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import world
 from outcome import Outcome
 
-from crossfool.artefacts import replacing
+from crossfool.storage.atomic import replacing
 
 ROWS = Path(__file__).with_name("networks.json")
 MEMORY = 16 << 30  # bytes

@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from crossfool.artefacts import write_tensors
+from crossfool.storage.tensors import write_tensors
 
 # Tests write the params.yaml that they make with PyYAML, and params.yaml may share no objects.
 yaml.SafeDumper.ignore_aliases = lambda self, data: True

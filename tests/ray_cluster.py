@@ -17,8 +17,8 @@ from ray.cluster_utils import Cluster
 from test_cells import cell
 
 from crossfool import cells, engines, sources
-from crossfool.artefacts import TensorFile, write_tensors
 from crossfool.errors import UserError
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 LOG = out.parent / "tasks"
 

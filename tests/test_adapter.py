@@ -11,10 +11,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from crossfool import datasets, methods, models, networks, params, seeds, weights, zoo
-from crossfool.artefacts import TensorFile
+from crossfool import datasets, methods, networks, params, seeds, weights, zoo
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
 from crossfool.params import Attack
+from crossfool.storage.tensors import TensorFile
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -107,9 +108,9 @@ def pictures(name: str) -> Tensor:
     return torch.randint(0, 256, (2, 3, side, side), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
 
 
-def member(built: nn.Module, side: int, *, as_built: bool) -> models.Pixels:
+def member(built: nn.Module, side: int, *, as_built: bool) -> pixel_model.Pixels:
     about = {"mean": MEAN, "std": STD, "side": side, "interpolation": "bilinear"}
-    return models.wrap(built, about, device=CPU, as_built=as_built)
+    return pixel_model.wrap(built, about, device=CPU, as_built=as_built)
 
 
 def row(name: str, **more) -> Attack:
@@ -219,7 +220,7 @@ def test_images_are_the_librarys_on_an_embedded_model(name, embedded):
     options |= {"feature_layer_cfg": "_blocks.4"} if "feature_layer_cfg" in options else {}
     steps = {"steps": 1} if methods.METHODS[name].steps else {}  # after one, rounding moves on to where it matters
     one = row(name, options=options, **steps)
-    model = models.wrap(copy.deepcopy(built), about, device=CPU, as_built=one.as_built)
+    model = pixel_model.wrap(copy.deepcopy(built), about, device=CPU, as_built=one.as_built)
     label = TARGETS[:1]  # no label that the model is sure of: the loss would be next to nothing, and its gradient noise
     made, finite = adapter.craft([model], one, image, label, label, [5], "efficientnet_lite0")
     wanted = called(name, built, (about["mean"], about["std"]), image, label, [5], classes=1000, **steps, **options)

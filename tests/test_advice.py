@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossfool import advice, artefacts
+from crossfool.storage import csv_files, json_files, parquet, recovery, tensors
 
 REMOTE = "[core]\n    remote = team\n['remote \"team\"']\n    url = /nowhere\n"
 LOCKED = {
@@ -52,17 +52,17 @@ def test_the_command_is_of_the_folders_graph(clone: Path, monkeypatch: pytest.Mo
         whole = f"dvc repro {repro}" if repro else "dvc repro"
         return f"run `{whole}` to make it" + (f" (it alone: `dvc repro {target}`)" if alone else "")
 
-    assert advice.getting(path) == getting("")
+    assert recovery.getting(path) == getting("")
     there = f"experiments/mine/{path}"
-    assert advice.getting(there) == getting("experiments/mine/dvc.yaml")
+    assert recovery.getting(there) == getting("experiments/mine/dvc.yaml")
     monkeypatch.chdir("experiments/mine")
-    assert advice.getting(path) == getting("")
-    assert advice.getting(f"../../{path}") == getting("../../dvc.yaml")
+    assert recovery.getting(path) == getting("")
+    assert recovery.getting(f"../../{path}") == getting("../../dvc.yaml")
 
 
 def test_metrics_are_in_git(clone: Path) -> None:
     (clone / ".dvc/config").write_text(REMOTE)
-    said = advice.getting("experiments/mine/metrics/fnn0/fgsm.json")
+    said = recovery.getting("experiments/mine/metrics/fnn0/fgsm.json")
     assert said.endswith("or `git checkout -- experiments/mine/metrics/fnn0/fgsm.json` if it was committed")
     assert "dvc pull" not in said and "experiments/mine/dvc.yaml:evaluate@fnn0-fgsm" in said
 
@@ -72,37 +72,37 @@ def test_metrics_are_in_git(clone: Path) -> None:
 )
 def test_a_pull_is_advised_where_there_is_a_remote(clone: Path, place: str) -> None:
     path = Path("adversarial/fnn0/fgsm.safetensors")
-    assert advice.pulling(clone) is None and "pull" not in advice.getting(path)
+    assert recovery.pulling(clone) is None and "pull" not in recovery.getting(path)
     (clone / place).write_text(REMOTE)
-    assert advice.pulling(clone / "experiments/mine") == "dvc pull"
-    assert f"run `dvc repro` or `dvc pull {path}` to make or fetch it" in advice.getting(path)
-    assert advice.again(path) == "`dvc pull` or `dvc repro`"
+    assert recovery.pulling(clone / "experiments/mine") == "dvc pull"
+    assert f"run `dvc repro` or `dvc pull {path}` to make or fetch it" in recovery.getting(path)
+    assert recovery.again(path) == "`dvc pull` or `dvc repro`"
     (clone / place).write_text("['remote \"their own\"']\n    url = /nowhere\n")  # and none that is the default
-    assert f"`dvc pull -r 'their own' {path}`" in advice.getting(path)
+    assert f"`dvc pull -r 'their own' {path}`" in recovery.getting(path)
 
 
 @pytest.mark.parametrize("text", ["[core\n", "[core]\n    remote =\n", "\xff"])
 def test_a_broken_configuration_is_no_remote(clone: Path, text: str) -> None:
     (clone / ".dvc/config").write_text(text, encoding="latin-1")
-    assert advice.pulling(clone) is None
+    assert recovery.pulling(clone) is None
 
 
 READERS = {
-    "safetensors": artefacts.TensorFile,
-    "json": artefacts.read_json,
-    "parquet": artefacts.read_table,
-    "csv": lambda path: artefacts.read_csv(path, {"a": int}),
+    "safetensors": tensors.TensorFile,
+    "json": json_files.read_json,
+    "parquet": parquet.read_table,
+    "csv": lambda path: csv_files.read_csv(path, {"a": int}),
 }
 
 
 @pytest.mark.parametrize("kind", READERS)
 def test_every_reader_says_how_to_get_what_is_missing(clone: Path, kind: str) -> None:
     path = f"experiments/mine/analysis/a.{kind}"
-    with pytest.raises(advice.UserError) as caught:
+    with pytest.raises(recovery.UserError) as caught:
         READERS[kind](path)
     assert str(caught.value) == f"{path} is missing; run `dvc repro experiments/mine/dvc.yaml` to make it"
 
 
 def test_outside_a_repository(tmp_path: Path) -> None:
-    assert advice.getting(tmp_path / "a.json") == "run `dvc repro` to make it"
-    assert advice.pulling(tmp_path) is None
+    assert recovery.getting(tmp_path / "a.json") == "run `dvc repro` to make it"
+    assert recovery.pulling(tmp_path) is None

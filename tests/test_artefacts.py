@@ -15,9 +15,12 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from crossfool import artefacts
-from crossfool.artefacts import TensorFile, replacing, tensor_writer, write_json, write_tensors
 from crossfool.errors import UserError
+from crossfool.storage import clean_images, csv_files, json_files, parquet
+from crossfool.storage import tensors as storage_tensors
+from crossfool.storage.atomic import replacing
+from crossfool.storage.json_files import write_json
+from crossfool.storage.tensors import TensorFile, tensor_writer, write_tensors
 
 TENSORS = {
     "images": np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2),
@@ -96,7 +99,7 @@ def test_every_file_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", flush)
     monkeypatch.setattr(os, "replace", rename)
     write_json(tmp_path / "a.json", {"a": 1})
-    artefacts.write_table(tmp_path / "a.parquet", {"a": [1]})
+    parquet.write_table(tmp_path / "a.parquet", {"a": [1]})
     write_tensors(tmp_path / "a.safetensors", TENSORS)
     with replacing(tmp_path / "a.csv") as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write("id\n1\n")
@@ -118,7 +121,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
     code = f"""
 import os, signal
 from pathlib import Path
-from crossfool.artefacts import replacing
+from crossfool.storage.atomic import replacing
 with replacing(Path({str(target)!r})) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -236,13 +239,13 @@ def test_files_of_others_are_read_as_they_are(tmp_path):
 def test_no_value_of_a_table_changes_unnoticed(tmp_path):
     path = tmp_path / "a.parquet"
     columns = {"id": np.arange(40), "model": np.repeat(["fnn0", "größer"], 20), "level": np.linspace(0, 1, 40)}
-    artefacts.write_table(path, columns)
-    written = artefacts.read_table(path)
+    parquet.write_table(path, columns)
+    written = parquet.read_table(path)
     whole, noticed = path.read_bytes(), 0
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         try:
-            found = artefacts.read_table(path)
+            found = parquet.read_table(path)
         except UserError as error:
             noticed += 1
             assert "a.parquet" in str(error) and "\n" not in str(error)
@@ -250,7 +253,7 @@ def test_no_value_of_a_table_changes_unnoticed(tmp_path):
             assert found.equals(written)
     assert noticed > len(whole) / 3
     path.write_bytes(whole)
-    assert artefacts.read_table(path).equals(written)
+    assert parquet.read_table(path).equals(written)
 
 
 COLUMNS = {"id": int, "cosine": float, "file": str}
@@ -259,17 +262,17 @@ ROWS = 'id,cosine,file\n0,0.5,a b.png\n1,-1e-3,"x, ""y""\nz.png"\n'
 
 def test_rows_of_a_csv(tmp_path):
     (tmp_path / "a.csv").write_text(ROWS, newline="")
-    found = artefacts.read_csv(tmp_path / "a.csv", COLUMNS)
+    found = csv_files.read_csv(tmp_path / "a.csv", COLUMNS)
     assert found[0] == {"id": "0", "cosine": "0.5", "file": "a b.png"}
     assert found[1] == {"id": "1", "cosine": "-1e-3", "file": 'x, "y"\nz.png'}
     (tmp_path / "a.csv").write_text("id,cosine,file\n")
-    assert artefacts.read_csv(tmp_path / "a.csv", COLUMNS) == []
+    assert csv_files.read_csv(tmp_path / "a.csv", COLUMNS) == []
     (tmp_path / "a.csv").write_text("p,more,id\n,x,1\n0.5,,2\n")
     some = {"id": int, "p": float | None}
-    assert [row["p"] for row in artefacts.read_csv(tmp_path / "a.csv", some, others=True)] == ["", "0.5"]
+    assert [row["p"] for row in csv_files.read_csv(tmp_path / "a.csv", some, others=True)] == ["", "0.5"]
     for columns, others in ((some, False), (some | {"none": str}, True), ({"id": int, "p": float}, True)):
         with pytest.raises(UserError, match="is damaged"):
-            artefacts.read_csv(tmp_path / "a.csv", columns, others=others)
+            csv_files.read_csv(tmp_path / "a.csv", columns, others=others)
 
 
 @pytest.mark.parametrize(
@@ -295,18 +298,18 @@ def test_rows_of_a_csv(tmp_path):
 def test_a_damaged_csv_is_one_line(tmp_path, text, reason):
     (tmp_path / "a.csv").write_bytes(text)
     with pytest.raises(UserError, match=rf"^.*a\.csv is damaged \(.*{reason}.*\); delete it and run `dvc repro`$"):
-        artefacts.read_csv(tmp_path / "a.csv", COLUMNS)
+        csv_files.read_csv(tmp_path / "a.csv", COLUMNS)
 
 
 def test_missing_and_broken_files_are_one_line(tmp_path):
-    for read in (TensorFile, artefacts.read_json, artefacts.read_table):
+    for read in (TensorFile, json_files.read_json, parquet.read_table):
         with pytest.raises(UserError, match="is missing; run `dvc repro` to make it"):
             read(tmp_path / "nothing")
     (tmp_path / "deep").write_bytes(b"[" * 100_000)
     with pytest.raises(UserError, match="deep is no JSON"):
-        artefacts.read_json(tmp_path / "deep")
+        json_files.read_json(tmp_path / "deep")
     Path(tmp_path / "broken").write_bytes(b"{")
-    for read in (TensorFile, artefacts.read_json, artefacts.read_table):
+    for read in (TensorFile, json_files.read_json, parquet.read_table):
         with pytest.raises(UserError, match="broken is no"):
             read(tmp_path / "broken")
 
@@ -330,10 +333,10 @@ def made_clean(path: Path, **other: np.ndarray | None) -> Path:
 
 
 def test_clean_images_are_what_they_say(tmp_path):
-    whole = artefacts.clean(made_clean(tmp_path / "a.safetensors"))
+    whole = clean_images.read_clean_images(made_clean(tmp_path / "a.safetensors"))
     assert whole["index"].tolist() == [5, 7]
     of_all = made_clean(tmp_path / "b.safetensors", target_labels=None, index=None)  # the data set's
-    assert artefacts.clean(of_all).names() == ["images", "labels"]
+    assert clean_images.read_clean_images(of_all).names() == ["images", "labels"]
 
 
 @pytest.mark.parametrize(
@@ -361,7 +364,7 @@ def test_clean_images_are_what_they_say(tmp_path):
 def test_strangers_clean_images_are_refused_in_one_line(tmp_path, other, said):
     path = made_clean(tmp_path / "subset.safetensors", **other)
     with pytest.raises(UserError) as error:
-        artefacts.clean(path)
+        clean_images.read_clean_images(path)
     assert said in str(error.value) and str(path) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -377,9 +380,9 @@ def test_a_writer_that_fails_at_once_leaves_no_file_open(tmp_path, monkeypatch):
         opened.append(Full(io.FileIO(path, mode)))
         return opened[-1]
 
-    monkeypatch.setattr(artefacts, "open", full, raising=False)
+    monkeypatch.setattr(storage_tensors, "open", full, raising=False)
     with pytest.raises(OSError, match="No space left"):
-        artefacts.write_tensors(tmp_path / "a.safetensors", {"a": np.zeros(3, np.uint8)})
+        storage_tensors.write_tensors(tmp_path / "a.safetensors", {"a": np.zeros(3, np.uint8)})
     assert [file.closed for file in opened] == [True] and list(tmp_path.iterdir()) == []
 
 
@@ -388,10 +391,10 @@ def test_tables_are_read_and_written_by_no_other_thread(tmp_path):
     """Pools of pyarrow abort a process that ends while they start a thread ("terminate called ...", exit code -6)."""
     script = (
         "import os, pyarrow.parquet\n"
-        "from crossfool import artefacts\n"
+        "from crossfool.storage import parquet\n"
         "before = len(os.listdir('/proc/self/task'))\n"
-        "artefacts.write_table('a.parquet', {'id': list(range(5000)), 'name': ['a', 'b'] * 2500})\n"
-        "assert artefacts.read_table('a.parquet').num_rows == 5000\n"
+        "parquet.write_table('a.parquet', {'id': list(range(5000)), 'name': ['a', 'b'] * 2500})\n"
+        "assert parquet.read_table('a.parquet').num_rows == 5000\n"
         "print(len(os.listdir('/proc/self/task')) - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)

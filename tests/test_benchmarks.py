@@ -47,9 +47,9 @@ def test_gradients_are_counted(monkeypatch, name, attack):
     network = Small().eval()
     described = {"mean": (127.0,) * 3, "std": (64.0,) * 3, "side": 32, "interpolation": "bilinear"}
     monkeypatch.setattr(contestants, "about", lambda model: (network, described))
-    from crossfool import models
+    from crossfool.models.inference import pixel_model
 
-    monkeypatch.setattr(models, "folded", lambda network: network)  # the very network, whose count is looked at
+    monkeypatch.setattr(pixel_model, "folded", lambda network: network)  # the very network, whose count is looked at
     run = contestants.contestants(frozen=True)[name]("small")
     work = contestants.Work(attack, images=2, steps=3, samples=4 if attack == "smoothed" else 1)
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)

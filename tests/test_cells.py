@@ -12,11 +12,14 @@ import torch
 from conftest import metadata
 from torch import nn
 
-from crossfool import adversarial, artefacts, cells, fitting, gradients, models, sources
-from crossfool.artefacts import TensorFile, sha256, write_tensors
+from crossfool import adversarial, cells, fitting, gradients, sources
 from crossfool.errors import UserError
 from crossfool.fitting import Fit
+from crossfool.models.inference import pixel_model
 from crossfool.params import Attack, Compute
+from crossfool.storage import tensors as storage_tensors
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 CPU = torch.device("cpu")
 SG = {"epsilon": 15, "steps": 3, "step_size": 6, "gradient": "smoothed", "samples": 4, "sigma": 15}
@@ -49,7 +52,7 @@ def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", 
 
 
 def run(cell: cells.Cell, weights: Path, out: Path) -> Path:
-    members = [models.load(path, device=CPU) for path in sources.verify(cell.source, weights)]
+    members = [pixel_model.load(path, device=CPU) for path in sources.verify(cell.source, weights)]
     cells.run(cell, members, out, device=CPU, scratch=out.parent / "scratch")
     return out
 
@@ -114,7 +117,7 @@ def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
     torch.set_num_threads(1)
     one = cell(subset, weights)
     file = TensorFile(subset)
-    members = [models.load(path, device=CPU) for path in sources.verify(one.source, weights)]
+    members = [pixel_model.load(path, device=CPU) for path in sources.verify(one.source, weights)]
     part = slice(start, min(start + 4, 11))
     ((_, made),) = cells.Work(one, members, file, CPU, Fit(4, CPU)).chunks([part])
     return start, made["images"].tobytes()
@@ -180,7 +183,7 @@ def test_a_damaged_chunk_is_computed_again(tmp_path, subset, fnn_weights, monkey
 def test_images_that_no_step_moved_are_told(tmp_path, subset, fnn_weights, capsys, row, surer, moved):
     own = cell(subset, fnn_weights, "fgsm")
     own = cells.Cell(own.source, "fgsm", Attack(**ROWS["fgsm"] | row), own.compute, subset)
-    model = models.load(fnn_weights / "fnn2.safetensors", device=CPU)
+    model = pixel_model.load(fnn_weights / "fnn2.safetensors", device=CPU)
     answers = model(torch.from_numpy(TensorFile(subset)["images"].copy()).float()).argmax(1)
     tensors = {name: TensorFile(subset)[name] for name in TensorFile(subset).names()} | {"labels": answers.numpy()}
     write_tensors(subset, tensors, TensorFile(subset).metadata)
@@ -235,7 +238,7 @@ def test_failed_write_leaves_no_half_file(tmp_path, subset, fnn_weights, monkeyp
         raise OSError(28, "No space left on device")
 
     out = tmp_path / "out.safetensors"
-    monkeypatch.setattr(artefacts.TensorWriter, "append", full)
+    monkeypatch.setattr(storage_tensors.TensorWriter, "append", full)
     with pytest.raises(OSError):
         run(cell(subset, fnn_weights), fnn_weights, out)
     assert not out.exists() and not list(tmp_path.rglob("*.tmp"))
@@ -336,7 +339,7 @@ def test_passes_are_of_equal_size_and_no_wider_than_pays(monkeypatch):
 
 def test_a_cell_goes_through_in_passes_that_its_models_layers_allow(tmp_path, subset, fnn_weights, monkeypatch):
     whole = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
-    member = models.load(fnn_weights / "fnn2.safetensors", device=CPU)
+    member = pixel_model.load(fnn_weights / "fnn2.safetensors", device=CPU)
     image = torch.from_numpy(np.array(TensorFile(subset)["images"][:1])).float()
     monkeypatch.setattr(fitting, "WIDE", 4 * fitting.widest([member], image))
     sizes = []

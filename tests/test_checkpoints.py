@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from crossfool import networks, params, weights, zoo
-from crossfool.artefacts import sha256
 from crossfool.errors import UserError
+from crossfool.storage.hashing import sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 State = dict[str, Any]

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from crossfool import pairing, params, zoo
+from crossfool import params, zoo
 from crossfool.architectures import depth, family
 from crossfool.claims import COLUMNS, Claim, Evidence, check, table
 from crossfool.evidence import SAID
+from crossfool.stats import paired_tests
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
 FGSM = {"epsilon": 4, "steps": 1, "step_size": 4}
@@ -91,9 +92,9 @@ def verdict(claim: Claim) -> tuple[bool, float, float, int]:
 def test_mcnemar_is_the_binomial_of_the_images_that_differ() -> None:
     # 5 one way, 1 the other: 2 (C(6,0) + C(6,1)) / 2^6
     a, b = np.array([1, 1, 1, 1, 1, 0, 1, 0], bool), np.array([0, 0, 0, 0, 0, 1, 1, 0], bool)
-    assert pairing.mcnemar(a, b) == pytest.approx(14 / 64)
-    assert pairing.mcnemar(b, a) == pytest.approx(14 / 64)
-    assert pairing.mcnemar(a, a) == 1
+    assert paired_tests.mcnemar(a, b) == pytest.approx(14 / 64)
+    assert paired_tests.mcnemar(b, a) == pytest.approx(14 / 64)
+    assert paired_tests.mcnemar(a, a) == 1
 
 
 @pytest.mark.parametrize("n", [1, 4, 10])
@@ -101,15 +102,15 @@ def test_the_paired_test_enumerates_all_signs(n: int) -> None:
     difference = np.random.default_rng(n).normal(0.5, 1, n)
     sums = np.array(list(itertools.product([-1, 1], repeat=n))) @ difference
     tails = [(sums >= difference.sum() - 1e-9).mean(), (sums <= difference.sum() + 1e-9).mean()]
-    assert pairing.paired(difference) == pytest.approx(min(1, 2 * min(tails)))
-    assert pairing.paired(np.append(difference, [0, 0])) == pytest.approx(pairing.paired(difference))
+    assert paired_tests.paired(difference) == pytest.approx(min(1, 2 * min(tails)))
+    assert paired_tests.paired(np.append(difference, [0, 0])) == pytest.approx(paired_tests.paired(difference))
 
 
 def test_the_paired_test_of_many_images_draws_the_same_signs_each_time() -> None:
     difference = np.random.default_rng(0).integers(-2, 3, 300) / 2
-    assert pairing.paired(difference) == pairing.paired(difference) > 0.05
-    assert pairing.paired(difference + 1) == 2 / 10_000  # the least that 9,999 draws can say
-    assert pairing.paired(np.zeros(5)) == 1
+    assert paired_tests.paired(difference) == paired_tests.paired(difference) > 0.05
+    assert paired_tests.paired(difference + 1) == 2 / 10_000  # the least that 9,999 draws can say
+    assert paired_tests.paired(np.zeros(5)) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -117,66 +118,66 @@ def test_whole_numbers_are_flipped_exactly(seed: int) -> None:
     """Against all sign choices by name, and scipy's permutation test of the same statistic."""
     difference = np.random.default_rng(seed).integers(-3, 4, 11)
     sums = np.array(list(itertools.product([-1, 1], repeat=11))) @ difference
-    assert pairing.flipped(difference) == pytest.approx((abs(sums) >= abs(difference.sum())).mean())
-    assert pairing.flipped(difference) == pytest.approx(pairing.paired(difference / 3))
-    assert pairing.flipped(-difference) == pairing.flipped(difference)
+    assert paired_tests.flipped(difference) == pytest.approx((abs(sums) >= abs(difference.sum())).mean())
+    assert paired_tests.flipped(difference) == pytest.approx(paired_tests.paired(difference / 3))
+    assert paired_tests.flipped(-difference) == paired_tests.flipped(difference)
 
 
 def test_many_whole_numbers_are_flipped_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(2)
     difference = draw.choice([-2, -1, 0, 1, 2], 900, p=[0.1, 0.2, 0.35, 0.22, 0.13])
     flips = np.abs(draw.choice([-1, 1], (20_000, 900)) @ difference)
-    found = pairing.flipped(difference)
+    found = paired_tests.flipped(difference)
     assert found == pytest.approx((flips >= abs(difference.sum())).mean(), abs=0.01) and 0.01 < found < 0.2
     # one size is a binomial, however small its tail
-    assert pairing.flipped(np.full(500, 3)) == pytest.approx(2 * 0.5**500, rel=1e-9)
-    assert pairing.flipped(np.zeros(5, int)) == pairing.flipped(np.array([0, 4])) == 1
-    assert pairing.flipped(np.full(3000, 1)) == 2.0**-1022  # 2^-2999 is none of a float's, and 0 is no chance
-    monkeypatch.setattr(pairing, "WORK", 0)
-    assert pairing.flipped(difference) == pytest.approx(found, abs=1e-12)
-    assert pairing.flipped(np.zeros(5, int)) == 1
-    assert pairing.flipped(np.full(500, 3)) == 1e-12  # none is surer than the transform is exact
+    assert paired_tests.flipped(np.full(500, 3)) == pytest.approx(2 * 0.5**500, rel=1e-9)
+    assert paired_tests.flipped(np.zeros(5, int)) == paired_tests.flipped(np.array([0, 4])) == 1
+    assert paired_tests.flipped(np.full(3000, 1)) == 2.0**-1022  # 2^-2999 is none of a float's, and 0 is no chance
+    monkeypatch.setattr(paired_tests, "WORK", 0)
+    assert paired_tests.flipped(difference) == pytest.approx(found, abs=1e-12)
+    assert paired_tests.flipped(np.zeros(5, int)) == 1
+    assert paired_tests.flipped(np.full(500, 3)) == 1e-12  # none is surer than the transform is exact
 
 
 def test_a_whole_validation_set_is_flipped_exactly() -> None:
     """One size is a binomial, by scipy; several are near a normal distribution whose sums are 2 apart."""
     difference = np.repeat([2, -2, 0], [24_700, 24_300, 1_000])
-    assert pairing.flipped(difference) == pytest.approx(binomtest(24_700, 49_000).pvalue, abs=1e-11)
+    assert paired_tests.flipped(difference) == pytest.approx(binomtest(24_700, 49_000).pvalue, abs=1e-11)
     draw = np.random.default_rng(4)
     some = draw.integers(-6, 7, 50_000) + (draw.random(50_000) < 0.03)
     normal = 2 * norm.sf((abs(some.sum()) - 1) / np.sqrt((some**2).sum()))
-    assert pairing.flipped(some) == pytest.approx(normal, abs=1e-5) and 0.001 < normal < 0.5
+    assert paired_tests.flipped(some) == pytest.approx(normal, abs=1e-5) and 0.001 < normal < 0.5
 
 
 def test_a_contrast_of_cells_is_flipped_exactly() -> None:
     draw = np.random.default_rng(3)
     pairs = [(draw.random(40) < 0.6, draw.random(40) < 0.4) for _ in range(3)]
     total = np.sum([a.astype(int) - b for a, b in pairs], 0)
-    assert pairing.contrast(pairs).p == pairing.flipped(total) < 0.05
+    assert paired_tests.contrast(pairs).p == paired_tests.flipped(total) < 0.05
     some = [np.arange(40) < count for count in (40, 30, 20)]  # images count differently often: no whole numbers
     mean = np.sum([np.where(mask, a.astype(float) - b, 0) for (a, b), mask in zip(pairs, some, strict=True)], 0)
-    assert pairing.contrast(pairs, some).p == pairing.paired(mean / np.sum(some, 0))
+    assert paired_tests.contrast(pairs, some).p == paired_tests.paired(mean / np.sum(some, 0))
 
 
 def test_holm_by_hand() -> None:
-    assert pairing.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert pairing.holm([0.5, 0.9]) == [1.0, 1.0]
-    assert pairing.holm([0.2]) == [0.2]
+    assert paired_tests.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert paired_tests.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert paired_tests.holm([0.2]) == [0.2]
 
 
 def test_ranks_are_permuted_exactly() -> None:
     # of the 3! and 5! orders one is as extreme in each tail
-    assert pairing.ranked(np.array([1.0, 2, 5]), np.array([9.0, 4, 3])) == pytest.approx(2 / 6)
-    assert pairing.ranked(np.arange(5.0), np.arange(5.0) ** 2) == pytest.approx(2 / 120)
-    assert pairing.rho([1, 2, 3], [9, 4, 5]) == pytest.approx(-0.5)
-    assert pairing.rho([1, 1, 1], [9, 4, 5]) is None
+    assert paired_tests.ranked(np.array([1.0, 2, 5]), np.array([9.0, 4, 3])) == pytest.approx(2 / 6)
+    assert paired_tests.ranked(np.arange(5.0), np.arange(5.0) ** 2) == pytest.approx(2 / 120)
+    assert paired_tests.rho([1, 2, 3], [9, 4, 5]) == pytest.approx(-0.5)
+    assert paired_tests.rho([1, 1, 1], [9, 4, 5]) is None
 
 
 def test_a_contrast_averages_pairs_within_an_image() -> None:
     # images: +1 and 0, +1 and -1, 0 and 0: means 1/2, 0, 0
     a, b = np.array([1, 1, 0], bool), np.array([0, 0, 0], bool)
     c, d = np.array([1, 0, 0], bool), np.array([1, 1, 0], bool)
-    found = pairing.contrast([(a, b), (c, d)])
+    found = paired_tests.contrast([(a, b), (c, d)])
     assert (found.points, found.p, found.ahead) == (pytest.approx(100 / 6), 1.0, 1)
     assert (found.comparisons, found.images) == (2, 3)
 
@@ -185,9 +186,9 @@ def test_a_contrast_leaves_out_images_that_a_pair_does_not_count() -> None:
     # first image: +1 by the first pair alone; second: +1 and -1; third by no pair
     a, b = np.array([1, 1, 1], bool), np.array([0, 0, 0], bool)
     counted = [np.array([1, 1, 0], bool), np.array([0, 1, 0], bool)]
-    found = pairing.contrast([(a, b), (b, a)], counted)
+    found = paired_tests.contrast([(a, b), (b, a)], counted)
     assert (found.points, found.images, found.ahead) == (50, 2, 1)
-    alone = pairing.contrast([(a, b)], counted[:1])
+    alone = paired_tests.contrast([(a, b)], counted[:1])
     assert (alone.points, alone.images, alone.p) == (100, 2, 0.5)
 
 

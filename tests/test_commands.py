@@ -29,22 +29,23 @@ from crossfool import (
     costs,
     explain,
     images,
-    intervals,
     listing,
     params,
-    plain,
     preflight,
     results,
     revisions,
     roots,
     scaffold,
+    text_encoding,
     timing,
     zoo,
 )
 from crossfool.__main__ import main
-from crossfool.artefacts import sha256, write_tensors
 from crossfool.completing import KINDS
 from crossfool.errors import UserError
+from crossfool.stats import intervals
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import write_tensors
 
 ROOT = Path(__file__).parents[1]
 LITE = ["efficientnet_lite0"]
@@ -1145,7 +1146,7 @@ def test_what_a_stream_cannot_encode_is_spelled(small: Path, monkeypatch, comman
     assert done.exit_code == 0, done.output
     text = done.stdout_bytes.decode(encoding)
     if encoding != "ascii":  # these have some of the signs
-        text = plain.spelled(text)
+        text = text_encoding.spelled(text)
     assert not [part for part in SHOWN[command] if part not in text], text
     assert "\\u" not in text and "?" not in text.replace("is the variable set?", "")
 
@@ -1159,7 +1160,7 @@ def test_what_a_stream_cannot_encode_is_spelled(small: Path, monkeypatch, comman
     ],
 )
 def test_text_is_spelled_in_ascii(text: str, ascii: str) -> None:
-    assert plain.spelled(text) == ascii
+    assert text_encoding.spelled(text) == ascii
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter1d
 from test_cells import SG, run
 
-from crossfool import adversarial, cells, details, params, selection, sources, stats
+from crossfool import adversarial, cells, details, params, selection, sources
 from crossfool.answers import write_clean
-from crossfool.artefacts import TensorFile, sha256, write_tensors
 from crossfool.errors import UserError
 from crossfool.params import Attack, Compute
+from crossfool.pipeline.evaluation import success
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 TAKES = {**SG, "step_size": 6.5, "record_steps": [1, 2], "seeds": [3, 5, 8], "quantisation": True}
 ALONE = {key: value for key, value in TAKES.items() if key not in ("record_steps", "seeds", "quantisation")}
@@ -240,8 +242,8 @@ def test_only_who_was_right_can_be_fooled_and_won_back():
     before = {"a": np.array([[1], [1], [0], [1]])}
     after = {("a", "jpeg", 50.0): np.array([0, 0, 0, 1])}
     right = {"a": np.array([True, False, True, True])}
-    assert stats.destruction_rates(before, after, labels)["a"]["jpeg"]["50"]["n"] == 3
-    found = stats.destruction_rates(before, after, labels, right)["a"]["jpeg"]["50"]
+    assert success.destruction_rates(before, after, labels)["a"]["jpeg"]["50"]["n"] == 3
+    found = success.destruction_rates(before, after, labels, right)["a"]["jpeg"]["50"]
     assert (found["n"], found["rate"]) == (2, 50.0)
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from crossfool import ending, engines
+from crossfool import engines, signals
 
 CODES = [(signal.SIGTERM, 143, ""), (signal.SIGHUP, 129, ""), (signal.SIGINT, 1, "\nAborted!\n")]
 SIGNALS = pytest.mark.parametrize(("number", "code", "said"), CODES, ids=lambda value: getattr(value, "name", ""))
@@ -218,27 +218,27 @@ def test_what_is_ignored_stays_ignored(tmp_path):
 
 
 def test_a_command_leaves_signals_as_they_were():
-    before = [signal.getsignal(number) for number in ending.CODES], sys.unraisablehook
+    before = [signal.getsignal(number) for number in signals.CODES], sys.unraisablehook
     seen = []
-    ending.unwound(lambda: seen.append(signal.getsignal(signal.SIGTERM)))
+    signals.unwound(lambda: seen.append(signal.getsignal(signal.SIGTERM)))
     with pytest.raises(ZeroDivisionError):
-        ending.unwound(lambda: 1 / 0)
-    assert seen == [ending._told]
-    assert ([signal.getsignal(number) for number in ending.CODES], sys.unraisablehook) == before
+        signals.unwound(lambda: 1 / 0)
+    assert seen == [signals._told]
+    assert ([signal.getsignal(number) for number in signals.CODES], sys.unraisablehook) == before
 
 
 def test_in_another_thread_a_command_just_runs():
     seen = []
-    thread = threading.Thread(target=ending.unwound, args=(lambda: seen.append(signal.getsignal(signal.SIGTERM)),))
+    thread = threading.Thread(target=signals.unwound, args=(lambda: seen.append(signal.getsignal(signal.SIGTERM)),))
     thread.start()
     thread.join()
-    assert len(seen) == 1 and seen != [ending._told]
+    assert len(seen) == 1 and seen != [signals._told]
 
 
 # A process a moment: each is told to end before another of the instructions that write a file.
 MOMENTS = """
 import os, signal, sys
-from crossfool import artefacts
+from crossfool.storage import tensors; from crossfool.storage import atomic
 from crossfool.stage import stage
 
 os.fsync = lambda descriptor: None  # no disk fails here
@@ -257,7 +257,7 @@ def watched(frame, event, argument):
         return each(frame, event, argument)
 
 def written():
-    with artefacts.replacing("out/file") as temporary:
+    with atomic.replacing("out/file") as temporary:
         temporary.write_text("whole")
 
 @stage
@@ -343,5 +343,5 @@ def test_ray_does_not_keep_the_signals(monkeypatch):
         engines.Ray()
         seen.append(signal.getsignal(signal.SIGTERM))
 
-    ending.unwound(main)
-    assert seen == [ending._told] and signal.getsignal(signal.SIGTERM) is before
+    signals.unwound(main)
+    assert seen == [signals._told] and signal.getsignal(signal.SIGTERM) is before

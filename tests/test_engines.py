@@ -20,9 +20,10 @@ from conftest import made_digits
 from repositories import made
 from test_cells import cell, run
 
-from crossfool import cells, engines, gradients, models, objectives, sources
-from crossfool.artefacts import TensorFile, write_tensors
+from crossfool import cells, engines, gradients, objectives, sources
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 
 @pytest.fixture(autouse=True)
@@ -170,7 +171,9 @@ def test_threads_change_a_gradient_in_its_last_digits_alone(tmp_path, subset, fn
     for threads in (1, 2):
         torch.set_num_threads(threads)
         one = cell(subset, fnn_weights, "takes", chunk=5, source="fnn0+fnn2")
-        members = [models.load(path, device=torch.device("cpu")) for path in sources.verify(one.source, fnn_weights)]
+        members = [
+            pixel_model.load(path, device=torch.device("cpu")) for path in sources.verify(one.source, fnn_weights)
+        ]
         gradient = gradients.plain(objectives.untargeted(objectives.source(members, "probabilities"), labels), x)
         file = TensorFile(run(one, fnn_weights, tmp_path / f"{threads}" / "out.safetensors"))
         found.append((gradient, {name: np.array(file[name]) for name in file.names()}))

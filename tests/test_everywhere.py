@@ -18,7 +18,7 @@ from conftest import made_digits
 from repositories import ROOT, Repository, made
 
 from crossfool import params, preflight, scaffold
-from crossfool.artefacts import TensorFile, write_tensors
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 CELL = "adversarial/fnn0/fgsm.safetensors"
 

@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from crossfool import cells, datasets, images, models, params, weights, zoo
-from crossfool.artefacts import TensorFile, sha256
+from crossfool import cells, datasets, images, params, weights, zoo
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
 from crossfool.params import Attack
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import TensorFile
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/field-reports.md").read_text(encoding="utf-8")
@@ -64,7 +66,7 @@ class Small(nn.Module):
 def attacked(network: nn.Module, **row: object) -> tuple[Tensor, Tensor]:
     """Six images, and what an attack makes of them."""
     about = {"mean": [120.0] * 3, "std": [60.0] * 3, "side": 8, "interpolation": "bilinear"}
-    model = models.wrap(network, about, device=torch.device("cpu"))
+    model = pixel_model.wrap(network, about, device=torch.device("cpu"))
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), np.uint8))
     labels = torch.arange(6)
     attack = Attack(**{"epsilon": 16, "steps": 3, "step_size": 6} | row)

@@ -9,8 +9,9 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from crossfool import dense, fusing, models, networks, winograd, zoo
+from crossfool import dense, fusing, networks, winograd, zoo
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
 
 pytestmark = pytest.mark.skipif(not fusing._usable(), reason="torch has no oneDNN here")
 CPU = torch.device("cpu")
@@ -225,7 +226,7 @@ def dense_blocks(network: nn.Module) -> list[int]:
 def test_dense_blocks():
     network = Blocks().eval().requires_grad_(False)
     x = images(5, 8, 8, 8)
-    traced = dense.joined(fusing.fused(models.folded(copy.deepcopy(network))))
+    traced = dense.joined(fusing.fused(pixel_model.folded(copy.deepcopy(network))))
     assert dense_blocks(traced) == [3, 3]
     assert not [node for node in traced.graph.nodes if node.target is torch.cat]
     exact = network.double()
@@ -238,7 +239,7 @@ def test_dense_blocks():
 
 
 def test_dense_blocks_of_few_images_at_a_time_are_the_same(monkeypatch):
-    traced = dense.joined(fusing.fused(models.folded(Blocks().eval().requires_grad_(False))))
+    traced = dense.joined(fusing.fused(pixel_model.folded(Blocks().eval().requires_grad_(False))))
     x = images(5, 8, 8, 8)
     weights = torch.randn(traced(x).shape)
     at_once = traced(x), gradient(traced, x, weights)
@@ -255,7 +256,7 @@ def test_a_layer_whose_output_is_read_alone_is_no_part_of_a_block():
             return torch.cat([both, self.first[1](both)], 1).mean() + first
 
     network = Network().eval().requires_grad_(False)
-    traced = dense.joined(fusing.fused(models.folded(copy.deepcopy(network))))
+    traced = dense.joined(fusing.fused(pixel_model.folded(copy.deepcopy(network))))
     assert dense_blocks(traced) == []
     x = images(2, 8, 8, 8)
     torch.testing.assert_close(traced(x), network(x), atol=1e-5, rtol=1e-4)
@@ -264,7 +265,7 @@ def test_a_layer_whose_output_is_read_alone_is_no_part_of_a_block():
 @pytest.mark.parametrize(("name", "layers"), [("densenet121", [6, 12, 24, 16]), ("densenet", [16, 16, 16])])
 def test_dense_networks_have_their_blocks_joined(name, layers):
     network = networks.build(name, zoo.spec(name).library).eval().requires_grad_(False)
-    assert dense_blocks(dense.joined(fusing.fused(models.folded(network)))) == layers
+    assert dense_blocks(dense.joined(fusing.fused(pixel_model.folded(network)))) == layers
 
 
 def test_what_is_no_chain_is_left_alone():
@@ -283,7 +284,7 @@ def test_whole_networks_gradient_is_the_plain_loops(name):
     pixels = torch.randint(0, 256, (2, 3, spec.side, spec.side), generator=torch.Generator().manual_seed(0)).float()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     about = {"mean": spec.mean, "std": spec.std, "side": spec.side, "interpolation": "bilinear"}
-    fast = models.wrap(copy.deepcopy(network), about, device=CPU)
+    fast = pixel_model.wrap(copy.deepcopy(network), about, device=CPU)
     assert any(isinstance(module, fusing.Chain) for module in fast.modules())
 
     def plain(x: Tensor) -> Tensor:
@@ -314,9 +315,9 @@ def test_compiled_network_is_the_network(tmp_path, monkeypatch):
     torch.manual_seed(7)
     network = networks.own("lenet").eval()
     about = {"mean": (127.0,) * 3, "std": (64.0,) * 3, "side": 32, "interpolation": "bilinear"}
-    exact = models.wrap(copy.deepcopy(network), about, device=CPU)
-    compute = models.Compute(precision="float32", chunk=2, compile=True)
-    compiled = models.wrap(copy.deepcopy(network), about, device=CPU, compute=compute)
+    exact = pixel_model.wrap(copy.deepcopy(network), about, device=CPU)
+    compute = pixel_model.Compute(precision="float32", chunk=2, compile=True)
+    compiled = pixel_model.wrap(copy.deepcopy(network), about, device=CPU, compute=compute)
     x = 127 + 40 * images(2, 3, 32, 32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -328,7 +329,7 @@ def test_compiled_network_is_the_network(tmp_path, monkeypatch):
 def test_weights_that_are_not_finite_are_refused(fnn_weights):
     import numpy as np
 
-    from crossfool.artefacts import TensorFile, write_tensors
+    from crossfool.storage.tensors import TensorFile, write_tensors
 
     path = fnn_weights / "fnn2.safetensors"
     file = TensorFile(path)
@@ -337,4 +338,4 @@ def test_weights_that_are_not_finite_are_refused(fnn_weights):
     tensors[name].flat[0] = np.nan
     write_tensors(path, tensors, file.metadata)
     with pytest.raises(UserError, match=f"{name} of fnn2 is not finite"):
-        models.load(path, device=CPU)
+        pixel_model.load(path, device=CPU)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from crossfool import answers, drawings, explain, findings, gallery, images, pages, params, preflight
-from crossfool.artefacts import TensorFile, replacing, write_tensors
 from crossfool.errors import UserError
+from crossfool.storage.atomic import replacing
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 ROOT = Path(__file__).parents[1]
 settings.register_profile("hostile", derandomize=True, deadline=None, database=None)

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
-from crossfool import datasets, engines, images, wheels
+from crossfool import datasets, engines, images
 from crossfool.errors import UserError
+from crossfool.storage import downloads
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -54,9 +55,9 @@ def test_odd_margins_are_cropped_as_torchvision_does() -> None:
 
 
 def test_photographs_are_decoded_as_torchvision_does() -> None:
-    wheel = wheels.fetch(*datasets.FOOLBOX_WHEEL)
+    wheel = downloads.fetch(*datasets.FOOLBOX_WHEEL)
     for name in ("imagenet_00_243", "imagenet_10_541", "imagenet_19_305"):
-        data = wheels.member(wheel, f"foolbox/data/{name}.jpg")
+        data = downloads.member(wheel, f"foolbox/data/{name}.jpg")
         pixels = images.decode(data, name, resize=256, side=224)
         np.testing.assert_array_equal(pixels, torchvision_pixels(data))
 

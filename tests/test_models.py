@@ -14,9 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from crossfool import models, networks, params, sources, weights, zoo
-from crossfool.artefacts import TensorFile, sha256, write_tensors
+from crossfool import networks, params, sources, weights, zoo
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 CPU = torch.device("cpu")
 NOTHING = params.Weights()
@@ -33,13 +35,13 @@ def randomise(network: nn.Module) -> nn.Module:
 
 
 def test_pixels_normalise_in_pixel_units():
-    model = models.Pixels(nn.Flatten(), mean=(127.0, 10.0), std=(128.0, 2.0), side=1)
+    model = pixel_model.Pixels(nn.Flatten(), mean=(127.0, 10.0), std=(128.0, 2.0), side=1)
     x = torch.tensor([255.0, 14.0]).view(1, 2, 1, 1)
     assert model(x).tolist() == [[1.0, 2.0]]
 
 
 def test_pixels_resize_to_the_native_side():
-    model = models.Pixels(nn.Identity(), mean=(0.0,), std=(1.0,), side=3)
+    model = pixel_model.Pixels(nn.Identity(), mean=(0.0,), std=(1.0,), side=3)
     x = torch.rand(2, 1, 6, 6) * 255
     expected = F.interpolate(x, size=(3, 3), mode="bilinear", antialias=True)
     assert torch.equal(model(x), expected)
@@ -51,7 +53,7 @@ def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
     network = randomise(networks.own(name)).eval()
     spec = zoo.spec(name)
     weights.write(tmp_path / "w.safetensors", network.state_dict(), weights.describe(spec, network))
-    model = models.load(tmp_path / "w.safetensors", device=CPU)
+    model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
     assert not [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     assert not [parameter for parameter in model.parameters() if parameter.requires_grad]
     x = torch.randint(0, 256, (2, 3, spec.side, spec.side)).float()
@@ -65,14 +67,14 @@ def test_folding_keeps_input_gradients(tmp_path):
     network = randomise(networks.own("resnet20")).eval()
     x = torch.randn(2, 3, 32, 32, requires_grad=True)
     plain = torch.autograd.grad(network(x).logsumexp(1).sum(), x)[0]
-    folded = torch.autograd.grad(models.folded(network)(x).logsumexp(1).sum(), x)[0]
+    folded = torch.autograd.grad(pixel_model.folded(network)(x).logsumexp(1).sum(), x)[0]
     assert 1 - F.cosine_similarity(plain.flatten(), folded.flatten(), dim=0) < 1e-5
 
 
 def test_bfloat16_is_near_float32():
     network = networks.own("lenet").eval()
-    exact = models.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32)
-    rough = models.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32, precision="bfloat16")
+    exact = pixel_model.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32)
+    rough = pixel_model.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32, precision="bfloat16")
     x = torch.rand(4, 3, 32, 32) * 255
     assert rough(x).dtype == torch.float32
     difference = (rough(x) - exact(x)).abs().max()
@@ -138,7 +140,7 @@ def test_torchvision_models_load_from_a_folder_as_torchvision_runs_them(tmp_path
     state, about = weights.fetch(spec, params.Weights(dir=str(tmp_path)))
     assert about["file_sha256"] == digest and about["version"] == "IMAGENET1K_V1"
     weights.write(tmp_path / "w.safetensors", state, about)
-    model = models.load(tmp_path / "w.safetensors", device=CPU)
+    model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
 
     # torchvision's own way: weights given as an enum member whose file is ours
     version = published.get_model_weights(name).IMAGENET1K_V1
@@ -188,7 +190,7 @@ def test_timm_model_from_a_folder_needs_a_pinned_hash(tmp_path):
         weights.fetch(spec, params.Weights(dir=str(tmp_path)))
     state, about = weights.fetch(spec, params.Weights(dir=str(tmp_path), sha256={spec.name: digest}))
     weights.write(tmp_path / "w.safetensors", state, about)
-    model = models.load(tmp_path / "w.safetensors", device=CPU)
+    model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
     config = timm.data.resolve_model_data_config(network)
     x = torch.randint(0, 256, (2, 3, 224, 224)).float()
     mean, std = (torch.tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
@@ -246,10 +248,10 @@ def test_damaged_weights_file_is_refused(tmp_path, fnn_weights):
     about = json.loads(file.metadata["model"])
     write_tensors(path, {"wrong": np.zeros(3, np.float32)}, {"model": json.dumps(about)})
     with pytest.raises(UserError, match=r"fnn0.safetensors does not fit fnn0"):
-        models.load(path, device=CPU)
+        pixel_model.load(path, device=CPU)
     write_tensors(path, {"wrong": np.zeros(3, np.float32)})
     with pytest.raises(UserError, match="its metadata lacks 'model'"):
-        models.load(path, device=CPU)
+        pixel_model.load(path, device=CPU)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ def test_a_weights_file_that_describes_no_model_is_one_line(fnn_weights, change)
     tensors = {name: np.array(file[name]) for name in file.names()}
     write_tensors(path, tensors, {"model": json.dumps(about | change)})
     with pytest.raises(UserError) as caught:
-        models.load(path, device=CPU)
+        pixel_model.load(path, device=CPU)
     assert "\n" not in str(caught.value)
     assert "fnn0.safetensors" in str(caught.value) or "unknown model" in str(caught.value)
     if not change.keys() & {"name", "library", "network"}:  # which only the zoo can tell
@@ -281,7 +283,7 @@ def test_a_weights_file_that_describes_no_model_is_one_line(fnn_weights, change)
 def test_a_model_that_is_no_object_is_one_line(fnn_weights, said):
     path = fnn_weights / "fnn0.safetensors"
     write_tensors(path, {"x": np.zeros(1, np.float32)}, {"model": said})
-    for read in (lambda: models.load(path, device=CPU), lambda: sources.described(path)):
+    for read in (lambda: pixel_model.load(path, device=CPU), lambda: sources.described(path)):
         with pytest.raises(UserError, match=r"fnn0\.safetensors: .*metadata .*; delete it and run `dvc repro`"):
             read()
 
@@ -293,7 +295,7 @@ def test_weights_of_another_type_are_one_line(tmp_path, name):
     state[name] = state[name].long() if state[name].is_floating_point() else state[name].float()
     weights.write(path, state, weights.describe(zoo.spec("resnet20"), network))
     with pytest.raises(UserError, match=rf"resnet20\.safetensors.* (does not fit resnet20|{name} is torch)") as caught:
-        models.load(path, device=CPU)
+        pixel_model.load(path, device=CPU)
     assert "\n" not in str(caught.value)
 
 
@@ -343,7 +345,7 @@ def test_weights_under_another_models_name_are_refused(tmp_path, fnn_weights):
         shutil.copy(fnn_weights / f"{name}.safetensors", tmp_path)
     shutil.copy(fnn_weights / "fnn2.safetensors", tmp_path / "fnn0.safetensors")
     for act in (
-        lambda: models.load_all(
+        lambda: pixel_model.load_all(
             ["fnn2", "fnn0"], tmp_path, device=torch.device("cpu"), compute=params.Compute(chunk=4)
         ),
         lambda: sources.fingerprint("fnn2+fnn0", tmp_path),

@@ -15,8 +15,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from crossfool import datasets, models, networks, params, weights, wheels, zoo
-from crossfool.artefacts import TensorFile
+from crossfool import datasets, networks, params, weights, zoo
+from crossfool.models.inference import pixel_model
+from crossfool.storage import downloads
+from crossfool.storage.tensors import TensorFile
 
 EXPERIMENTS = [params.load(path) for path in sorted(Path(__file__).parents[1].glob("experiments/*/params.yaml"))]
 NAMED = sorted({model for one in EXPERIMENTS for model in one.models if zoo.spec(model).library == "torchvision"})
@@ -30,9 +32,9 @@ def photographs(tmp_path_factory) -> tuple[list[Image.Image], np.ndarray]:
     dataset = params.Dataset(name="imagenet-sample")
     table = folder / "images.csv"
     datasets.prepare(dataset, folder / "images.safetensors", table, folder / "train.safetensors", training=False)
-    wheel = wheels.fetch(*datasets.FOOLBOX_WHEEL)
+    wheel = downloads.fetch(*datasets.FOOLBOX_WHEEL)
     names = [row["file"] for row in csv.DictReader(table.read_text().splitlines())][:PHOTOGRAPHS]
-    files = [Image.open(io.BytesIO(wheels.member(wheel, f"foolbox/data/{name}"))) for name in names]
+    files = [Image.open(io.BytesIO(downloads.member(wheel, f"foolbox/data/{name}"))) for name in names]
     return files, np.array(TensorFile(folder / "images.safetensors")["images"][:PHOTOGRAPHS])
 
 
@@ -74,7 +76,7 @@ def test_logits_and_gradient_are_torchvisions(photographs, name):
 
     files, pixels = photographs
     network, spec = build(name), zoo.spec(name)
-    model = models.wrap(network, weights.describe(spec, network), device=torch.device("cpu"))
+    model = pixel_model.wrap(network, weights.describe(spec, network), device=torch.device("cpu"))
     normalised = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     # densenets normalise before their convolutions, where most cannot be folded
     assert not normalised or name.startswith("densenet")

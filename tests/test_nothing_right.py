@@ -14,11 +14,14 @@ from click.testing import CliRunner
 from test_pages import Parsed, complete
 from test_report import DETAIL, FGSM, SG, TARGETED, make
 
-from crossfool import details, pages, params, report, results, selection, stats
+from crossfool import details, pages, params, report, results, selection
 from crossfool.__main__ import main
 from crossfool.answers import read_cell, read_transformed
-from crossfool.artefacts import TensorFile, read_json, write_json, write_tensors
 from crossfool.errors import UserError
+from crossfool.pipeline.evaluation import success
+from crossfool.stats import rates as stats_rates
+from crossfool.storage.json_files import read_json, write_json
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 MODELS = ("fnn0", "fnn2", "fnn4")
 NONE = np.zeros((8, 3), np.uint8)
@@ -74,11 +77,11 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
                 rates["clean_error"] = 100 * float(1 - by_model[model].mean())
             write_json(folder / f"metrics/{source}/{attack}.detail.json", {**DETAIL, "denominators": ways})
             after = read_transformed(folder / f"transformed/{source}/{attack}.parquet", len(labels))
-            undone = stats.destruction_rates(top, after, labels, by_model)
+            undone = success.destruction_rates(top, after, labels, by_model)
             write_json(folder / f"metrics/{source}/{attack}.transform.json", undone)
     for model, ours in by_model.items():  # a data set of these images alone
         path = folder / f"metrics/clean/{model}.json"
-        rate = stats.rate(int(ours.sum()), len(ours))
+        rate = stats_rates.rate(int(ours.sum()), len(ours))
         own = {"top1": rate.percent, "top1_low": rate.low, "top1_high": rate.high, "top5": rate.percent, "n": rate.n}
         write_json(path, read_json(path) | own)
     complete(folder)

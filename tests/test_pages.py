@@ -26,10 +26,11 @@ from PIL import Image
 from test_report import FGSM, FOOLED, SG, make
 
 from crossfool import gallery, page_tables, pages, pictures, report
-from crossfool.artefacts import TensorFile, read_json, write_tensors
 from crossfool.errors import UserError
 from crossfool.pages import Figure, Group, View
 from crossfool.sheets import Cell, Table, csv_text, escaped
+from crossfool.storage.json_files import read_json
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 LABELS = np.arange(8)
 WEIGHTS = {"fnn0": "a" * 64, "fnn2": "b" * 64}

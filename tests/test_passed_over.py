@@ -17,8 +17,9 @@ from repositories import PARAMS
 from test_datasets import make_devkit, refused, save, write_idx
 
 from crossfool import answers, datasets, images, params, preflight
-from crossfool.artefacts import TensorFile, write_json, write_tensors
 from crossfool.errors import UserError
+from crossfool.storage.json_files import write_json
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 STAGES = Path(__file__).parents[1] / "stages"
 PASSED = ("notes.txt", "cat/a.gif", "cat/b.GIF", "cat/c.tif", "cat/d.heic", "dog/e", "dog/deep/f.tiff")

@@ -14,9 +14,10 @@ import yaml
 from repositories import PARAMS
 from scipy.ndimage import gaussian_filter
 
-from crossfool import details, params, perceptual, perceptual_weights, wheels
-from crossfool.artefacts import write_tensors
+from crossfool import details, params, perceptual, perceptual_weights
 from crossfool.errors import UserError
+from crossfool.storage import downloads
+from crossfool.storage.tensors import write_tensors
 
 CPU = torch.device("cpu")
 NOWHERE = params.Weights()
@@ -106,7 +107,7 @@ def archive(path: Path, data: bytes, name: str = perceptual_weights.MEMBER) -> P
 @pytest.fixture(scope="module")
 def data(tensors) -> bytes:
     """The file that the weights are read from."""
-    return (wheels.cache_folder() / "weights" / "lpips_alexnet.ckpt").read_bytes()
+    return (downloads.cache_folder() / "weights" / "lpips_alexnet.ckpt").read_bytes()
 
 
 @pytest.fixture

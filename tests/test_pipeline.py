@@ -9,7 +9,7 @@ import pytest
 from conftest import made_digits
 from repositories import ROOT, Repository, made
 
-from crossfool.artefacts import TensorFile
+from crossfool.storage.tensors import TensorFile
 
 pytestmark = pytest.mark.slow
 

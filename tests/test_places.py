@@ -16,8 +16,8 @@ from test_commands import git, lock, project, small, told  # noqa: F401
 
 from crossfool import leftovers, mending, params, places, reading, standins, terminal
 from crossfool.__main__ import main
-from crossfool.artefacts import write_tensors
 from crossfool.errors import UserError
+from crossfool.storage.tensors import write_tensors
 
 MODEL = "fnn0"
 

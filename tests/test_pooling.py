@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from crossfool import pooling, stats
+from crossfool import pooling
+from crossfool.stats import rates
 
 
 def test_one_pair_has_wilsons_interval():
     fooled = np.array([1, 1, 1, 0, 1, 0])
     found = pooling.clustered(np.array([1, 0, 1, 0, 0, 0]), fooled)
-    rate = stats.rate(2, 4)
+    rate = rates.rate(2, 4)
     assert found == (rate.percent, rate.low, rate.high)
 
 
@@ -17,10 +18,10 @@ def test_one_pair_has_wilsons_interval():
 def test_copies_of_a_pair_tell_nothing_new(pairs):
     destroyed = np.arange(100) < 30
     share, low, high = pooling.clustered(pairs * destroyed.astype(int), np.full(100, pairs))
-    rate = stats.rate(30, 100)
+    rate = rates.rate(30, 100)
     assert share == rate.percent and (low, high) == pytest.approx((rate.low, rate.high), abs=0.1)
     for k in (0, 100):  # all, or none
-        rate = stats.rate(k, 100)
+        rate = rates.rate(k, 100)
         assert pooling.clustered(np.full(100, pairs * k // 100), np.full(100, pairs)) == (
             rate.percent,
             rate.low,
@@ -32,7 +33,7 @@ def test_independent_pairs_count_whole_and_no_more():
     draw = np.random.default_rng(0)
     destroyed = draw.binomial(3, 0.4, 2000)
     share, low, high = pooling.clustered(destroyed, np.full(2000, 3))
-    rate = stats.rate(int(destroyed.sum()), 6000)
+    rate = rates.rate(int(destroyed.sum()), 6000)
     assert (share, low, high) == pytest.approx((rate.percent, rate.low, rate.high), abs=0.15)
     assert low <= rate.low + 1e-4 and high >= rate.high - 1e-4
 
@@ -46,6 +47,6 @@ def test_the_interval_covers():
         destroyed = draw.binomial(fooled, ease)
         _, low, high = pooling.clustered(destroyed, fooled)
         held += low <= 30 <= high
-        counted = stats.rate(int(destroyed.sum()), int(fooled.sum()))
+        counted = rates.rate(int(destroyed.sum()), int(fooled.sum()))
         naive += counted.low <= 30 <= counted.high
     assert 366 <= held <= 394 and naive < 330

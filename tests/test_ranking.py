@@ -9,10 +9,13 @@ import pytest
 from scipy.stats import t
 from test_report import DETAIL, FGSM, FOOLED, SG, make
 
-from crossfool import page_tables, params, ranking, report, stats
-from crossfool.artefacts import TensorFile, write_json, write_tensors
+from crossfool import page_tables, params, ranking, report
 from crossfool.evidence import Evidence
+from crossfool.pipeline.evaluation import success
 from crossfool.sheets import csv_text
+from crossfool.stats import rates
+from crossfool.storage.json_files import write_json
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 RATES = {"top1": 50.0, "top1_low": 20.0, "top1_high": 80.0, "top5": 25.0, "top5_low": 5.0, "top5_high": 60.0, "n": 8}
 SPREAD = {"rates": {"0": RATES, "1": RATES | {"top1": 75.0}}, "top1_mean": 62.5, "top1_deviation": 17.6777}
@@ -49,7 +52,7 @@ FAST, SMOOTH = (np.mean([np.arange(8) < k for k in some], 0) for some in ((5, 0,
 @pytest.mark.parametrize("successes", [0, 16])
 def test_all_or_none_have_an_interval(successes):
     hits = [np.arange(16) < successes] * 3
-    assert ranking._ends(hits) == pytest.approx([100 * end for end in stats.wilson(successes, 16)], abs=1e-4)
+    assert ranking._ends(hits) == pytest.approx([100 * end for end in rates.wilson(successes, 16)], abs=1e-4)
     assert ranking._ends([np.arange(16) < 8, np.arange(16) >= 8]) == (None, None)  # every image half the time
 
 
@@ -136,7 +139,7 @@ def test_takes_are_told(made):
         ("all", "12.5"), ("target_right", "12.5"), ("all_right", "12.5")
     ]  # fmt: skip
     one = rows(places / "denominators.csv")[0]  # one of eight is wrong before any attack
-    assert (float(one["clean_low"]), float(one["clean_high"])) == (stats.rate(1, 8).low, stats.rate(1, 8).high)
+    assert (float(one["clean_low"]), float(one["clean_high"])) == (rates.rate(1, 8).low, rates.rate(1, 8).high)
     text = (places / "tables.md").read_text()
     assert "## Attacks ranked" in text and "Of 1 pairs of attacks, 0 differ" in text and "seeds.csv: " in text
     assert (places / "figures/cost.png").stat().st_size > 10_000 and (places / "vector/cost.svg").is_file()
@@ -235,7 +238,7 @@ def costly(tmp_path_factory) -> Path:
 def answered(wrong: int) -> dict[str, float]:
     """Rates of answers to 8 images of class 0, the first so many wrong."""
     top = np.where((np.arange(8) < wrong)[:, None], np.arange(1, 6), np.arange(5))
-    return stats.cell_metrics({"": top}, np.zeros(8, int), None, "")[""]
+    return success.cell_metrics({"": top}, np.zeros(8, int), None, "")[""]
 
 
 def test_attacks_at_equal_cost_by_hand(costly):
@@ -252,7 +255,7 @@ def test_attacks_at_equal_cost_by_hand(costly):
         10: [("1", "smooth", "10", "81.25"), ("2", "igsm", "3", "56.25"), ("3", "fgsm", "1", "37.5")],
     }
     row = next(row for row in rows(costly / "report/budget.csv") if row["success"] == "81.25")
-    low, high = (np.mean([100 * stats.wilson(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
+    low, high = (np.mean([100 * rates.wilson(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
     assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high), abs=1e-3)
 
 
@@ -262,7 +265,7 @@ def test_attacks_at_equal_cost_in_words(costly):
     head, _, *lines = after.split("\n\n")[1].splitlines()
     assert head == "| attack | 1 | 2 | 3 | 5 | 10 |"
     assert [line.split(" | ")[0] for line in lines] == ["| smooth", "| igsm", "| fgsm"]  # by the largest budget
-    low, high = (np.mean([100 * stats.wilson(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
+    low, high = (np.mean([100 * rates.wilson(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
     assert lines[0].startswith("| smooth | – | – | – | 31.2 [")
     assert lines[0].endswith(f"| 81.2 [{low:.1f}, {high:.1f}] |")
 

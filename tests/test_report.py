@@ -15,11 +15,14 @@ import yaml
 from conftest import EMPTY
 from rich.console import Console
 
-from crossfool import explain, figures, params, ranking, report, results, stats
+from crossfool import explain, figures, params, ranking, report, results
 from crossfool.answers import write_cell, write_clean, write_transformed
-from crossfool.artefacts import TensorFile, write_json, write_tensors
 from crossfool.errors import UserError
+from crossfool.pipeline.evaluation import success
 from crossfool.show import show
+from crossfool.stats import rates as stats_rates
+from crossfool.storage.json_files import write_json
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 FGSM = {"epsilon": 40, "steps": 1, "step_size": 40}
 SG = {"epsilon": 40, "steps": 1, "step_size": 40, "gradient": "smoothed", "samples": 5, "sigma": 15}
@@ -79,7 +82,7 @@ def make(
         truth = np.full(len(whole), 8)
         truth[ids] = labels
         write_clean(folder / "predictions/clean" / f"{model}.parquet", top, truth)
-        rate = stats.rate(90 + number, 100)
+        rate = stats_rates.rate(90 + number, 100)
         accuracy = {"top1": rate.percent, "top1_low": rate.low, "top1_high": rate.high, "top5": 99.0, "n": 100}
         accuracy["parameters"] = 1000 + number
         write_json(
@@ -96,13 +99,13 @@ def make(
                 model: np.where(hit[:, None], aimed if targeted else wrong, right) for model, hit in hits.items()
             }
             write_cell(folder / "predictions" / source / f"{name}.parquet", answers, subset)
-            rates = stats.cell_metrics(answers, labels, targets if targeted else None, source)
+            rates = success.cell_metrics(answers, labels, targets if targeted else None, source)
             write_json(folder / "metrics" / source / f"{name}.json", rates)
             write_json(folder / "metrics" / source / f"{name}.detail.json", DETAIL)
             destroyed = {
                 model: {
                     transform: {
-                        f"{level:g}": stats.destruction(hit, np.arange(count) < (int(hit.sum()) + 1) // 2)
+                        f"{level:g}": success.destruction(hit, np.arange(count) < (int(hit.sum()) + 1) // 2)
                         for level in levels
                     }
                     for transform, levels in transforms.items()
@@ -183,7 +186,7 @@ def test_results_csv(made: tuple[Path, params.Experiment]) -> None:
     table = {(row["source"], row["attack"], row["target"]): row for row in rows(made[0] / "report/results.csv")}
     assert len(table) == 2 * 3 * 3
     row = table["fnn0", "fgsm", "fnn2"]
-    wilson = stats.rate(5, 8)
+    wilson = stats_rates.rate(5, 8)
     assert row == {
         "source": "fnn0",
         "target": "fnn2",
@@ -231,7 +234,7 @@ def test_destruction_csv(made: tuple[Path, params.Experiment]) -> None:
     by = {(r["source"], r["attack"], r["target"], r["transform"], r["level"]): r for r in table}
     row = by["fnn0", "fgsm", "fnn2", "jpeg", "20"]  # five fooled, the first three made right again
     assert (row["rate"], row["n"], row["whitebox"]) == ("60", "5", "false")
-    assert (row["low"], row["high"]) == (str(stats.rate(3, 5).low), str(stats.rate(3, 5).high))
+    assert (row["low"], row["high"]) == (str(stats_rates.rate(3, 5).low), str(stats_rates.rate(3, 5).high))
     none = by["fnn0", "fgsm", "fnn4", "rotation", "5"]
     assert (none["rate"], none["low"], none["high"], none["n"]) == ("", "", "", "0")
 
@@ -248,13 +251,13 @@ def test_tables(made: tuple[Path, params.Experiment]) -> None:
         "smoothed gradient of m = 5 samples with σ = 15, one step of α = 40, ε = 40; 5 gradient evaluations an image"
         in text
     )
-    low, high = stats.rate(91, 100).low, stats.rate(91, 100).high
+    low, high = stats_rates.rate(91, 100).low, stats_rates.rate(91, 100).high
     assert f"| fnn2 | 91.0 [{low:.1f}, {high:.1f}] | 99.0 [94.6, 99.8] | 91.2 | 100 |" in text
     # fgsm's black-box pairs: 5 and 0 fooled from fnn0, 4 from the ensemble; destroyed 3 of 5 and 2 of 4
     # images 0 to 3 are fooled in two pairs, the fifth in one; destroyed in 2, 2, 1, 0 and 0
     each = np.array([2, 2, 1, 0, 0]) - 5 / 9 * np.array([2, 2, 2, 2, 1])
     effect = 5 / 4 * (each**2).sum() / 9**2 / (5 / 9 * 4 / 9 / 9)
-    low, high = stats.wilson_share(5 / 9, 9 / effect)
+    low, high = stats_rates.wilson_share(5 / 9, 9 / effect)
     assert 1.5 < effect < 3
     cell = f"55.6 [{100 * low:.1f}, {100 * high:.1f}]"
     assert f"| fgsm | {cell} | {cell} | 9 |" in text and f"| fgsm | {cell} | 9 |" in text
@@ -388,7 +391,7 @@ def test_metrics_of_another_shape_are_refused(
 def test_metrics_of_other_images_are_refused(copied: tuple[Path, params.Experiment]) -> None:
     folder, experiment = copied
     right = np.tile(np.arange(5), (3, 1))
-    other = stats.cell_metrics(dict.fromkeys(experiment.models, right), np.zeros(3, int), None, "fnn0")
+    other = success.cell_metrics(dict.fromkeys(experiment.models, right), np.zeros(3, int), None, "fnn0")
     write_json(folder / "metrics/fnn0/sg_fgsm.json", other)
     with pytest.raises(UserError, match=r"rests on 8 images and .*sg_fgsm.json on 3"):
         results.load_metrics(folder, experiment)

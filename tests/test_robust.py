@@ -8,9 +8,10 @@ import torch
 from test_named_models import build
 from torch import Tensor, nn
 
-from crossfool import models, networks, params, preflight, weights, zoo
-from crossfool.artefacts import sha256
+from crossfool import networks, params, preflight, weights, zoo
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
+from crossfool.storage.hashing import sha256
 
 CPU = torch.device("cpu")
 IMAGENET = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -40,9 +41,9 @@ def saved(folder, name: str, layout: str, network: nn.Module, normalisation=IMAG
     return params.Weights(dir=str(folder), sha256={name: sha256(path)})
 
 
-def ours(folder, name: str, where: params.Weights) -> models.Pixels:
+def ours(folder, name: str, where: params.Weights) -> pixel_model.Pixels:
     weights.write(folder / "w.safetensors", *weights.fetch(zoo.spec(name), where))
-    return models.load(folder / "w.safetensors", device=CPU)
+    return pixel_model.load(folder / "w.safetensors", device=CPU)
 
 
 def theirs(network: nn.Module, x: Tensor, normalisation=IMAGENET) -> Tensor:

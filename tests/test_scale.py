@@ -10,10 +10,11 @@ import torch
 import yaml
 from torch import nn
 
-from crossfool import cells, errors, gradients, models, params, predictions, preflight, transforms, updates
+from crossfool import cells, errors, gradients, params, predictions, preflight, transforms, updates
 from crossfool.attack import Budget, attack, quantise
 from crossfool.errors import UserError
 from crossfool.fitting import Fit
+from crossfool.models.inference import pixel_model
 
 ROOT = Path(__file__).parents[1]
 IGSM = {"epsilon": 8, "steps": 10, "step_size": 2}
@@ -197,7 +198,7 @@ def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
         attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=updates.sign)
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
         errors.refuse_unit_images(images.numpy())
-    network = models.Pixels(nn.Flatten(), mean=(0.0,), std=(1.0,), side=images.shape[-1])
+    network = pixel_model.Pixels(nn.Flatten(), mean=(0.0,), std=(1.0,), side=images.shape[-1])
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
         network(images)
     asked: dict[str, Any] = {"batch": 2, "device": torch.device("cpu")}
@@ -221,7 +222,7 @@ def test_black_whole_and_fractional_images_pass(value: float) -> None:
     images = torch.full((1, 1, 2, 2), value)
     found = attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=updates.sign)
     assert found.max() == min(value + 8, 255)
-    models.Pixels(nn.Flatten(), mean=(0.0,), std=(1.0,), side=2)(images)
+    pixel_model.Pixels(nn.Flatten(), mean=(0.0,), std=(1.0,), side=2)(images)
     errors.refuse_unit_images(images)
     errors.refuse_unit_images(np.zeros((0, 1, 2, 2), np.float32))
     errors.refuse_unit_images(torch.ones(1, 1, 2, 2, dtype=torch.uint8))

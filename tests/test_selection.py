@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from crossfool import selection
-from crossfool.artefacts import TensorFile, write_table, write_tensors
 from crossfool.errors import UserError
 from crossfool.params import Subset
+from crossfool.storage.parquet import write_table
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 LABELS = np.array([4, 1, 3, 3, 0, 2])
 

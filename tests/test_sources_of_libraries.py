@@ -14,7 +14,8 @@ from conftest import EMPTY, calibrated
 from safetensors.torch import save_file
 
 from crossfool import weights, zoo
-from crossfool.artefacts import TensorFile, sha256
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import TensorFile
 
 STAGES = Path(__file__).parents[1] / "stages"
 MODELS = ["timm_resnet18", "efficientnet_b0", "mobilenet_v3_small"]

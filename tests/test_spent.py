@@ -8,7 +8,8 @@ from rich.console import Console
 from test_cells import CPU, cell
 from test_report import FGSM, FOOLED, SG, make
 
-from crossfool import cells, models, pages, params, sources, spent, timing
+from crossfool import cells, pages, params, sources, spent, timing
+from crossfool.models.inference import pixel_model
 from crossfool.results import load_metrics
 from crossfool.show import show
 from crossfool.spent import Spent
@@ -82,7 +83,7 @@ def test_the_tracked_page_has_no_seconds(made):
 
 def test_a_cell_notes_what_it_computed_alone(tmp_path, subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    members = [models.load(path, device=CPU) for path in sources.verify(one.source, fnn_weights)]
+    members = [pixel_model.load(path, device=CPU) for path in sources.verify(one.source, fnn_weights)]
     scratch = tmp_path / ".crossfool/chunks"
     cells.run(one, members, tmp_path / "out.safetensors", device=CPU, scratch=scratch)
     taken = timing.find(tmp_path, "fnn2", "sg", one.attack)

@@ -16,9 +16,11 @@ import torch
 import yaml
 from repositories import PARAMS
 
-from crossfool import artefacts, errors, networks, params, perceptual, perceptual_weights, sources, weights, zoo
-from crossfool.artefacts import TensorFile, read_json, write_json, write_tensors
+from crossfool import errors, networks, params, perceptual, perceptual_weights, sources, weights, zoo
 from crossfool.stage import friendly
+from crossfool.storage import atomic
+from crossfool.storage.json_files import read_json, write_json
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 STAGES = Path(__file__).parents[1] / "stages"
 ROW = {"epsilon": 15, "steps": 300, "step_size": 1, "gradient": "smoothed", "samples": 4, "sigma": 5}
@@ -131,7 +133,7 @@ def test_what_the_system_refuses_names_a_place_or_a_variable(capsys, error, said
 
 @pytest.mark.parametrize("number", sorted(errors.REFUSALS))
 def test_a_write_that_the_system_refuses_names_its_file(tmp_path, number):
-    with pytest.raises(OSError) as refused, artefacts.replacing(tmp_path / "a" / "b.json"):
+    with pytest.raises(OSError) as refused, atomic.replacing(tmp_path / "a" / "b.json"):
         raise OSError(number, os.strerror(number))
     assert refused.value.filename == str(tmp_path / "a" / "b.json")
     assert not list((tmp_path / "a").iterdir())

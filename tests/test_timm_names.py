@@ -7,9 +7,10 @@ import pytest
 import torch
 import yaml
 
-from crossfool import architectures, listing, methods, models, networks, params, preflight, weights, zoo
-from crossfool.artefacts import sha256
+from crossfool import architectures, listing, methods, networks, params, preflight, weights, zoo
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
+from crossfool.storage.hashing import sha256
 
 timm = pytest.importorskip("timm")
 from safetensors.torch import save_file  # noqa: E402
@@ -188,7 +189,7 @@ def test_a_tagged_model_loads_from_a_folder(tmp_path, name):
     save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
     where = params.Weights(dir=str(tmp_path), sha256={name: sha256(tmp_path / f"{name}.safetensors")})
     weights.write(tmp_path / "w.safetensors", *weights.fetch(zoo.spec(name), where))
-    model = models.load(tmp_path / "w.safetensors", device=torch.device("cpu"))
+    model = pixel_model.load(tmp_path / "w.safetensors", device=torch.device("cpu"))
     config = timm.data.resolve_model_data_config(network)
     assert model.side == config["input_size"][-1] == 160
     x = torch.randint(0, 256, (2, 3, 160, 160)).float()

@@ -13,8 +13,9 @@ import yaml
 from repositories import PARAMS, ROOT
 from torch import Tensor, nn
 
-from crossfool import artefacts, params, runtime, training, weights
+from crossfool import params, runtime, training, weights
 from crossfool.errors import UserError
+from crossfool.storage import tensors as storage_tensors
 
 CPU = torch.device("cpu")
 NORMALISE = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
@@ -99,7 +100,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, path: Path, recipe: params.Trai
         if len(written) == after:
             raise Killed
         written.append(arguments)
-        artefacts.write_tensors(*arguments)
+        storage_tensors.write_tensors(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(training, "write_tensors", write)
@@ -143,7 +144,7 @@ def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     draw = np.random.default_rng(0)
     tensors = {"images": draw.integers(0, 256, (20, 1, 28, 28), np.uint8), "labels": np.arange(20) % 10}
-    artefacts.write_tensors(tmp_path / "data/train.safetensors", tensors)
+    storage_tensors.write_tensors(tmp_path / "data/train.safetensors", tensors)
     main = runpy.run_path(str(ROOT / "stages/train.py"), run_name="stage")["main"]
 
     def killed(*arguments: Any) -> None:
@@ -155,7 +156,7 @@ def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, 
             patch.setattr(weights, "write", killed)
             main.main(["--model", "fnn0"], standalone_mode=False)
         (checkpoint,) = (tmp_path / ".crossfool/train").iterdir()
-        assert artefacts.TensorFile(checkpoint).metadata["epochs"] == "5"  # of six
+        assert storage_tensors.TensorFile(checkpoint).metadata["epochs"] == "5"  # of six
         main.main(["--model", "fnn0"], standalone_mode=False)
     finally:
         signal.signal(signal.SIGTERM, before)

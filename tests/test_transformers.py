@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossfool import adversarial, answers, cells, models, params, predictions, sources, stats, weights, zoo
-from crossfool.artefacts import TensorFile, sha256, write_tensors
+from crossfool import adversarial, answers, cells, params, predictions, sources, weights, zoo
+from crossfool.models.inference import pixel_model
+from crossfool.pipeline.evaluation import success
+from crossfool.storage.hashing import sha256
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 timm = pytest.importorskip("timm")
 from safetensors.torch import save_file  # noqa: E402
@@ -50,7 +53,7 @@ def photographs() -> Tensor:
 @pytest.mark.parametrize("name", NAMES)
 def test_logits_and_gradient_are_timms(tmp_path, name):
     network = published(tmp_path, name)
-    model, config = models.load(fetched(tmp_path, name), device=CPU), timm.data.resolve_model_data_config(network)
+    model, config = pixel_model.load(fetched(tmp_path, name), device=CPU), timm.data.resolve_model_data_config(network)
     side = config["input_size"][-1]
     assert model.side == side == (384 if "384" in name else 224)
     x = photographs()[:1].float().requires_grad_()
@@ -73,7 +76,7 @@ def test_attack_and_predict_from_end_to_end(tmp_path):
         fetched(tmp_path, name)
     targets, images = {}, photographs()
     for name in (SOURCE, TARGET):
-        targets[name] = models.load(tmp_path / "weights" / f"{name}.safetensors", device=CPU)
+        targets[name] = pixel_model.load(tmp_path / "weights" / f"{name}.safetensors", device=CPU)
     with torch.inference_mode():
         labels = targets[SOURCE](images.float()).argmax(1)
     arrays = {"images": images.numpy(), "labels": labels.numpy(), "target_labels": (labels + 1).numpy() % 1000}
@@ -89,7 +92,7 @@ def test_attack_and_predict_from_end_to_end(tmp_path):
     for attack, row in rows.items():
         print_of = sources.fingerprint(SOURCE, tmp_path / "weights")
         cell = cells.Cell(print_of, attack, row, params.Compute(chunk=2), subset)
-        member = models.load(*sources.verify(print_of, tmp_path / "weights"), device=CPU, as_built=row.as_built)
+        member = pixel_model.load(*sources.verify(print_of, tmp_path / "weights"), device=CPU, as_built=row.as_built)
         out = tmp_path / f"{attack}.safetensors"
         cells.run(cell, [member], out, device=CPU, scratch=tmp_path / "scratch")
         found = adversarial.read(out, subset, SOURCE, row)
@@ -100,5 +103,5 @@ def test_attack_and_predict_from_end_to_end(tmp_path):
         top = {name: predictions.top5(model, found, batch=2, device=CPU, label=name) for name, model in targets.items()}
         answers.write_cell(tmp_path / "p.parquet", top, TensorFile(subset))
         read, truth, _ = answers.read_cell(tmp_path / "p.parquet")
-        rates = stats.cell_metrics(read, truth, None, SOURCE)
+        rates = success.cell_metrics(read, truth, None, SOURCE)
         assert rates[SOURCE]["top1"] == 100 and rates[SOURCE]["whitebox"] and not rates[TARGET]["whitebox"]

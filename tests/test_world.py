@@ -11,8 +11,9 @@ import yaml
 from conftest import EMPTY
 from torch import Tensor, nn
 
-from crossfool import cells, fusing, gradients, models, networks, params, preflight, zoo
+from crossfool import cells, fusing, gradients, networks, params, preflight, zoo
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
 
 ROOT = Path(__file__).parents[1]
 FEW = {  # name -> side of the images, 0 for the network's own
@@ -81,7 +82,7 @@ class Untold(nn.Module):
 )
 def test_a_source_without_a_gradient_is_one_line(subset, how, said):
     about = {"mean": [127.0], "std": [64.0], "side": 28, "interpolation": "bilinear"}
-    member = models.wrap(Untold(how), about, device=torch.device("cpu"))
+    member = pixel_model.wrap(Untold(how), about, device=torch.device("cpu"))
     row = params.Attack(epsilon=10, steps=2, step_size=5)
     compute = params.Compute(precision="float32", chunk=4)
     cell = cells.Cell({"source": "fnn2", "members": {"fnn2": {}}}, "igsm", row, compute, subset)
@@ -101,7 +102,7 @@ def test_images_that_stay_as_they_are_are_no_fault_of_a_source_that_answers(subs
             if isinstance(module, nn.Linear):
                 module.bias[:] = -1e6
                 module.bias[int(clean["labels"][0])] = 1e6
-    member = models.wrap(network, about, device=torch.device("cpu"))
+    member = pixel_model.wrap(network, about, device=torch.device("cpu"))
     row = params.Attack(epsilon=10, steps=2, step_size=5)
     compute = params.Compute(precision="float32", chunk=1)
     cell = cells.Cell({"source": "fnn0", "members": {"fnn0": {}}}, "igsm", row, compute, subset)
@@ -125,7 +126,7 @@ def test_a_network_that_gives_no_logits_is_one_line(answer):
         def forward(self, x: Tensor) -> object:
             return answer(super().forward(x))
 
-    model = models.Pixels(Several(), mean=(0.0,), std=(1.0,), side=2)
+    model = pixel_model.Pixels(Several(), mean=(0.0,), std=(1.0,), side=2)
     with pytest.raises(UserError, match=r"a network gave a (tuple|dict|list), expected logits \(N,K\)"):
         model(torch.zeros(1, 1, 2, 2))
 

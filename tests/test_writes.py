@@ -10,7 +10,8 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from crossfool import fusing, models, writes
+from crossfool import fusing, writes
+from crossfool.models.inference import pixel_model
 from crossfool.params import Compute
 
 pytestmark = pytest.mark.skipif(not fusing._usable(), reason="torch has no oneDNN here")
@@ -53,7 +54,7 @@ def agrees(network: nn.Module, *, fused: int | None = None, traced: bool = True)
     (wanted,) = torch.autograd.grad((expected * weights).sum(), x)
     assert wanted.abs().max() > 0
     for as_built in (False, True):
-        model = models.wrap(copy.deepcopy(network) if as_built else network, ABOUT, device=CPU, as_built=as_built)
+        model = pixel_model.wrap(copy.deepcopy(network) if as_built else network, ABOUT, device=CPU, as_built=as_built)
         for _ in range(2):  # the second time with what the first packed, and after what it wrote
             found = model(x)
             (own,) = torch.autograd.grad((found * weights).sum(), x)
@@ -63,7 +64,7 @@ def agrees(network: nn.Module, *, fused: int | None = None, traced: bool = True)
                 torch.testing.assert_close(model(images), expected, atol=1e-4, rtol=1e-4)
         if not as_built:
             made = model
-    rough = models.wrap(copy.deepcopy(network), ABOUT, device=CPU, compute=Compute(precision="bfloat16", chunk=1))
+    rough = pixel_model.wrap(copy.deepcopy(network), ABOUT, device=CPU, compute=Compute(precision="bfloat16", chunk=1))
     loss = (rough(x) * weights).sum()
     assert torch.autograd.grad(loss, x)[0].isfinite().all() and (rough(x) - expected).abs().max() < 0.3 * expected.std()
     # whoever holds the network, holds the one that was given
@@ -169,7 +170,7 @@ def test_a_chains_input_that_is_altered_before_its_output_is_read(way, before):
     network = calibrated(Made(does), (images - 127) / 64)
     with torch.inference_mode():
         expected = network((images - 127) / 64)
-        model = models.wrap(network, ABOUT, device=CPU)
+        model = pixel_model.wrap(network, ABOUT, device=CPU)
         torch.testing.assert_close(model(images), expected, atol=1e-4, rtol=1e-4)
     assert sum(isinstance(module, fusing.Chain) for module in model.modules()) == 2
 
@@ -207,7 +208,7 @@ def test_a_view_that_channels_last_cannot_be():
     x = torch.rand(4, 3, 12, 12) * 255
     with torch.inference_mode():
         expected = network((x - 127) / 64)
-        torch.testing.assert_close(models.wrap(network, ABOUT, device=CPU)(x), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(pixel_model.wrap(network, ABOUT, device=CPU)(x), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_winograds_output_may_be_altered(monkeypatch):

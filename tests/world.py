@@ -13,8 +13,9 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from crossfool import dense, fusing, models, networks, weights, zoo
+from crossfool import dense, fusing, networks, weights, zoo
 from crossfool.errors import UserError
+from crossfool.models.inference import pixel_model
 
 IMAGES = 2
 NEAR = 0.999  # cosine of two gradients that count as one
@@ -168,7 +169,7 @@ def compared(name: str, side: int = 0) -> dict[str, Any]:
         return row | {"verdict": UNABLE, "why": "its gradient is not finite, or zero"}
 
     exact = copy.deepcopy(network) if about["parameters"] < HUGE else None  # `wrap` may change the order in memory
-    model = models.wrap(network, about | {"side": side}, device=torch.device("cpu"))
+    model = pixel_model.wrap(network, about | {"side": side}, device=torch.device("cpu"))
     row |= how(network, model.network)
     pixels = pixels.contiguous(memory_format=torch.channels_last)  # as `cells.craft` gives them
     found, own = gradient(model, pixels)
@@ -179,7 +180,7 @@ def compared(name: str, side: int = 0) -> dict[str, Any]:
         wanted64 = gradient(lambda x: plain(x, exact), pixels.double())[1]
         row |= {"plain_float64": cosine(wanted, wanted64), "ours_float64": cosine(own, wanted64)}
         if row["ours_float64"] < NEAR <= row["plain_float64"]:
-            folded = models.folded(exact)
+            folded = pixel_model.folded(exact)
             row["folded_float64"] = cosine(gradient(lambda x: plain(x, folded), pixels.double())[1], wanted64)
     with torch.inference_mode():
         row["inference"] = float((model(pixels) - expected).abs().max() / expected.abs().max())

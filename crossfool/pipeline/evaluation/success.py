@@ -1,50 +1,11 @@
-"""Success and destruction rates with Wilson 95% intervals, counted from top-5 answers. All rates are percent."""
+"""Success and destruction rates of a cell, counted from top-5 predictions. All rates are percent."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from crossfool.errors import UserError
-
-Z = NormalDist().inv_cdf(0.975)  # scipy's interval is this one, and takes 0.7 s to import
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share of n images, and its 95% interval, in percent."""
-
-    percent: float
-    low: float
-    high: float
-    n: int
-
-
-def rate(successes: int, n: int) -> Rate:
-    """The share of successes, with its Wilson 95% interval, rounded to 4 decimals.
-
-    Raises:
-        UserError: n is 0.
-    """
-    if n == 0:
-        raise UserError("a rate over no images is undefined; expected at least one image, look at subset/subset.csv")
-    percent, low, high = (round(100 * share, 4) for share in (successes / n, *wilson(successes, n)))
-    return Rate(percent, low, high, int(n))
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of successes among n >= 1 draws, in shares of 1."""
-    return wilson_share(int(successes) / int(n), int(n))
-
-
-def wilson_share(share: float, n: float) -> tuple[float, float]:
-    """The same of a share of what tells as much as n independent draws, a number that need not be whole."""
-    centre = (share * n + Z**2 / 2) / (n + Z**2)
-    half = Z / (n + Z**2) * math.sqrt(n * share * (1 - share) + Z**2 / 4)
-    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
+from crossfool.stats.rates import rate
 
 
 def success(top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

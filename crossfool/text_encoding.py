@@ -5,7 +5,7 @@ import contextlib
 import sys
 import unicodedata
 
-ERRORS = "crossfool.plain"  # the name by which Python finds `_replaced`
+ERRORS = "crossfool.text_encoding"  # the name by which Python finds `_replaced`
 SIGNS = {
     "−": "-", "–": "-", "—": "-", "×": "x", "·": ".", "∗": "*", "→": "->", "≤": "<=", "≥": ">=", "±": "+-",
     "∞": "inf", "∇": "grad ", "‖": "||", "⟨": "<", "⟩": ">", "✓": "yes", "✗": "no", "◎": "o",

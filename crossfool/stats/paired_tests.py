@@ -1,8 +1,4 @@
-"""Paired tests over images. Imports no torch.
-
-The images are the independent units: cells share them, so that cells are averaged within an image before
-anything is tested. All tests are two-sided.
-"""
+"""Paired tests over images: sign flips, McNemar, Holm, and rank correlation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

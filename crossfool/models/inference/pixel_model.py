@@ -17,11 +17,12 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from crossfool import dense, fusing, networks, writes, zoo
-from crossfool.artefacts import TensorFile, account
 from crossfool.errors import UserError, brief, refuse_unit_images
+from crossfool.models.weights_file import account
 from crossfool.params import Compute
 from crossfool.precision import autocast, configure
 from crossfool.runtime import keep_memory
+from crossfool.storage.tensors import TensorFile
 
 EXACT = Compute(precision="float32", chunk=1)
 

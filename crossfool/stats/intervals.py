@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from crossfool.stats import wilson
+from crossfool.stats.rates import wilson
 
 Interval = tuple[float, float]
 

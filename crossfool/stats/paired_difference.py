@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossfool import intervals
-from crossfool.pairing import Pair, contrast, mcnemar
+from crossfool.stats import intervals
+from crossfool.stats.paired_tests import Pair, contrast, mcnemar
 
 
 @dataclass(frozen=True)

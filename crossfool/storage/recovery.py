@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from crossfool.errors import UserError
+from crossfool.storage import recovery
 
 
 def missing(path: str | Path) -> UserError:
@@ -72,3 +73,10 @@ def _stage(folder: Path, path: str) -> str | None:
         return None
     places = [Path(path), *Path(path).parents]
     return next((str(known[place.as_posix()]["stage"]) for place in places if place.as_posix() in known), None)
+
+
+def changed(path: str | Path, what: str) -> UserError:
+    return UserError(
+        f"{path} has changed since it was written: {what} another sha256; "
+        f"delete it, and its copy in .dvc/cache, and run {recovery.again(path)}"
+    )

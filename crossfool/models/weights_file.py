@@ -1,0 +1,45 @@
+"""A weights file of the project: the state dict, and the account of the model in its metadata."""
+
+from collections.abc import Callable
+from typing import Any
+
+from crossfool.errors import UserError
+from crossfool.storage.tensors import TensorFile
+
+
+def account(file: TensorFile, name: str | None = None) -> dict[str, Any]:
+    """What a weights file says of its model (`weights.describe`), checked as far as it is made use of.
+
+    Args:
+        file: The file.
+        name: Whose weights it is to hold; anybody's, where not given.
+
+    Raises:
+        UserError: it says nothing, something that describes no model, or is another model's.
+    """
+    about = file.said_json("model")
+
+    def number(value: Any, least: float) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < 1e6
+
+    def numbers(value: Any, least: float) -> bool:
+        channels = 1 if about["family"] == "mnist" else 3
+        return isinstance(value, list) and len(value) == channels and all(number(one, least) for one in value)
+
+    right: dict[str, Callable[[Any], bool]] = {
+        **dict.fromkeys(("name", "family", "library", "published_preprocessing"), lambda value: isinstance(value, str)),
+        "mean": lambda value: numbers(value, -1e6),
+        "std": lambda value: numbers(value, 1e-6),
+        "side": lambda value: isinstance(value, int) and number(value, 1),
+        "interpolation": lambda value: value in ("bilinear", "bicubic"),
+        "published_top1": lambda value: value is None or number(value, 0),
+    }
+    for key, fits in right.items():
+        if key not in about:
+            raise UserError(f"{file.path}: its metadata lacks {key!r} of the model; delete it and run `dvc repro`")
+        if not fits(about[key]):
+            shown = ascii(about[key])[:60]
+            raise UserError(f"{file.path}: {key} of its model cannot be {shown}; delete it and run `dvc repro`")
+    if name is not None and about["name"] != name:
+        raise UserError(f"{file.path} holds the weights of {about['name'][:60]!r}; delete it and run `dvc repro`")
+    return about

@@ -1,0 +1,29 @@
+"""JSON files, written atomically."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from crossfool.errors import UserError
+from crossfool.storage import recovery
+from crossfool.storage.atomic import replacing
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON, indented, in the order given."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        UserError: the file is missing or no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise recovery.missing(path) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no JSON ({error}); delete it and run `dvc repro`") from None

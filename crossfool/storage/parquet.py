@@ -1,0 +1,65 @@
+"""Parquet tables with a digest of their values, written atomically."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossfool.errors import UserError
+from crossfool.storage import recovery
+from crossfool.storage.atomic import replacing
+from crossfool.storage.recovery import changed
+from crossfool.storage.tensors import DIGESTS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write_table(path: str | Path, columns: Mapping[str, Any]) -> None:
+    """Write named columns of equal length to a parquet file, and their sha256 with them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(dict(columns))
+    table = table.replace_schema_metadata({DIGESTS: _digest(table)})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _digest(table: "pa.Table") -> str:
+    """The sha256 of a table's names and values."""
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        values = np.asarray(table[name])
+        digest.update(json.dumps([name, str(table[name].type), len(values)]).encode())
+        data = repr(values.tolist()).encode() if values.dtype == object else np.ascontiguousarray(values).data
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def read_table(path: str | Path) -> "pa.Table":
+    """Read a parquet file.
+
+    Raises:
+        UserError: the file is missing, no parquet file, or no longer what was written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # by this thread alone: pyarrow's pools abort a process that ends while they start a thread
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            table = file.read(use_threads=False)
+        written = (table.schema.metadata or {}).get(DIGESTS.encode())
+        found = None if written is None else _digest(table).encode()
+    except FileNotFoundError:
+        raise recovery.missing(path) from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is no whole parquet file ({reason}); delete it and run `dvc repro`") from None
+    if written != found:
+        raise changed(path, "its values have")
+    return table
