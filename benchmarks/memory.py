@@ -33,7 +33,8 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     """Memory with the models loaded, and what the attack adds at its peak; MB."""
     import torch
 
-    from crossfool import cells, networks, params, runtime, weights, zoo
+    from crossfool import cells, networks, runtime, weights, zoo
+    from crossfool.attacks.config import Attack
     from crossfool.models.inference import pixel_model
 
     members = []
@@ -43,7 +44,7 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
         members.append(pixel_model.wrap(network, weights.describe(spec, network), device=torch.device("cpu")))
     runtime.keep_memory()
     smoothed = {"gradient": "smoothed", "samples": samples, "sigma": 15.0}
-    row = params.Attack.model_validate({"epsilon": 15.0, "steps": steps, "step_size": 5.0, **smoothed})
+    row = Attack.model_validate({"epsilon": 15.0, "steps": steps, "step_size": 5.0, **smoothed})
     images = torch.randint(0, 256, (chunk, 3, 224, 224), dtype=torch.uint8)
     labels = torch.zeros(chunk, dtype=torch.int64)
     before = resident()

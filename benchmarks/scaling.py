@@ -77,7 +77,8 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
     import torch
     from contestants import about
 
-    from crossfool import cells, fitting, params, runtime
+    from crossfool import cells, fitting, runtime
+    from crossfool.attacks.config import Attack
     from crossfool.models.inference import pixel_model
 
     cpu = torch.device("cpu")
@@ -89,7 +90,7 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
         row: dict[str, Any] = {"epsilon": 15, "steps": steps, "step_size": 15 if steps == 1 else 3}
         if samples > 1:
             row |= {"gradient": "smoothed", "samples": samples, "sigma": 15}
-        attack, x = params.Attack.model_validate(row), images(count)
+        attack, x = Attack.model_validate(row), images(count)
         labels = torch.zeros(count, dtype=torch.int64)
         cells.fitted([wrapped], attack, x, labels, labels, range(count), fitting.Fit(8, cpu, widest))
 

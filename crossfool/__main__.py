@@ -243,11 +243,12 @@ def tidy(name: str, yes: bool) -> None:
       crossfool tidy
       crossfool tidy sensitivity --yes
     """
-    from crossfool import leftovers, params, roots, terminal
+    from crossfool import leftovers, roots, terminal
     from crossfool.errors import UserError
+    from crossfool.experiment import loading
 
     folder = roots.experiment(name)
-    found = leftovers.find(folder, params.load(folder / "params.yaml"), *leftovers.FOLDERS)
+    found = leftovers.find(folder, loading.load(folder / "params.yaml"), *leftovers.FOLDERS)
     ours, others = leftovers.divided(folder, found)
     if ours and not yes and not terminal.asks():
         more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from crossfool import methods, objectives, seeds, zoo
 from crossfool.attack import quantise
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError, brief, refuse_unit_images, unknown
 from crossfool.models.inference.pixel_model import Pixels
 from crossfool.objectives import Model
-from crossfool.params import Attack
 
 LEVELS = 255
 

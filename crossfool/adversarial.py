@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
-from crossfool.params import Attack
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile

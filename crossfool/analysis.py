@@ -15,7 +15,7 @@ from tqdm import tqdm
 from crossfool import gradients, objectives
 from crossfool.errors import UserError
 from crossfool.models.inference.pixel_model import Pixels
-from crossfool.params import Boundary, Saliency, Similarity
+from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 
 def gradient(model: Pixels, image: Tensor, label: int) -> Tensor:

@@ -27,11 +27,12 @@ from tqdm import tqdm
 import crossfool
 from crossfool import gradients, methods, objectives, rows, timing
 from crossfool.attack import Budget, Loss, attack, quantise
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.fitting import Fit, widest
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference.config import Compute
 from crossfool.objectives import Model
-from crossfool.params import Attack, Compute
 from crossfool.runtime import code
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.hashing import sha256

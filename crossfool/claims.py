@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import claims_sweeps, params
+from crossfool import claims_sweeps
 from crossfool.architectures import depth, family
 from crossfool.evidence import LEVEL, SAID, Claim, Evidence, claim, contrasted, listed
+from crossfool.experiment.config import Experiment
 from crossfool.stats.paired_tests import holm, mcnemar, ranked, rho
 
 __all__ = ["COLUMNS", "Claim", "Evidence", "check", "table"]
@@ -136,7 +137,7 @@ STEPS = ("steps", "step_size")
 Counterparts = list[tuple[str, str]]  # a smoothed attack and a plain one
 
 
-def _counterparts(experiment: params.Experiment, *same: str) -> Counterparts:
+def _counterparts(experiment: Experiment, *same: str) -> Counterparts:
     """Smoothed and plain named attacks whose parameters `same` agree."""
     rows = {name: row for name, row in experiment.attacks.items() if not row.later}
     pairs = itertools.product(
@@ -146,7 +147,7 @@ def _counterparts(experiment: params.Experiment, *same: str) -> Counterparts:
     return [(s, p) for s, p in pairs if all(getattr(rows[s], key) == getattr(rows[p], key) for key in same)]
 
 
-def _kinds(experiment: params.Experiment) -> dict[str, Counterparts]:
+def _kinds(experiment: Experiment) -> dict[str, Counterparts]:
     """Counterparts by what they have in common; those of other steps and cost only where there are no others."""
     cost, steps = _counterparts(experiment, *ALIKE, "gradients"), _counterparts(experiment, *ALIKE, *STEPS)
     equal = {_group(experiment, s) for s, _ in (*cost, *steps)}
@@ -154,7 +155,7 @@ def _kinds(experiment: params.Experiment) -> dict[str, Counterparts]:
     return {"smoothing_equal_cost": cost, "smoothing_equal_steps": steps, "smoothing": other}
 
 
-def _group(experiment: params.Experiment, attack: str) -> tuple[object, ...]:
+def _group(experiment: Experiment, attack: str) -> tuple[object, ...]:
     return tuple(getattr(experiment.row(attack), key) for key in ALIKE)
 
 

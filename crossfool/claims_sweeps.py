@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import params
+from crossfool.attacks import sweeps
 from crossfool.evidence import Claim, Evidence, claim, contrasted, listed
+from crossfool.experiment.config import Experiment
 from crossfool.stats.paired_tests import Pair, contrast, paired, rho
 
 # --- grids ------------------------------------------------------------------------------------------
@@ -15,14 +16,14 @@ from crossfool.stats.paired_tests import Pair, contrast, paired, rho
 Line = dict[float, str]  # cells of a grid that are alike but in one axis: its value, rising -> attack
 
 
-def _lines(experiment: params.Experiment, axis: str) -> list[list[Line]]:
+def _lines(experiment: Experiment, axis: str) -> list[list[Line]]:
     """For each grid whose axis has several values, its lines along the axis; samples of 0 are the plain gradient."""
     grids = []
     for name in ("a", "b"):
-        grid: params.Grid = getattr(experiment.grids, name)
+        grid: sweeps.Grid = getattr(experiment.grids, name)
         lines: dict[tuple[Any, ...], Line] = {}
         for attack, row in grid.cells(name).items():
-            at = {one: getattr(row, one) for one in params.AXES}
+            at = {one: getattr(row, one) for one in sweeps.AXES}
             if row.gradient == "plain":  # a grid that has them has one sigma
                 at |= {"samples": 0, "sigma": grid.sigma[0]}
             value = at.pop(axis)

@@ -15,9 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool import git, params, results, roots
+from crossfool import git, results, roots
 from crossfool.answers import TOP
 from crossfool.errors import UserError, unknown
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import success
 from crossfool.revisions import WORKSPACE, NoRevision, Version, at, workspace
 from crossfool.stats.paired_difference import Difference, paired, pooled
@@ -137,7 +139,7 @@ def compare(
     Raises:
         UserError: neither, a file cannot be had, or the images are not the same.
     """
-    here = params.load(folder / "params.yaml")
+    here = loading.load(folder / "params.yaml")
     attacks = [name for name in (first, second) if name in here.rows]
     if first == second:
         raise UserError(f"{first} is compared with itself; give two attacks or two revisions")
@@ -158,7 +160,7 @@ def compare(
     return _compared((first, second), about, _of(pairs, source), target, metric)
 
 
-def _version(name: str, folder: Path, here: params.Experiment) -> Version:
+def _version(name: str, folder: Path, here: Experiment) -> Version:
     try:
         return at(name, folder)
     except git.Refused as error:
@@ -179,7 +181,7 @@ def _elsewhere(attack: str, folder: Path) -> str:
 
 def _has(folder: Path, attack: str) -> bool:
     try:
-        return attack in params.load(folder / "params.yaml").rows
+        return attack in loading.load(folder / "params.yaml").rows
     except UserError:
         return False
 

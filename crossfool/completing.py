@@ -8,17 +8,17 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from crossfool import params
-
+    from crossfool.experiment.config import Experiment
 
 KINDS = ("models", "attacks", "datasets", "transforms", "experiments")
 
 
-def _experiment(context: click.Context) -> "params.Experiment":
+def _experiment(context: click.Context) -> "Experiment":
     """The params.yaml that the command line means: of --folder or FOLDER, where it was given."""
-    from crossfool import params, roots
+    from crossfool import roots
+    from crossfool.experiment import loading
 
-    return params.load(roots.experiment(str(context.params.get("folder") or ".")) / "params.yaml")
+    return loading.load(roots.experiment(str(context.params.get("folder") or ".")) / "params.yaml")
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem]:

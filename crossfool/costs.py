@@ -18,7 +18,8 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-from crossfool import params, zoo
+from crossfool import zoo
+from crossfool.experiment.config import Experiment
 
 RATE = 8e12  # float32 operations a second, sustained: an assumption, some 40% of an A100's peak of 19.5e12
 CPU = 6e10  # the same of two cores on the zoo's own networks, as experiments/modern and noise took (2026-11-26)
@@ -82,7 +83,7 @@ def networks() -> dict[str, Network]:
     return known
 
 
-def attacked(experiment: params.Experiment) -> int | None:
+def attacked(experiment: Experiment) -> int | None:
     """How many images are attacked, as far as params.yaml says: at most, where it says `all`."""
     asked, name = experiment.subset.images, experiment.dataset.name
     right = ALL if experiment.subset.of == "correct" and set(experiment.models) >= DEFAULT else {}
@@ -90,7 +91,7 @@ def attacked(experiment: params.Experiment) -> int | None:
 
 
 def cost(
-    experiment: params.Experiment,
+    experiment: Experiment,
     *,
     images: int | None = None,
     evaluated: int | None = None,
@@ -126,7 +127,7 @@ def cost(
     return Cost(cells, *total, operations, sum(own.values()), sum(shared.values()), written)
 
 
-def _files(experiment: params.Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
+def _files(experiment: Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
     """The large outputs and their bytes: the experiment's own, and what it shares. timm's weights count as nothing."""
     known, size = networks(), STORED[experiment.dataset.family]
     own = {}
@@ -142,7 +143,7 @@ def _files(experiment: params.Experiment, images: int, evaluated: int) -> tuple[
     return own, shared | {"data/lpips.safetensors": LPIPS if experiment.lpips else 0}
 
 
-def _gradients(experiment: params.Experiment, images: int, pending: Container[str] | None) -> Iterator[tuple[str, int]]:
+def _gradients(experiment: Experiment, images: int, pending: Container[str] | None) -> Iterator[tuple[str, int]]:
     """Models, and how many of their gradients something evaluates."""
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
@@ -161,7 +162,7 @@ def _gradients(experiment: params.Experiment, images: int, pending: Container[st
 
 
 def _passes(
-    experiment: params.Experiment, images: int, evaluated: int, pending: Container[str] | None
+    experiment: Experiment, images: int, evaluated: int, pending: Container[str] | None
 ) -> Iterator[tuple[str, int]]:
     """Models, and how many images go through them without a gradient."""
     yield from (
@@ -185,7 +186,7 @@ def _left(out: str, pending: Container[str] | None) -> bool:
     return pending is None or out in pending
 
 
-def small(experiment: params.Experiment) -> bool:
+def small(experiment: Experiment) -> bool:
     """Whether all networks are the zoo's own, which need no GPU."""
     return all(zoo.spec(model).library == "crossfool" for model in experiment.models)
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from crossfool import adversarial, answers
-from crossfool.params import Attack
+from crossfool.attacks.config import Attack
 from crossfool.pipeline.evaluation import success
 from crossfool.storage.tensors import TensorFile
 

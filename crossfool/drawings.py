@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import curves, params, planes, ranking
+from crossfool import curves, planes, ranking
 from crossfool.architectures import family
-from crossfool.classes import class_names
+from crossfool.attacks import sweeps
+from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.evidence import Evidence
+from crossfool.experiment.config import Experiment
 from crossfool.figures import Figure, picture
+from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency
 from crossfool.results import Results, chosen, words
 from crossfool.stats import intervals as stats_intervals
 from crossfool.storage.tensors import TensorFile
@@ -101,12 +104,12 @@ def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
 # --- sweeps (figures 4a, 4b, 7) -----------------------------------------------------------------------------------
 
 
-def _sweep(name: str, grid: params.Grid, results: Results, evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _sweep(name: str, grid: sweeps.Grid, results: Results, evidence: Evidence) -> Iterator[dict[str, Any]]:
     if grid.figure is None:
         return
     figure, experiment = grid.figure, results.experiment
     for attack, point in zip(grid.cells(name), grid.points(), strict=True):
-        values = dict(zip(params.AXES, point, strict=True))
+        values = dict(zip(sweeps.AXES, point, strict=True))
         if values["step_size"] == "epsilon":
             values["step_size"] = values["epsilon"]
         about = {"x": values[figure.x], "line": _line(figure, values), "n": results.n, "attack": attack}
@@ -126,7 +129,7 @@ def _sweep(name: str, grid: params.Grid, results: Results, evidence: Evidence) -
                 yield about | {"rate": rate, "panel": target, "source": mean, "target": target} | ends
 
 
-def _line(figure: params.GridFigure, values: Mapping[str, Any]) -> str:
+def _line(figure: sweeps.GridFigure, values: Mapping[str, Any]) -> str:
     if figure.lines is None:
         return ""
     if figure.lines == "samples" and not values["samples"]:
@@ -134,7 +137,7 @@ def _line(figure: params.GridFigure, values: Mapping[str, Any]) -> str:
     return f"{LETTER[figure.lines]} = {values[figure.lines]:g}"
 
 
-def _draw_sweep(grid: params.Grid, results: Results, rows: Rows) -> Figure:
+def _draw_sweep(grid: sweeps.Grid, results: Results, rows: Rows) -> Figure:
     figure = grid.figure
     assert figure is not None and grid.attack is not None
     panels: dict[str, dict[str, list[curves.Point]]] = {}
@@ -143,7 +146,7 @@ def _draw_sweep(grid: params.Grid, results: Results, rows: Rows) -> Figure:
         line.append(curves.Point(row["x"], row["rate"], row["low"], row["high"]))
     fixed = [
         f"{LETTER[axis]} = {getattr(grid, axis)[0]}".replace("α = epsilon", "α = ε")
-        for axis in params.AXES
+        for axis in sweeps.AXES
         if axis not in (figure.x, figure.lines) and getattr(grid, axis)[0] not in (0,)
     ]
     intervals = "normal 95% intervals over images" if figure.average else "Wilson 95% intervals"
@@ -207,7 +210,7 @@ def _similarity(evidence: Evidence) -> Iterator[dict[str, Any]]:
             yield about | {"cosine": mean, "low": low, "high": high, "n": len(cosines)}
 
 
-def _draw_similarity(experiment: params.Experiment, rows: Rows) -> Figure:
+def _draw_similarity(experiment: Experiment, rows: Rows) -> Figure:
     lines: dict[str, tuple[curves.Point, list[curves.Point]]] = {}
     pairs = [(row.source, row.target) for row in experiment.similarity.values()]
     sigmas = {row.sigma for row in experiment.similarity.values()}
@@ -234,7 +237,7 @@ def _draw_similarity(experiment: params.Experiment, rows: Rows) -> Figure:
 # --- planes (figures 3b, 6 and 9) ---------------------------------------------------------------------------------
 
 
-def _draw_boundary(folder: Path, name: str, plane: params.Boundary, experiment: params.Experiment) -> Figure:
+def _draw_boundary(folder: Path, name: str, plane: Boundary, experiment: Experiment) -> Figure:
     file = TensorFile(folder / "analysis/boundary" / f"{name}.safetensors")
     said, names = file.said("label"), class_names(experiment.dataset.family)
     targets, planned = file.said_json("params").get("targets"), np.asarray(file["labels"])
@@ -253,7 +256,7 @@ def _draw_boundary(folder: Path, name: str, plane: params.Boundary, experiment: 
     return planes.boundary(title, subtitle, *labels, u, v, picture(file["image"]), answers, label, names)
 
 
-def _draw_saliency(folder: Path, name: str, row: params.Saliency, experiment: params.Experiment) -> Figure:
+def _draw_saliency(folder: Path, name: str, row: Saliency, experiment: Experiment) -> Figure:
     file = TensorFile(folder / "analysis/saliency" / f"{name}.safetensors")
     names = class_names(experiment.dataset.family)
     labels = [names[label].split(",")[0] for label in np.asarray(file["labels"])]

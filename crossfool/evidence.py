@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import params
+from crossfool.experiment.config import Experiment
 from crossfool.stats.paired_tests import Pair, contrast
 
 LEVEL = 0.05
@@ -77,7 +77,7 @@ class Evidence:
         wrong: As `hits`, of `attacks`: whether the target's answer is not the true label, (N,) bool.
     """
 
-    experiment: params.Experiment
+    experiment: Experiment
     hits: Mapping[tuple[str, str, str], np.ndarray]
     hits5: Mapping[tuple[str, str, str], np.ndarray]
     destroyed: Mapping[tuple[str, str, str, str, float], np.ndarray]

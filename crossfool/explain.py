@@ -8,8 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from crossfool import params, results, sources, zoo
+from crossfool import results, sources, zoo
+from crossfool.attacks import sweeps
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError, unknown
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.revisions import md5, outputs
 from crossfool.storage import recovery
 from crossfool.storage.hashing import sha256
@@ -59,10 +63,10 @@ class Cell:
     folder: Path
     source: str
     name: str
-    experiment: params.Experiment
+    experiment: Experiment
     path: Path
     file: TensorFile | None
-    attack: params.Attack
+    attack: Attack
     locked: Mapping[str, Mapping[str, Any]]
     fingerprint: Mapping[str, Any]
 
@@ -100,7 +104,7 @@ def find(cell: str, folder: Path) -> Cell:
             raise UserError(
                 f"{cell!r} is no cell; expected source/attack, or a path adversarial/source/attack.safetensors"
             )
-    experiment = params.load(folder / "params.yaml")
+    experiment = loading.load(folder / "params.yaml")
     if source not in experiment.sources:
         raise unknown("source", source, experiment.sources)
     row, path = experiment.row(name), folder / "adversarial" / source / f"{name}.safetensors"
@@ -111,7 +115,7 @@ def find(cell: str, folder: Path) -> Cell:
     if file and "params" in file.metadata:
         then = file.said_json("params")
     try:
-        row = params.Attack.model_validate(then) if then else row
+        row = Attack.model_validate(then) if then else row
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -151,7 +155,7 @@ def _what(cell: Cell) -> Iterator[Fact]:
     yield "gradients", cost
 
 
-def _factors(attack: params.Attack) -> str:
+def _factors(attack: Attack) -> str:
     """What the gradient evaluations of an image and model are the product of."""
     own = attack.copies // (attack.scales or 1)
     if attack.samples is not None:
@@ -194,7 +198,7 @@ def _count(cell: Cell) -> int | None:
     return next((int(rates["n"]) for rates in metrics.values()), None)
 
 
-def update(attack: params.Attack, members: int) -> Iterator[Fact]:
+def update(attack: Attack, members: int) -> Iterator[Fact]:
     """The iteration, its numbers put in (paper equations 3, 4, 5 and 8, and later attacks' parts).
 
     Of another library's attack, what it is.
@@ -238,7 +242,7 @@ def update(attack: params.Attack, members: int) -> Iterator[Fact]:
     yield "stored", stored if attack.whole else f"rounded, and clipped again to |x − x₀| ≤ {int(attack.epsilon)}"
 
 
-def _views(attack: params.Attack) -> Iterator[Fact]:
+def _views(attack: Attack) -> Iterator[Fact]:
     """What each gradient is taken through."""
     if attack.scales is not None:
         yield "scales", f"∇J(x) is the mean of those of J(x / 2ⁱ) by x, i = 0 … {attack.scales - 1}"
@@ -247,7 +251,7 @@ def _views(attack: params.Attack) -> Iterator[Fact]:
         yield "diversity", f"J takes each image {resized}, afresh for each gradient"
 
 
-def _estimate(attack: params.Attack, point: str) -> str:
+def _estimate(attack: Attack, point: str) -> str:
     """How the gradients of a step make one; by its name alone where it has no formula here."""
     if attack.gradient not in ("smoothed", "varied", "relevant"):
         return f"Gₜ: {attack.gradient} (gradients.py), at {point}"
@@ -380,7 +384,7 @@ def _stage(cell: Cell) -> str:
     """The name that DVC gives the cell's stage."""
     if cell.name in cell.experiment.attacks:
         return f"attack@{cell.source}-{cell.name}"
-    grid: params.Grid = getattr(cell.experiment.grids, cell.name[0])
+    grid: sweeps.Grid = getattr(cell.experiment.grids, cell.name[0])
     names = dict(zip(grid.cells(cell.name[0]), grid.points(), strict=True))
     return "-".join([f"attack_{cell.name[0]}@{cell.source}", *map(str, names[cell.name])])
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import answers, claims, comparison, params
+from crossfool import answers, claims, comparison
 from crossfool.errors import UserError
 from crossfool.evidence import Evidence
 from crossfool.pipeline.evaluation import success
+from crossfool.pipeline.gradient_analysis.config import Similarity
 from crossfool.results import Results
 from crossfool.storage.csv_files import read_csv
 from crossfool.storage.tensors import TensorFile
@@ -53,7 +54,7 @@ def _counted(folder: Path) -> slice | np.ndarray:
     return slice(None) if right is None else np.logical_and.reduce(list(right.values()))
 
 
-def read_similarity(folder: Path, name: str, row: params.Similarity) -> tuple[tuple[int, ...], np.ndarray]:
+def read_similarity(folder: Path, name: str, row: Similarity) -> tuple[tuple[int, ...], np.ndarray]:
     """Values of m, 0 for the plain gradient, and cosines (images, values), of a similarity analysis.
 
     Raises:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import answers, params, pictures
-from crossfool.classes import class_names
+from crossfool import answers, pictures
+from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
+from crossfool.experiment.config import Experiment
 from crossfool.storage import csv_files
 from crossfool.storage.tensors import TensorFile
 
@@ -60,7 +61,7 @@ class Gallery:
     answers: Sequence[tuple[str, Sequence[tuple[str, str]], Sequence[tuple[str, str]]]]
 
 
-def gather(folder: Path, experiment: params.Experiment, room: int) -> Gallery | None:
+def gather(folder: Path, experiment: Experiment, room: int) -> Gallery | None:
     """The gallery of the experiment in `folder`, in about `room` characters; None where its images are not there.
 
     It holds the first images of the subset, 12 or as many as there is room for, under every source and attack;
@@ -98,7 +99,7 @@ def _clean_answers(folder: Path, model: str, ids: np.ndarray) -> np.ndarray:
     return answers.read_clean(folder / "predictions/clean" / f"{model}.parquet")[1][ids]
 
 
-def _cells(folder: Path, experiment: params.Experiment, shape: tuple[int, ...]) -> Iterator[Cell]:
+def _cells(folder: Path, experiment: Experiment, shape: tuple[int, ...]) -> Iterator[Cell]:
     """The cells that lie in `folder`, read one by one: checking one reads it whole."""
     for source in experiment.sources:
         for attack in experiment.attacks:

@@ -10,13 +10,13 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from crossfool import params
 from crossfool.errors import UserError
+from crossfool.experiment.config import Experiment
 
 FOLDERS = ("weights", "predictions", "sources", "adversarial", "transformed", "metrics", "analysis")
 
 
-def expected(experiment: params.Experiment) -> Iterator[Path]:
+def expected(experiment: Experiment) -> Iterator[Path]:
     """The files of all models, sources and cells, relative to the experiment's folder."""
     for model in experiment.models:
         yield Path("weights", f"{model}.safetensors")
@@ -38,14 +38,14 @@ def expected(experiment: params.Experiment) -> Iterator[Path]:
     yield from (Path("analysis/saliency", f"{name}.safetensors") for name in experiment.saliency)
 
 
-def find(folder: Path, experiment: params.Experiment, *within: str) -> list[Path]:
+def find(folder: Path, experiment: Experiment, *within: str) -> list[Path]:
     """Files in some folders of an experiment's that nothing in its params.yaml accounts for; hidden ones aside."""
     known = {folder / path for path in expected(experiment)}
     files = (path for name in within for path in sorted((folder / name).rglob("*")))
     return [path for path in files if path.is_file() and not path.name.startswith(".") and path not in known]
 
 
-def refuse(folder: Path, experiment: params.Experiment, *within: str) -> None:
+def refuse(folder: Path, experiment: Experiment, *within: str) -> None:
     """Check that there are none: a folder is read whole, so a file left in it would count.
 
     Raises:

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool import methods, params, roots, zoo
+from crossfool import methods, roots, zoo
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.terminal import put, table
 
 
@@ -152,7 +154,7 @@ def datasets(start: Path) -> Iterator[Entry]:
 
 
 def transforms(start: Path) -> Iterator[Entry]:
-    for name, (low, high, unit) in params.TRANSFORMS.items():
+    for name, (low, high, unit) in TRANSFORMS.items():
         yield Entry(name, f"levels {low:g} to {high:g}: {unit}", "section 7.4; arXiv 1607.02533")
 
 
@@ -161,7 +163,7 @@ def experiments(start: Path) -> Iterator[Entry]:
     for name, folder in roots.experiments(roots.root(start)).items():
         question, about = _readme(folder / "README.md") if name != "." else ("the default benchmark", "README.md")
         try:
-            values = params.load(folder / "params.yaml")
+            values = loading.load(folder / "params.yaml")
             cells = f"{len(values.sources) * len(values.rows)} cells, {values.dataset.name}"
         except UserError as error:
             cells = f"params.yaml is wrong: {error}"

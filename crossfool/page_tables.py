@@ -6,7 +6,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from crossfool import claims, comparison, params, ranking, spent, worth
+from crossfool import claims, comparison, ranking, spent, worth
+from crossfool.attacks.config import Attack
+from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.results import Results, reported, wilson_ends, words
 from crossfool.sheets import Cell, Table
 from crossfool.storage import csv_files
@@ -153,12 +155,12 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _evaluations(attack: params.Attack) -> str:
+def _evaluations(attack: Attack) -> str:
     count = "1 gradient evaluation" if attack.gradients == 1 else f"{attack.gradients} gradient evaluations"
     return f"{count} an image and model"
 
 
-def _goal(attack: params.Attack, metric: str) -> str:
+def _goal(attack: Attack, metric: str) -> str:
     if metric == "top5":
         return "Success: the target label is among the first five answers."
     goal = "are given the target label" if attack.targeted else "are not given the true label"
@@ -214,7 +216,7 @@ def destruction(report: Path, results: Results) -> Iterator[Table]:
         yield Table(
             name=f"destruction_{transform}",
             title=f"{transform}: destruction rate, %",
-            notes=(f"Levels: {params.TRANSFORMS[transform][2]}.",),
+            notes=(f"Levels: {TRANSFORMS[transform][2]}.",),
             corner="attack",
             columns=(*(f"{level:g}" for level in levels), "fooled"),
             rows=tuple(rows),

@@ -15,7 +15,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from crossfool import comparison, gallery, page_tables, params, pictures
+from crossfool import comparison, gallery, page_tables, pictures
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.gallery import GAIN, Gallery
 from crossfool.results import Results, chosen, compared, denominator, load_metrics, uncounted, words
 from crossfool.sheets import Table
@@ -176,7 +178,7 @@ def view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
         room: For the gallery's pictures, in characters.
         timed: As `write`.
     """
-    experiment = params.load(folder / "params.yaml")
+    experiment = loading.load(folder / "params.yaml")
     results = load_metrics(folder, experiment)
     headers = _headers(folder, experiment)
     values = experiment.model_dump(mode="json", include=set(SECTIONS), exclude_none=True)
@@ -202,7 +204,7 @@ def _command(name: str) -> str:
     return "dvc repro" if name in ("", ".") else f"dvc repro {quote(f'{name}/dvc.yaml')}"
 
 
-def _headers(folder: Path, experiment: params.Experiment) -> list[dict[str, str]]:
+def _headers(folder: Path, experiment: Experiment) -> list[dict[str, str]]:
     """What the cells that are there say of themselves."""
     places = (folder / "adversarial" / s / f"{a}.safetensors" for s in experiment.sources for a in experiment.rows)
     files = [TensorFile(place) for place in places if place.exists()]

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import params
+from crossfool.config import located
 from crossfool.errors import UserError
+from crossfool.models.weights.config import Weights
 from crossfool.perceptual import CONVOLUTIONS
 from crossfool.storage import downloads
 from crossfool.storage.atomic import replacing
@@ -34,7 +35,7 @@ SIZE = 9_884_491
 BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError)  # what a damaged archive raises
 
 
-def fetch(weights: params.Weights) -> dict[str, np.ndarray]:
+def fetch(weights: Weights) -> dict[str, np.ndarray]:
     """The weights: from `weights: dir`, the cache, or by download.
 
     Returns:
@@ -43,7 +44,7 @@ def fetch(weights: params.Weights) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file cannot be had, or has not the pinned sha256.
     """
-    folder = params.located(weights.dir, "weights: dir") if weights.dir else None
+    folder = located(weights.dir, "weights: dir") if weights.dir else None
     if folder is not None and not folder.is_dir():
         raise UserError(f"weights: dir: {folder} is no folder; correct or remove it")
     if folder is not None and (folder / ARCHIVE).is_file():

@@ -13,8 +13,13 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from crossfool import answers, costs, datasets, leftovers, params, places, roots, selection, timing, zoo
+from crossfool import answers, costs, leftovers, places, roots, selection, timing, zoo
+from crossfool.config import located
+from crossfool.datasets import prepare
+from crossfool.datasets.config import Dataset
 from crossfool.errors import PIXEL, UserError, in_pixels
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment, kept
 from crossfool.storage import recovery
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile
@@ -60,7 +65,7 @@ class Preflight:
         notes: What else is to be known of the images.
     """
 
-    experiment: params.Experiment
+    experiment: Experiment
     stages: tuple[Stage, ...] | None
     total: costs.Cost
     left: costs.Cost
@@ -90,10 +95,10 @@ def check(folder: Path) -> Preflight:
     Raises:
         UserError: params.yaml is wrong, something that it names is missing, files are left over, or the disk is full.
     """
-    experiment = params.load(folder / "params.yaml")
+    experiment = loading.load(folder / "params.yaml")
     _usable(experiment)
     _graph(folder, experiment)
-    places.refuse_strangers(folder, params.kept(experiment))
+    places.refuse_strangers(folder, kept(experiment))
     leftovers.refuse(folder, experiment, *leftovers.FOLDERS)
     stages = status(folder)
     pending = None if stages is None else {out for stage in stages if stage.runs for out in stage.outs}
@@ -101,7 +106,7 @@ def check(folder: Path) -> Preflight:
     images = _images(folder, experiment, needed=prepares)
     trains = {m for m in experiment.models if pending is None or f"weights/{m}.safetensors" in pending}
     _weights(folder, experiment, trains)
-    survey = _survey(folder, experiment) if prepares else datasets.Survey(_decoded(folder, experiment))
+    survey = _survey(folder, experiment) if prepares else prepare.Survey(_decoded(folder, experiment))
     _enough(experiment, survey.images)
     attacked = None if prepares else _lines(folder / "subset/subset.csv")
     if isinstance(experiment.subset.images, int):
@@ -127,7 +132,7 @@ def check(folder: Path) -> Preflight:
     return Preflight(experiment, stages, total, left, most, free, attacked, images, rate, pull, evaluated, notes)
 
 
-def _rate(folder: Path, experiment: params.Experiment) -> float | None:
+def _rate(folder: Path, experiment: Experiment) -> float | None:
     """Gradients a second of the cells that were computed here."""
     gradients, seconds = 0, 0.0
     for source in experiment.sources:
@@ -139,7 +144,7 @@ def _rate(folder: Path, experiment: params.Experiment) -> float | None:
     return gradients / seconds if seconds else None
 
 
-def _usable(experiment: params.Experiment) -> None:
+def _usable(experiment: Experiment) -> None:
     """Every model is one of the data set's classes, and what is to be attacked has a gradient, as far as is known."""
     for model in experiment.models:
         if why := _known(model, "model"):
@@ -155,7 +160,7 @@ def _known(model: str, use: str) -> str | None:
     return zoo.unusable().get((zoo.spec(model).network or model, use))
 
 
-def _differentiated(experiment: params.Experiment) -> Iterator[tuple[str, str]]:
+def _differentiated(experiment: Experiment) -> Iterator[tuple[str, str]]:
     """Where params.yaml names models whose gradients are taken, and their names."""
     for source in experiment.sources:
         yield from (("sources", member) for member in source.split("+"))
@@ -167,7 +172,7 @@ def _differentiated(experiment: params.Experiment) -> Iterator[tuple[str, str]]:
         yield f"saliency: {name}", saliency.model
 
 
-def _graph(folder: Path, experiment: params.Experiment) -> None:
+def _graph(folder: Path, experiment: Experiment) -> None:
     """The graph is there, is the project's, and `root` leads to it."""
     root = folder / experiment.root
     if not (root / "stages").is_dir() or not (root / "dvc.yaml").is_file():
@@ -180,7 +185,7 @@ def _graph(folder: Path, experiment: params.Experiment) -> None:
         raise UserError(f"{folder / 'dvc.yaml'} is not the root's; copy it: cp {root / 'dvc.yaml'} {folder}")
 
 
-def _enough(experiment: params.Experiment, seen: int | None = None) -> None:
+def _enough(experiment: Experiment, seen: int | None = None) -> None:
     """A data set of known size has as many images as are to be attacked."""
     asked, name = experiment.subset.images, experiment.dataset.name
     most = costs.IMAGES.get(name) if seen is None else seen
@@ -188,7 +193,7 @@ def _enough(experiment: params.Experiment, seen: int | None = None) -> None:
         raise UserError(f"subset: images: {asked:,} are more than {name} has, {most:,}; ask for fewer, or for all")
 
 
-def _images(folder: Path, experiment: params.Experiment, *, needed: bool) -> str:
+def _images(folder: Path, experiment: Experiment, *, needed: bool) -> str:
     """Where the images come from; they have to be there only if they are yet to be decoded."""
     data = experiment.dataset
     if data.path is None:
@@ -196,22 +201,22 @@ def _images(folder: Path, experiment: params.Experiment, *, needed: bool) -> str
         return f"{data.name} from {origin}" if needed else f"{data.name}, decoded"
     if not needed:
         return f"{data.name}, decoded from {data.path}"
-    return f"{data.name} from {datasets.located(_seen_from_here(folder, data))}"
+    return f"{data.name} from {prepare.located(_seen_from_here(folder, data))}"
 
 
-def _survey(folder: Path, experiment: params.Experiment) -> datasets.Survey:
+def _survey(folder: Path, experiment: Experiment) -> prepare.Survey:
     """Count images that are yet to be decoded, by their names, as `prepare` looks for them."""
-    return datasets.survey(_seen_from_here(folder, experiment.dataset), training=experiment.training is not None)
+    return prepare.survey(_seen_from_here(folder, experiment.dataset), training=experiment.training is not None)
 
 
-def _seen_from_here(folder: Path, data: params.Dataset) -> params.Dataset:
+def _seen_from_here(folder: Path, data: Dataset) -> Dataset:
     """A data set whose path is relative to the current folder, and not to the experiment's."""
     if data.path is None:
         return data
-    return data.model_copy(update={"path": str(params.located(data.path, "dataset: path", folder))})
+    return data.model_copy(update={"path": str(located(data.path, "dataset: path", folder))})
 
 
-def _decoded(folder: Path, experiment: params.Experiment) -> int | None:
+def _decoded(folder: Path, experiment: Experiment) -> int | None:
     """How many images are decoded, by their table, their file, or the models' accuracy on them, which is in git."""
     table, images = folder / "data/images.csv", folder / "data/images.safetensors"
     if table.is_file():
@@ -227,7 +232,7 @@ def _decoded(folder: Path, experiment: params.Experiment) -> int | None:
     return None
 
 
-def _right(folder: Path, experiment: params.Experiment) -> tuple[str, ...]:
+def _right(folder: Path, experiment: Experiment) -> tuple[str, ...]:
     """A note where no image of the subset is right under all models, as far as its file is here."""
     path = folder / "subset/images.safetensors"
     if experiment.subset.of != "all" or not path.is_file():
@@ -240,11 +245,11 @@ def _right(folder: Path, experiment: params.Experiment) -> tuple[str, ...]:
     return (said,) if said else ()
 
 
-def _weights(folder: Path, experiment: params.Experiment, wanted: set[str]) -> None:
+def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
     """Published weights that are yet to be fetched can be, as far as can be told without a network."""
     where = experiment.weights.dir
     key = "weights: dir" if wanted else ""  # nobody looks there else
-    place = None if where is None else params.located(where, key, folder)
+    place = None if where is None else located(where, key, folder)
     if place is not None and wanted and not place.is_dir():
         raise UserError(f"weights: dir: {place} is no folder; give the one that holds the published weights")
     for model in sorted(wanted):
@@ -380,7 +385,7 @@ def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, st
     yield "disk", f"{costs.size(left.written)} to write, {costs.size(found.free)} free"
 
 
-def _doubts(experiment: params.Experiment) -> Iterator[str]:
+def _doubts(experiment: Experiment) -> Iterator[str]:
     """What is valid and seldom meant."""
     for where, names in (("sources", experiment.sources), ("attacks", experiment.rows)):
         for same in _by_case(names):

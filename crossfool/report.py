@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import answers, claims, comparison, drawings, figures, findings, leftovers, params, pooling, ranking
-from crossfool.classes import class_names
+from crossfool import answers, claims, comparison, drawings, figures, findings, leftovers, pooling, ranking
+from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
+from crossfool.experiment.config import Experiment
+from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.results import (
     Results,
     chosen,
@@ -53,7 +55,7 @@ COLUMNS = [
 ]
 
 
-def write_report(folder: Path, experiment: params.Experiment, out: Path) -> None:
+def write_report(folder: Path, experiment: Experiment, out: Path) -> None:
     """Write tables (CSV and tables.md), `figures/` (PNG) and `vector/` (SVG) to `out`, and `folder`/agreement.json.
 
     Args:
@@ -201,7 +203,7 @@ def tables(results: Results, pools: Mapping[str, Mapping[str, pooling.Points]]) 
         for transform, levels in experiment.transforms.items():
             if levels:
                 parts += [
-                    f"### {transform} ({params.TRANSFORMS[transform][2]})",
+                    f"### {transform} ({TRANSFORMS[transform][2]})",
                     _destruction_table(levels, pools[transform]),
                 ]
     return "\n\n".join(parts)
@@ -275,7 +277,7 @@ def _grid(results: Results, attack: str) -> figures.Grid:
 
 
 def _destruction_figure(results: Results, curves: Mapping[str, Any]) -> figures.Figure:
-    units = {name: unit for name, (_, _, unit) in params.TRANSFORMS.items()}
+    units = {name: unit for name, (_, _, unit) in TRANSFORMS.items()}
     subtitle = (
         "Of the adversarial images that fool a target, the share that it gets right again after the transform. "
         f"Black-box pairs pooled; {chosen(results)}; 95% intervals over images."
@@ -334,7 +336,7 @@ def _two_attacks(names: tuple[str, ...]) -> list[str]:
     return list(names[:2])
 
 
-def _pair(experiment: params.Experiment) -> tuple[str, list[str]]:
+def _pair(experiment: Experiment) -> tuple[str, list[str]]:
     """A source and targets that are not in it (its own, where every source holds every model)."""
     for source in experiment.sources:
         targets = [model for model in experiment.answering if model not in source.split("+")]

@@ -11,8 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from crossfool import leftovers, params
+from crossfool import leftovers
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
+from crossfool.experiment.config import Experiment
 from crossfool.storage.json_files import read_json
 
 RATES = [f"{top}{end}" for top in ("top1", "top5") for end in ("", "_low", "_high")]
@@ -38,7 +40,7 @@ class Results:
         detail: (source, attack) -> sizes, takes and denominators, as `details.detail` makes them; read when asked for.
     """
 
-    experiment: params.Experiment
+    experiment: Experiment
     n: int
     clean: dict[str, dict[str, Any]]
     success: dict[tuple[str, str], dict[str, dict[str, Any]]]
@@ -47,7 +49,7 @@ class Results:
     detail: Mapping[tuple[str, str], dict[str, Any]]
 
 
-def load_metrics(folder: Path, experiment: params.Experiment) -> Results:
+def load_metrics(folder: Path, experiment: Experiment) -> Results:
     """Read `metrics/` of an experiment's folder.
 
     Raises:
@@ -113,7 +115,7 @@ def _success(path: Path, models: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {model: _keyed(path, values[model], KEYS["success"]) for model in models}
 
 
-def _destruction(path: Path, experiment: params.Experiment) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+def _destruction(path: Path, experiment: Experiment) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     """Target -> transform -> level -> rates; all of params.yaml's, in its order."""
     values, levels = read_json(path), experiment.transforms
     wanted = {name: [f"{level:g}" for level in some] for name, some in levels.items() if some}
@@ -149,7 +151,7 @@ def wrapped(model: str) -> str:
     return model.replace("_", "_\n", 1) if len(model) > 14 else model
 
 
-def words(attack: params.Attack) -> str:
+def words(attack: Attack) -> str:
     """An attack's parameters, for a title."""
     parts: list[str] = [attack.objective]
     if attack.method is not None:
@@ -190,7 +192,7 @@ def chosen(results: Results) -> str:
     return f"{images} of {experiment.dataset.name}, drawn at random (seed {seed}) from {of}"
 
 
-def uncounted(experiment: params.Experiment) -> str:
+def uncounted(experiment: Experiment) -> str:
     """Why ranks and claims are missing where no attacked image is right under all models, as a sentence."""
     many = len(experiment.models)
     models = "the model" if many == 1 else f"all {many} models"
@@ -213,7 +215,7 @@ def compared(results: Results) -> int:
     return results.n
 
 
-def denominator(experiment: params.Experiment) -> str:
+def denominator(experiment: Experiment) -> str:
     """Which errors rates count, as a sentence's end."""
     if experiment.subset.of == "all":
         return (
@@ -237,7 +239,7 @@ class Reported:
     table: str
 
 
-def reported(experiment: params.Experiment, source: str, target: str, attack: params.Attack) -> dict[str, Reported]:
+def reported(experiment: Experiment, source: str, target: str, attack: Attack) -> dict[str, Reported]:
     """The paper's figures for a cell: metric (top1, top5) -> figure; none unless every parameter is the paper's.
 
     What an attack is called does not matter, nor does the order of an ensemble's members. The paper does

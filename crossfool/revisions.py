@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from crossfool import git, params, reading, roots
+from crossfool import git, reading, roots
 from crossfool.errors import UserError
+from crossfool.experiment import loading
 from crossfool.storage import recovery
 
 WORKSPACE = "workspace"  # what DVC, too, calls the files as they are
@@ -74,7 +75,7 @@ class Version:
 
 def workspace(folder: Path) -> Version:
     """The files as they are."""
-    experiment = params.load(folder / "params.yaml")
+    experiment = loading.load(folder / "params.yaml")
     values = reading.strict(reading.read(folder / "params.yaml"))  # as it is written
     cells = ((source, attack) for source in experiment.sources for attack in experiment.rows)
     paths = {cell: folder / f"predictions/{cell[0]}/{cell[1]}.parquet" for cell in cells}

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from crossfool import gradients, updates
 from crossfool.attack import Estimate, Loss, Update
+from crossfool.attacks.config import Attack
 from crossfool.diversity import diverse
-from crossfool.params import Attack
 
 SETTLING = 0.94  # GRA's eta (Zhu et al. 2023)
 

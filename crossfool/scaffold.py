@@ -5,8 +5,10 @@ import re
 import shutil
 from pathlib import Path
 
-from crossfool import params, reading, roots
+from crossfool import reading, roots
+from crossfool.config import located
 from crossfool.errors import UserError
+from crossfool.experiment import loading
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 TEMPLATE = """\
@@ -88,7 +90,7 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
         shutil.copyfile(root / "dvc.yaml", made / "dvc.yaml")
         about = f"Made from `{origin}`; what differs?" if origin else "What is compared, on which images, and why?"
         (made / "README.md").write_text(README.format(name=name, origin=about), encoding="utf-8")
-        params.load(made / "params.yaml")
+        loading.load(made / "params.yaml")
         os.replace(made, folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -98,11 +100,11 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
 def _copied(origin: Path, folder: Path) -> str:
     """An experiment's params.yaml with `root` as `experiments/<name>` needs it, and paths that lead where they led."""
     text = reading.unshared(reading.read(origin / "params.yaml"))
-    experiment = params.parsed(text, origin / "params.yaml")
+    experiment = loading.parsed(text, origin / "params.yaml")
     text, count = re.subn(r"^root:.*$", "root: ../..", text, count=1, flags=re.MULTILINE)
     assert count == 1, "params.load has seen a root"
     for key, path in (("dataset: path", experiment.dataset.path), ("weights: dir", experiment.weights.dir)):
-        if path is not None and not params.located(path).is_absolute() and "$" not in path:
+        if path is not None and not located(path).is_absolute() and "$" not in path:
             text = _moved(text, key, path, os.path.relpath(origin / path, folder))
     return text
 
@@ -125,7 +127,7 @@ def _moved(text: str, key: str, before: str, after: str) -> str:
 def following(folder: Path) -> list[str]:
     """What to do next, as commands for the repository's root."""
     place = f"experiments/{folder.name}"
-    pair = list(params.load(folder / "params.yaml").attacks)[:2]
+    pair = list(loading.load(folder / "params.yaml").attacks)[:2]
     compared = [f"crossfool compare {' '.join(pair)} --folder {folder.name}"] if len(pair) == 2 else []
     return [
         f"edit {place}/params.yaml and {place}/README.md",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfool import params
 from crossfool.answers import read_clean
+from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
 from crossfool.storage.atomic import replacing
 from crossfool.storage.csv_files import read_csv
@@ -29,12 +29,12 @@ def classified(folder: Path, models: tuple[str, ...]) -> np.ndarray:
     return np.stack(right, 1)
 
 
-def available(right: np.ndarray, subset: params.Subset) -> np.ndarray:
+def available(right: np.ndarray, subset: Subset) -> np.ndarray:
     """Ids of the images that are drawn from: those on which all models are right, (N,M), or all."""
     return np.flatnonzero(right.all(1)) if subset.of == "correct" else np.arange(len(right))
 
 
-def draw(available: np.ndarray, subset: params.Subset) -> np.ndarray:
+def draw(available: np.ndarray, subset: Subset) -> np.ndarray:
     """The ids to attack, sorted. A larger subset of the same seed holds the smaller.
 
     Raises:
@@ -70,7 +70,7 @@ def warning(right: np.ndarray) -> str:
     )
 
 
-def target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: params.Subset) -> np.ndarray:
+def target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: Subset) -> np.ndarray:
     """A label for each image that is not its own, drawn from (seed, id) alone: the same in every subset."""
     if subset.targets == "next":
         return (labels + 1) % classes
@@ -82,7 +82,7 @@ def write(
     ids: np.ndarray,
     images: TensorFile,
     table: Path,
-    subset: params.Subset,
+    subset: Subset,
     out: Path,
     right: Mapping[str, np.ndarray] | None = None,
 ) -> None:

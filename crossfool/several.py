@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from crossfool import params, roots
+from crossfool import roots
 from crossfool.errors import UserError
+from crossfool.experiment import loading
 from crossfool.results import load_metrics
 
 BRAND = b'<p class="brand">crossfool</p>'  # in every page: templates/page.html
@@ -22,7 +23,7 @@ def finished(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
         if not (folder / "metrics").is_dir():
             continue
         try:
-            results = load_metrics(folder, params.load(folder / "params.yaml"))
+            results = load_metrics(folder, loading.load(folder / "params.yaml"))
             for cell in results.detail:
                 results.detail[cell]  # read when it is asked for
         except UserError as error:

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool import params, spent, terminal
+from crossfool import spent, terminal
+from crossfool.experiment import loading
 from crossfool.results import Results, chosen, compared, load_metrics, reported, uncounted, words, wrapped
 
 
@@ -18,7 +19,7 @@ def show(folder: Path, console: Console) -> None:
     Raises:
         UserError: params.yaml is wrong, or metrics are missing or left over.
     """
-    results = load_metrics(folder, params.load(folder / "params.yaml"))
+    results = load_metrics(folder, loading.load(folder / "params.yaml"))
     experiment = results.experiment
     console.print()
     console.print(Text(f"Success rates in percent: {chosen(results)}", style="bold"))

@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from crossfool import methods, params, standins
+from crossfool import methods, standins
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.stage import say
 
 
@@ -21,7 +23,7 @@ def run(root: Path, folder: Path) -> None:
     made = standins.build(root, folder, standins.POOLS)
     failed = []
     for experiment in made:
-        if lacking(params.load(experiment / "params.yaml")):
+        if lacking(loading.load(experiment / "params.yaml")):
             say(f"{experiment.name:20} left out: it needs {methods.LIBRARY} (pip install --editable '.[attacks]')")
             continue
         started, log = time.monotonic(), experiment / "repro.log"
@@ -38,7 +40,7 @@ def run(root: Path, folder: Path) -> None:
             failed.append(experiment.name)
             say(f"{experiment.name:20} failed after {took:.0f} s{_reason(log)}: see {log}")
             continue
-        values = params.load(experiment / "params.yaml")
+        values = loading.load(experiment / "params.yaml")
         cells = len(values.sources) * len(values.rows)
         say(f"{experiment.name:20} {cells:3} cells, {took:3.0f} s: {experiment / 'report' / 'tables.md'}")
     if failed:
@@ -51,7 +53,7 @@ def _reason(log: Path) -> str:
     return next((f" ({line[:200]})" for line in lines if line.lower().startswith("error: ")), "")
 
 
-def lacking(experiment: params.Experiment) -> bool:
+def lacking(experiment: Experiment) -> bool:
     """Whether attacks are of a library that is not installed."""
     theirs = any(row.method is not None for row in experiment.attacks.values())
     return theirs and importlib.util.find_spec(methods.LIBRARY) is None

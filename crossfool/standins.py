@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossfool import params, reading
+from crossfool import reading
+from crossfool.attacks.config import Attack
+from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 
 COPIED = ("stages", "crossfool", ".dvcignore")
@@ -125,7 +127,7 @@ def shrunk(values: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
         "weights": {},
         "training": dict(pool.training) if pool.training else None,
         "subset": {**values["subset"], "images": pool.images},
-        "lpips": values["lpips"] and params.Dataset.model_validate(pool.dataset).family != "mnist",
+        "lpips": values["lpips"] and Dataset.model_validate(pool.dataset).family != "mnist",
         "compute": {**values["compute"], "chunk": min(values["compute"]["chunk"], pool.images)},
         "sources": _sources(values["sources"], place),
         "attacks": _at_one_cost(values["attacks"], {name: _attack(row) for name, row in values["attacks"].items()}),
@@ -172,9 +174,9 @@ def _at_one_cost(
     costs: dict[int, list[str]] = {}
     for name, row in rows.items():
         if row.get("method") is None:
-            costs.setdefault(params.Attack.model_validate(row).gradients, []).append(name)
+            costs.setdefault(Attack.model_validate(row).gradients, []).append(name)
     for names in costs.values():
-        known = {name: params.Attack.model_validate(made[name]) for name in names}
+        known = {name: Attack.model_validate(made[name]) for name in names}
         each = math.lcm(*(row.copies for row in known.values()))
         cost = each * math.ceil(max(row.gradients for row in known.values()) / each)
         made |= {name: {**made[name], "steps": cost // row.copies} for name, row in known.items()}

@@ -4,8 +4,8 @@ they were computed. Imports no torch."""
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
-from crossfool.params import Attack
 from crossfool.storage.json_files import read_json, write_json
 
 PLACE = Path(".crossfool/seconds")  # in an experiment's folder

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
-from crossfool import params
 from crossfool.errors import UserError
+from crossfool.models.weights.config import Training
 from crossfool.precision import autocast, configure
 from crossfool.runtime import code
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -38,7 +38,7 @@ def train(
     network: nn.Module,
     images: np.ndarray,
     labels: np.ndarray,
-    recipe: params.Training,
+    recipe: Training,
     *,
     normalise: tuple[Sequence[float], Sequence[float]],
     device: torch.device,
@@ -117,7 +117,7 @@ def train(
     return state
 
 
-def schedule(recipe: params.Training, steps: int) -> list[float]:
+def schedule(recipe: Training, steps: int) -> list[float]:
     """The learning rate of every step: up to the recipe's for 30% of them, then down to nothing, both by cosine."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=recipe.learning_rate)
     one_cycle = OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps, cycle_momentum=False)
@@ -148,7 +148,7 @@ def fingerprint(
     network: nn.Module,
     images: np.ndarray,
     labels: np.ndarray,
-    recipe: params.Training,
+    recipe: Training,
     normalise: tuple[Sequence[float], Sequence[float]],
     device: torch.device,
 ) -> str:
@@ -200,7 +200,7 @@ def _restore(path: Path, run: str, network: nn.Module, optimizer: torch.optim.Op
     return int(file.metadata["epochs"])
 
 
-def _diverged(label: str, recipe: params.Training, epoch: int) -> UserError:
+def _diverged(label: str, recipe: Training, epoch: int) -> UserError:
     return UserError(
         f"{label}: training diverged in epoch {epoch + 1} of {recipe.epochs}, the loss is no longer finite; "
         f"lower training: learning_rate, which is {recipe.learning_rate:g}"

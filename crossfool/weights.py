@@ -20,8 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossfool import networks, params, zoo
+from crossfool import networks, zoo
+from crossfool.config import located
 from crossfool.errors import DENIED, UserError, brief, moved_by
+from crossfool.models.weights.config import Weights
 from crossfool.storage import downloads
 from crossfool.storage.atomic import replacing
 from crossfool.storage.hashing import sha256
@@ -31,7 +33,7 @@ from crossfool.storage.tensors import write_tensors
 RENAMED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 
 
-def fetch(spec: zoo.Spec, weights: params.Weights) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def fetch(spec: zoo.Spec, weights: Weights) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A model's published state dict, and an account of the model for `write`.
 
     Raises:
@@ -99,13 +101,13 @@ def write(path: Path, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> 
     write_tensors(path, tensors, {"model": json.dumps(dict(about), sort_keys=True)})
 
 
-def find(spec: zoo.Spec, weights: params.Weights) -> Path:
+def find(spec: zoo.Spec, weights: Weights) -> Path:
     """The file of a model's published weights: in `weights: dir`, else fetched from where it is published.
 
     Raises:
         UserError: it is not there and cannot be fetched, or nothing pins what would be.
     """
-    folder = params.located(weights.dir, "weights: dir") if weights.dir else None
+    folder = located(weights.dir, "weights: dir") if weights.dir else None
     if folder is not None:
         if not folder.is_dir():
             raise UserError(f"weights: dir: {folder} is no folder; give the one that holds {zoo.files(spec)[0]}")
@@ -121,7 +123,7 @@ def find(spec: zoo.Spec, weights: params.Weights) -> Path:
     raise zoo.lacking(spec, folder)
 
 
-def verify(path: Path, spec: zoo.Spec, weights: params.Weights) -> str:
+def verify(path: Path, spec: zoo.Spec, weights: Weights) -> str:
     """The file's sha256, which must be the one pinned by the zoo or in params.yaml.
 
     Raises:
@@ -143,7 +145,7 @@ def verify(path: Path, spec: zoo.Spec, weights: params.Weights) -> str:
     return digest
 
 
-def _pinned(spec: zoo.Spec, weights: params.Weights) -> str:
+def _pinned(spec: zoo.Spec, weights: Weights) -> str:
     """The sha256, or its first digits, that a model's file must have; empty where nothing says."""
     return spec.sha256 or weights.sha256.get(spec.name, "")
 
@@ -447,7 +449,7 @@ def _from_url(spec: zoo.Spec, pinned: str) -> Path:
     return path
 
 
-def _from_hub(spec: zoo.Spec, weights: params.Weights) -> Path:
+def _from_hub(spec: zoo.Spec, weights: Weights) -> Path:
     """timm's weights, from the Hugging Face hub or its cache; nothing is asked for before its hash is pinned."""
     advice = f"put {spec.name}.safetensors into a folder and name the folder in weights: {{dir: ...}}"
     config, pinned = timm_config(spec), _pinned(spec, weights)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from crossfool import cells, engines, params, sources
+from crossfool import cells, engines, sources
+from crossfool.experiment import loading
 from crossfool.runtime import device
 from crossfool.stage import stage
 
@@ -13,7 +14,7 @@ from crossfool.stage import stage
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
 @click.option("--attack", required=True, help="A name from attacks in params.yaml, or of a grid's cell.")
 def main(source: str, attack: str) -> None:
-    experiment = params.load()
+    experiment = loading.load()
     fingerprint = sources.read(Path("sources") / f"{source}.json")
     cell = cells.Cell(
         fingerprint, attack, experiment.row(attack), experiment.compute, Path("subset/images.safetensors")

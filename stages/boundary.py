@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossfool import analysis, params
+from crossfool import analysis
+from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.runtime import device
 from crossfool.stage import stage
@@ -20,7 +21,7 @@ from crossfool.storage.tensors import write_tensors
 @stage
 @click.option("--analysis", "name", required=True, help="A name from boundary in params.yaml.")
 def main(name: str) -> None:
-    experiment = params.load()
+    experiment = loading.load()
     row, compute, where = experiment.boundary[name], experiment.compute, device()
     data = read_clean_images("data/images.safetensors")
     image, label = analysis.chosen(data["images"], row.image), int(data["labels"][row.image])

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from crossfool import params, places
+from crossfool import places
+from crossfool.experiment import loading
+from crossfool.experiment.config import kept
 from crossfool.stage import stage
 from crossfool.storage.atomic import replacing
 from crossfool.storage.json_files import write_json
@@ -10,8 +12,8 @@ from crossfool.storage.json_files import write_json
 
 @stage
 def main() -> None:
-    experiment = params.load()
-    places.refuse_strangers(Path(), params.kept(experiment))
+    experiment = loading.load()
+    places.refuse_strangers(Path(), kept(experiment))
     # the report reads the folder whole, so that it is to be there even where nothing is analysed
     analyses = {kind: sorted(getattr(experiment, kind)) for kind in ("similarity", "boundary", "saliency")}
     write_json(Path("analysis/list.json"), analyses)

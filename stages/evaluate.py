@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from crossfool import adversarial, answers, details, params, perceptual, predictions
+from crossfool import adversarial, answers, details, perceptual, predictions
+from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.pipeline.evaluation import success
 from crossfool.runtime import device
@@ -18,7 +19,7 @@ from crossfool.storage.tensors import TensorFile
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
 @click.option("--attack", required=True, help="A name from attacks in params.yaml, or of a grid's cell.")
 def main(source: str, attack: str) -> None:
-    experiment = params.load()
+    experiment = loading.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
     row, path = experiment.row(attack), Path("adversarial") / source / f"{attack}.safetensors"
     images = adversarial.read(path, subset, source, row)

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from crossfool import answers, params, predictions
+from crossfool import answers, predictions
+from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.models.weights_file import account
 from crossfool.runtime import device
@@ -18,7 +19,7 @@ from crossfool.storage.tensors import TensorFile
 @stage
 @click.option("--model", required=True, help="A name from models in params.yaml.")
 def main(model: str) -> None:
-    compute = params.load().compute
+    compute = loading.load().compute
     images, weights = read_clean_images("data/images.safetensors"), Path("weights") / f"{model}.safetensors"
     labels = np.asarray(images["labels"])
     network = pixel_model.load(weights, device=device(), compute=compute)

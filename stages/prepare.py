@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
-from crossfool import datasets, params
+from crossfool.datasets import prepare
+from crossfool.experiment import loading
 from crossfool.stage import stage
 
 
 @stage
 def main() -> None:
-    experiment = params.load()
-    for line in datasets.prepare(
+    experiment = loading.load()
+    for line in prepare.prepare(
         experiment.dataset,
         Path("data/images.safetensors"),
         Path("data/images.csv"),

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from shlex import quote
 
-from crossfool import pages, params, report
+from crossfool import pages, report
+from crossfool.experiment import loading
 from crossfool.stage import say, stage
 
 
 @stage
 def main() -> None:
-    experiment = params.load()
+    experiment = loading.load()
     report.write_report(Path(), experiment, Path("report"))
     pages.write([Path()], Path("report/index.html"))
     folder = Path(os.path.relpath(".", experiment.root))

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
-from crossfool import leftovers, params, selection
+from crossfool import leftovers, selection
+from crossfool.experiment import loading
 from crossfool.stage import stage
 from crossfool.storage.clean_images import read_clean_images
 
 
 @stage
 def main() -> None:
-    experiment = params.load()
+    experiment = loading.load()
     leftovers.refuse(Path(), experiment, "weights", "predictions/clean")
     right = selection.classified(Path("predictions/clean"), experiment.models)
     ids = selection.draw(selection.available(right, experiment.subset), experiment.subset)

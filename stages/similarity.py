@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 import torch
 
-from crossfool import analysis, params
+from crossfool import analysis
 from crossfool.errors import UserError
+from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.runtime import device
 from crossfool.stage import stage
@@ -18,7 +19,7 @@ from crossfool.storage.clean_images import read_clean_images
 @stage
 @click.option("--analysis", "name", required=True, help="A name from similarity in params.yaml.")
 def main(name: str) -> None:
-    experiment = params.load()
+    experiment = loading.load()
     row, compute, where = experiment.similarity[name], experiment.compute, device()
     subset = read_clean_images("subset/images.safetensors")
     if row.images > len(subset["index"]):

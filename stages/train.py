@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from crossfool import networks, params, training, weights, zoo
+from crossfool import networks, training, weights, zoo
+from crossfool.experiment import loading
 from crossfool.runtime import device, keep_memory
 from crossfool.stage import stage
 from crossfool.storage.clean_images import read_clean_images
@@ -13,7 +14,7 @@ from crossfool.storage.clean_images import read_clean_images
 @stage
 @click.option("--model", required=True, help="A name from models in params.yaml.")
 def main(model: str) -> None:
-    experiment = params.load()
+    experiment = loading.load()
     spec, recipe = zoo.spec(model), experiment.training
     checkpoint = Path(".crossfool/train") / f"{model}.safetensors"
     if experiment.is_trained(model):

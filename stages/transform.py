@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from crossfool import adversarial, answers, params
+from crossfool import adversarial, answers
+from crossfool.experiment import loading
 from crossfool.pipeline.evaluation import success
 from crossfool.stage import stage
 from crossfool.storage.json_files import write_json
@@ -15,7 +16,7 @@ from crossfool.storage.tensors import TensorFile
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
 @click.option("--attack", required=True, help="A name from attacks in params.yaml.")
 def main(source: str, attack: str) -> None:
-    experiment = params.load()
+    experiment = loading.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
     path, row = Path("adversarial") / source / f"{attack}.safetensors", experiment.row(attack)
     images = adversarial.read(path, subset, source, row)

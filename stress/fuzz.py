@@ -27,8 +27,12 @@ from click.testing import CliRunner
 from outcome import Outcome
 from PIL import Image
 
-from crossfool import datasets, images, params, perceptual_weights, weights, zoo
+from crossfool import perceptual_weights, weights, zoo
+from crossfool.datasets import decoding, devkit, imagenet, mnist
+from crossfool.datasets import image_files as datasets_image_files
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.models.weights.config import Weights
 from crossfool.storage import parquet
 from crossfool.storage import tensors as storage_tensors
 from crossfool.storage.tensors import TensorFile
@@ -233,7 +237,7 @@ def image_files(count: int, seed: int) -> Outcome:
         data, grey = damaged(draw.choice(kinds), draw), draw.random() < 0.3
         survived(
             outcome,
-            lambda data=data, grey=grey: images.decode(data, "a.jpg", resize=40, side=32, channels=1 if grey else 3),
+            lambda data=data, grey=grey: decoding.decode(data, "a.jpg", resize=40, side=32, channels=1 if grey else 3),
             lambda number=number: f"file {number} of seed {seed}",
             lambda found, grey=grey: found.shape == (1 if grey else 3, 32, 32) and found.dtype == np.uint8,
         )
@@ -422,7 +426,7 @@ def mnist_pickles(count: int, seed: int) -> Outcome:
             data = gzip.compress(data) if draw.random() < 0.9 else damaged(gzip.compress(data), draw)
             survived(
                 outcome,
-                lambda data=data: datasets.read_mnist_pickle(data, "mnist.pkl.gz"),
+                lambda data=data: mnist.read_mnist_pickle(data, "mnist.pkl.gz"),
                 lambda number=number: f"file {number} of seed {seed}",
                 lambda found: all(type(array) is np.ndarray for pair in found for array in pair) and not _planted(),
             )
@@ -472,7 +476,7 @@ def lpips_archives(count: int, seed: int) -> Outcome:
             dir = "w" if place.parent.name == "w" else None
             survived(
                 outcome,
-                lambda dir=dir: perceptual_weights.fetch(params.Weights(dir=dir)),
+                lambda dir=dir: perceptual_weights.fetch(Weights(dir=dir)),
                 lambda number=number: f"file {number} of seed {seed}",
                 lambda found: len(found) == 15 and all(type(one) is np.ndarray for one in found.values()),
             )
@@ -490,12 +494,12 @@ def label_files(count: int, seed: int) -> Outcome:
     outcome = Outcome("ImageNet's devkit: ground truth and meta.mat, mutated")
     draw = random.Random(seed)
     right = "".join(f"{place % 1000 + 1}\n" for place in range(50_000))
-    classes = datasets.class_folders("imagenet")
+    classes = imagenet.class_folders("imagenet")
     synsets = np.zeros(len(classes), [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")])
     for place, name in enumerate(classes):
         synsets[place] = (place + 1, name, 0)
     with folder():
-        data_folder = Path(datasets.DEVKIT) / "data"
+        data_folder = Path(devkit.DEVKIT) / "data"
         data_folder.mkdir(parents=True)
         savemat(data_folder / "meta.mat", {"synsets": synsets})
         meta = (data_folder / "meta.mat").read_bytes()
@@ -511,7 +515,7 @@ def label_files(count: int, seed: int) -> Outcome:
             (data_folder / "meta.mat").write_bytes(damaged(meta, draw) if draw.random() < 0.2 else meta)
             survived(
                 outcome,
-                lambda: datasets._ground_truth(Path().absolute()),
+                lambda: devkit._ground_truth(Path().absolute()),
                 lambda number=number: f"file {number} of seed {seed}",
                 lambda found: len(found) == 50_000 and all(type(n) is int and 0 <= n < 1000 for n in found),
             )
@@ -559,7 +563,7 @@ def model_names(count: int, seed: int) -> Outcome:
             Path("params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
             survived(
                 outcome,
-                params.load,
+                loading.load,
                 lambda name=name, number=number: f"name {name!r}, {number} of seed {seed}",
                 lambda found: all("/" not in model and ".." not in model for model in found.models),
             )
@@ -601,7 +605,7 @@ def tars(count: int, seed: int) -> Outcome:
             path.write_bytes(damaged(data, draw) if draw.random() < 0.6 else data)
 
             def read() -> list[bytes]:
-                with images.open_images(path) as files:
+                with datasets_image_files.open_images(path) as files:
                     return [files.read(name) for name in files.names()]
 
             survived(

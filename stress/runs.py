@@ -14,8 +14,9 @@ from kills import copied, leftovers, started
 from outcome import Outcome
 from repositories import Repository, made
 
-from crossfool import costs, params
+from crossfool import costs
 from crossfool.errors import UserError
+from crossfool.experiment import loading
 
 LONGEST = 20_000  # gradient evaluations of a run that is tried; a mutation may ask for 10^30 steps
 EPOCHS = 30
@@ -46,7 +47,7 @@ def valid(text: str, folder: Path, draw: random.Random) -> Iterator[bytes]:
             continue
         seen.add(mutated)
         try:
-            experiment = params.load(path)
+            experiment = loading.load(path)
         except UserError:
             continue
         epochs = experiment.training.epochs if experiment.training else 0

@@ -11,10 +11,13 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from crossfool import datasets, methods, networks, params, seeds, weights, zoo
+from crossfool import methods, networks, seeds, weights, zoo
+from crossfool.attacks.config import Attack
+from crossfool.datasets import prepare
+from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
-from crossfool.params import Attack
+from crossfool.models.weights.config import Weights
 from crossfool.storage.tensors import TensorFile
 
 with warnings.catch_warnings():
@@ -200,13 +203,13 @@ def test_images_are_the_librarys(name):
 def embedded(tmp_path_factory) -> tuple[dict[str, Tensor], dict, Tensor]:
     """What an embedded model is made of, its account, and a photograph."""
     folder = tmp_path_factory.mktemp("embedded")
-    datasets.prepare(
-        params.Dataset(name="imagenet-sample"),
+    prepare.prepare(
+        Dataset(name="imagenet-sample"),
         *(folder / name for name in ("images.safetensors", "images.csv", "train")),
         training=False,
     )
     image = torch.from_numpy(np.array(TensorFile(folder / "images.safetensors")["images"][:1]))
-    return *weights.fetch(zoo.spec("efficientnet_lite0"), params.Weights()), image
+    return *weights.fetch(zoo.spec("efficientnet_lite0"), Weights()), image
 
 
 @pytest.mark.slow

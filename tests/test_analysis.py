@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossfool import analysis, gradients, objectives, params
+from crossfool import analysis, gradients, objectives
 from crossfool.errors import UserError
+from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 W = torch.tensor([1.0, -2.0, 0.5, 0.0]).view(1, 1, 2, 2)
 X = torch.tensor([100.0, 90.0, 252.0, 7.0]).view(1, 2, 2)
@@ -135,7 +136,7 @@ def test_cosine_by_hand():
 
 def similarity(source, target, **change) -> list[tuple[int, int, float]]:
     values = {"source": "a", "target": "b", "images": 2, "samples": [1, 2, 5], "sigma": SIGMA, "seed": SEED}
-    row = params.Similarity.model_validate(values | change)
+    row = Similarity.model_validate(values | change)
     images, labels = torch.stack([X, 255 - X]), torch.tensor([1, 0])
     return list(analysis.similarity(source, target, images, labels, [ID, 4], row, batch=3))
 
@@ -165,9 +166,9 @@ def test_a_source_without_gradient_has_cosine_zero():
 # --- planes -----------------------------------------------------------------------------------------
 
 
-def boundary(**change) -> params.Boundary:
+def boundary(**change) -> Boundary:
     values = {"source": "toy", "targets": ["toy"], "image": ID, "samples": 6, "sigma": SIGMA, "sign": False}
-    return params.Boundary.model_validate(values | {"extent": 10.0, "points": 5, "seed": SEED} | change)
+    return Boundary.model_validate(values | {"extent": 10.0, "points": 5, "seed": SEED} | change)
 
 
 def test_directions_are_orthogonal_unit_vectors_that_span_the_gradient():
@@ -255,7 +256,7 @@ def test_answers_are_of_clipped_pixels(start, step, bound):
 
 
 def test_saliency_is_the_gradient_and_its_smoothed_versions():
-    row = params.Saliency(model="toy", images=(ID,), samples=(1, 4, 9), sigma=SIGMA, seed=SEED)
+    row = Saliency(model="toy", images=(ID,), samples=(1, 4, 9), sigma=SIGMA, seed=SEED)
     found = analysis.saliency(quadratic(), X, 1, ID, row, batch=2)
     assert found.shape == (4, 1, 2, 2) and found.dtype == np.float32
     assert np.array_equal(found[0], analysis.gradient(quadratic(), X, 1).float().numpy())

@@ -13,10 +13,11 @@ from conftest import metadata
 from torch import nn
 
 from crossfool import adversarial, cells, fitting, gradients, sources
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.fitting import Fit
 from crossfool.models.inference import pixel_model
-from crossfool.params import Attack, Compute
+from crossfool.models.inference.config import Compute
 from crossfool.storage import tensors as storage_tensors
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors

@@ -19,8 +19,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crossfool import networks, params, weights, zoo
+from crossfool import networks, weights, zoo
 from crossfool.errors import UserError
+from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -283,7 +284,7 @@ def test_every_library_takes_wrapped_weights(tmp_path, monkeypatch, capsys, mode
     beside = {"normalize.mean": torch.full((1, 3, 1, 1), 0.25), "normalize.std": torch.full((1, 3, 1, 1), 0.5)}
     torch.save({"model": before("module.", network.state_dict()) | beside, "best": np.float64(76.1)}, path)
     monkeypatch.setattr(weights, "verify", lambda path, *_: sha256(path))
-    state, about = weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+    state, about = weights.fetch(spec, Weights(dir=str(tmp_path)))
     assert_same(state, network.state_dict())
     assert about["mean"] == [63.75] * 3 and about["std"] == [127.5] * 3
     line = f"{model}: took `module.` off the names in {path.name}, state under `model`"
@@ -301,7 +302,7 @@ def test_old_names_of_densenets_are_renamed_behind_prefixes(tmp_path, monkeypatc
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
     torch.save({"state_dict": before("module.", old)}, tmp_path / spec.file)
     monkeypatch.setattr(weights, "verify", lambda path, *_: sha256(path))
-    assert weights.fetch(spec, params.Weights(dir=str(tmp_path)))[0].keys() == state.keys()
+    assert weights.fetch(spec, Weights(dir=str(tmp_path)))[0].keys() == state.keys()
 
 
 # --- files that hold more, or something else ----------------------------------------------------------
@@ -428,7 +429,7 @@ def test_files_of_another_kind_are_named(tmp_path, kind: str, ending: str) -> No
     spec = zoo.spec("resnet20")
     path.rename(tmp_path / spec.file)
     with pytest.raises(UserError, match=rf"is {re.escape(kind)}.*; it has sha256 \w+\.\.\., expected 12fca82f"):
-        weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+        weights.fetch(spec, Weights(dir=str(tmp_path)))
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from crossfool import params, zoo
+from crossfool import zoo
 from crossfool.architectures import depth, family
+from crossfool.attacks import sweeps
 from crossfool.claims import COLUMNS, Claim, Evidence, check, table
 from crossfool.evidence import SAID
+from crossfool.experiment.config import Experiment
 from crossfool.stats import paired_tests
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
@@ -65,7 +67,7 @@ def made(
     }
     found = {key: first(some) if isinstance(some, int) else some for key, some in hits.items()}
     return Evidence(
-        params.Experiment.model_validate(values),
+        Experiment.model_validate(values),
         found,
         found if hits5 is None else {key: first(count) for key, count in hits5.items()},
         {key: first(count) for key, count in (destroyed or {}).items()},
@@ -518,7 +520,7 @@ STEPS |= {"samples": [0], "sigma": [0], "figure": {"x": "step_size", "lines": "s
 
 def swept(name: str, grid: Mapping[str, Any], counts: Sequence[int], **more: Any) -> dict[str, Claim]:
     """Claims of a grid's cells on one target, in the order of their names; fgsm is there for form."""
-    values = params.Grid.model_validate(grid)
+    values = sweeps.Grid.model_validate(grid)
     attacks = list(values.cells(name))
     hits = {("resnet18", attack, "vgg13_bn"): n for attack, n in zip(attacks, counts, strict=True)}
     return checked(made(hits, {"fgsm": FGSM}, grids={name: grid}, **more))

@@ -28,9 +28,7 @@ from crossfool import (
     compare,
     costs,
     explain,
-    images,
     listing,
-    params,
     preflight,
     results,
     revisions,
@@ -41,8 +39,14 @@ from crossfool import (
     zoo,
 )
 from crossfool.__main__ import main
+from crossfool.attacks.config import Attack
 from crossfool.completing import KINDS
+from crossfool.datasets import image_files
+from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
+from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.stats import intervals
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import write_tensors
@@ -422,7 +426,7 @@ def facts(cell: str, folder: Path) -> dict[str, str]:
 @pytest.fixture
 def described(project: Path, small: Path) -> Path:
     """The file of sg_fgsm from the ensemble, with the metadata that the attack stage writes; locked."""
-    row = params.load(small / "params.yaml").row("sg_fgsm")
+    row = loading.load(small / "params.yaml").row("sg_fgsm")
     path = small / "adversarial/fnn2+fnn0/sg_fgsm.safetensors"
     metadata = {
         "source": "fnn2+fnn0",
@@ -443,7 +447,7 @@ def described(project: Path, small: Path) -> Path:
 def test_a_later_attack_is_explained() -> None:
     base = {"epsilon": 16, "steps": 4, "step_size": 4}
     more = {"diversity": 0.5, "kernel": 7, "scales": 5, "update": "nesterov", "decay": 1.0}
-    row = params.Attack(**base, gradient="varied", samples=4, radius=24, **more)
+    row = Attack(**base, gradient="varied", samples=4, radius=24, **more)
     assert results.words(row) == (
         "untargeted, varied gradient of 4 neighbours within 24, 5 scales, diverse inputs (p = 0.5, sides from 0.9), "
         "kernel of 7 × 7, Nesterov momentum μ = 1, T = 4 steps of α = 4, ε = 16"
@@ -454,10 +458,10 @@ def test_a_later_attack_is_explained() -> None:
     assert found["scales"].endswith("J(x / 2ⁱ) by x, i = 0 … 4") and "Kₜ = W ∗ Gₜ" in found["kernel"]
     assert "Kₜ / ‖Kₜ‖₁" in found["momentum"] and "sign gₜ₊₁" in found["step"]
     assert found["stored"] == "whole numbers throughout: uint8 loses nothing"
-    row = params.Attack(**base, gradient="relevant", samples=4, radius=56)
+    row = Attack(**base, gradient="relevant", samples=4, radius=56)
     found = dict(explain.update(row, 1))
     assert found["step"].startswith("xₜ₊₁ = clip(xₜ + 4 · 0.94^cₜ · sign Gₜ)") and "rounded" in found["stored"]
-    row = params.Attack(**base, gradient="smoothed", samples=4, sigma=15, noise="latin")
+    row = Attack(**base, gradient="smoothed", samples=4, sigma=15, noise="latin")
     assert "m = 4 latin samples with σ = 15" in results.words(row)
     assert "N(0, 15²), latin afresh" in dict(explain.update(row, 1))["gradient"]
 
@@ -544,7 +548,7 @@ def test_what_is_no_cell(small: Path, cell: str, message: str) -> None:
 
 def test_the_update_in_words() -> None:
     row = {"epsilon": 7.5, "steps": 10, "step_size": 1.25, "update": "momentum", "decay": 0.9, "objective": "targeted"}
-    found = dict(explain.update(params.Attack(**row), 1))
+    found = dict(explain.update(Attack(**row), 1))
     assert found["loss"] == "J(x) = f(x)[target label]; f the source's log-probabilities"
     assert found["momentum"] == "gₜ₊₁ = 0.9 · gₜ + ∇J(xₜ) / ‖∇J(xₜ)‖₁, g₀ = 0 (equation 5)"
     assert found["step"] == ("xₜ₊₁ = clip(xₜ + 1.25 · sign gₜ₊₁) to [0, 255] and |x − x₀| ≤ 7.5; 10 times: t = 0 … 9")
@@ -554,7 +558,7 @@ def test_the_update_in_words() -> None:
 # --- costs and check --------------------------------------------------------------------------------
 
 
-def digits(**changed: Any) -> params.Experiment:
+def digits(**changed: Any) -> Experiment:
     values = {
         "root": ".",
         "dataset": {"name": "mnist"},
@@ -569,7 +573,7 @@ def digits(**changed: Any) -> params.Experiment:
         **EMPTY,
         **changed,
     }
-    return params.Experiment.model_validate(values)
+    return Experiment.model_validate(values)
 
 
 def test_costs_by_hand() -> None:
@@ -738,7 +742,7 @@ def test_how_many_images_is_said_where_it_is_known(repository: Repository, monke
         archive.add(photos, arcname=".")
     repository.edit(change("all", "correct", name="imagefolder", path="photos.tar"))
     assert "all models get right is not known yet: 2 at most" in told("check", where)
-    monkeypatch.setattr(images, "PEEK", 2)  # of a large tar, the start is looked at
+    monkeypatch.setattr(image_files, "PEEK", 2)  # of a large tar, the start is looked at
     text = told("check", where)
     assert "how many images are attacked is not known until they are decoded" in text
     assert "gradients unknown until then\n" in text and "time      unknown until then\n" in text
@@ -841,7 +845,7 @@ def test_a_new_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     folder = project / "experiments/mine"
     assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
     assert not (folder / "dvc.yaml").is_symlink()
-    experiment = params.load(folder / "params.yaml")
+    experiment = loading.load(folder / "params.yaml")
     assert (folder / experiment.root).resolve() == project
     assert "dvc repro experiments/mine/dvc.yaml" in (folder / "README.md").read_text(encoding="utf-8")
     assert "dvc repro experiments/mine/dvc.yaml" in text and "crossfool check experiments/mine" in text
@@ -865,7 +869,7 @@ def test_a_new_experiment_from_another(project: Path, small: Path) -> None:
 def test_relative_paths_lead_where_they_led(project: Path) -> None:
     make(project, {}, dataset={"name": "imagefolder", "path": "my photos", "classes": "mnist", "train_folder": "t"})
     folder = scaffold.new("mine", project, ".")
-    experiment = params.load(folder / "params.yaml")
+    experiment = loading.load(folder / "params.yaml")
     assert (experiment.dataset.path, experiment.root) == ("../../my photos", "../..")
 
 
@@ -882,8 +886,8 @@ def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -
     assert tuple(listing.KINDS) == KINDS
     found = {kind: list(read(Path())) for kind, read in listing.KINDS.items()}
     assert [one.name for one in found["models"]] == [*zoo.names(), "timm_<name>"]
-    assert {one.name for one in found["transforms"]} == params.TRANSFORMS.keys()
-    assert {one.name for one in found["datasets"]} == set(params.Dataset.model_fields["name"].annotation.__args__)
+    assert {one.name for one in found["transforms"]} == TRANSFORMS.keys()
+    assert {one.name for one in found["datasets"]} == set(Dataset.model_fields["name"].annotation.__args__)
     names = [path.parent.name for path in sorted(ROOT.glob("experiments/*/params.yaml"))]
     assert [one.name for one in found["experiments"]] == [".", *names]
     assert all(one.what and one.source for entries in found.values() for one in entries)
@@ -894,7 +898,7 @@ def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -
 
 def test_listed_attacks_are_rows_of_params() -> None:
     for one in listing.ATTACKS[:-1]:
-        row = params.Attack.model_validate(yaml.safe_load(one.what[one.what.index("{") :]) | {})
+        row = Attack.model_validate(yaml.safe_load(one.what[one.what.index("{") :]) | {})
         assert row.targeted == ("targeted" in one.name)
         assert (row.gradient == "smoothed") == (one.name[:2] == "sg")
         assert (row.update == "momentum") == ("mig" in one.name or one.name in ("di", "ti", "si", "vmi", "gra", "dts"))
@@ -1107,7 +1111,7 @@ def test_check_doubts_names_that_are_one_file_on_some_disks(tmp_path: Path) -> N
 
 def test_check_knows_how_fast_it_was_here(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small)
-    experiment = params.load(small / "params.yaml")
+    experiment = loading.load(small / "params.yaml")
     row = experiment.attacks["sg_fgsm"]
     about = row.model_dump_json(exclude_none=True)
     for source, seconds in (("fnn0", 4.0), ("fnn2+fnn0", 6.0)):  # 8 images of 5 gradients, by one model and by two

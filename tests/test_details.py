@@ -10,10 +10,12 @@ from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter1d
 from test_cells import SG, run
 
-from crossfool import adversarial, cells, details, params, selection, sources
+from crossfool import adversarial, cells, details, selection, sources
 from crossfool.answers import write_clean
+from crossfool.attacks.config import Attack
+from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
-from crossfool.params import Attack, Compute
+from crossfool.models.inference.config import Compute
 from crossfool.pipeline.evaluation import success
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -221,11 +223,11 @@ def test_a_subset_of_all_images_says_who_is_right(tmp_path):
         write_clean(tmp_path / f"{model}.parquet", one, labels)
     right = selection.classified(tmp_path, ("a", "b"))
     assert right.T.tolist() == [[True] * 6, [True, True, False, True, False, False]]
-    every, correct = (params.Subset(images="all", of=of) for of in ("all", "correct"))
+    every, correct = (Subset(images="all", of=of) for of in ("all", "correct"))
     assert selection.available(right, correct).tolist() == [0, 1, 3]
     assert selection.available(right, every).tolist() == [0, 1, 2, 3, 4, 5]
     with pytest.raises(UserError, match="7 asked, but the data set has 6"):
-        selection.draw(selection.available(right, every), params.Subset(images=7, of="all"))
+        selection.draw(selection.available(right, every), Subset(images=7, of="all"))
     images = {"images": draw.integers(0, 256, (6, 1, 4, 4), np.uint8), "labels": labels}
     write_tensors(tmp_path / "images.safetensors", images, {"dataset": "made", "family": "mnist", "classes": "3"})
     (tmp_path / "images.csv").write_text("id,label,file\n" + "".join(f"{i},{i % 3},x\n" for i in range(6)))

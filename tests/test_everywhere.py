@@ -17,7 +17,8 @@ import yaml
 from conftest import made_digits
 from repositories import ROOT, Repository, made
 
-from crossfool import params, preflight, scaffold
+from crossfool import preflight, scaffold
+from crossfool.experiment import loading
 from crossfool.storage.tensors import TensorFile, write_tensors
 
 CELL = "adversarial/fnn0/fgsm.safetensors"
@@ -209,7 +210,7 @@ def test_params_of_any_editor_are_read(checked, tmp_path, start, end):
     folder = checked.path
     text = (folder / "params.yaml").read_bytes()
     (tmp_path / "params.yaml").write_bytes(start + text.replace(b"\n", end))
-    assert params.load(tmp_path / "params.yaml") == params.load(folder / "params.yaml")
+    assert loading.load(tmp_path / "params.yaml") == loading.load(folder / "params.yaml")
     made = scaffold._copied(tmp_path, tmp_path / "x")
     assert made == text.decode().replace("root: .\n", "root: ../..\n")
 

@@ -14,10 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from crossfool import cells, datasets, images, params, weights, zoo
+from crossfool import cells, weights, zoo
+from crossfool.attacks.config import Attack
+from crossfool.datasets import decoding, prepare
+from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
-from crossfool.params import Attack
+from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile
 
@@ -127,7 +130,7 @@ def test_what_was_saved_in_place_of_weights_is_one_line(
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path)
     with pytest.raises(UserError, match=rf" {said}$") as error:
-        weights.fetch(spec, params.Weights(dir=str(tmp_path), sha256={name: sha256(path)}))
+        weights.fetch(spec, Weights(dir=str(tmp_path), sha256={name: sha256(path)}))
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -140,7 +143,7 @@ def test_a_photograph_of_two_pictures_is_its_first() -> None:
     picture.save(data, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))], quality=95)
     plain = io.BytesIO()
     picture.save(plain, "JPEG", quality=95)
-    first, second = (images.decode(each.getvalue(), "x.jpg", resize=None, side=32) for each in (data, plain))
+    first, second = (decoding.decode(each.getvalue(), "x.jpg", resize=None, side=32) for each in (data, plain))
     np.testing.assert_array_equal(first, second)
 
 
@@ -152,8 +155,8 @@ def grey(path: Path) -> None:
 def prepared(folder: Path, classes: str = "mnist") -> list[int]:
     """The labels of a folder's images."""
     out = [folder.parent / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
-    dataset = params.Dataset(name="imagefolder", path=str(folder), classes=classes)
-    datasets.prepare(dataset, *out, training=False)
+    dataset = Dataset(name="imagefolder", path=str(folder), classes=classes)
+    prepare.prepare(dataset, *out, training=False)
     return TensorFile(out[0])["labels"].tolist()
 
 

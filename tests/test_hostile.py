@@ -15,8 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfool import answers, drawings, explain, findings, gallery, images, pages, params, preflight
+from crossfool import answers, drawings, explain, findings, gallery, pages, preflight
+from crossfool.datasets import decoding
+from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
+from crossfool.pipeline.gradient_analysis.config import Boundary, Similarity
 from crossfool.storage.atomic import replacing
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -66,7 +71,7 @@ def replaced(way: tuple[Any, ...], value: Any) -> Any:
 def load(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with one_line("params.yaml"):
-        assert isinstance(params.load(path), params.Experiment)
+        assert isinstance(loading.load(path), Experiment)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +180,7 @@ ENCODED = {kind: encoded(kind) for kind in ("PNG", "JPEG")}
 
 def decode(data: bytes, channels: int) -> None:
     with one_line("a.png"):
-        found = images.decode(data, "a.png", resize=9, side=8, channels=channels)
+        found = decoding.decode(data, "a.png", resize=9, side=8, channels=channels)
         assert found.shape == (channels, 8, 8) and found.dtype == np.uint8
 
 
@@ -189,7 +194,7 @@ def test_images_of_any_bytes(start: bytes, data: bytes) -> None:
 @given(name=st.text(min_size=1, max_size=12) | st.sampled_from(["a\nb.png", "\x1b[31m.png", "\udcff.png", "\u2028"]))
 def test_a_name_of_a_file_does_not_break_its_line(name: str) -> None:
     with pytest.raises(UserError) as caught:
-        images.decode(b"no image", name, resize=9, side=8, channels=3)
+        decoding.decode(b"no image", name, resize=9, side=8, channels=3)
     assert str(caught.value).isprintable() and str(caught.value).encode()
     assert not name.isprintable() or name in str(caught.value)
 
@@ -210,7 +215,7 @@ def test_images_with_bytes_replaced(kind: str, slips: list[tuple[int, bytes]], c
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
-SIMILARITY = params.Similarity(source="fnn0", target="fnn2", images=2, samples=(5,), sigma=1)
+SIMILARITY = Similarity(source="fnn0", target="fnn2", images=2, samples=(5,), sigma=1)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +255,7 @@ def test_a_damaged_table_of_the_subset_is_one_line(tmp_path: Path, text: str) ->
     }
     write_tensors(tmp_path / "subset/images.safetensors", tensors)
     (tmp_path / "subset/subset.csv").write_text("id,label,target_label,file\n3,1,2,a.png\n5,0,1,b.png\n")
-    experiment = params.load(ROOT / "params.yaml").model_copy(update={"models": (), "targets": (), "sources": ()})
+    experiment = loading.load(ROOT / "params.yaml").model_copy(update={"models": (), "targets": (), "sources": ()})
     assert gallery.gather(tmp_path, experiment, 10**6) is None
     (tmp_path / "subset/subset.csv").write_text("id,label,target_label,file\n" + text)
     with pytest.raises(UserError, match=r"^\S+/subset\.csv is .*run `dvc repro`$"):
@@ -260,8 +265,8 @@ def test_a_damaged_table_of_the_subset_is_one_line(tmp_path: Path, text: str) ->
 # --- what a file says of itself --------------------------------------------------------------------------------------
 
 
-def experiment(**changes: Any) -> params.Experiment:
-    return params.load(ROOT / "params.yaml").model_copy(update=changes)
+def experiment(**changes: Any) -> Experiment:
+    return loading.load(ROOT / "params.yaml").model_copy(update=changes)
 
 
 @pytest.mark.parametrize("said", ["x", "[]", "null", '{"epsilon": []}', '{"epsilon": "a\\nb"}'])
@@ -289,8 +294,8 @@ def test_a_page_of_odd_cells_is_one_line(tmp_path: Path, name: str) -> None:
 )
 def test_an_odd_plane_is_one_line(tmp_path: Path, change: dict[str, str]) -> None:
     numbers = {"image": 0, "samples": 2, "sigma": 1, "extent": 5, "points": 3}
-    plane = params.Boundary(source="fnn0", targets=("fnn0", "fnn2"), sign=True, **numbers)
-    steps, dataset = np.linspace(-5, 5, 3, dtype=np.float32), params.Dataset(name="mnist")
+    plane = Boundary(source="fnn0", targets=("fnn0", "fnn2"), sign=True, **numbers)
+    steps, dataset = np.linspace(-5, 5, 3, dtype=np.float32), Dataset(name="mnist")
     tensors = {"labels": np.zeros((2, 3, 3), np.int64), "u": steps, "v": steps, "image": np.zeros((1, 4, 4), np.uint8)}
     said = {"label": "7", "params": json.dumps(plane.model_dump())}
     path = tmp_path / "analysis/boundary/a.safetensors"

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
-from crossfool import datasets, engines, images
+from crossfool import engines
+from crossfool.datasets import decoding, image_files, imagenet
 from crossfool.errors import UserError
 from crossfool.storage import downloads
 
@@ -42,23 +43,23 @@ def torchvision_pixels(data: bytes, resize: int = 256, side: int = 224) -> np.nd
 @pytest.mark.parametrize("size", [(256, 256), (257, 301), (500, 375), (375, 501), (31, 40), (1000, 229), (225, 224)])
 def test_resize_and_crop_are_torchvisions(size: tuple[int, int]) -> None:
     data = encoded(noise(*size))
-    pixels = images.decode(data, "x.png", resize=256, side=224)
+    pixels = decoding.decode(data, "x.png", resize=256, side=224)
     assert pixels.dtype == np.uint8 and pixels.shape == (3, 224, 224)
     np.testing.assert_array_equal(pixels, torchvision_pixels(data))
 
 
 def test_odd_margins_are_cropped_as_torchvision_does() -> None:
     data = encoded(noise(15, 12))  # margins 5 and 2 around a crop of 10: 2.5 rounds to 2
-    np.testing.assert_array_equal(images.decode(data, "x", resize=12, side=10), torchvision_pixels(data, 12, 10))
+    np.testing.assert_array_equal(decoding.decode(data, "x", resize=12, side=10), torchvision_pixels(data, 12, 10))
     data = encoded(noise(17, 13))
-    np.testing.assert_array_equal(images.decode(data, "x", resize=13, side=10), torchvision_pixels(data, 13, 10))
+    np.testing.assert_array_equal(decoding.decode(data, "x", resize=13, side=10), torchvision_pixels(data, 13, 10))
 
 
 def test_photographs_are_decoded_as_torchvision_does() -> None:
-    wheel = downloads.fetch(*datasets.FOOLBOX_WHEEL)
+    wheel = downloads.fetch(*imagenet.FOOLBOX_WHEEL)
     for name in ("imagenet_00_243", "imagenet_10_541", "imagenet_19_305"):
         data = downloads.member(wheel, f"foolbox/data/{name}.jpg")
-        pixels = images.decode(data, name, resize=256, side=224)
+        pixels = decoding.decode(data, name, resize=256, side=224)
         np.testing.assert_array_equal(pixels, torchvision_pixels(data))
 
 
@@ -66,19 +67,21 @@ def test_photographs_are_decoded_as_torchvision_does() -> None:
 def test_lossless_formats_keep_their_pixels(kind: str) -> None:
     image = noise(32, 32)
     data = encoded(image, kind, **({"lossless": True} if kind == "WEBP" else {}))
-    np.testing.assert_array_equal(images.decode(data, "x", resize=None, side=32), np.asarray(image).transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        decoding.decode(data, "x", resize=None, side=32), np.asarray(image).transpose(2, 0, 1)
+    )
 
 
 def test_grey_is_three_equal_channels_or_one() -> None:
     data = encoded(Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4) * 17))
-    grey = images.decode(data, "x", resize=None, side=4, channels=1)
+    grey = decoding.decode(data, "x", resize=None, side=4, channels=1)
     assert grey.tolist() == [[[0, 17, 34, 51], [68, 85, 102, 119], [136, 153, 170, 187], [204, 221, 238, 255]]]
-    np.testing.assert_array_equal(images.decode(data, "x", resize=None, side=4), np.repeat(grey, 3, 0))
+    np.testing.assert_array_equal(decoding.decode(data, "x", resize=None, side=4), np.repeat(grey, 3, 0))
 
 
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
     values = np.array([[0x0000, 0x00FF], [0x1234, 0xFFFF]], np.uint16)
-    pixels = images.decode(encoded(Image.fromarray(values)), "x.png", resize=None, side=2)
+    pixels = decoding.decode(encoded(Image.fromarray(values)), "x.png", resize=None, side=2)
     assert pixels.tolist() == [[[0x00, 0x00], [0x12, 0xFF]]] * 3
 
 
@@ -87,17 +90,17 @@ def test_a_palette_is_looked_up() -> None:
     image.putpalette([10, 20, 30, 200, 100, 50])
     image.putdata([1, 0])
     data = encoded(image.resize((2, 2)), transparency=b"\x00\xff")
-    assert images.decode(data, "x", resize=None, side=2)[:, 0].tolist() == [[200, 10], [100, 20], [50, 30]]
+    assert decoding.decode(data, "x", resize=None, side=2)[:, 0].tolist() == [[200, 10], [100, 20], [50, 30]]
 
 
 def test_transparency_is_dropped() -> None:
-    pixels = images.decode(encoded(Image.new("RGBA", (2, 2), (1, 2, 3, 0))), "x", resize=None, side=2)
+    pixels = decoding.decode(encoded(Image.new("RGBA", (2, 2), (1, 2, 3, 0))), "x", resize=None, side=2)
     assert pixels[:, 0, 0].tolist() == [1, 2, 3]
 
 
 def test_cmyk_becomes_rgb() -> None:
     data = encoded(Image.new("CMYK", (260, 300), (0, 255, 255, 0)), "JPEG", quality=95)  # red, as printers mix it
-    pixels = images.decode(data, "x.jpg", resize=256, side=224).astype(int)
+    pixels = decoding.decode(data, "x.jpg", resize=256, side=224).astype(int)
     assert pixels.shape == (3, 224, 224)
     assert abs(pixels - np.array([255, 0, 0]).reshape(3, 1, 1)).max() <= 3
 
@@ -107,13 +110,13 @@ def test_exif_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by a quarter
     data = encoded(Image.fromarray(stored), exif=exif)
-    assert images.decode(data, "x", resize=None, side=2, channels=1).tolist() == [[[3, 1], [4, 2]]]
+    assert decoding.decode(data, "x", resize=None, side=2, channels=1).tolist() == [[[3, 1], [4, 2]]]
 
 
 def test_unreadable_exif_data_do_not_matter() -> None:
     image = Image.new("RGB", (8, 8), (9, 9, 9))
     data = encoded(image, "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7fgarbage")
-    assert images.decode(data, "x", resize=None, side=8).shape == (3, 8, 8)
+    assert decoding.decode(data, "x", resize=None, side=8).shape == (3, 8, 8)
 
 
 def test_bad_files_are_named() -> None:
@@ -127,13 +130,13 @@ def test_bad_files_are_named() -> None:
         (encoded(noise(9, 9), "GIF"), "is no JPEG"),
     ):
         with pytest.raises(UserError, match=rf"^some/photo 7\.jpg .*({reason})") as caught:
-            images.decode(data, "some/photo 7.jpg", resize=256, side=224)
+            decoding.decode(data, "some/photo 7.jpg", resize=256, side=224)
         assert "\n" not in str(caught.value)
 
 
 def test_an_image_of_another_size_is_refused_where_none_is_resized() -> None:
     with pytest.raises(UserError, match=r"^a\.png is 33x32 pixels, expected 32x32"):
-        images.decode(encoded(noise(32, 33)), "a.png", resize=None, side=32)
+        decoding.decode(encoded(noise(32, 33)), "a.png", resize=None, side=32)
 
 
 def test_decompression_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,12 +146,12 @@ def test_decompression_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
     )
     with pytest.raises(UserError, match=r"^bomb\.png has more than \d+ pixels"):
-        images.decode(bomb, "bomb.png", resize=256, side=224)
+        decoding.decode(bomb, "bomb.png", resize=256, side=224)
     with pytest.raises(UserError, match=r"^thin\.png is 1x9000 pixels, too narrow"):  # 256 x 2,304,000 when resized
-        images.decode(encoded(noise(9000, 1)), "thin.png", resize=256, side=224)
+        decoding.decode(encoded(noise(9000, 1)), "thin.png", resize=256, side=224)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # of which Pillow itself only warns up to twice as many
     with pytest.raises(UserError, match=r"^b\.png has more than 1000 pixels"):
-        images.decode(encoded(noise(40, 40)), "b.png", resize=None, side=40)
+        decoding.decode(encoded(noise(40, 40)), "b.png", resize=None, side=40)
 
 
 # --- folders and tars ----------------------------------------------------------------------------------------------
@@ -175,7 +178,7 @@ def pack(folder: Path, mode: str = "w") -> Path:
 
 @pytest.mark.parametrize("mode", [None, "w", "w:gz", "w:bz2", "w:xz"])
 def test_folder_and_tars_list_and_read_alike(folder: Path, mode: str | None) -> None:
-    with images.open_images(pack(folder, mode) if mode else folder) as files:
+    with image_files.open_images(pack(folder, mode) if mode else folder) as files:
         assert files.names() == NAMES
         assert files.names("dog") == ["dog/x/deep.webp", "dog/y.png"]
         assert files.names("do") == []
@@ -187,7 +190,7 @@ def test_folder_and_tars_list_and_read_alike(folder: Path, mode: str | None) -> 
 
 
 def test_a_decompressed_copy_does_not_stay(folder: Path) -> None:
-    with images.open_images(pack(folder, "w:gz")) as files:
+    with image_files.open_images(pack(folder, "w:gz")) as files:
         assert files.tar is not None and files.tar.is_file()
     assert not files.tar.exists()
 
@@ -195,7 +198,7 @@ def test_a_decompressed_copy_does_not_stay(folder: Path) -> None:
 def test_links_that_stay_inside_are_followed(folder: Path) -> None:
     (folder / "link.png").symlink_to(folder / "dog" / "y.png")
     (folder / "cat").symlink_to("dog", target_is_directory=True)
-    with images.open_images(folder) as files:
+    with image_files.open_images(folder) as files:
         assert set(files.names()) - set(NAMES) == {"link.png", "cat/x/deep.webp", "cat/y.png"}
 
 
@@ -212,7 +215,7 @@ def test_links_that_lead_out_are_refused(folder: Path, kind: str) -> None:
         "asked": (folder / "cat", outside, "cat"),
     }[kind]
     link.symlink_to(target)
-    with images.open_images(folder) as files, pytest.raises(UserError, match="symbolic link") as caught:
+    with image_files.open_images(folder) as files, pytest.raises(UserError, match="symbolic link") as caught:
         files.names(under)
     assert str(link) in str(caught.value)
 
@@ -227,13 +230,13 @@ def test_links_in_a_tar_are_passed_over_and_upward_names_refused(tmp_path: Path)
             entry = tarfile.TarInfo(name)
             entry.type, entry.linkname = kind, "/etc/passwd"
             archive.addfile(entry)
-    with images.open_images(tmp_path / "a.tar") as files:
+    with image_files.open_images(tmp_path / "a.tar") as files:
         assert files.names() == []
     with tarfile.open(tmp_path / "b.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("../evil.png"))
     with (
         pytest.raises(UserError, match=r"b\.tar: the member '\.\./evil\.png' leads out"),
-        images.open_images(tmp_path / "b.tar"),
+        image_files.open_images(tmp_path / "b.tar"),
     ):
         pass
 
@@ -243,7 +246,7 @@ def test_names_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(b"x")
     except OSError:
         pytest.skip("this file system takes no such name")
-    with images.open_images(tmp_path) as files, pytest.raises(UserError, match="is no UTF-8"):
+    with image_files.open_images(tmp_path) as files, pytest.raises(UserError, match="is no UTF-8"):
         files.names()
 
 
@@ -272,7 +275,7 @@ def test_missing_and_damaged_sources(folder: Path, tmp_path: Path) -> None:
         (flipped, "damaged or cut off"),
         (cut_gz, "damaged or cut off"),
     ):
-        with pytest.raises(UserError, match=reason) as caught, images.open_images(path):
+        with pytest.raises(UserError, match=reason) as caught, image_files.open_images(path):
             pass
         assert str(caught.value).startswith(str(path))
 
@@ -287,7 +290,7 @@ def test_a_damaged_compressed_tar_is_one_line(tmp_path: Path, mode: str) -> None
     for damaged in (whole[:middle], whole[:12], whole[:middle] + bytes([whole[middle] ^ 16]) + whole[middle + 1 :]):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"images\.tar\.\w+ is damaged or cut off \(.+\); fetch it again$"):
-            images.open_images(path).__enter__()
+            image_files.open_images(path).__enter__()
 
 
 def member(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -303,7 +306,7 @@ def test_a_member_of_negative_size_is_refused(tmp_path: Path, size: int) -> None
     path = tmp_path / "a.tar"
     path.write_bytes(member("p", len(record), tarfile.XHDTYPE) + record.ljust(512, b"\0") + member("a/x.png", 10))
     with pytest.raises(UserError, match=r"a\.tar is no tar file, or a damaged one \(the member 'a/x.png' has -"):
-        images.open_images(path).__enter__()
+        image_files.open_images(path).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -320,16 +323,16 @@ def test_a_member_of_negative_size_is_refused(tmp_path: Path, size: int) -> None
 def test_tars_that_tarfile_trips_over_are_one_line(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.tar").write_bytes(data + bytes(1024))
     with pytest.raises(UserError, match=r"^\S+/a\.tar is no tar file, or a damaged one \(.+\)"):
-        images.open_images(tmp_path / "a.tar").__enter__()
+        image_files.open_images(tmp_path / "a.tar").__enter__()
 
 
 def test_a_full_disk_is_no_damaged_tar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(images.shutil, "copyfileobj", full)
+    monkeypatch.setattr(image_files.shutil, "copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
-        images.open_images(pack(folder, "w:gz")).__enter__()
+        image_files.open_images(pack(folder, "w:gz")).__enter__()
 
 
 # --- decode_many ---------------------------------------------------------------------------------------------------
@@ -346,13 +349,13 @@ def many(tmp_path: Path) -> Path:
 
 
 def test_processes_give_the_same_images_in_the_same_order(many: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with images.open_images(pack(many)) as files:
+    with image_files.open_images(pack(many)) as files:
         names = files.names()
         assert len(names) == 70
         alone: list[np.ndarray] = []
-        images.decode_many(files, names, 256, 224, alone.append, processes=1)
+        decoding.decode_many(files, names, 256, 224, alone.append, processes=1)
         together: list[np.ndarray] = []
-        images.decode_many(files, names, 256, 224, together.append, processes=2)
+        decoding.decode_many(files, names, 256, 224, together.append, processes=2)
     assert len(together) > 2, "images come piece by piece"
     assert max(len(piece) for piece in together) * 3 * 224 * 224 <= 1 << 21
     np.testing.assert_array_equal(np.concatenate(together), np.concatenate(alone))
@@ -365,10 +368,10 @@ def test_processes_give_the_same_images_in_the_same_order(many: Path, capfd: pyt
 def test_a_bad_image_is_named_by_any_process(many: Path) -> None:
     (many / "55.png").write_bytes((many / "55.png").read_bytes()[:-60])
     (many / "68.png").write_bytes(b"")
-    with images.open_images(many) as files:
+    with image_files.open_images(many) as files:
         for processes in (1, 2):
             with pytest.raises(UserError, match=r"many/55\.png cannot be decoded"):
-                images.decode_many(files, files.names(), 9, 9, lambda _: None, processes=processes)
+                decoding.decode_many(files, files.names(), 9, 9, lambda _: None, processes=processes)
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOENT, errno.ENOSPC, errno.EACCES, errno.ENOSYS, None])
@@ -380,11 +383,11 @@ def test_without_semaphores_one_process_decodes(tmp_path: Path, monkeypatch, cap
 
     for place in range(3):
         (tmp_path / f"{place}.png").write_bytes(encoded(noise(9, 9, seed=place)))
-    with images.open_images(tmp_path) as files:
+    with image_files.open_images(tmp_path) as files:
         found: list[np.ndarray] = []
-        images.decode_many(files, files.names(), None, 9, found.append, processes=1)
+        decoding.decode_many(files, files.names(), None, 9, found.append, processes=1)
         monkeypatch.setattr("multiprocessing.context.BaseContext.Lock", lock)
-        images.decode_many(files, files.names(), None, 9, found.append, processes=2)
+        decoding.decode_many(files, files.names(), None, 9, found.append, processes=2)
     assert len(found) == 2 and (found[0] == found[1]).all()
     reason = "no sem_open" if number is None else os.strerror(number)
     said = f"decoding in one process: processes that share work need semaphores, which lie in /dev/shm: {reason}\n"

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from crossfool import cells, diversity, gradients, rows, seeds, updates
 from crossfool.attack import Budget, attack
+from crossfool.attacks.config import Attack
 from crossfool.fitting import Fit
-from crossfool.params import Attack
 
 EPSILON, STEP, STEPS, MU = 16, 3, 5, 0.8
 LABELS = torch.tensor([0, 3, 6, 2])

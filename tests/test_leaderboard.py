@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from crossfool import params, roots, several
+from crossfool import roots, several
+from crossfool.experiment import loading
 from crossfool.results import load_metrics
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,7 @@ def test_every_attack_with_black_box_cells_is_on_it():
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     assert len(sections) == len(folders) >= 5
     for folder, section in zip(folders, sections, strict=True):
-        results = load_metrics(folder, params.load(folder / "params.yaml"))
+        results = load_metrics(folder, loading.load(folder / "params.yaml"))
         rows = re.findall(r"^\| (\d+) \| `(\w+)` \| ([\d.]+) ", section, re.MULTILINE)
         assert {name for _, name, _ in rows} == set(results.experiment.attacks)
         for _, name, rate in rows:  # the mean over black-box cells, straight from the files

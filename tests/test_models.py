@@ -14,14 +14,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from crossfool import networks, params, sources, weights, zoo
+from crossfool import networks, sources, weights, zoo
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference.config import Compute
+from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
 
 CPU = torch.device("cpu")
-NOTHING = params.Weights()
+NOTHING = Weights()
 
 
 def randomise(network: nn.Module) -> nn.Module:
@@ -135,9 +137,9 @@ def test_torchvision_models_load_from_a_folder_as_torchvision_runs_them(tmp_path
     torch.save(state, tmp_path / spec.file)
     digest = sha256(tmp_path / spec.file)
     with pytest.raises(UserError, match=f"{name}: .* has sha256 {digest[:16]}..., expected {spec.sha256}"):
-        weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+        weights.fetch(spec, Weights(dir=str(tmp_path)))
     monkeypatch.setattr(weights, "verify", lambda path, spec, weights: sha256(path))
-    state, about = weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+    state, about = weights.fetch(spec, Weights(dir=str(tmp_path)))
     assert about["file_sha256"] == digest and about["version"] == "IMAGENET1K_V1"
     weights.write(tmp_path / "w.safetensors", state, about)
     model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
@@ -171,10 +173,10 @@ def test_timm_model_is_not_fetched_without_a_pinned_hash(monkeypatch):
     with pytest.raises(
         UserError, match=r"nothing pins its weights, .*https://huggingface\.co/timm/mobilenetv3_small_050"
     ) as error:
-        weights.fetch(spec, params.Weights())
+        weights.fetch(spec, Weights())
     assert not asked and str(error.value).isprintable()
     with pytest.raises(UserError, match=r"cannot fetch timm/mobilenetv3_small_050.* \(no network\)"):
-        weights.fetch(spec, params.Weights(sha256={spec.name: "0" * 64}))
+        weights.fetch(spec, Weights(sha256={spec.name: "0" * 64}))
     assert len(asked) == 1
 
 
@@ -187,8 +189,8 @@ def test_timm_model_from_a_folder_needs_a_pinned_hash(tmp_path):
     digest = sha256(tmp_path / "timm_mobilenetv3_small_050.safetensors")
     spec = zoo.spec("timm_mobilenetv3_small_050")
     with pytest.raises(UserError, match=f"set weights: {{sha256: {{{spec.name}: {digest}}}}} in params.yaml"):
-        weights.fetch(spec, params.Weights(dir=str(tmp_path)))
-    state, about = weights.fetch(spec, params.Weights(dir=str(tmp_path), sha256={spec.name: digest}))
+        weights.fetch(spec, Weights(dir=str(tmp_path)))
+    state, about = weights.fetch(spec, Weights(dir=str(tmp_path), sha256={spec.name: digest}))
     weights.write(tmp_path / "w.safetensors", state, about)
     model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
     config = timm.data.resolve_model_data_config(network)
@@ -232,14 +234,14 @@ def test_weights_of_another_architecture(tmp_path, monkeypatch):
     torch.save({"state_dict": networks.own("resnet44").state_dict()}, tmp_path / spec.file)
     monkeypatch.setattr(weights, "verify", lambda *_: "0" * 64)
     with pytest.raises(UserError, match=r"resnet20: weights: .* these are the weights of another architecture"):
-        weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+        weights.fetch(spec, Weights(dir=str(tmp_path)))
 
 
 def test_missing_published_file_names_it(tmp_path):
     with pytest.raises(UserError, match=r"holds no resnet20-12fca82f\.th; put it there, or remove weights: dir"):
-        weights.fetch(zoo.spec("resnet20"), params.Weights(dir=str(tmp_path)))
+        weights.fetch(zoo.spec("resnet20"), Weights(dir=str(tmp_path)))
     with pytest.raises(UserError, match="is no folder"):
-        weights.fetch(zoo.spec("resnet20"), params.Weights(dir=str(tmp_path / "none")))
+        weights.fetch(zoo.spec("resnet20"), Weights(dir=str(tmp_path / "none")))
 
 
 def test_damaged_weights_file_is_refused(tmp_path, fnn_weights):
@@ -345,9 +347,7 @@ def test_weights_under_another_models_name_are_refused(tmp_path, fnn_weights):
         shutil.copy(fnn_weights / f"{name}.safetensors", tmp_path)
     shutil.copy(fnn_weights / "fnn2.safetensors", tmp_path / "fnn0.safetensors")
     for act in (
-        lambda: pixel_model.load_all(
-            ["fnn2", "fnn0"], tmp_path, device=torch.device("cpu"), compute=params.Compute(chunk=4)
-        ),
+        lambda: pixel_model.load_all(["fnn2", "fnn0"], tmp_path, device=torch.device("cpu"), compute=Compute(chunk=4)),
         lambda: sources.fingerprint("fnn2+fnn0", tmp_path),
     ):
         with pytest.raises(UserError, match=r"fnn0\.safetensors holds the weights of 'fnn2'; delete it"):

@@ -15,12 +15,15 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from crossfool import datasets, networks, params, weights, zoo
+from crossfool import networks, weights, zoo
+from crossfool.datasets import imagenet, prepare
+from crossfool.datasets.config import Dataset
+from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.storage import downloads
 from crossfool.storage.tensors import TensorFile
 
-EXPERIMENTS = [params.load(path) for path in sorted(Path(__file__).parents[1].glob("experiments/*/params.yaml"))]
+EXPERIMENTS = [loading.load(path) for path in sorted(Path(__file__).parents[1].glob("experiments/*/params.yaml"))]
 NAMED = sorted({model for one in EXPERIMENTS for model in one.models if zoo.spec(model).library == "torchvision"})
 PHOTOGRAPHS = 2
 
@@ -29,10 +32,10 @@ PHOTOGRAPHS = 2
 def photographs(tmp_path_factory) -> tuple[list[Image.Image], np.ndarray]:
     """The first photographs of the sample as their files are, and as the `prepare` stage stores them."""
     folder = tmp_path_factory.mktemp("sample")
-    dataset = params.Dataset(name="imagenet-sample")
+    dataset = Dataset(name="imagenet-sample")
     table = folder / "images.csv"
-    datasets.prepare(dataset, folder / "images.safetensors", table, folder / "train.safetensors", training=False)
-    wheel = downloads.fetch(*datasets.FOOLBOX_WHEEL)
+    prepare.prepare(dataset, folder / "images.safetensors", table, folder / "train.safetensors", training=False)
+    wheel = downloads.fetch(*imagenet.FOOLBOX_WHEEL)
     names = [row["file"] for row in csv.DictReader(table.read_text().splitlines())][:PHOTOGRAPHS]
     files = [Image.open(io.BytesIO(downloads.member(wheel, f"foolbox/data/{name}"))) for name in names]
     return files, np.array(TensorFile(folder / "images.safetensors")["images"][:PHOTOGRAPHS])

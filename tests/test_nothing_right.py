@@ -14,10 +14,13 @@ from click.testing import CliRunner
 from test_pages import Parsed, complete
 from test_report import DETAIL, FGSM, SG, TARGETED, make
 
-from crossfool import details, pages, params, report, results, selection
+from crossfool import details, pages, report, results, selection
 from crossfool.__main__ import main
 from crossfool.answers import read_cell, read_transformed
+from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import success
 from crossfool.stats import rates as stats_rates
 from crossfool.storage.json_files import read_json, write_json
@@ -42,7 +45,7 @@ GRID = {
 SAID = "No image is right under all 3 models"
 
 
-def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = None, **of: Any) -> params.Experiment:
+def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = None, **of: Any) -> Experiment:
     """An experiment that attacks all images, of which models are right on some, (N,M); with a grid and a scatter."""
     experiment = make(folder, fooled or {}, labels=np.arange(len(right)), **of)
     values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
@@ -50,7 +53,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
     values["scatter"] = {"attacks": list(values["attacks"])[:1], "same_family": True}
     values["grids"] = {"a": GRID, "b": values["grids"]["b"]}
     (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    named, experiment = next(iter(experiment.attacks)), params.load(folder / "params.yaml")
+    named, experiment = next(iter(experiment.attacks)), loading.load(folder / "params.yaml")
     for source in experiment.sources:
         for cell in experiment.rows.keys() - experiment.attacks.keys():
             shutil.copy(
@@ -88,7 +91,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
     return experiment
 
 
-def written(folder: Path, experiment: params.Experiment) -> tuple[str, Parsed]:
+def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
     """tables.md and the page, once all of the report is written; no JSON has a NaN, no CSV a word for nothing."""
     report.write_report(folder, experiment, folder / "report")
     pages.write([folder], folder / "report/index.html")
@@ -212,4 +215,4 @@ def test_select_warns_where_no_image_is_right_under_all_models() -> None:
 @pytest.mark.parametrize("images", ["all", 1, 12])
 def test_none_to_draw_from_is_one_error_however_many_are_asked(images: int | str) -> None:
     with pytest.raises(UserError, match=r"no image is classified correctly by all models; .*set subset: \{of: all\}"):
-        selection.draw(np.arange(0), params.Subset(images=images))
+        selection.draw(np.arange(0), Subset(images=images))

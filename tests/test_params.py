@@ -5,17 +5,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossfool import params, zoo
+from crossfool import zoo
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
 
-def load(tmp_path: Path, text: str) -> params.Experiment:
+def load(tmp_path: Path, text: str) -> Experiment:
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
-    return params.load(path)
+    return loading.load(path)
 
 
 def test_default_loads_as_the_paper_has_it(tmp_path):
@@ -31,7 +34,7 @@ def test_default_loads_as_the_paper_has_it(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/*/params.yaml")), ids=lambda path: path.parent.name)
 def test_experiments_load(path):
-    params.load(path)
+    loading.load(path)
 
 
 def test_seed_is_for_whatever_is_drawn():
@@ -41,9 +44,9 @@ def test_seed_is_for_whatever_is_drawn():
         {"gradient": "varied", "samples": 2, "radius": 9},
         {"gradient": "relevant", "samples": 2, "radius": 9},
     ):
-        assert params.Attack(**row, **drawn).seed == 3
+        assert Attack(**row, **drawn).seed == 3
     with pytest.raises(ValueError, match="seed is used only with"):
-        params.Attack(**row, kernel=3, scales=2, update="nesterov", decay=1.0)
+        Attack(**row, kernel=3, scales=2, update="nesterov", decay=1.0)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,7 @@ def test_what_breaks_a_line_or_moves_a_terminal_is_escaped(tmp_path, old, new):
 def test_record_steps_may_end_with_steps():
     """The last step's images are the result: the row, and so its file, is the one without it."""
     row = {"epsilon": 15, "steps": 10, "step_size": 2}
-    whole, short = (params.Attack(**row, record_steps=steps) for steps in ([1, 2, 5, 10], [1, 2, 5]))
+    whole, short = (Attack(**row, record_steps=steps) for steps in ([1, 2, 5, 10], [1, 2, 5]))
     assert whole == short and whole.takes == ((0, 1), (0, 2), (0, 5))
     assert whole.model_dump_json() == short.model_dump_json()
 
@@ -82,7 +85,7 @@ def test_record_steps_that_are_no_steps_of_the_row_are_one_line(tmp_path, steps)
 
 def test_rows_of_the_paper_are_written_as_ever():
     """A key that is not given does not enter a cell's metadata."""
-    row = params.Attack(epsilon=8, steps=2, step_size=4).model_dump_json(exclude_none=True)
+    row = Attack(epsilon=8, steps=2, step_size=4).model_dump_json(exclude_none=True)
     assert row == (
         '{"epsilon":8.0,"steps":2,"step_size":4.0,"gradient":"plain","update":"sign","objective":"untargeted",'
         '"fusion":"probabilities"}'
@@ -218,7 +221,7 @@ def test_no_params_file_at_all(tmp_path, text):
 
 def test_missing_file(tmp_path):
     with pytest.raises(UserError, match="is missing; run the stage in an experiment's folder"):
-        params.load(tmp_path / "params.yaml")
+        loading.load(tmp_path / "params.yaml")
 
 
 def test_trained_model_needs_a_recipe(tmp_path):
@@ -282,7 +285,7 @@ GRID = {
 }
 
 
-def with_grid(tmp_path: Path, **changes: object) -> params.Experiment:
+def with_grid(tmp_path: Path, **changes: object) -> Experiment:
     values = yaml.safe_load(DEFAULT)
     values["grids"]["a"] = {**GRID, **changes}
     return load(tmp_path, yaml.safe_dump(values))
@@ -386,7 +389,7 @@ def test_targets_retraining_and_scatter_name_what_there_is(tmp_path):
         load(tmp_path, text.replace("retrain: [resnet20]", "retrain: [lenet]"))
 
 
-def with_method(tmp_path: Path, row: dict, **sections) -> params.Experiment:
+def with_method(tmp_path: Path, row: dict, **sections) -> Experiment:
     values = yaml.safe_load(DEFAULT) | {"sources": ["efficientnet_lite0"]} | sections
     values["attacks"]["other"] = {"method": "torchattack/MIFGSM", "epsilon": 16} | row
     return load(tmp_path, yaml.safe_dump(values))
@@ -404,7 +407,7 @@ def test_a_method_has_its_own_steps_where_none_are_given(tmp_path):
         row = with_method(tmp_path, given).attacks["other"]
         assert (row.steps, row.step_size, row.gradients) == (steps, step_size, gradients)
         # what a cell's metadata says of its row is that row
-        again = params.Attack.model_validate_json(row.model_dump_json(exclude_none=True))
+        again = Attack.model_validate_json(row.model_dump_json(exclude_none=True))
         assert again == row and len({again, row}) == 1
 
 

@@ -16,8 +16,11 @@ from PIL import Image
 from repositories import PARAMS
 from test_datasets import make_devkit, refused, save, write_idx
 
-from crossfool import answers, datasets, images, params, preflight
+from crossfool import answers, preflight
+from crossfool.datasets import cifar10, devkit, image_files, prepare
+from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
+from crossfool.experiment import loading
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -52,8 +55,8 @@ def given(path: Path) -> dict[str, str]:
     return {"name": "imagefolder", "classes": "cifar10", "path": str(path)}
 
 
-def surveyed(*, training: bool = False, **dataset: str) -> datasets.Survey:
-    return datasets.survey(params.Dataset(**dataset), training=training)
+def surveyed(*, training: bool = False, **dataset: str) -> prepare.Survey:
+    return prepare.survey(Dataset(**dataset), training=training)
 
 
 def both_refuse(folder: Path, /, *, training: bool = False, **dataset: str) -> str:
@@ -74,21 +77,21 @@ def test_what_is_passed_over_is_counted_and_named(photos: Path, tmp_path: Path, 
         "passed over: 12 files: .gif (2), .tif (1), .heic (1), .tiff (1), no ending (1), .txt (1), "
         "hidden or a system's own (5); first cat/a.gif (images are .jpg, .jpeg, .png, .bmp and .webp)"
     )
-    assert surveyed(**given(path)) == datasets.Survey(5, (said,))
+    assert surveyed(**given(path)) == prepare.Survey(5, (said,))
     paths = [tmp_path / "out" / name for name in ("images", "table", "train")]
-    assert datasets.prepare(params.Dataset(**given(path)), *paths, training=False) == [said]
+    assert prepare.prepare(Dataset(**given(path)), *paths, training=False) == [said]
     assert len(TensorFile(paths[0])["labels"]) == 5
 
 
 def test_few_files_are_told_in_few_words(tmp_path: Path) -> None:
     save(tmp_path / "d/cat/a.png", 1, 32)
-    assert surveyed(**given(tmp_path / "d")) == datasets.Survey(1)
+    assert surveyed(**given(tmp_path / "d")) == prepare.Survey(1)
     for name in ("a/b.gif", "a/c.gif", "d.txt"):
         (tmp_path / "d/cat" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "d/cat" / name).touch()
     (note,) = surveyed(**given(tmp_path / "d")).notes
     assert note.startswith("passed over: 3 files: .gif (2), .txt (1); first cat/a/b.gif (images are .jpg")
-    assert images.passed_over({"x\n.q": ".q"}).startswith("passed over: 1 file: .q (1); first x\\n.q (")
+    assert image_files.passed_over({"x\n.q": ".q"}).startswith("passed over: 1 file: .q (1); first x\\n.q (")
 
 
 @KINDS
@@ -132,7 +135,7 @@ def test_training_images_are_looked_at_where_models_are_trained(tmp_path: Path) 
     (tmp_path / "d/train/dog").mkdir(parents=True)
     (tmp_path / "d/train/dog/a.gif").touch()
     dataset = {**given(tmp_path / "d"), "folder": "test", "train_folder": "train"}
-    assert surveyed(**dataset) == datasets.Survey(1)
+    assert surveyed(**dataset) == prepare.Survey(1)
     assert "train holds no images" in both_refuse(tmp_path, training=True, **dataset)
 
 
@@ -211,7 +214,7 @@ def test_check_refuses_what_prepare_refuses(
 def test_cifar10s_files_have_to_be_there(tmp_path: Path, lacking: str, hollow: bool) -> None:
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
-    for name in datasets.CIFAR10_FILES:
+    for name in cifar10.CIFAR10_FILES:
         (folder / name).write_bytes(b"x")
     assert surveyed(name="cifar10", path=str(tmp_path)) == surveyed(name="cifar10", path=str(folder))
     (folder / lacking).write_bytes(b"") if hollow else (folder / lacking).unlink()
@@ -235,19 +238,17 @@ def test_mnists_files_say_how_many_images_they_hold(tmp_path: Path, zipped: bool
 
 
 def test_a_flat_validation_set_needs_its_devkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "IMAGENET_IMAGES", 3)
+    monkeypatch.setattr(devkit, "IMAGENET_IMAGES", 3)
     for number in (1, 2, 3):
         save(tmp_path / f"in/val/ILSVRC2012_val_{number:08}.JPEG", number, 60)
     dataset = {"name": "imagenet", "path": str(tmp_path / "in/val")}
     assert "ILSVRC2012_devkit_t12.tar.gz with their labels is not beside them" in both_refuse(tmp_path, **dataset)
     tar = packed(tmp_path / "in/val", "w")
-    monkeypatch.setattr(images, "PEEK", 2)  # the start of a tar shows it, too
+    monkeypatch.setattr(image_files, "PEEK", 2)  # the start of a tar shows it, too
     with pytest.raises(UserError, match="with their labels is not beside them"):
         surveyed(name="imagenet", path=str(tar))
     make_devkit(tmp_path / "in", [2, 1, 3], packed=False)
-    assert surveyed(**dataset) == datasets.Survey(3) and surveyed(name="imagenet", path=str(tar)) == datasets.Survey(
-        None
-    )
+    assert surveyed(**dataset) == prepare.Survey(3) and surveyed(name="imagenet", path=str(tar)) == prepare.Survey(None)
     save(tmp_path / "in/val/ILSVRC2012_val_00000004.JPEG", 4, 60)
     assert "holds 4 images, expected the 3" in both_refuse(tmp_path, **dataset)
 
@@ -255,8 +256,8 @@ def test_a_flat_validation_set_needs_its_devkit(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("kind", ["w", "w:gz", "w:xz"])
 def test_of_a_large_tar_the_start_is_looked_at(photos: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     tar = packed(photos, kind)
-    monkeypatch.setattr(images, "PEEK", 12)
-    assert surveyed(**given(tar)) == datasets.Survey(None)
+    monkeypatch.setattr(image_files, "PEEK", 12)
+    assert surveyed(**given(tar)) == prepare.Survey(None)
     with pytest.raises(UserError, match="lies in no class folder, nor do the other images at the tar's start"):
         surveyed(name="imagefolder", path=str(tar))
 
@@ -268,8 +269,9 @@ def test_check_is_quick_where_there_are_many_files_and_loads_no_torch(tmp_path: 
         for number in range(2500):
             os.link(tmp_path / "one.png", tmp_path / "d" / label / f"{number}.png")
     code = (
-        "import sys; from crossfool import datasets, params, preflight; "
-        f"found = datasets.survey(params.Dataset(**{given(tmp_path / 'd')}), training=False); "
+        "import sys; from crossfool import preflight; from crossfool.datasets import prepare; "
+        "from crossfool.datasets.config import Dataset; "
+        f"found = prepare.survey(Dataset(**{given(tmp_path / 'd')}), training=False); "
         "print(found.images, sorted({'torch', 'torchvision', 'scipy', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     start = time.monotonic()
@@ -284,7 +286,7 @@ def test_check_is_quick_where_there_are_many_files_and_loads_no_torch(tmp_path: 
 def test_decoded_images_are_counted(tmp_path: Path, place: str) -> None:
     values = PARAMS | {"dataset": {"name": "mnist"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    experiment = params.load(tmp_path / "params.yaml")
+    experiment = loading.load(tmp_path / "params.yaml")
     assert preflight._decoded(tmp_path, experiment) is None
     path = tmp_path / place
     path.parent.mkdir(parents=True)
@@ -303,7 +305,7 @@ def test_decoded_images_are_counted(tmp_path: Path, place: str) -> None:
 def test_check_notes_a_subset_on_which_no_image_is_right(tmp_path: Path, right: np.ndarray) -> None:
     values = PARAMS | {"dataset": {"name": "mnist"}, "subset": {"images": "all", "of": "all"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    experiment = params.load(tmp_path / "params.yaml")
+    experiment = loading.load(tmp_path / "params.yaml")
     assert preflight._right(tmp_path, experiment) == ()
     tensors = {"index": np.arange(3), "right": right}
     write_tensors(tmp_path / "subset/images.safetensors", tensors, {"models": "fnn0,fnn2"})
@@ -325,7 +327,7 @@ def test_an_image_of_another_kind_is_read_by_what_it_is(tmp_path: Path) -> None:
 def test_a_path_is_looked_for_from_the_experiments_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, from wherever `check` is called."""
     monkeypatch.chdir(tmp_path)
-    dataset = params.Dataset(name="imagefolder", path="own")
+    dataset = Dataset(name="imagefolder", path="own")
     assert preflight._seen_from_here(Path("e"), dataset).path == str(Path("e/own"))
-    absolute = params.Dataset(name="imagefolder", path=str(tmp_path))
+    absolute = Dataset(name="imagefolder", path=str(tmp_path))
     assert preflight._seen_from_here(Path("e"), absolute).path == str(tmp_path)

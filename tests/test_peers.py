@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from crossfool import gradients, objectives, rows, updates
 from crossfool.attack import Budget, attack
-from crossfool.params import Attack
+from crossfool.attacks.config import Attack
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

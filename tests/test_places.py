@@ -14,9 +14,11 @@ from conftest import made_digits
 from repositories import PARAMS, ROOT, Repository, made
 from test_commands import git, lock, project, small, told  # noqa: F401
 
-from crossfool import leftovers, mending, params, places, reading, standins, terminal
+from crossfool import leftovers, mending, places, reading, standins, terminal
 from crossfool.__main__ import main
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.storage.tensors import write_tensors
 
 MODEL = "fnn0"
@@ -32,10 +34,10 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path / "clone"
 
 
-def load(folder: Path, **sections: Any) -> params.Experiment:
+def load(folder: Path, **sections: Any) -> Experiment:
     values = PARAMS | {"root": "." if (folder / "experiments").is_dir() else "../.."} | sections
     (folder / "params.yaml").write_text(reading.written(values))
-    return params.load(folder / "params.yaml")
+    return loading.load(folder / "params.yaml")
 
 
 def refused(folder: Path, key: str, path: str) -> str:
@@ -204,7 +206,7 @@ def taken(small: Path) -> Path:  # noqa: F811
 
 
 def left(folder: Path) -> list[str]:
-    found = leftovers.find(folder, params.load(folder / "params.yaml"), *leftovers.FOLDERS)
+    found = leftovers.find(folder, loading.load(folder / "params.yaml"), *leftovers.FOLDERS)
     return [path.relative_to(folder).as_posix() for path in found]
 
 
@@ -277,7 +279,7 @@ def test_outside_repositories_nothing_is_ours(tmp_path):
 
 
 def test_a_refusal_advises_tidy_for_what_tidy_deletes_alone(taken):
-    experiment = params.load(taken / "params.yaml")
+    experiment = loading.load(taken / "params.yaml")
     with pytest.raises(UserError, match=r"notes.txt was not made by crossfool.*move it to a folder of your own"):
         leftovers.refuse(taken, experiment, *leftovers.FOLDERS)
     (taken / "metrics/fnn0/notes.txt").unlink()

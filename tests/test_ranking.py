@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import t
 from test_report import DETAIL, FGSM, FOOLED, SG, make
 
-from crossfool import page_tables, params, ranking, report
+from crossfool import page_tables, ranking, report
 from crossfool.evidence import Evidence
+from crossfool.experiment import loading
 from crossfool.pipeline.evaluation import success
 from crossfool.sheets import csv_text
 from crossfool.stats import rates
@@ -193,7 +194,7 @@ def test_images_that_a_model_gets_wrong_clean_are_ranked_for_nobody(tmp_path):
     make(tmp_path, FOOLED)
     path = tmp_path / "params.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("images: all", "images: all\n  of: all"), encoding="utf-8")
-    experiment = params.load(path)
+    experiment = loading.load(path)
     assert experiment.subset.of == "all"
     file = TensorFile(tmp_path / "subset/images.safetensors")
     right = np.ones((8, 3), np.uint8)

@@ -11,8 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_hostile import SEEDED
 
-from crossfool import git, params, reading, revisions, scaffold
+from crossfool import git, reading, revisions, scaffold
+from crossfool.config import located
 from crossfool.errors import UserError
+from crossfool.experiment import loading
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "params.yaml", *sorted(ROOT.glob("experiments/*/params.yaml"))]
@@ -35,7 +37,7 @@ def line_of(text: str, part: str) -> int:
 def refused(tmp_path: Path, text: str) -> str:
     (tmp_path / "params.yaml").write_bytes(text.encode())
     with pytest.raises(UserError) as caught:
-        params.load(tmp_path / "params.yaml")
+        loading.load(tmp_path / "params.yaml")
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / 'params.yaml'}") and "\n" not in said and len(said) < 500
     return said
@@ -90,7 +92,7 @@ def test_a_new_experiment_of_an_old_file_shares_nothing(tmp_path):
     old = re.sub(r"sources:\n(  - .*\n)+", "sources: *all  # and again\n", old)
     (project / "params.yaml").write_text(old, encoding="utf-8")
     with pytest.raises(UserError, match="the alias"):
-        params.load(project / "params.yaml")
+        loading.load(project / "params.yaml")
     text = (scaffold.new("mine", project, ".") / "params.yaml").read_text(encoding="utf-8")
     assert "sources: [efficientnet_lite0, efficientnet_lite1]  # and again\n" in text
     assert text.count(UNUSED) == 2 and not re.search("[&*](all|unused)", text)
@@ -148,7 +150,7 @@ def test_what_versions_of_yaml_read_differently_is_refused_with_its_line(tmp_pat
 @pytest.mark.parametrize("scalar", ["15", "15.0", "1.5e1", "15e0", "1.5e+1", "0xf", "+15"])
 def test_numbers_of_one_reading_are_taken(tmp_path, scalar):
     (tmp_path / "params.yaml").write_text(DEFAULT.replace("epsilon: 15", f"epsilon: {scalar}", 1))
-    assert params.load(tmp_path / "params.yaml").attacks["fgsm"].epsilon == 15
+    assert loading.load(tmp_path / "params.yaml").attacks["fgsm"].epsilon == 15
 
 
 @settings(SEEDED, max_examples=500)
@@ -226,7 +228,7 @@ def test_odd_files_are_one_line(tmp_path, text, said):
 def test_files_of_other_editors_are_read_as_they_are(tmp_path, kind):
     text = {"BOM": "\ufeff" + DEFAULT, "CRLF": DEFAULT.replace("\n", "\r\n"), "CR": DEFAULT.replace("\n", "\r")}[kind]
     (tmp_path / "params.yaml").write_bytes(text.encode())
-    assert params.load(tmp_path / "params.yaml") == params.load(ROOT / "params.yaml")
+    assert loading.load(tmp_path / "params.yaml") == loading.load(ROOT / "params.yaml")
 
 
 @pytest.mark.parametrize("key", ["1", "true", "null", "1.5"])
@@ -265,25 +267,25 @@ def test_a_variable_without_braces_survives_dvcs_changes(tmp_path, monkeypatch, 
     monkeypatch.setenv("IMAGENET", "/somewhere")
     copy = tmp_path / "params.yaml"
     copy.write_text(DEFAULT.replace("imagenet-sample", f"imagenet, path: {written}", 1), encoding="utf-8")
-    before = params.load(copy).dataset.path
+    before = loading.load(copy).dataset.path
     apply_overrides(copy, ["subset.images=5"])
-    experiment = params.load(copy)
+    experiment = loading.load(copy)
     assert experiment.dataset.path == before == written.strip("\"'") and experiment.subset.images == 5
-    assert params.located(before).as_posix() == before.replace("$IMAGENET", "/somewhere")
+    assert located(before).as_posix() == before.replace("$IMAGENET", "/somewhere")
 
 
 @pytest.mark.parametrize("path", ["$NOT_SET", "$NOT_SET/x", "~/$NOT_SET", "/a/$NOT_SET/b"])
 def test_a_variable_that_is_not_set_is_named_where_it_is_needed(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    params.located(path)  # it is not needed to tell what the file says
+    located(path)  # it is not needed to tell what the file says
     with pytest.raises(UserError, match=r"^weights: dir: .*: \$NOT_SET is not set; set it \(`export NOT_SET=\.\.\.`\)"):
-        params.located(path, "weights: dir")
+        located(path, "weights: dir")
 
 
 def test_a_folder_named_with_a_dollar_is_found(tmp_path):
     (tmp_path / "$cash").mkdir()
-    assert params.located("$cash", "weights: dir", tmp_path) == tmp_path / "$cash"
+    assert located("$cash", "weights: dir", tmp_path) == tmp_path / "$cash"
 
 
 def test_nobodys_home_is_no_traceback():
-    assert str(params.located("~nobody-of-this-name/x")) == "~nobody-of-this-name/x"
+    assert str(located("~nobody-of-this-name/x")) == "~nobody-of-this-name/x"

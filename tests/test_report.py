@@ -15,9 +15,12 @@ import yaml
 from conftest import EMPTY
 from rich.console import Console
 
-from crossfool import explain, figures, params, ranking, report, results
+from crossfool import explain, figures, ranking, report, results
 from crossfool.answers import write_cell, write_clean, write_transformed
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import success
 from crossfool.show import show
 from crossfool.stats import rates as stats_rates
@@ -41,7 +44,7 @@ def make(
     dataset: Mapping[str, Any] | None = None,
     labels: np.ndarray = LABELS,
     images: np.ndarray | None = None,
-) -> params.Experiment:
+) -> Experiment:
     """Write an experiment's folder, in which an attack succeeds on the first images.
 
     Args:
@@ -126,7 +129,7 @@ def make(
             adversarial = np.clip(images + noise, 0, 255).astype(np.uint8)
             write_tensors(folder / "adversarial" / source / f"{name}.safetensors", {"images": adversarial})
     write_json(folder / "analysis/list.json", {})
-    return params.load(folder / "params.yaml")
+    return loading.load(folder / "params.yaml")
 
 
 DETAIL = {
@@ -147,7 +150,7 @@ FOOLED = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, params.Experiment]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment]:
     """A made experiment with its report; tests read it and change copies."""
     folder = tmp_path_factory.mktemp("made")
     experiment = make(folder, FOOLED)
@@ -156,7 +159,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, params.Experim
 
 
 @pytest.fixture
-def copied(made: tuple[Path, params.Experiment], tmp_path: Path) -> tuple[Path, params.Experiment]:
+def copied(made: tuple[Path, Experiment], tmp_path: Path) -> tuple[Path, Experiment]:
     shutil.copytree(made[0], tmp_path / "copy", ignore=shutil.ignore_patterns("report"))
     return tmp_path / "copy", made[1]
 
@@ -175,14 +178,14 @@ def printed(folder: Path, width: int = 120) -> str:
 
 def test_a_key_of_an_attack_is_in_the_table_and_in_words() -> None:
     """Or it is known to be told elsewhere, on purpose."""
-    keys = set(params.Attack.model_fields)
+    keys = set(Attack.model_fields)
     untold = {"method", "options", "seed", "seeds", "fusion", "quantisation", "record_steps"}
     assert keys - set(report.COLUMNS) == untold
     sentences = {"gradient", "update", "noise", "objective", "fusion", "seeds", "quantisation", "record_steps"}
     assert keys - explain.WORDS.keys() == sentences
 
 
-def test_results_csv(made: tuple[Path, params.Experiment]) -> None:
+def test_results_csv(made: tuple[Path, Experiment]) -> None:
     table = {(row["source"], row["attack"], row["target"]): row for row in rows(made[0] / "report/results.csv")}
     assert len(table) == 2 * 3 * 3
     row = table["fnn0", "fgsm", "fnn2"]
@@ -228,7 +231,7 @@ def test_results_csv(made: tuple[Path, params.Experiment]) -> None:
     assert (table["fnn0", "far", "fnn2"]["top1"], table["fnn0", "far", "fnn2"]["top5"]) == ("12.5", "12.5")
 
 
-def test_destruction_csv(made: tuple[Path, params.Experiment]) -> None:
+def test_destruction_csv(made: tuple[Path, Experiment]) -> None:
     table = rows(made[0] / "report/destruction.csv")
     assert len(table) == 2 * 3 * 3 * 3
     by = {(r["source"], r["attack"], r["target"], r["transform"], r["level"]): r for r in table}
@@ -239,7 +242,7 @@ def test_destruction_csv(made: tuple[Path, params.Experiment]) -> None:
     assert (none["rate"], none["low"], none["high"], none["n"]) == ("", "", "", "0")
 
 
-def test_tables(made: tuple[Path, params.Experiment]) -> None:
+def test_tables(made: tuple[Path, Experiment]) -> None:
     text = (made[0] / "report/tables.md").read_text(encoding="utf-8")
     assert "8 images of mnist: every one that all 3 models classify correctly" in text
     assert "| source | fnn0 | fnn2 | fnn4 |\n| --- | ---: | ---: | ---: |\n" in text
@@ -263,7 +266,7 @@ def test_tables(made: tuple[Path, params.Experiment]) -> None:
     assert f"| fgsm | {cell} | {cell} | 9 |" in text and f"| fgsm | {cell} | 9 |" in text
 
 
-def test_figures_are_there(made: tuple[Path, params.Experiment]) -> None:
+def test_figures_are_there(made: tuple[Path, Experiment]) -> None:
     found = sorted(str(path.relative_to(made[0] / "report")) for path in (made[0] / "report").rglob("*.*"))
     names = ["agreement", "destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
     pictures = [f"figures/{name}.png" for name in [*names, "panel"]] + [f"vector/{name}.svg" for name in names]
@@ -282,7 +285,7 @@ def test_figures_are_there(made: tuple[Path, params.Experiment]) -> None:
     assert found == sorted(["tables.md", *(f"{name}.csv" for name in tables), *pictures])
 
 
-def test_the_panel_tells_right_from_wrong(made: tuple[Path, params.Experiment]) -> None:
+def test_the_panel_tells_right_from_wrong(made: tuple[Path, Experiment]) -> None:
     folder, experiment = made
     cells = {
         (source, attack): TensorFile(folder / "adversarial" / source / f"{attack}.safetensors")
@@ -310,7 +313,7 @@ def test_a_heat_maps_scale_is_fixed_and_its_numbers_are_printed() -> None:
     assert [0.5 < patch.get_path().get_extents(patch.get_patch_transform()).x0 < 1 for patch in axes.patches] == [True]
 
 
-def test_a_second_run_writes_the_same_bytes(made: tuple[Path, params.Experiment], tmp_path: Path) -> None:
+def test_a_second_run_writes_the_same_bytes(made: tuple[Path, Experiment], tmp_path: Path) -> None:
     folder, experiment = made
     report.write_report(folder, experiment, tmp_path)
     first = {path.relative_to(folder / "report"): path.read_bytes() for path in (folder / "report").rglob("*.*")}
@@ -331,7 +334,7 @@ def test_nothing_to_transform_gives_no_destruction(tmp_path: Path) -> None:
     "place",
     ["metrics/fnn0/old.json", "metrics/fnn8/fgsm.json", "metrics/clean/fnn8.json", "adversarial/fnn0/old.safetensors"],
 )
-def test_a_left_over_file_is_refused(copied: tuple[Path, params.Experiment], place: str) -> None:
+def test_a_left_over_file_is_refused(copied: tuple[Path, Experiment], place: str) -> None:
     folder, experiment = copied
     (folder / place).parent.mkdir(exist_ok=True)
     (folder / place).write_text("{}", encoding="utf-8")
@@ -342,7 +345,7 @@ def test_a_left_over_file_is_refused(copied: tuple[Path, params.Experiment], pla
     assert not (folder / "report").exists()
 
 
-def test_hidden_files_are_no_left_overs(copied: tuple[Path, params.Experiment]) -> None:
+def test_hidden_files_are_no_left_overs(copied: tuple[Path, Experiment]) -> None:
     folder, experiment = copied
     (folder / "metrics/fnn0/.gitignore").write_text("*", encoding="utf-8")
     assert results.load_metrics(folder, experiment).n == 8
@@ -359,7 +362,7 @@ def test_hidden_files_are_no_left_overs(copied: tuple[Path, params.Experiment]) 
         "subset/images.safetensors",
     ],
 )
-def test_a_missing_file_is_named(copied: tuple[Path, params.Experiment], place: str) -> None:
+def test_a_missing_file_is_named(copied: tuple[Path, Experiment], place: str) -> None:
     folder, experiment = copied
     (folder / place).unlink()
     with pytest.raises(UserError) as error:
@@ -379,7 +382,7 @@ def test_a_missing_file_is_named(copied: tuple[Path, params.Experiment], place: 
     ],
 )
 def test_metrics_of_another_shape_are_refused(
-    copied: tuple[Path, params.Experiment], place: str, value: Any, message: str
+    copied: tuple[Path, Experiment], place: str, value: Any, message: str
 ) -> None:
     folder, experiment = copied
     write_json(folder / place, value)
@@ -388,7 +391,7 @@ def test_metrics_of_another_shape_are_refused(
     assert str(error.value).startswith(str(folder / place))
 
 
-def test_metrics_of_other_images_are_refused(copied: tuple[Path, params.Experiment]) -> None:
+def test_metrics_of_other_images_are_refused(copied: tuple[Path, Experiment]) -> None:
     folder, experiment = copied
     right = np.tile(np.arange(5), (3, 1))
     other = success.cell_metrics(dict.fromkeys(experiment.models, right), np.zeros(3, int), None, "fnn0")
@@ -397,7 +400,7 @@ def test_metrics_of_other_images_are_refused(copied: tuple[Path, params.Experime
         results.load_metrics(folder, experiment)
 
 
-def test_show(made: tuple[Path, params.Experiment]) -> None:
+def test_show(made: tuple[Path, Experiment]) -> None:
     text = printed(made[0])
     lines = text.splitlines()
     assert "Success rates in percent: 8 images of mnist: every one that all 3 models classify correctly" in lines
@@ -410,7 +413,7 @@ def test_show(made: tuple[Path, params.Experiment]) -> None:
     assert str(made[0] / "report/tables.md") in text and str(made[0] / "metrics") in text
 
 
-def test_show_needs_no_report_and_no_images(copied: tuple[Path, params.Experiment]) -> None:
+def test_show_needs_no_report_and_no_images(copied: tuple[Path, Experiment]) -> None:
     folder, _ = copied
     for place in ("adversarial", "predictions", "subset"):
         shutil.rmtree(folder / place)
@@ -451,7 +454,7 @@ def test_many_targets_in_a_narrow_terminal_are_legible(tmp_path: Path) -> None:
     assert "25.0 (43.4) 7.1–59.1" in printed(tmp_path, 160)
 
 
-def test_show_loads_nothing_heavy(made: tuple[Path, params.Experiment]) -> None:
+def test_show_loads_nothing_heavy(made: tuple[Path, Experiment]) -> None:
     code = (
         "import sys; from pathlib import Path; from rich.console import Console; from crossfool.show import show; "
         f"show(Path({str(made[0])!r}), Console(quiet=True)); "
@@ -467,7 +470,7 @@ def test_show_loads_nothing_heavy(made: tuple[Path, params.Experiment]) -> None:
 def paper(models: str, source: str, target: str, of: str = "correct", **attack: Any) -> dict[str, tuple[float, str]]:
     """The figures that an ImageNet experiment with these models gets."""
     names = models.split()
-    experiment = params.Experiment.model_validate(
+    experiment = Experiment.model_validate(
         {
             "root": ".",
             "dataset": {"name": "imagenet", "path": "x"},

@@ -8,9 +8,11 @@ import torch
 from test_named_models import build
 from torch import Tensor, nn
 
-from crossfool import networks, params, preflight, weights, zoo
+from crossfool import networks, preflight, weights, zoo
 from crossfool.errors import UserError
+from crossfool.experiment.config import Experiment
 from crossfool.models.inference import pixel_model
+from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256
 
 CPU = torch.device("cpu")
@@ -34,14 +36,14 @@ LAYOUTS = {
 }
 
 
-def saved(folder, name: str, layout: str, network: nn.Module, normalisation=IMAGENET) -> params.Weights:
+def saved(folder, name: str, layout: str, network: nn.Module, normalisation=IMAGENET) -> Weights:
     path = folder / zoo.files(zoo.spec(name))[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(LAYOUTS[layout](network.state_dict(), *normalisation), path)
-    return params.Weights(dir=str(folder), sha256={name: sha256(path)})
+    return Weights(dir=str(folder), sha256={name: sha256(path)})
 
 
-def ours(folder, name: str, where: params.Weights) -> pixel_model.Pixels:
+def ours(folder, name: str, where: Weights) -> pixel_model.Pixels:
     weights.write(folder / "w.safetensors", *weights.fetch(zoo.spec(name), where))
     return pixel_model.load(folder / "w.safetensors", device=CPU)
 
@@ -93,12 +95,12 @@ def test_mistakes_are_one_line(tmp_path):
     network, name = networks.build("resnet18", "torchvision"), "robust_Salman2020Do_R18"
     where, spec = saved(tmp_path, name, "plain", network), zoo.spec(name)
     with pytest.raises(UserError, match=f"nothing pins its weights .*{where.sha256[name]}"):
-        weights.fetch(spec, params.Weights(dir=str(tmp_path)))
+        weights.fetch(spec, Weights(dir=str(tmp_path)))
     with pytest.raises(UserError, match=r"set weights: {dir: \.\.\.} to the folder"):
-        weights.fetch(spec, params.Weights())
+        weights.fetch(spec, Weights())
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match=r"holds no models/imagenet/Linf/Salman2020Do_R18\.pt; put it there$"):
-        weights.fetch(spec, params.Weights(dir=str(tmp_path / "none")))
+        weights.fetch(spec, Weights(dir=str(tmp_path / "none")))
     state = {"normalize.mean": torch.zeros(1, 3, 1, 1), **network.state_dict()}
     with pytest.raises(UserError, match="expected three means and deviations"):
         networks.load_published(name, networks.build("resnet18", "torchvision"), state)
@@ -114,9 +116,9 @@ def test_check_says_what_is_missing(tmp_path):
     values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     name = "robust_Engstrom2019Robustness"
     values |= {"models": [name], "sources": [name], "weights": {"sha256": {name: "0" * 64}}}
-    experiment = params.Experiment.model_validate(values)
+    experiment = Experiment.model_validate(values)
     with pytest.raises(UserError, match=f"{name}: set weights: .*Engstrom2019Robustness"):
         preflight._weights(tmp_path, experiment, {name})
     (tmp_path / "Engstrom2019Robustness.pt").write_bytes(b"")
     values["weights"]["dir"] = "."
-    preflight._weights(tmp_path, params.Experiment.model_validate(values), {name})
+    preflight._weights(tmp_path, Experiment.model_validate(values), {name})

@@ -10,9 +10,13 @@ import torch
 import yaml
 from torch import nn
 
-from crossfool import cells, errors, gradients, params, predictions, preflight, transforms, updates
+from crossfool import cells, errors, gradients, predictions, preflight, transforms, updates
 from crossfool.attack import Budget, attack, quantise
+from crossfool.attacks import sweeps
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.fitting import Fit
 from crossfool.models.inference import pixel_model
 
@@ -44,7 +48,7 @@ def error(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> str:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     try:
-        params.load(path)
+        loading.load(path)
     except UserError as found:
         text = str(found)
         assert "\n" not in text and len(text) < 360
@@ -162,9 +166,9 @@ def test_levels_in_other_units_may_be_below_1(tmp_path: Path) -> None:
 
 
 def test_steps_that_reach_little_are_doubted_with_what_was_meant() -> None:
-    row = params.Attack(epsilon=8, steps=100, step_size=0.00784)
-    experiment = params.Experiment.model_construct(
-        sources=("fnn0",), attacks={"igsm": row}, grids=params.Grids.model_construct()
+    row = Attack(epsilon=8, steps=100, step_size=0.00784)
+    experiment = Experiment.model_construct(
+        sources=("fnn0",), attacks={"igsm": row}, grids=sweeps.Grids.model_construct()
     )
     experiment.__dict__["rows"] = {"igsm": row}
     (said,) = preflight._doubts(experiment)
@@ -204,8 +208,8 @@ def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
     asked: dict[str, Any] = {"batch": 2, "device": torch.device("cpu")}
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
         predictions.top5(lambda x: x.flatten(1), images.numpy(), **asked)
-    labels, row = torch.zeros(len(images), dtype=torch.int64), params.Attack(epsilon=8, steps=1, step_size=8)
-    for one in (row, params.Attack(method="torchattack/FGSM", epsilon=8)):
+    labels, row = torch.zeros(len(images), dtype=torch.int64), Attack(epsilon=8, steps=1, step_size=8)
+    for one in (row, Attack(method="torchattack/FGSM", epsilon=8)):
         with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
             cells.fitted([], one, images, labels, labels, range(len(images)), Fit(2, torch.device("cpu")))
 

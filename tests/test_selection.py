@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from crossfool import selection
+from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
-from crossfool.params import Subset
 from crossfool.storage.parquet import write_table
 from crossfool.storage.tensors import TensorFile, write_tensors
 

@@ -8,7 +8,8 @@ from rich.console import Console
 from test_cells import CPU, cell
 from test_report import FGSM, FOOLED, SG, make
 
-from crossfool import cells, pages, params, sources, spent, timing
+from crossfool import cells, pages, sources, spent, timing
+from crossfool.experiment.config import Experiment
 from crossfool.models.inference import pixel_model
 from crossfool.results import load_metrics
 from crossfool.show import show
@@ -16,16 +17,16 @@ from crossfool.spent import Spent
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[Path, params.Experiment]:
+def made(tmp_path: Path) -> tuple[Path, Experiment]:
     return tmp_path, make(tmp_path, FOOLED, attacks={"fgsm": FGSM, "sg_fgsm": {**SG, "seeds": [0, 1]}})
 
 
-def noted(made: tuple[Path, params.Experiment], source: str, attack: str, images: int, seconds: float) -> None:
+def noted(made: tuple[Path, Experiment], source: str, attack: str, images: int, seconds: float) -> None:
     row = made[1].attacks[attack].model_dump_json(exclude_none=True)
     timing.note(made[0] / timing.PLACE, source, attack, timing.Taken(row, images, seconds, "CPU, 2 threads"))
 
 
-def found(made: tuple[Path, params.Experiment]) -> list[Spent]:
+def found(made: tuple[Path, Experiment]) -> list[Spent]:
     return spent.spent(made[0], load_metrics(*made))
 
 

@@ -16,7 +16,8 @@ import torch
 import yaml
 from repositories import PARAMS
 
-from crossfool import errors, networks, params, perceptual, perceptual_weights, sources, weights, zoo
+from crossfool import errors, networks, perceptual, perceptual_weights, sources, weights, zoo
+from crossfool.models.weights.config import Weights
 from crossfool.stage import friendly
 from crossfool.storage import atomic
 from crossfool.storage.json_files import read_json, write_json
@@ -93,10 +94,10 @@ def test_a_write_that_the_system_refuses_is_one_line(folder):
 def test_a_temporary_file_that_the_system_refuses_names_the_variable_that_moves_it(tmp_path):
     (tmp_path / "script.py").write_text(
         "import gzip, resource\nfrom pathlib import Path\n"
-        "from crossfool import images\nfrom crossfool.stage import stage\n"
+        "from crossfool.datasets import image_files\nfrom crossfool.stage import stage\n"
         "Path('a.tar.gz').write_bytes(gzip.compress(bytes(100_000)))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "@stage\ndef main():\n    with images.open_images(Path('a.tar.gz')):\n        pass\n"
+        "@stage\ndef main():\n    with image_files.open_images(Path('a.tar.gz')):\n        pass\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
@@ -259,7 +260,7 @@ def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
             assert code == 0, errors
         found[asked] = read_json(tmp_path / "metrics/resnet20/fgsm.detail.json")["size"]
     images = TensorFile(tmp_path / "adversarial/resnet20/fgsm.safetensors")["images"]
-    distance = perceptual.Lpips(perceptual_weights.fetch(params.Weights()), torch.device("cpu"))
+    distance = perceptual.Lpips(perceptual_weights.fetch(Weights()), torch.device("cpu"))
     assert found[True]["lpips"] == pytest.approx(distance(images, tensors["images"]).mean(), abs=1e-4)
     assert found[True]["lpips_high"] > found[True]["lpips"] > 0
     assert found[False] == found[True] | {"lpips": None, "lpips_high": None}

@@ -23,8 +23,11 @@ import pytest
 from conftest import made_digits
 from PIL import Image
 
-from crossfool import leftovers, params, reading, smoke, standins
+from crossfool import leftovers, reading, smoke, standins
+from crossfool.attacks import sweeps
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {path.parent.name: path for path in sorted(ROOT.glob("experiments/*/params.yaml"))}
@@ -43,10 +46,10 @@ def values_of(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "pool"), SMALL)
 def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
-    whole, pool, values = params.load(EXPERIMENTS[name]), POOLS[pool], values_of(name)
+    whole, pool, values = loading.load(EXPERIMENTS[name]), POOLS[pool], values_of(name)
     (tmp_path / "params.yaml").write_text(reading.written(standins.shrunk(values, pool)))
     assert values == values_of(name)  # shrinking changes nothing in what it is given
-    small = params.load(tmp_path / "params.yaml")
+    small = loading.load(tmp_path / "params.yaml")
 
     assert small.models == pool.models and set(small.answering) <= set(pool.models)
     assert (small.targets == "all") == (whole.targets == "all")
@@ -68,7 +71,7 @@ def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
     for one in ("a", "b"):
         grid, before = getattr(small.grids, one), getattr(whole.grids, one)
         assert grid.attack == before.attack and grid.figure == before.figure
-        for axis in params.AXES:
+        for axis in sweeps.AXES:
             some = getattr(before, axis)
             assert min(len(some), 2) <= len(getattr(grid, axis)) <= min(len(some), 3)
 
@@ -82,8 +85,8 @@ def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
 
 @pytest.mark.parametrize(("name", "pool"), SMALL)
 def test_attacks_of_one_cost_stay_so(name, pool):
-    whole = params.load(EXPERIMENTS[name])
-    small = params.Experiment.model_validate(standins.shrunk(values_of(name), POOLS[pool]))
+    whole = loading.load(EXPERIMENTS[name])
+    small = Experiment.model_validate(standins.shrunk(values_of(name), POOLS[pool]))
     equal = [
         (a, b)
         for a, b in itertools.combinations(whole.attacks, 2)
@@ -224,7 +227,7 @@ PAPER = {"depth-mnist": 6}  # its fgsm is the paper's, whatever digits these are
 @pytest.mark.parametrize("there", [True, False])
 def test_an_attack_whose_library_is_not_there_is_left_out(there, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if there else None)
-    lacking = {name for name in EXPERIMENTS if smoke.lacking(params.load(ROOT / "experiments" / name / "params.yaml"))}
+    lacking = {name for name in EXPERIMENTS if smoke.lacking(loading.load(ROOT / "experiments" / name / "params.yaml"))}
     assert lacking == (set() if there else {"torchattack"})
 
 
@@ -240,7 +243,7 @@ def test_experiment_runs_from_end_to_end(small, name, monkeypatch, capfd):
     stages, folder = small.stages[name], small.folder / "experiments" / name
     places = [stage.name for stage in stages]
     assert places[:2] == ["check", "prepare"] and places[-1] == "report"
-    experiment = params.load(folder / "params.yaml")
+    experiment = loading.load(folder / "params.yaml")
     cells = len(experiment.sources) * len(experiment.rows)
     for stage in ("attack", "evaluate"):
         assert sum(place.partition("@")[0].removesuffix("_a").removesuffix("_b") == stage for place in places) == cells

@@ -7,9 +7,12 @@ import pytest
 import torch
 import yaml
 
-from crossfool import architectures, listing, methods, networks, params, preflight, weights, zoo
+from crossfool import architectures, listing, methods, networks, preflight, weights, zoo
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.models.inference import pixel_model
+from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256
 
 timm = pytest.importorskip("timm")
@@ -129,10 +132,10 @@ def test_a_dotted_name_in_params_says_how_to_write_it(tmp_path, key):
         changed = {"weights": {"sha256": {name: "0" * 64}}} if key == "weights" else {key: [name]}
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(experiment(right, **changed)), encoding="utf-8")
         with pytest.raises(UserError, match=f"{key}: .*write {right}: "):
-            params.load(tmp_path / "params.yaml")
+            loading.load(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(experiment(right, attacks={"fgsm.v2": {}})), encoding="utf-8")
     with pytest.raises(UserError, match="a name has letters, digits and _ only"):
-        params.load(tmp_path / "params.yaml")
+        loading.load(tmp_path / "params.yaml")
 
 
 def test_check_tells_a_wrong_name_before_anything_runs(tmp_path):
@@ -142,11 +145,11 @@ def test_check_tells_a_wrong_name_before_anything_runs(tmp_path):
         ("timm_convnext_tiny_in22k", "has 21841 classes"),
     ):
         with pytest.raises(UserError, match=line):
-            preflight._weights(tmp_path, params.Experiment.model_validate(experiment(name)), {name})
+            preflight._weights(tmp_path, Experiment.model_validate(experiment(name)), {name})
         with pytest.raises(UserError, match=line):  # rather than that no hash is given for it
-            preflight._weights(tmp_path, params.Experiment.model_validate(experiment(name, weights={})), {name})
+            preflight._weights(tmp_path, Experiment.model_validate(experiment(name, weights={})), {name})
     for name in ("timm_resnet50__a1_in1k", "timm_ens_adv_inception_resnet_v2"):
-        preflight._weights(tmp_path, params.Experiment.model_validate(experiment(name)), {name})
+        preflight._weights(tmp_path, Experiment.model_validate(experiment(name)), {name})
 
 
 def test_the_hub_is_asked_for_the_tags_weights(monkeypatch):
@@ -163,9 +166,9 @@ def test_the_hub_is_asked_for_the_tags_weights(monkeypatch):
         ("timm_ens_adv_inception_resnet_v2", "timm/inception_resnet_v2.tf_ens_adv_in1k"),
     ):
         with pytest.raises(UserError, match=rf"set weights: {{sha256: {{{name}: .*huggingface\.co/{repository}/blob"):
-            weights.fetch(zoo.spec(name), params.Weights())
+            weights.fetch(zoo.spec(name), Weights())
         with pytest.raises(UserError, match=rf"cannot fetch {repository} \(no network .* network \.\.\.\)"):
-            weights.fetch(zoo.spec(name), params.Weights(sha256={name: "0" * 64}))
+            weights.fetch(zoo.spec(name), Weights(sha256={name: "0" * 64}))
         assert asked.pop() == (repository, "model.safetensors") and not asked
 
 
@@ -176,8 +179,8 @@ def test_weights_that_timm_publishes_elsewhere_are_fetched_there(tmp_path, monke
     with pytest.raises(
         UserError, match=r"nothing pins its weights.* the sha256 of https://\S+seresnet18-4bb0ce65\.pth"
     ):
-        weights.find(zoo.spec(name), params.Weights())
-    weights.find(zoo.spec(name), params.Weights(sha256={name: "a" * 64}))
+        weights.find(zoo.spec(name), Weights())
+    weights.find(zoo.spec(name), Weights(sha256={name: "a" * 64}))
     ((url, path), more), *rest = asked
     assert url.endswith("seresnet18-4bb0ce65.pth") and path == str(tmp_path / "checkpoints/seresnet18-4bb0ce65.pth")
     assert more == {"hash_prefix": "a" * 64} and not rest
@@ -187,7 +190,7 @@ def test_weights_that_timm_publishes_elsewhere_are_fetched_there(tmp_path, monke
 def test_a_tagged_model_loads_from_a_folder(tmp_path, name):
     network = timm.create_model("test_resnet.r160_in1k", pretrained=False).eval()
     save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
-    where = params.Weights(dir=str(tmp_path), sha256={name: sha256(tmp_path / f"{name}.safetensors")})
+    where = Weights(dir=str(tmp_path), sha256={name: sha256(tmp_path / f"{name}.safetensors")})
     weights.write(tmp_path / "w.safetensors", *weights.fetch(zoo.spec(name), where))
     model = pixel_model.load(tmp_path / "w.safetensors", device=torch.device("cpu"))
     config = timm.data.resolve_model_data_config(network)
@@ -218,7 +221,7 @@ def test_an_attack_that_knows_a_networks_layers_knows_it_by_its_tag():
     values |= {"scatter": {"attacks": [], "same_family": False}}
     assert zoo.architecture(values["models"][0]) in methods.METHODS["TGR"].hooks
     try:
-        params.Experiment.model_validate(values)
+        Experiment.model_validate(values)
     except ValueError as error:
         pytest.fail(str(error))
 

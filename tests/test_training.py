@@ -13,13 +13,14 @@ import yaml
 from repositories import PARAMS, ROOT
 from torch import Tensor, nn
 
-from crossfool import params, runtime, training, weights
+from crossfool import runtime, training, weights
 from crossfool.errors import UserError
+from crossfool.models.weights.config import Training
 from crossfool.storage import tensors as storage_tensors
 
 CPU = torch.device("cpu")
 NORMALISE = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
-RECIPE = params.Training(epochs=4, batch_size=16, learning_rate=0.05, weight_decay=1e-3, label_smoothing=0.1)
+RECIPE = Training(epochs=4, batch_size=16, learning_rate=0.05, weight_decay=1e-3, label_smoothing=0.1)
 
 
 class Tiny(nn.Module):
@@ -44,7 +45,7 @@ def data(n: int = 90) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def trained(recipe: params.Training = RECIPE, **options: Any) -> dict[str, Tensor]:
+def trained(recipe: Training = RECIPE, **options: Any) -> dict[str, Tensor]:
     network = training.seeded_init(Tiny, recipe.seed)
     return training.train(network, *data(), recipe, normalise=NORMALISE, device=CPU, **options)
 
@@ -92,7 +93,7 @@ class Killed(Exception):
     pass
 
 
-def interrupted(monkeypatch: pytest.MonkeyPatch, path: Path, recipe: params.Training, after: int) -> None:
+def interrupted(monkeypatch: pytest.MonkeyPatch, path: Path, recipe: Training, after: int) -> None:
     """Train until `after` checkpoints are written, and die at the next."""
     written: list[object] = []
 
@@ -107,7 +108,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, path: Path, recipe: params.Trai
         trained(recipe, checkpoint=path)
 
 
-def epochs_run(monkeypatch: pytest.MonkeyPatch, recipe: params.Training, path: Path) -> tuple[int, dict[str, Tensor]]:
+def epochs_run(monkeypatch: pytest.MonkeyPatch, recipe: Training, path: Path) -> tuple[int, dict[str, Tensor]]:
     """Train, and count the epochs that were really run, by the generators that they draw from."""
     drawn: list[object] = []
     real = np.random.default_rng

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossfool import adversarial, answers, cells, params, predictions, sources, weights, zoo
+from crossfool import adversarial, answers, cells, predictions, sources, weights, zoo
+from crossfool.attacks.config import Attack
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference.config import Compute
+from crossfool.models.weights.config import Weights
 from crossfool.pipeline.evaluation import success
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -38,7 +41,7 @@ def published(folder, name: str) -> nn.Module:
 
 
 def fetched(folder, name: str):
-    where = params.Weights(dir=str(folder), sha256={name: sha256(folder / f"{name}.safetensors")})
+    where = Weights(dir=str(folder), sha256={name: sha256(folder / f"{name}.safetensors")})
     path = folder / "weights" / f"{name}.safetensors"
     weights.write(path, *weights.fetch(zoo.spec(name), where))
     return path
@@ -84,14 +87,12 @@ def test_attack_and_predict_from_end_to_end(tmp_path):
     about = {"dataset": "made", "family": "imagenet", "classes": "1000"}
     write_tensors(subset, {**arrays, "index": np.array([4, 8])}, about)
     rows = {
-        "igsm": params.Attack(epsilon=16, steps=3, step_size=6),
-        "tgr": params.Attack(
-            method="torchattack/TGR", epsilon=16, steps=2, options={"hook_cfg": "vit_base_patch16_224"}
-        ),
+        "igsm": Attack(epsilon=16, steps=3, step_size=6),
+        "tgr": Attack(method="torchattack/TGR", epsilon=16, steps=2, options={"hook_cfg": "vit_base_patch16_224"}),
     }
     for attack, row in rows.items():
         print_of = sources.fingerprint(SOURCE, tmp_path / "weights")
-        cell = cells.Cell(print_of, attack, row, params.Compute(chunk=2), subset)
+        cell = cells.Cell(print_of, attack, row, Compute(chunk=2), subset)
         member = pixel_model.load(*sources.verify(print_of, tmp_path / "weights"), device=CPU, as_built=row.as_built)
         out = tmp_path / f"{attack}.safetensors"
         cells.run(cell, [member], out, device=CPU, scratch=tmp_path / "scratch")

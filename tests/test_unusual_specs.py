@@ -10,10 +10,13 @@ import torch
 import yaml
 from click.testing import CliRunner
 
-from crossfool import costs, listing, networks, params, preflight, standins, weights, zoo
+from crossfool import costs, listing, networks, preflight, standins, weights, zoo
 from crossfool.__main__ import main
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.models import weights_file
+from crossfool.models.weights.config import Weights
 from crossfool.storage import tensors
 from crossfool.storage.hashing import sha256
 
@@ -96,7 +99,7 @@ def experiment(spec: zoo.Spec, folder: Path) -> Path:
 def test_every_command_takes_it(tmp_path, monkeypatch, spec):
     made = experiment(spec, tmp_path)
     monkeypatch.chdir(tmp_path)
-    values = params.load(made / "params.yaml")
+    values = loading.load(made / "params.yaml")
     for arguments, shown in (
         (["list", "models", "--filter", "mine"], "mine "),
         (["list"], "mine "),
@@ -120,7 +123,7 @@ def test_every_command_takes_it(tmp_path, monkeypatch, spec):
         assert f"plain,{words}" in done.output
     pool = standins.POOLS[values.dataset.name]
     small = standins.shrunk(yaml.safe_load((made / "params.yaml").read_text()), pool)
-    assert "mine" not in params.Experiment.model_validate(small).models
+    assert "mine" not in Experiment.model_validate(small).models
 
 
 def test_it_is_counted_and_told(spec):
@@ -148,9 +151,9 @@ def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, 
     for pins in ({}, {"mine": DIGEST}):
         with pytest.raises(UserError, match=r"^mine: ") as caught:
             if spec.library == "timm":
-                weights.verify(Path(__file__), spec, params.Weights(sha256=pins))
+                weights.verify(Path(__file__), spec, Weights(sha256=pins))
             else:
-                weights.find(spec, params.Weights(sha256=pins))
+                weights.find(spec, Weights(sha256=pins))
         assert "\n" not in str(caught.value) and "holds no ;" not in str(caught.value)
 
 
@@ -160,7 +163,7 @@ def test_its_weights_are_read_and_describe_it(tmp_path, spec):
     network = networks.build(spec.network, spec.library)
     path = tmp_path / zoo.files(spec)[-1]
     torch.save(network.state_dict(), path)
-    where = params.Weights(dir=str(tmp_path), sha256={"mine": sha256(path)})
+    where = Weights(dir=str(tmp_path), sha256={"mine": sha256(path)})
     pinned = dataclasses.replace(spec, sha256="")
     if not spec.published:
         about, state = weights.describe(spec, network), network.state_dict()
@@ -184,7 +187,7 @@ def test_a_library_or_network_that_there_is_not_is_one_line():
 
 def test_check_asks_for_a_file_by_its_name(tmp_path, spec):
     made = experiment(spec, tmp_path)
-    values = params.load(made / "params.yaml")
+    values = loading.load(made / "params.yaml")
     shutil.rmtree(made / "published", ignore_errors=True)
     if spec.published and not spec.fetched:
         (made / "published").mkdir()

@@ -165,7 +165,7 @@ def test_later_stages_find_libraries_imported_and_no_code_of_ours(owner):
     assert first["loaded"] == []
     _, second, _ = owner.run("import numpy", stage="second")
     assert "yaml" in second["loaded"] and "numpy" not in second["loaded"]
-    _, third, _ = owner.run("import crossfool.params", stage="third")
+    _, third, _ = owner.run("import crossfool.experiment.loading", stage="third")
     assert {"yaml", "numpy"} <= set(third["loaded"])
     _, fourth, _ = owner.run("pass", stage="fourth")
     assert first["parent"] == second["parent"] == fourth["parent"]

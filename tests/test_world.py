@@ -11,9 +11,13 @@ import yaml
 from conftest import EMPTY
 from torch import Tensor, nn
 
-from crossfool import cells, fusing, gradients, networks, params, preflight, zoo
+from crossfool import cells, fusing, gradients, networks, preflight, zoo
+from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference.config import Compute
 
 ROOT = Path(__file__).parents[1]
 FEW = {  # name -> side of the images, 0 for the network's own
@@ -83,8 +87,8 @@ class Untold(nn.Module):
 def test_a_source_without_a_gradient_is_one_line(subset, how, said):
     about = {"mean": [127.0], "std": [64.0], "side": 28, "interpolation": "bilinear"}
     member = pixel_model.wrap(Untold(how), about, device=torch.device("cpu"))
-    row = params.Attack(epsilon=10, steps=2, step_size=5)
-    compute = params.Compute(precision="float32", chunk=4)
+    row = Attack(epsilon=10, steps=2, step_size=5)
+    compute = Compute(precision="float32", chunk=4)
     cell = cells.Cell({"source": "fnn2", "members": {"fnn2": {}}}, "igsm", row, compute, subset)
     clean = cells.clean(subset)
     work = cells.Work(cell, [member], clean, torch.device("cpu"), cells.Fit(4, torch.device("cpu")))
@@ -103,8 +107,8 @@ def test_images_that_stay_as_they_are_are_no_fault_of_a_source_that_answers(subs
                 module.bias[:] = -1e6
                 module.bias[int(clean["labels"][0])] = 1e6
     member = pixel_model.wrap(network, about, device=torch.device("cpu"))
-    row = params.Attack(epsilon=10, steps=2, step_size=5)
-    compute = params.Compute(precision="float32", chunk=1)
+    row = Attack(epsilon=10, steps=2, step_size=5)
+    compute = Compute(precision="float32", chunk=1)
     cell = cells.Cell({"source": "fnn0", "members": {"fnn0": {}}}, "igsm", row, compute, subset)
     work = cells.Work(cell, [member], clean, torch.device("cpu"), cells.Fit(1, torch.device("cpu")))
     ((_, made),) = work.chunks([slice(0, 1)])
@@ -145,7 +149,7 @@ def test_every_family_of_timm_has_a_network_that_is_tried():
     assert {*world.TIMM, *world.NONE} >= set(timm.list_modules())
 
 
-def experiment(folder: Path, **changes: object) -> params.Experiment:
+def experiment(folder: Path, **changes: object) -> Experiment:
     """A small valid experiment on photographs, as it is read from its file."""
     values = {
         "root": ".",
@@ -160,7 +164,7 @@ def experiment(folder: Path, **changes: object) -> params.Experiment:
         "transforms": {},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(values | EMPTY | changes))
-    return params.load(folder / "params.yaml")
+    return loading.load(folder / "params.yaml")
 
 
 def test_check_refuses_models_of_other_classes(tmp_path):

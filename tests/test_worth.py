@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from crossfool import worth
+from crossfool.attacks.config import Attack
 from crossfool.evidence import Evidence
-from crossfool.params import Attack
 
 
 def evidence(hits: dict[str, np.ndarray], **rows: dict) -> Evidence:

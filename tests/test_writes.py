@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from crossfool import fusing, writes
 from crossfool.models.inference import pixel_model
-from crossfool.params import Compute
+from crossfool.models.inference.config import Compute
 
 pytestmark = pytest.mark.skipif(not fusing._usable(), reason="torch has no oneDNN here")
 CPU = torch.device("cpu")

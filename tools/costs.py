@@ -5,12 +5,14 @@ GPU hours of our own networks, which are small, are said as "minutes".
 
 from pathlib import Path
 
-from crossfool import costs, params
+from crossfool import costs
+from crossfool.experiment import loading
+from crossfool.experiment.config import Experiment
 
 ROOT = Path(__file__).parents[1]
 
 
-def row(name: str, experiment: params.Experiment) -> str:
+def row(name: str, experiment: Experiment) -> str:
     found = costs.cost(experiment)
     seconds = found.seconds()
     hours = "minutes" if costs.small(experiment) else "unknown" if seconds is None else f"{seconds / 3600:,.1f}"
@@ -21,6 +23,6 @@ def row(name: str, experiment: params.Experiment) -> str:
 if __name__ == "__main__":
     print("| experiment | cells | gradient evaluations | GPU hours, estimated | disk: own + data set |")
     print("|---|---:|---:|---:|---:|")
-    print(row("`.`", params.load(ROOT / "params.yaml")))
+    print(row("`.`", loading.load(ROOT / "params.yaml")))
     for path in sorted(ROOT.glob("experiments/*/params.yaml")):
-        print(row(f"`{path.parent.name}`", params.load(path)))
+        print(row(f"`{path.parent.name}`", loading.load(path)))

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossfool import params, roots, several, spent
+from crossfool import roots, several, spent
+from crossfool.experiment import loading
 from crossfool.results import chosen, load_metrics, words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +33,7 @@ def main() -> None:
 
 def section(folder: Path) -> str:
     """An experiment's table."""
-    results = load_metrics(folder, params.load(folder / "params.yaml"))
+    results = load_metrics(folder, loading.load(folder / "params.yaml"))
     name = "The default benchmark" if folder == ROOT else folder.name
     place = "../README.md" if folder == ROOT else f"../experiments/{folder.name}/README.md"
     sources = ", ".join(results.experiment.sources)

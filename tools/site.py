@@ -14,7 +14,7 @@ import pdoc
 from nbconvert import HTMLExporter
 
 import crossfool
-from crossfool import params
+from crossfool.config import Section
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = [
@@ -146,7 +146,7 @@ def guide(file: str, folder: Path) -> None:
 def build(folder: Path) -> None:
     """Write index.html, crossfool.html, and a page for each guide and public module into `folder`."""
     crossfool.__doc__ = front(folder)
-    params.Section.__doc__ = "A section of params.yaml: frozen, with no other keys than its own."  # not pydantic's own
+    Section.__doc__ = "A section of params.yaml: frozen, with no other keys than its own."  # not pydantic's own
     every = {path.stem if path.is_file() else path.name for path in (ROOT / "crossfool").iterdir()}
     hidden = [f"!crossfool\\.{name}(\\..*)?$" for name in sorted(every - set(PUBLIC)) if name.isidentifier()]
     with tempfile.TemporaryDirectory() as templates:

@@ -18,8 +18,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from crossfool import dense, fusing, networks, writes, zoo
 from crossfool.errors import UserError, brief, refuse_unit_images
+from crossfool.models.inference.config import Compute
 from crossfool.models.weights_file import account
-from crossfool.params import Compute
 from crossfool.precision import autocast, configure
 from crossfool.runtime import keep_memory
 from crossfool.storage.tensors import TensorFile

@@ -1,0 +1,246 @@
+"""One row of `attacks` in params.yaml: its keys, their ranges, and which key needs which other."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from crossfool import methods
+from crossfool.config import Count, Deviation, NotNegative, Pixels, Radius, Section, Seed, Step
+from crossfool.errors import no_step
+
+OF_METHODS = ("method", "options", "epsilon", "steps", "step_size", "seed", "objective", "fusion")
+
+
+class Attack(Section):
+    """One row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, those of later attacks,
+    or another library's attack.
+
+    Attributes:
+        epsilon: Radius of the L-inf ball.
+        steps: T, the number of iterations; with `method`, as many as the library takes where not given.
+        step_size: alpha; with `method`, epsilon / steps where not given.
+        method: Another library's attack (`torchattack/MIFGSM`) in place of the loop.
+        options: What else that attack takes, by the library's names.
+        gradient: `plain`, `smoothed` (sg-*, equation 8), `varied` (VMI) or `relevant` (GRA).
+        samples: m of the smoothed gradient; neighbours of the others.
+        sigma: Standard deviation of the smoothed gradient's noise.
+        noise: Of the smoothed gradient: `gaussian`, `antithetic` pairs of it, or a `latin` hypercube of it.
+        radius: Neighbours of the varied and relevant gradients differ by this in each value, at most.
+        diversity: Probability that an image is resized and padded before the gradient (DI).
+        resize: The smallest side that it gets then, as a part of its own (0.9 where not given).
+        scales: How many halvings of the images, the whole among them, the gradient is the mean of (SI).
+        kernel: Side of the Gaussian kernel that the gradient is convolved with (TI).
+        seed: Of noise and diversity, or of what a `method` draws (0 where not given).
+        update: `sign`, `momentum` (equation 5) or `nesterov` (NI).
+        decay: mu of the momentum.
+        objective: `untargeted` or `targeted`.
+        fusion: What an ensemble takes the mean of (equation 3); a single model is the same under all three.
+        record_steps: Steps, rising, after which the images are kept, too: success against cost, from one run. What
+            ends with `steps` is taken without it, whose images are the attack's.
+        seeds: In place of `seed`: the first is the attack's, the others are run as well, for the spread.
+        quantisation: Keep the last images as floats, too: success before and after rounding and truncating.
+    """
+
+    epsilon: Pixels
+    steps: Count
+    step_size: Step
+    method: str | None = None
+    options: dict[str, int | float | bool | str] | None = None
+    gradient: Literal["plain", "smoothed", "varied", "relevant"] = "plain"
+    samples: Count | None = None
+    sigma: Deviation | None = None
+    seed: Seed | None = None
+    update: Literal["sign", "momentum", "nesterov"] = "sign"
+    decay: NotNegative | None = None
+    objective: Literal["untargeted", "targeted"] = "untargeted"
+    fusion: Literal["probabilities", "logits", "losses"] = "probabilities"
+    noise: Literal["gaussian", "antithetic", "latin"] | None = None
+    radius: Radius | None = None
+    diversity: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    resize: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
+    scales: Annotated[int, Field(ge=2, le=16)] | None = None
+    kernel: Annotated[int, Field(ge=3)] | None = None
+    record_steps: tuple[Count, ...] | None = None
+    seeds: tuple[Seed, ...] | None = None
+    quantisation: Literal[True] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, values: Any) -> Any:
+        """A method's steps and step size, where params.yaml leaves them to it."""
+        if not isinstance(values, Mapping) or "method" not in values:
+            return values
+        if not isinstance(values["method"], str | None):
+            raise ValueError(f"method is {values['method']!r}, expected a name such as {methods.LIBRARY}/MIFGSM")
+        if values["method"] is None:
+            return values
+        steps = values.get("steps", methods.method(values["method"]).steps or 1)
+        if not isinstance(values.get("epsilon"), int | float) or not isinstance(steps, int) or steps < 1:
+            return values
+        return {"steps": steps, "step_size": values["epsilon"] / steps, **values}
+
+    @field_validator("record_steps")
+    @classmethod
+    def _recorded(cls, recorded: tuple[int, ...] | None, known: ValidationInfo) -> tuple[int, ...] | None:
+        """The steps below `steps`: the images after the last one are the attack's own, which are kept anyway."""
+        steps = known.data.get("steps")
+        if recorded is None or steps is None:
+            return recorded
+        below = recorded[:-1] if recorded[-1:] == (steps,) else recorded
+        if not below or list(recorded) != sorted(set(recorded)) or recorded[-1] > steps:
+            raise ValueError(
+                f"is {list(recorded)}, expected rising numbers up to steps, {steps}, and one below it at least"
+            )
+        return below
+
+    @model_validator(mode="after")
+    def _used(self) -> "Attack":
+        if said := no_step(self.epsilon, self.steps, self.step_size):
+            raise ValueError(said)
+        if self.method is not None:
+            return self._of_method(self.method)
+        if self.options is not None:
+            raise ValueError("options are used only with method; remove them")
+        for key, option, values, optional in (
+            ("samples", "gradient", ("smoothed", "varied", "relevant"), False),
+            ("sigma", "gradient", ("smoothed",), False),
+            ("noise", "gradient", ("smoothed",), True),
+            ("radius", "gradient", ("varied", "relevant"), False),
+            ("scales", "gradient", ("plain", "smoothed", "varied", "relevant"), True),
+            ("decay", "update", ("momentum", "nesterov"), False),
+        ):
+            used, given = getattr(self, option) in values, getattr(self, key) is not None
+            if given and not used:
+                some = " or ".join(values)
+                raise ValueError(
+                    f"{key} is used only with {option}: {some}, and here {option} is "
+                    f"{getattr(self, option)}; remove {key} or set {option}: {some}"
+                )
+            if used and not given and not optional:
+                raise ValueError(f"{key} is missing; {option}: {getattr(self, option)} needs it")
+        if self.seed is not None and not self.drawn:
+            raise ValueError(
+                "seed is used only with gradient: smoothed, varied or relevant, or with diversity, and nothing is "
+                "drawn here; remove seed"
+            )
+        self._takes_are_possible()
+        if self.resize is not None and self.diversity is None:
+            raise ValueError("resize is used only with diversity; remove resize or give diversity, a probability")
+        if self.kernel is not None and self.kernel % 2 == 0:
+            raise ValueError(f"kernel is {self.kernel}, expected an odd number, so that it has a middle")
+        if self.noise in ("antithetic", "latin") and self.samples == 1:
+            raise ValueError(f"noise: {self.noise} needs samples of at least 2, and here there is 1")
+        if self.gradient == "varied" and self.steps == 1:
+            raise ValueError("gradient: varied differs from plain from its second step on; set steps: 2 or more")
+        return self
+
+    def _takes_are_possible(self) -> None:
+        seeds = self.seeds
+        if seeds is not None and (len(seeds) < 2 or len(set(seeds)) < len(seeds)):
+            raise ValueError(f"seeds are {list(seeds)}, expected two or more that differ")
+        if seeds is not None and self.seed is not None:
+            raise ValueError("seed and seeds are both given; remove seed, the first of seeds takes its place")
+        if seeds is not None and not self.drawn:
+            raise ValueError("seeds: nothing is drawn at random here, so that all would be the same; remove seeds")
+        if self.quantisation and self.whole:
+            raise ValueError(
+                "quantisation: with whole epsilon and step_size every image is of whole numbers already; remove it"
+            )
+
+    @property
+    def whole(self) -> bool:
+        """Whether every step leaves whole numbers; GRA's steps shrink, and another library's are its own."""
+        own = self.method is None and self.gradient != "relevant"
+        return own and all(value == int(value) for value in (self.epsilon, self.step_size))
+
+    @property
+    def first_seed(self) -> int:
+        """Of the attack's own images."""
+        return self.seeds[0] if self.seeds else self.seed or 0
+
+    @property
+    def takes(self) -> tuple[tuple[int, int], ...]:
+        """(Seed, step) of the images that are kept beside the first seed's last."""
+        recorded = [(self.first_seed, step) for step in self.record_steps or ()]
+        return (*recorded, *((seed, self.steps) for seed in (self.seeds or ())[1:]))
+
+    def with_seed(self, seed: int) -> "Attack":
+        """The same attack with one seed and no takes."""
+        alone = {"seed": seed, "seeds": None, "record_steps": None, "quantisation": None}
+        return self.model_copy(update=alone)
+
+    @property
+    def evaluated(self) -> int:
+        """Gradient evaluations an image and model, of all seeds."""
+        return self.gradients * len(self.seeds or (0,))
+
+    def _of_method(self, name: str) -> "Attack":
+        """The row, which has nothing that its method makes no use of."""
+        known = methods.method(name)
+        methods.options(name, self.options or {})
+        for key, field in type(self).model_fields.items():
+            if key not in OF_METHODS and getattr(self, key) != field.default:
+                raise ValueError(f"{key} is not used with method, but by the loop of this package; remove it")
+        if self.seed is not None and not known.random:
+            raise ValueError(f"seed is not used by {name}, which draws nothing; remove it")
+        if self.targeted and not known.targeted:
+            raise ValueError(f"objective: {name} cannot aim at a label; remove it")
+        if not known.steps and (self.steps != 1 or self.step_size != self.epsilon):
+            raise ValueError(f"{name} takes one step of epsilon; remove steps and step_size")
+        return self
+
+    def __hash__(self) -> int:
+        values = self.model_dump() | {"options": frozenset((self.options or {}).items())}
+        return hash(tuple(values.items()))
+
+    @property
+    def copies(self) -> int:
+        """Gradient evaluations an image, model and step."""
+        own = self.gradient in ("varied", "relevant")  # the gradient itself, beside its neighbours'
+        return (self.scales or 1) * ((self.samples or 1) + own)
+
+    @property
+    def gradients(self) -> int:
+        """Gradient evaluations an image and model, of one seed."""
+        if self.method is not None:
+            return methods.method(self.method).cost(self.steps, methods.options(self.method, self.options or {}))
+        return self.steps * self.copies
+
+    @property
+    def drawn(self) -> bool:
+        """Whether anything is drawn at random."""
+        if self.known is not None:
+            return self.known.random
+        return self.samples is not None or self.diversity is not None
+
+    @property
+    def smallest(self) -> float:
+        """The smallest side of diversity, as a part of the whole."""
+        return 0.9 if self.resize is None else self.resize
+
+    @property
+    def known(self) -> methods.Method | None:
+        """What is known of the row's method; None where it is the loop of this package."""
+        return None if self.method is None else methods.method(self.method)
+
+    @property
+    def as_built(self) -> bool:
+        """Whether the attack needs the source's network as its library built it."""
+        return self.known is not None and self.known.network
+
+    @property
+    def targeted(self) -> bool:
+        return self.objective == "targeted"
+
+    @property
+    def later(self) -> bool:
+        """Whether it has parts that the paper's attacks do not have."""
+        own = (self.radius, self.diversity, self.scales, self.kernel, self.method)
+        noisy = self.noise not in (None, "gaussian")
+        return noisy or self.update == "nesterov" or any(part is not None for part in own)

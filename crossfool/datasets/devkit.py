@@ -1,0 +1,110 @@
+"""ImageNet's development kit: labels of the validation images that lie flat in one folder or tar."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from crossfool.datasets import image_files
+from crossfool.datasets.class_names import class_folders
+from crossfool.errors import UserError
+
+IMAGENET_IMAGES = 50_000
+DEVKIT = "ILSVRC2012_devkit_t12"
+FLAT = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+
+
+def flat_labels(files: image_files.ImageFiles, names: Sequence[str]) -> list[int]:
+    """Labels of the validation images by the number in their names, from the devkit's ground truth."""
+    truth = _ground_truth(files.path)
+    numbers: set[int] = set()
+    labels = []
+    for name in names:
+        match = FLAT.fullmatch(PurePosixPath(name).name)
+        number = int(match[1]) if match else 0
+        if not 1 <= number <= len(truth):
+            raise UserError(
+                f"{files.where(name)} is no image of ImageNet's validation set, whose files are called "
+                "ILSVRC2012_val_00000001.JPEG and so on; remove it, or take the data set imagefolder"
+            )
+        if number in numbers:
+            raise UserError(f"{files.where(name)} is there twice, in two folders; remove one")
+        numbers.add(number)
+        labels.append(truth[number - 1])
+    return labels
+
+
+def _ground_truth(path: Path) -> list[int]:
+    """The labels of the validation images 1 to 50,000 from the devkit in the folder `path` or beside it.
+
+    The devkit numbers the classes in an order of its own; its meta.mat says which WordNet id each number is.
+    """
+    place = devkit_place(path)
+    texts, meta = (_devkit_file(place, name) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat"))
+    label_of = {name: label for label, name in enumerate(class_folders("imagenet"))}
+    try:
+        label = {number: label_of[name] for number, name in _synsets(meta).items()}
+        labels = [label[int(line)] for line in texts.split()]
+    except Exception as error:  # scipy raises many kinds at damaged bytes
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        raise UserError(f"{place / DEVKIT}: the devkit cannot be read ({reason}); fetch it again") from None
+    if len(labels) != IMAGENET_IMAGES:
+        raise UserError(
+            f"{place / DEVKIT} has labels of {len(labels)} images, expected {IMAGENET_IMAGES}; fetch it again"
+        )
+    return labels
+
+
+def devkit_place(path: Path) -> Path:
+    """The folder in which the devkit of the images in `path` lies.
+
+    Raises:
+        UserError: there is none.
+    """
+    for place in (path, path.parent):
+        if any((place / f"{DEVKIT}{end}").exists() for end in ("", ".tar.gz")):
+            return place
+    raise UserError(
+        f"{path}: the images lie in no class folders, and {DEVKIT}.tar.gz with their labels is not beside them; "
+        f"put it into {path.parent}"
+    )
+
+
+def _synsets(meta: bytes) -> dict[int, str]:
+    """The devkit's number of each class -> its WordNet id, read in another process: damaged bytes can crash scipy."""
+    command = [sys.executable, "-P", "-c", "from crossfool.datasets import devkit; devkit.print_synsets()"]
+    done = subprocess.run(command, input=meta, capture_output=True)
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise ValueError(*last or [f"meta.mat crashes its reader ({done.returncode})"])
+    return {int(number): name for number, name in json.loads(done.stdout)}
+
+
+def print_synsets() -> None:
+    """Read meta.mat from standard input; print pairs of number and WordNet id as JSON."""
+    from scipy.io import loadmat
+
+    synsets = loadmat(io.BytesIO(sys.stdin.buffer.read()), squeeze_me=True)["synsets"]
+    leaves = [one for one in synsets if int(one["num_children"]) == 0]
+    print(json.dumps([(int(one["ILSVRC2012_ID"]), str(one["WNID"])) for one in leaves]))
+
+
+def _devkit_file(place: Path, name: str) -> bytes:
+    """A file of the devkit's data folder, from the unpacked devkit in the folder `place`, or else its archive."""
+    unpacked, packed = place / DEVKIT / "data" / name, place / f"{DEVKIT}.tar.gz"
+    try:
+        if unpacked.is_file() or not packed.is_file():
+            return unpacked.read_bytes()
+        with tarfile.open(packed) as archive:
+            file = archive.extractfile(f"{DEVKIT}/data/{name}")
+            assert file is not None
+            return file.read()
+    except (OSError, EOFError, zlib.error, tarfile.TarError, KeyError, AssertionError) as error:
+        raise UserError(
+            f"{place / DEVKIT}: the devkit's data/{name} cannot be read ({error}); fetch it again"
+        ) from None

@@ -1,0 +1,245 @@
+"""params.yaml as frozen, validated objects: unknown, missing, unused and impossible values are errors.
+
+Units: pixels are 0..255, so epsilon, step size and sigma are pixel values (paper section 3.2). A number that is written
+for pixels 0..1 is an error, which says what was meant: see `errors.too_small` and `errors.no_step`.
+"""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    field_validator,
+    model_validator,
+)
+
+from crossfool import methods, zoo
+from crossfool.attacks.config import Attack
+from crossfool.attacks.sweeps import Grids
+from crossfool.config import Level, Name, Section
+from crossfool.datasets.config import Dataset, Subset
+from crossfool.errors import not_a_number, too_small, unknown
+from crossfool.models.inference.config import Compute
+from crossfool.models.weights.config import Training, Weights
+from crossfool.pipeline.evaluation.config import PIXEL_LEVELS, TRANSFORMS
+from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
+
+
+class Scatter(Section):
+    """Success rates over the sources' clean error and number of parameters (paper figures 1 and 8).
+
+    Attributes:
+        attacks: Which are drawn, a row of plots each and target.
+        same_family: Whether sources of the target's architecture family are drawn too; the paper leaves them out.
+    """
+
+    attacks: tuple[Name, ...]
+    same_family: bool
+
+
+LONGEST = 220  # characters of a source and an attack: with what is put before and behind, a file's name takes 255
+
+
+class Experiment(Section):
+    """All of a params.yaml."""
+
+    root: str
+    dataset: Dataset
+    models: tuple[Name, ...]
+    targets: tuple[Name, ...] | Literal["all"]
+    weights: Weights
+    training: Training | None
+    subset: Subset
+    lpips: bool
+    compute: Compute
+    sources: tuple[Name, ...]
+    attacks: dict[Name, Attack]
+    grids: Grids
+    transforms: dict[str, tuple[Level, ...]]
+    similarity: dict[Name, Similarity]
+    boundary: dict[Name, Boundary]
+    saliency: dict[Name, Saliency]
+    scatter: Scatter
+
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """The models whose answers to adversarial images are taken, in the order of `models`."""
+        return tuple(model for model in self.models if self.targets == "all" or model in self.targets)
+
+    @functools.cached_property
+    def rows(self) -> dict[str, Attack]:
+        """Every attack of the experiment: those of `attacks`, then those of the grids."""
+        return {**self.attacks, **self.grids.cells()}
+
+    def row(self, attack: str) -> Attack:
+        """An attack by its name.
+
+        Raises:
+            UserError: neither `attacks` nor a grid has it.
+        """
+        if attack not in self.rows:
+            raise unknown("attack", attack, self.rows)
+        return self.rows[attack]
+
+    @field_validator("targets", mode="wrap")
+    @classmethod
+    def _targets(cls, value: Any, handler: Any) -> Any:
+        if value == "all" or isinstance(value, (list, tuple)):
+            return handler(value)
+        raise ValueError(f"is {value!r}, expected a list of models, or all")
+
+    @field_validator("transforms", mode="before")
+    @classmethod
+    def _levels(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        for transform in PIXEL_LEVELS & value.keys():
+            for level in value[transform] if isinstance(value[transform], list) else ():
+                if isinstance(level, str):
+                    raise ValueError(f"{transform}: a level is {level!r}: {not_a_number(level)}")
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Experiment":
+        family = self.dataset.family
+        for where, some in (("models", self.models), ("sources", self.sources), ("attacks", self.attacks)):
+            if not some:
+                raise ValueError(f"{where}: is empty, expected at least one")
+        for where, names in (("models", self.models), ("sources", self.sources)):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{where}: {twice[0]} stands twice; remove one")
+        for model in self.models:
+            spec = zoo.spec(model)
+            if spec.family != family:
+                raise ValueError(
+                    f"models: {model} classifies {spec.family}, and the data set {self.dataset.name} "
+                    f"is {family}; take models and images of one kind"
+                )
+        for source in self.sources:
+            members = source.split("+")
+            if len(set(members)) < len(members):
+                raise ValueError(f"sources: {source} names a member twice")
+            for member in members:
+                if member not in self.models:
+                    error = unknown("model", member, self.models)
+                    raise ValueError(f"sources: {source}: {error} (a source's members must be in models)")
+            if source == "clean":
+                raise ValueError("sources: clean is reserved; give the model another name")
+        cell = f"{max(self.sources, key=len)}-{max(self.rows, key=len)}"
+        if len(cell) > LONGEST:
+            raise ValueError(
+                f"sources: files are called by source and attack, and {cell[:40]}... has {len(cell)} characters, "
+                f"expected at most {LONGEST}; give the attack a shorter name, or the ensemble fewer members"
+            )
+        self._name_known_models()
+        for where in ("attacks", "similarity", "boundary", "saliency"):
+            for name in getattr(self, where):
+                if "+" in name:
+                    raise ValueError(f"{where}: the name {name} may have letters, digits and _ only")
+        both = sorted(self.attacks.keys() & self.grids.cells().keys())
+        if both:
+            raise ValueError(f"attacks: {both[0]} is also a grid's cell; give the attack another name")
+        for transform, levels in self.transforms.items():
+            if transform not in TRANSFORMS:
+                raise ValueError(f"transforms: {unknown('transform', transform, TRANSFORMS)}")
+            low, high, unit = TRANSFORMS[transform]
+            for level in levels:
+                if not low <= level <= high:
+                    raise ValueError(f"transforms: {transform}: {level:g} is out of range {low:g} to {high:g} ({unit})")
+                if transform in PIXEL_LEVELS and (said := too_small(level)):
+                    raise ValueError(f"transforms: {transform}: level {level:g} ({unit}): {said}")
+                if transform == "jpeg" and level != int(level):
+                    raise ValueError(f"transforms: jpeg: {level:g} is no whole number, expected a quality of 1 to 100")
+            if len(set(levels)) < len(levels):
+                raise ValueError(f"transforms: {transform}: a level stands twice")
+        trained = [model for model in self.models if self.is_trained(model)]
+        if trained and self.training is None:
+            raise ValueError(
+                f"training: is null, but {trained[0]} has no published weights; give epochs, batch_size, learning_rate"
+            )
+        if self.training is not None and not trained:
+            raise ValueError("training: is used by no model here, all have published weights; set training: null")
+        for model in self.weights.sha256:
+            if model not in self.models:
+                raise ValueError(f"weights: sha256: {unknown('model', model, self.models)}")
+            if model in trained or zoo.spec(model).sha256:
+                why = "is trained here" if model in trained else "has its hash pinned by the zoo"
+                raise ValueError(f"weights: sha256: {model} {why}; remove it")
+        if self.dataset.train_folder is not None and not trained:
+            raise ValueError("dataset: train_folder is used by no model here, none is trained; remove it")
+        if self.dataset.name == "imagefolder" and trained and self.dataset.train_folder is None:
+            raise ValueError(f"dataset: train_folder is missing; {trained[0]} is to be trained on its images")
+        if self.lpips and family == "mnist":
+            raise ValueError("lpips: true is for colour images, and MNIST's are grey; set lpips: false")
+        self._retrain()
+        ensembles = any("+" in source for source in self.sources)
+        for attack, row in self.rows.items():
+            if "fusion" in row.model_fields_set and not ensembles:
+                where = f"attacks: {attack}" if attack in self.attacks else f"grids: {attack[0]}: attack"
+                raise ValueError(f"{where}: fusion is used by ensembles, and no source is one; remove it")
+        for attack, row in self.attacks.items():
+            if row.known is not None:
+                self._suits(attack, row, row.known)
+        return self
+
+    def _suits(self, attack: str, row: Attack, known: methods.Method) -> None:
+        """Sources, images and arithmetic are such as another library's attack takes."""
+        where = f"attacks: {attack}: {row.method}"
+        ensemble = next((source for source in self.sources if "+" in source), None)
+        if known.network and ensemble:
+            raise ValueError(f"{where} hooks into the layers of one network, and the source {ensemble} is an ensemble")
+        if known.network and (self.compute.compile or self.compute.precision == "bfloat16"):
+            raise ValueError(f"{where} hooks into a network as it was built; set compile: false, and no bfloat16")
+        if known.side and self.dataset.family != "imagenet":
+            raise ValueError(f"{where} takes images of {known.side} pixels; {self.dataset.name} has others")
+        if known.hooks and "hook_cfg" not in (row.options or {}):
+            for source in self.sources:
+                if zoo.architecture(source) not in known.hooks:
+                    raise ValueError(
+                        f"{where} knows the layers of {', '.join(known.hooks)}, and not of {source}; name the one that "
+                        "it is built as in options: {hook_cfg: ...}"
+                    )
+
+    def is_trained(self, model: str) -> bool:
+        """Whether the `train` stage trains a model rather than fetching its published weights."""
+        retrained = self.training is not None and model in self.training.retrain
+        return retrained or zoo.is_trained(model, self.weights.dir is not None)
+
+    def _retrain(self) -> None:
+        for model in self.training.retrain if self.training else ():
+            if model not in self.models:
+                raise ValueError(f"training: retrain: {unknown('model', model, self.models)}")
+            if zoo.is_trained(model, self.weights.dir is not None):
+                raise ValueError(f"training: retrain: {model} is trained here anyway; remove it")
+            if zoo.spec(model).family == "imagenet":
+                raise ValueError(f"training: retrain: {model} is an ImageNet model; none is trained here; remove it")
+
+    def _name_known_models(self) -> None:
+        """Sections that name models name those of `models`."""
+        places = [("targets", model) for model in (() if self.targets == "all" else self.targets)]
+        for name, pair in self.similarity.items():
+            places += [(f"similarity: {name}: {role}", getattr(pair, role)) for role in ("source", "target")]
+        for name, plane in self.boundary.items():
+            places += [(f"boundary: {name}: source", plane.source)]
+            places += [(f"boundary: {name}: targets", model) for model in plane.targets]
+        places += [(f"saliency: {name}: model", saliency.model) for name, saliency in self.saliency.items()]
+        for where, model in places:
+            if model not in self.models:
+                raise ValueError(f"{where}: {unknown('model', model, self.models)}")
+        if not self.answering:
+            raise ValueError("targets: is empty, expected at least one, or all")
+        for attack in self.scatter.attacks:
+            if attack not in self.attacks:
+                raise ValueError(f"scatter: attacks: {unknown('attack', attack, self.attacks)}")
+        for where, some in (("similarity", self.similarity), ("saliency", self.saliency)):
+            for name, row in some.items():
+                if not row.samples or list(row.samples) != sorted(set(row.samples)):
+                    raise ValueError(f"{where}: {name}: samples are {list(row.samples)}, expected rising numbers")
+
+
+def kept(experiment: Experiment) -> list[Path]:
+    """The files of weights and clean images that stages write, relative to the experiment's folder."""
+    data = [Path("data", f"{name}.safetensors") for name in ("images", "train", "lpips")] + [Path("data/images.csv")]
+    return [*(Path("weights", f"{model}.safetensors") for model in experiment.models), *data]

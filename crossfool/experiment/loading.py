@@ -1,0 +1,138 @@
+"""Reading params.yaml into an `Experiment`; whatever is wrong in it becomes one line."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import (
+    ValidationError,
+)
+
+from crossfool import places, reading, zoo
+from crossfool.attacks.config import Attack
+from crossfool.attacks.sweeps import Grid, GridAttack, GridFigure, Grids
+from crossfool.config import Section, located
+from crossfool.datasets.config import Dataset, Subset
+from crossfool.errors import UserError, unknown
+from crossfool.experiment.config import Experiment, Scatter
+from crossfool.models.inference.config import Compute
+from crossfool.models.weights.config import Training, Weights
+from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
+
+
+def load(path: str | Path = "params.yaml") -> Experiment:
+    """Read and validate a params.yaml.
+
+    Raises:
+        UserError: anything in it is wrong; one line that says what, where, and what was expected.
+    """
+    return parsed(reading.read(Path(path)), path)
+
+
+def parsed(text: str, path: str | Path) -> Experiment:
+    """The experiment that the text of a params.yaml says.
+
+    Args:
+        text: What the file holds, or would hold.
+        path: The file: errors name it, and paths in it are relative to its folder.
+
+    Raises:
+        UserError: anything in it is wrong.
+    """
+    try:
+        values = reading.strict(text)
+    except UserError as error:
+        raise UserError(f"{path}{' ' if str(error).startswith('is ') else ': '}{error}") from None
+    if values is None:
+        raise UserError(f"{path} is empty, expected sections: {', '.join(Experiment.model_fields)}")
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
+    try:
+        experiment = Experiment.model_validate(values)
+        places.refuse(Path(path).parent, experiment.root, _named(experiment, Path(path).parent))
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first(error)}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return experiment
+
+
+def _named(experiment: Experiment, folder: Path) -> Iterator[tuple[str, str, Path]]:
+    """The user's files that a params.yaml names: key, what it says, and the place."""
+    data, where = experiment.dataset, experiment.weights.dir
+    if data.path is not None:
+        place = located(data.path, folder=folder)
+        yield "dataset: path", data.path, place
+        for key, inside in (("folder", data.folder), ("train_folder", data.train_folder)):
+            if inside is not None:
+                yield f"dataset: {key}", inside, place / inside
+    if where:
+        place = located(where, folder=folder)
+        yield "weights: dir", where, place
+        files = (zoo.within(zoo.spec(model), place) for model in experiment.models)
+        yield from (("weights: dir", str(file), file) for file in files if file is not None)  # links may lead elsewhere
+
+
+def _first(error: ValidationError) -> str:
+    """The first of pydantic's errors, as one line."""
+    errors = error.errors(include_url=False)
+    # a misspelt key is both unknown and missing: tell the first, which names the nearest
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    place = [str(part) for part in first["loc"] if part not in ("[key]",)]
+    where, kind, given = ": ".join(place[:-1]), first["type"], first.get("input")
+    if kind == "extra_forbidden":
+        section = _section(place[:-1])
+        name = f"key of {'.'.join(place[:-1])}" if place[:-1] else "key"
+        return str(unknown(name, place[-1], section.model_fields if section else ()))
+    if kind == "missing":
+        return f"{where + ': ' if where else ''}{place[-1]} is missing"
+    path = ": ".join(place)
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return f"{': '.join(place[:-1]) + ': ' if place[:-1] else ''}{unknown(place[-1], given, choices)}"
+    message = " ".join(first["msg"].removeprefix("Value error, ").split())
+    message = message[0].lower() + message[1:]
+    if kind == "value_error":
+        return f"{path}: {message}" if path else first["msg"].removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch" and ("sha256" not in place or first["loc"][-1] == "[key]"):
+        of_models = place[0] in ("models", "targets", "sources", "weights", "training")
+        written = [zoo.as_written(name) for name in str(given).split("+") if of_models]
+        message = (
+            next(filter(None, written), "") or "a name has letters, digits and _ only (a source joins models by +)"
+        )
+    if kind == "string_type" and isinstance(given, (int, float)):
+        message = "expected a name (in quotes, if it looks like a number)"
+    if kind == "too_short":
+        return f"{path} is empty, expected at least one"
+    if kind in ("model_type", "dict_type", "tuple_type"):
+        message = "expected a list" if kind == "tuple_type" else "expected a section of keys and values"
+    shown = f" is {given!r}" if isinstance(given, (str, int, float, bool, type(None))) else ""
+    shown = shown if len(shown) < 80 else ""
+    return f"{path}{shown}: {message}"
+
+
+def _section(place: list[str]) -> type[Section] | None:
+    """The section that a place in the file belongs to."""
+    if not place:
+        return Experiment
+    rows: dict[str, type[Section]] = {
+        "attacks": Attack,
+        "similarity": Similarity,
+        "boundary": Boundary,
+        "saliency": Saliency,
+    }
+    if place[0] in rows:
+        return rows[place[0]]
+    if place[0] == "grids":
+        if len(place) > 2:
+            return GridAttack if place[2] == "attack" else GridFigure
+        return Grids if len(place) == 1 else Grid
+    named: dict[str, type[Section]] = {
+        "dataset": Dataset,
+        "weights": Weights,
+        "training": Training,
+        "scatter": Scatter,
+        "subset": Subset,
+        "compute": Compute,
+    }
+    return named.get(place[0])
