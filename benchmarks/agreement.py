@@ -25,8 +25,9 @@ from contestants import about
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossfool import cells, gradients, objectives, runtime
+from crossfool import cells, runtime
 from crossfool import precision as precisions
+from crossfool.attacks import gradients, losses
 from crossfool.attacks.config import Attack
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
@@ -86,7 +87,7 @@ def one_gradient(pair: Pair, images: Tensor, labels: Tensor, batch: int = 8) -> 
     def gradient(way: str) -> Tensor:
         model, parts = pair.use(way), []
         for some, own in zip(images.split(batch), labels.split(batch), strict=True):
-            loss = objectives.untargeted(objectives.source([model], "losses"), own)
+            loss = losses.untargeted(losses.source([model], "losses"), own)
             parts.append(gradients.plain(loss, some.float()).double().flatten(1))
         return torch.cat(parts)
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from crossfool import gradients, objectives
+from crossfool.attacks import gradients, losses
+from crossfool.attacks import noise as attacks_noise
 from crossfool.errors import UserError
 from crossfool.models.inference.pixel_model import Pixels
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
@@ -38,7 +39,7 @@ def smoothed(
         batch: Samples a backward pass.
     """
     loss, x = _loss(model, label), image[None]
-    noise = gradients.gaussian(seed, [id], sigma)(0, x)
+    noise = attacks_noise.gaussian(seed, [id], sigma)(0, x)
     total, drawn = torch.zeros_like(image, dtype=torch.float64), 0
     for m in samples:
         for gradient in gradients.passes(loss, x, noise, m - drawn, batch):
@@ -144,9 +145,9 @@ def chosen(images: np.ndarray, id: int) -> np.ndarray:
     return np.array(images[id])
 
 
-def _loss(model: Pixels, label: int) -> objectives.Loss:
-    log_probabilities = objectives.source([model], "probabilities")
-    return lambda x: objectives.untargeted(log_probabilities, torch.full((len(x),), label, device=x.device))(x)
+def _loss(model: Pixels, label: int) -> losses.Loss:
+    log_probabilities = losses.source([model], "probabilities")
+    return lambda x: losses.untargeted(log_probabilities, torch.full((len(x),), label, device=x.device))(x)
 
 
 def _finite(gradient: Tensor) -> Tensor:

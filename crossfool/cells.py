@@ -25,14 +25,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 import crossfool
-from crossfool import gradients, methods, objectives, rows, timing
-from crossfool.attack import Budget, Loss, attack, quantise
+from crossfool import timing, zoo
+from crossfool.attacks import compose, gradients, losses
 from crossfool.attacks.config import Attack
+from crossfool.attacks.loop import Budget, Loss, attack, quantise
+from crossfool.attacks.losses import Model
+from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
 from crossfool.fitting import Fit, widest
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
-from crossfool.objectives import Model
 from crossfool.runtime import code
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.hashing import sha256
@@ -100,8 +102,8 @@ def craft(
         throughout, (N,) bool.
     """
     x = images.float().contiguous(memory_format=torch.channels_last)
-    model = objectives.source(members, row.fusion)
-    loss = objectives.targeted(model, target_labels) if row.targeted else objectives.untargeted(model, labels)
+    model = losses.source(members, row.fusion)
+    loss = losses.targeted(model, target_labels) if row.targeted else losses.untargeted(model, labels)
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def counted(x: Tensor) -> Tensor:
@@ -112,7 +114,7 @@ def craft(
 
     def attacked(seed: int) -> Tensor:
         own = row.with_seed(seed)
-        estimate = rows.estimate(own, ids, together)
+        estimate = compose.estimate(own, ids, together)
 
         def watched(loss: Loss, x: Tensor) -> Tensor:
             gradient = estimate(loss, x)
@@ -124,8 +126,8 @@ def craft(
                 takes[seed, step] = quantise(x_adv, x, row.epsilon)
 
         budget = Budget(row.epsilon, row.steps, row.step_size)
-        given = rows.loss(own, counted, ids)
-        return attack(given, x, budget, estimate=watched, update=rows.update(own), each=each)
+        given = compose.loss(own, counted, ids)
+        return attack(given, x, budget, estimate=watched, update=compose.update(own), each=each)
 
     x_adv = attacked(row.first_seed)
     for seed in (row.seeds or ())[1:]:
@@ -156,9 +158,11 @@ def fitted(
         name: The source's.
     """
     if row.method is not None:
-        from crossfool import adapter  # and torchattack, which no other row needs
+        from crossfool.attacks.torchattack import adapter  # and torchattack, which no other row needs
 
-        return adapter.craft(members, row, images, labels, target_labels, ids, name, evaluated)
+        return adapter.craft(
+            members, row, images, labels, target_labels, ids, name, evaluated, architecture=zoo.architecture(name)
+        )
 
     def some(part: slice, together: int) -> tuple[dict[str, Tensor], Tensor]:
         own = images[part], labels[part], target_labels[part], ids[part]
@@ -393,7 +397,7 @@ class Work:
         """The member whose gradient at a clean image is not finite; the whole source where it takes them all."""
         x, label = (self._sent(name, slice(place, place + 1)) for name in ("images", "labels"))
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
-            loss = objectives.untargeted(objectives.source([member], self.cell.attack.fusion), label)
+            loss = losses.untargeted(losses.source([member], self.cell.attack.fusion), label)
             if not gradients.plain(loss, x.float()).isfinite().all():
                 return str(name)
         return str(self.cell.source["source"])
@@ -428,9 +432,9 @@ def _libraries(cell: Cell) -> dict[str, str]:
     names = {member["library"] for member in cell.source["members"].values()} - {"crossfool"}
     versions = {name: importlib.metadata.version(name) for name in sorted(names)}
     if cell.attack.method is not None:
-        from crossfool import adapter
+        from crossfool.attacks.torchattack import adapter
 
-        versions[methods.LIBRARY] = adapter.version()
+        versions[catalogue.LIBRARY] = adapter.version()
     return versions
 
 

@@ -32,11 +32,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from crossfool import cells, methods, signals
+from crossfool import cells, signals
+from crossfool.attacks.losses import Model
+from crossfool.attacks.torchattack import catalogue
 from crossfool.cells import Cell, Engine, Found, Tensors
 from crossfool.errors import UserError, unknown, writing
 from crossfool.fitting import Fit
-from crossfool.objectives import Model
 from crossfool.runtime import code, device, end_with_parent, lacking_semaphores
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -105,9 +106,9 @@ def _versions(cell: Cell) -> str:
     """Those, and the version of the library whose attack it is."""
     if cell.attack.method is None:
         return versions()
-    from crossfool import adapter
+    from crossfool.attacks.torchattack import adapter
 
-    return f"{versions()}, {methods.LIBRARY} {adapter.version()}"
+    return f"{versions()}, {catalogue.LIBRARY} {adapter.version()}"
 
 
 def arrays(subset: TensorFile, part: slice) -> dict[str, np.ndarray]:

@@ -104,6 +104,16 @@ def too_small(value: float) -> str:
     return f"pixels are 0..{PIXEL}, and less than one pixel value is lost; {meant}"
 
 
+def refuse_small(name: str, value: float) -> None:
+    """Refuse a number of pixel values that is written for pixels 0..1.
+
+    Raises:
+        UserError: it lies between 0 and 1.
+    """
+    if said := too_small(value):
+        raise UserError(f"{name} is {value:g}: {said}")
+
+
 def no_step(epsilon: float, steps: int, step_size: float) -> str:
     """An error for steps so small that no stored pixel changes; "" for others.
 

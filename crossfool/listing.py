@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool import methods, roots, zoo
+from crossfool import roots, zoo
+from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.pipeline.evaluation.config import TRANSFORMS
@@ -138,12 +139,12 @@ def _origin(spec: zoo.Spec) -> str:
 def attacks(start: Path) -> Iterator[Entry]:
     """The paper's attacks and later ones, as rows of `attacks`, any combination of whose keys is one; and methods."""
     yield from ATTACKS
-    for name, known in methods.METHODS.items():
+    for name, known in catalogue.METHODS.items():
         source = known.source if not known.source[0].isdigit() else f"arXiv {known.source}"
-        yield Entry(f"{methods.LIBRARY}/{name}", f"method: {known.what}{_options(known)}", source)
+        yield Entry(f"{catalogue.LIBRARY}/{name}", f"method: {known.what}{_options(known)}", source)
 
 
-def _options(known: methods.Method) -> str:
+def _options(known: catalogue.Method) -> str:
     """A method's options with their defaults; those that have none by name."""
     said = [f"{key}: {value}".lower() if value != "" else key for key, value in known.options.items()]
     return f"; options {{{', '.join(said)}}}" if said else ""

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from crossfool import methods, standins
+from crossfool import standins
+from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
@@ -24,7 +25,7 @@ def run(root: Path, folder: Path) -> None:
     failed = []
     for experiment in made:
         if lacking(loading.load(experiment / "params.yaml")):
-            say(f"{experiment.name:20} left out: it needs {methods.LIBRARY} (pip install --editable '.[attacks]')")
+            say(f"{experiment.name:20} left out: it needs {catalogue.LIBRARY} (pip install --editable '.[attacks]')")
             continue
         started, log = time.monotonic(), experiment / "repro.log"
         with open(log, "w", encoding="utf-8") as output:
@@ -56,4 +57,4 @@ def _reason(log: Path) -> str:
 def lacking(experiment: Experiment) -> bool:
     """Whether attacks are of a library that is not installed."""
     theirs = any(row.method is not None for row in experiment.attacks.values())
-    return theirs and importlib.util.find_spec(methods.LIBRARY) is None
+    return theirs and importlib.util.find_spec(catalogue.LIBRARY) is None

@@ -11,8 +11,9 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from crossfool import methods, networks, seeds, weights, zoo
+from crossfool import networks, seeds, weights, zoo
 from crossfool.attacks.config import Attack
+from crossfool.attacks.torchattack import catalogue
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
@@ -24,7 +25,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torchattack = pytest.importorskip("torchattack", reason="pip install --editable '.[attacks]'")
 
-from crossfool import adapter
+from crossfool.attacks.torchattack import adapter
 
 CPU = torch.device("cpu")
 IDS, LABELS, TARGETS = [5, 9], torch.tensor([3, 7]), torch.tensor([1, 2])
@@ -103,11 +104,11 @@ def vit() -> nn.Module:
 
 def network(name: str) -> nn.Module:
     torch.manual_seed(4)
-    return vit() if methods.METHODS[name].hooks == methods.VITS or name == "PNAPatchOut" else Residual()
+    return vit() if catalogue.METHODS[name].hooks == catalogue.VITS or name == "PNAPatchOut" else Residual()
 
 
 def pictures(name: str) -> Tensor:
-    side = methods.METHODS[name].side or 40
+    side = catalogue.METHODS[name].side or 40
     return torch.randint(0, 256, (2, 3, side, side), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
 
 
@@ -117,7 +118,7 @@ def member(built: nn.Module, side: int, *, as_built: bool) -> pixel_model.Pixels
 
 
 def row(name: str, **more) -> Attack:
-    two = {"steps": 2, "step_size": 5.0} if methods.METHODS[name].steps else {}
+    two = {"steps": 2, "step_size": 5.0} if catalogue.METHODS[name].steps else {}
     return Attack(**{"method": f"torchattack/{name}", "epsilon": 8, **two, "options": FEW[name][0]} | more)
 
 
@@ -164,15 +165,15 @@ def test_the_documented_rows_take_twenty_gradients():
 def test_every_attack_of_the_library_is_offered_or_refused_with_a_reason():
     from torchattack.attack import ATTACK_REGISTRY
 
-    assert methods.METHODS.keys() | methods.REFUSED.keys() == ATTACK_REGISTRY.keys()
-    assert not methods.METHODS.keys() & methods.REFUSED.keys() and methods.METHODS.keys() == FEW.keys()
+    assert catalogue.METHODS.keys() | catalogue.REFUSED.keys() == ATTACK_REGISTRY.keys()
+    assert not catalogue.METHODS.keys() & catalogue.REFUSED.keys() and catalogue.METHODS.keys() == FEW.keys()
 
 
 @pytest.mark.parametrize("name", FEW)
 def test_options_and_defaults_are_the_librarys(name):
     import inspect
 
-    known = methods.METHODS[name]
+    known = catalogue.METHODS[name]
     theirs = {key: one.default for key, one in inspect.signature(getattr(torchattack, name)).parameters.items()}
     ours = {"model", "normalize", "device", "eps", "alpha", "steps", "clip_min", "clip_max", "targeted", "num_classes"}
     unused = {"BPA": {"hook_cfg"}, "VDC": {"sample_num_batches"}}.get(name, set())
@@ -190,7 +191,7 @@ def test_images_are_the_librarys(name):
     assert 4 <= distance.max() <= 8
     again, _ = craft(name, row(name), images)
     assert torch.equal(found, again)
-    if methods.METHODS[name].alone:
+    if catalogue.METHODS[name].alone:
         parts = [directly(name, images[i : i + 1], LABELS[i : i + 1], IDS[i : i + 1]) for i in range(2)]
         wanted = np.concatenate(parts)
     else:
@@ -221,7 +222,7 @@ def test_images_are_the_librarys_on_an_embedded_model(name, embedded):
     built.load_state_dict(state)
     options = FEW[name][0] | CALM.get(name, {})
     options |= {"feature_layer_cfg": "_blocks.4"} if "feature_layer_cfg" in options else {}
-    steps = {"steps": 1} if methods.METHODS[name].steps else {}  # after one, rounding moves on to where it matters
+    steps = {"steps": 1} if catalogue.METHODS[name].steps else {}  # after one, rounding moves on to where it matters
     one = row(name, options=options, **steps)
     model = pixel_model.wrap(copy.deepcopy(built), about, device=CPU, as_built=one.as_built)
     label = TARGETS[:1]  # no label that the model is sure of: the loss would be next to nothing, and its gradient noise

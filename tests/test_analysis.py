@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossfool import analysis, gradients, objectives
+from crossfool import analysis
+from crossfool.attacks import gradients, losses
+from crossfool.attacks import noise as attacks_noise
 from crossfool.errors import UserError
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
@@ -46,12 +48,12 @@ def constant() -> Toy:
 
 
 def loss_of(model, label: int):
-    return objectives.untargeted(objectives.source([model], "probabilities"), torch.tensor([label]))
+    return losses.untargeted(losses.source([model], "probabilities"), torch.tensor([label]))
 
 
 def by_hand(label: int, m: int) -> Tensor:
     """G(m) of the quadratic model: the mean of plain gradients written out, one sample at a time."""
-    noise = gradients.gaussian(SEED, [ID], SIGMA)(0, X[None])
+    noise = attacks_noise.gaussian(SEED, [ID], SIGMA)(0, X[None])
     total = torch.zeros(1, 2, 2, dtype=torch.float64)
     for sample in itertools.islice(noise, m):
         x = (X[None] + sample)[0].double()
@@ -89,16 +91,16 @@ def test_smoothed_is_the_mean_of_plain_gradients_at_the_same_noise(label, batch)
 def test_smoothed_is_what_an_attack_estimates_in_its_first_step():
     model = quadratic()
     for m, one in zip([1, 5, 12], estimates(model, [1, 5, 12]), strict=True):
-        first = gradients.smoothed(m, gradients.gaussian(SEED, [ID], SIGMA))(loss_of(model, 1), X[None])[0]
+        first = gradients.smoothed(m, attacks_noise.gaussian(SEED, [ID], SIGMA))(loss_of(model, 1), X[None])[0]
         assert torch.allclose(one.float(), first, rtol=1e-5, atol=0)
         # in a batch of others, too, since an image's noise is its own
-        noise = gradients.gaussian(SEED, [3, ID], SIGMA)
+        noise = attacks_noise.gaussian(SEED, [3, ID], SIGMA)
         batch = gradients.smoothed(m, noise)(loss_of_two(model), torch.stack([X / 2, X]))[1]
         assert torch.allclose(one.float(), batch, rtol=1e-5, atol=0)
 
 
 def loss_of_two(model):
-    return objectives.untargeted(objectives.source([model], "probabilities"), torch.tensor([0, 1]))
+    return losses.untargeted(losses.source([model], "probabilities"), torch.tensor([0, 1]))
 
 
 def test_noise_is_the_images_and_the_seeds():

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossfool import gradients, objectives, updates
-from crossfool.attack import Budget, attack, project_linf, quantise
+from crossfool.attacks import gradients, update_rules
+from crossfool.attacks import losses as attacks_losses
+from crossfool.attacks import noise as attacks_noise
+from crossfool.attacks.loop import Budget, attack, project_linf, quantise
 
 W = torch.tensor([1.0, -2.0, 0.5, 0.0]).view(1, 1, 2, 2)
 
@@ -28,10 +30,10 @@ def image(*pixels: float) -> Tensor:
 
 
 def loss_of(label: int, model=linear):
-    return objectives.untargeted(objectives.source([model], "probabilities"), torch.tensor([label]))
+    return attacks_losses.untargeted(attacks_losses.source([model], "probabilities"), torch.tensor([label]))
 
 
-def run(loss, x, *, epsilon, steps, step_size, estimate=gradients.plain, update=updates.sign):
+def run(loss, x, *, epsilon, steps, step_size, estimate=gradients.plain, update=update_rules.sign):
     return attack(loss, x, Budget(epsilon, steps, step_size), estimate=estimate, update=update)
 
 
@@ -66,7 +68,7 @@ def test_fgsm_is_one_step_of_epsilon():
 
 def test_targeted_descends_the_loss_of_the_target():
     x = image(100, 100, 100, 100)
-    loss = objectives.targeted(objectives.source([linear], "probabilities"), torch.tensor([1]))
+    loss = attacks_losses.targeted(attacks_losses.source([linear], "probabilities"), torch.tensor([1]))
     # towards label 1: the score w.x must rise
     assert run(loss, x, epsilon=20, steps=2, step_size=15).tolist() == image(120, 80, 120, 100).tolist()
 
@@ -88,24 +90,24 @@ def test_momentum_adds_raw_gradients_normalised_by_their_l1_norm():
     first, second = image(6, -2, 0, 0), image(-1, 1, 2, 0)
     x_adv = run(
         None, image(100, 100, 100, 100), epsilon=10, steps=2, step_size=3,
-        estimate=Scripted(first, second), update=updates.momentum(0.5),
+        estimate=Scripted(first, second), update=update_rules.momentum(0.5),
     )  # fmt: skip
     assert x_adv.tolist() == image(106, 100, 103, 100).tolist()
 
 
 def test_momentum_norm_is_per_example_and_state_is_fresh():
-    update = updates.momentum(1.0)
+    update = update_rules.momentum(1.0)
     batch = torch.cat([image(6, -2, 0, 0), image(600, -200, 0, 0)])
     direction = update()
     assert direction(batch).tolist() == torch.cat([image(0.75, -0.25, 0, 0)] * 2).tolist()
     assert update()(batch).tolist() == torch.cat([image(0.75, -0.25, 0, 0)] * 2).tolist()
-    assert updates.momentum(1.0)()(torch.zeros(1, 1, 2, 2)).tolist() == torch.zeros(1, 1, 2, 2).tolist()
+    assert update_rules.momentum(1.0)()(torch.zeros(1, 1, 2, 2)).tolist() == torch.zeros(1, 1, 2, 2).tolist()
 
 
 def test_migsm_two_steps_by_hand():
     # gradients of label 0 are along w both times: the accumulated direction is along w/3.5
     x = image(100, 100, 100, 100)
-    x_adv = run(loss_of(0), x, epsilon=15, steps=2, step_size=5, update=updates.momentum(1.0))
+    x_adv = run(loss_of(0), x, epsilon=15, steps=2, step_size=5, update=update_rules.momentum(1.0))
     assert x_adv.tolist() == image(110, 90, 110, 100).tolist()
 
 
@@ -125,8 +127,8 @@ def test_smoothed_gradient_is_the_mean_over_unclipped_noise():
 
 def test_sigma_zero_is_plain():
     x = torch.randint(0, 256, (3, 1, 2, 2)).float()
-    loss = objectives.untargeted(objectives.source([linear], "probabilities"), torch.tensor([0, 1, 0]))
-    sg = gradients.smoothed(4, gradients.gaussian(0, [5, 6, 7], 0.0))
+    loss = attacks_losses.untargeted(attacks_losses.source([linear], "probabilities"), torch.tensor([0, 1, 0]))
+    sg = gradients.smoothed(4, attacks_noise.gaussian(0, [5, 6, 7], 0.0))
     assert torch.equal(
         run(loss, x, epsilon=15, steps=5, step_size=5, estimate=sg), run(loss, x, epsilon=15, steps=5, step_size=5)
     )
@@ -135,7 +137,7 @@ def test_sigma_zero_is_plain():
 def test_noise_is_of_the_image_seed_and_step_alone():
     def samples(seed: int, ids: list[int], step: int, count: int) -> Tensor:
         x = torch.zeros(len(ids), 3, 4, 4)
-        return torch.stack(list(itertools.islice(gradients.gaussian(seed, ids, 2.0)(step, x), count)), 1)
+        return torch.stack(list(itertools.islice(attacks_noise.gaussian(seed, ids, 2.0)(step, x), count)), 1)
 
     alone = samples(0, [7], 2, 3)
     together = samples(0, [3, 7, 9], 2, 5)
@@ -146,7 +148,7 @@ def test_noise_is_of_the_image_seed_and_step_alone():
 
 
 def test_noise_has_its_mean_and_deviation():
-    sample = next(gradients.gaussian(0, [1], 15.0)(0, torch.zeros(1, 3, 200, 200)))
+    sample = next(attacks_noise.gaussian(0, [1], 15.0)(0, torch.zeros(1, 3, 200, 200)))
     assert abs(sample.mean()) < 5 * 15 / math.sqrt(sample.numel())
     assert abs(sample.std() - 15) < 5 * 15 / math.sqrt(2 * sample.numel())
 
@@ -155,7 +157,7 @@ def test_noise_has_its_mean_and_deviation():
 def test_ensemble_of_one_is_the_model(fusion):
     x = torch.rand(4, 1, 2, 2) * 255
     expected = linear(x).log_softmax(1)
-    assert torch.allclose(objectives.source([linear], fusion)(x), expected, atol=1e-6)
+    assert torch.allclose(attacks_losses.source([linear], fusion)(x), expected, atol=1e-6)
 
 
 def test_fusions_by_hand():
@@ -163,13 +165,13 @@ def test_fusions_by_hand():
     first, second = torch.tensor([[0.2, 0.8]]), torch.tensor([[0.6, 0.4]])
     members = [lambda x: first.log() + 3, lambda x: second.log() - 1]  # logits are free up to a constant
     x = torch.zeros(1, 1, 1, 1)
-    mean = objectives.source(members, "probabilities")(x).exp()
+    mean = attacks_losses.source(members, "probabilities")(x).exp()
     assert torch.allclose(mean, torch.tensor([[0.4, 0.6]]))
     # mean of logits: sqrt of the product of probabilities, normalised
     a, b = math.sqrt(0.2 * 0.6), math.sqrt(0.8 * 0.4)
-    logits = objectives.source(members, "logits")(x).exp()
+    logits = attacks_losses.source(members, "logits")(x).exp()
     assert torch.allclose(logits, torch.tensor([[a / (a + b), b / (a + b)]]))
-    losses = -objectives.source(members, "losses")(x)
+    losses = -attacks_losses.source(members, "losses")(x)
     assert torch.allclose(losses, torch.tensor([[-math.log(0.2 * 0.6) / 2, -math.log(0.8 * 0.4) / 2]]))
 
 
@@ -184,7 +186,7 @@ def test_quantise_rounds_into_the_ball():
     assert quantise(image(102.6, 97.4, 0.4, 254.6), x, 2.6).tolist() == [[[[102, 98], [0, 255]]]]
 
 
-@pytest.mark.parametrize("update", [updates.sign, updates.momentum(1.0)])
+@pytest.mark.parametrize("update", [update_rules.sign, update_rules.momentum(1.0)])
 @pytest.mark.parametrize("smooth", [False, True])
 def test_integer_attacks_stay_integers_in_ball_and_box(update, smooth):
     torch.manual_seed(0)
@@ -195,8 +197,8 @@ def test_integer_attacks_stay_integers_in_ball_and_box(update, smooth):
     def model(images: Tensor) -> Tensor:
         return network(images / 64 - 2)
 
-    loss = objectives.untargeted(objectives.source([model], "probabilities"), torch.arange(6) % 5)
-    inner = gradients.smoothed(3, gradients.gaussian(0, list(range(6)), 15.0)) if smooth else gradients.plain
+    loss = attacks_losses.untargeted(attacks_losses.source([model], "probabilities"), torch.arange(6) % 5)
+    inner = gradients.smoothed(3, attacks_noise.gaussian(0, list(range(6)), 15.0)) if smooth else gradients.plain
 
     def estimate(loss, images: Tensor) -> Tensor:
         iterates.append(images.detach().clone())

@@ -12,7 +12,8 @@ import torch
 from conftest import metadata
 from torch import nn
 
-from crossfool import adversarial, cells, fitting, gradients, sources
+from crossfool import adversarial, cells, fitting, sources
+from crossfool.attacks import gradients, noise
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.fitting import Fit
@@ -89,20 +90,20 @@ def test_rerun_is_byte_identical_and_leaves_no_scratch(tmp_path, subset, fnn_wei
 def test_other_chunks_have_the_same_noise(tmp_path, subset, fnn_weights, monkeypatch):
     """In another chunk size a float may round otherwise, but each image's noise is the same."""
     drawn: dict[int, list[np.ndarray]] = {}
-    original = cells.gradients.gaussian
+    original = noise.gaussian
 
     def spy(seed, ids, sigma):
-        noise = original(seed, ids, sigma)
+        gaussian = original(seed, ids, sigma)
 
         def draw(step, x):
-            for sample in noise(step, x):
+            for sample in gaussian(step, x):
                 for place, image in enumerate(ids):
                     drawn.setdefault(image, []).append(sample[place].numpy().copy())
                 yield sample
 
         return draw
 
-    monkeypatch.setattr(cells.gradients, "gaussian", spy)
+    monkeypatch.setattr(noise, "gaussian", spy)
     run(cell(subset, fnn_weights, chunk=4), fnn_weights, tmp_path / "a.safetensors")
     first = {image: np.stack(samples) for image, samples in drawn.items()}
     drawn.clear()

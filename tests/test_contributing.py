@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/contributing.md").read_text(encoding="utf-8")
 MIRRORED = """
 import torch
-from crossfool import explain, results, rows
+from crossfool import explain, results
+from crossfool.attacks import compose
 from crossfool.attacks.config import Attack
 row = Attack(epsilon=6, steps=5, step_size=2, gradient="mirrored")
 weights = torch.arange(4.0).view(1, 1, 2, 2)
-assert rows.estimate(row, [0])(lambda x: (x * weights).sum((1, 2, 3)), torch.ones(1, 1, 2, 2)).flatten().tolist() == [
-    0.5, 0.5, 2.5, 2.5
-]
+estimated = compose.estimate(row, [0])(lambda x: (x * weights).sum((1, 2, 3)), torch.ones(1, 1, 2, 2))
+assert estimated.flatten().tolist() == [0.5, 0.5, 2.5, 2.5]
 print(row.gradients, row.drawn, results.words(row), dict(explain.update(row, 1))["gradient"], sep="|")
 try:
     Attack(epsilon=6, steps=5, step_size=2, gradient="mirrored", scales=2)
@@ -28,16 +28,17 @@ except ValueError as error:
 """
 POLLED = """
 import torch
-from crossfool import explain, gradients, results, rows
+from crossfool import explain, results
+from crossfool.attacks import compose, noise
 from crossfool.attacks.config import Attack
 row = Attack(epsilon=6, steps=5, step_size=2, gradient="polled", samples=4, sigma=15, noise="antithetic", seed=3)
 x = torch.zeros(2, 1, 2, 2)
 half = lambda x: x.square().sum((1, 2, 3)) / 2
-drawn = gradients.antithetic(gradients.gaussian(3, [7, 2], 15.0))(0, x)
+drawn = noise.antithetic(noise.gaussian(3, [7, 2], 15.0))(0, x)
 signs = [next(drawn).sign() for _ in range(4)]
-assert torch.equal(rows.estimate(row, [7, 2], 3)(half, x), sum(signs) / 4)
+assert torch.equal(compose.estimate(row, [7, 2], 3)(half, x), sum(signs) / 4)
 one = Attack(epsilon=6, steps=5, step_size=2, gradient="polled", samples=3, sigma=15)
-both, alone = rows.estimate(one, [7, 2])(half, x), rows.estimate(one, [2], 2)(half, x[1:])
+both, alone = compose.estimate(one, [7, 2])(half, x), compose.estimate(one, [2], 2)(half, x[1:])
 assert torch.equal(both[1:], alone) and both.abs().max() > 0  # an image's result is its own, whatever the batch
 scaled = Attack(epsilon=6, steps=5, step_size=2, gradient="polled", samples=4, sigma=15, scales=2)
 print(row.gradients, scaled.gradients, row.drawn, results.words(row), dict(explain.update(row, 1))["gradient"], sep="|")
@@ -48,10 +49,11 @@ except ValueError as error:
 """
 RESTING = """
 import torch
-from crossfool import explain, results, rows
+from crossfool import explain, results
+from crossfool.attacks import compose
 from crossfool.attacks.config import Attack
 row = Attack(epsilon=6, steps=10, step_size=1, update="resting")
-fresh, other = rows.update(row)(), rows.update(row)()
+fresh, other = compose.update(row)(), compose.update(row)()
 given = torch.tensor([[[[1.0, -2.0]]]])
 assert fresh(given).tolist() == given.tolist() and fresh(-given).abs().max() == 0
 assert other(-given).tolist() == (-given).tolist()  # of another attack: it remembers nothing of the first's

@@ -20,7 +20,8 @@ from conftest import made_digits
 from repositories import made
 from test_cells import cell, run
 
-from crossfool import cells, engines, gradients, objectives, sources
+from crossfool import cells, engines, sources
+from crossfool.attacks import gradients, losses
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -174,7 +175,7 @@ def test_threads_change_a_gradient_in_its_last_digits_alone(tmp_path, subset, fn
         members = [
             pixel_model.load(path, device=torch.device("cpu")) for path in sources.verify(one.source, fnn_weights)
         ]
-        gradient = gradients.plain(objectives.untargeted(objectives.source(members, "probabilities"), labels), x)
+        gradient = gradients.plain(losses.untargeted(losses.source(members, "probabilities"), labels), x)
         file = TensorFile(run(one, fnn_weights, tmp_path / f"{threads}" / "out.safetensors"))
         found.append((gradient, {name: np.array(file[name]) for name in file.names()}))
     (gradient, here), (other, there) = found

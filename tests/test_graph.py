@@ -20,7 +20,7 @@ NO_RESULT = {"storage.recovery", "signals", "errors", "text_encoding", "stage", 
 NO_RESULT |= {"places"}
 # These validate names in params.yaml everywhere. The registry says what a model is only where its weights are made, and
 # the catalogue what an attack is only where it is made and its cost is told.
-MATTERS = {"zoo": {"check", "train"}, "methods": {"check", "attack", "report"}}
+MATTERS = {"zoo": {"check", "train"}, "attacks.torchattack.catalogue": {"check", "attack", "report"}}
 # Folders whose modules are imported by name, so that a stage depends on all of them.
 FOLDERS = {"networks"}
 # The tables that a module reads.

@@ -27,6 +27,7 @@ from test_report import FGSM, FOOLED, SG, make
 
 from crossfool import gallery, page_tables, pages, pictures, report
 from crossfool.errors import UserError
+from crossfool.experiment import loading
 from crossfool.pages import Figure, Group, View
 from crossfool.sheets import Cell, Table, csv_text, escaped
 from crossfool.storage.json_files import read_json
@@ -362,7 +363,7 @@ def test_what_is_shown_at_first_needs_no_script(parsed: Parsed, made: Path) -> N
 
 
 def test_room_is_kept(made: Path) -> None:
-    experiment = pages.params.load(made / "params.yaml")
+    experiment = loading.load(made / "params.yaml")
     small = gallery.gather(made, experiment, 5_000)
     assert small is not None
     assert 1 <= len(small.data["images"][0]["cells"]) < 6 and len(small.data["images"]) == 1

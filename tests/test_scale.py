@@ -10,10 +10,11 @@ import torch
 import yaml
 from torch import nn
 
-from crossfool import cells, errors, gradients, predictions, preflight, transforms, updates
-from crossfool.attack import Budget, attack, quantise
-from crossfool.attacks import sweeps
+from crossfool import cells, errors, predictions, preflight, transforms
+from crossfool.attacks import noise as attacks_noise
+from crossfool.attacks import sweeps, update_rules
 from crossfool.attacks.config import Attack
+from crossfool.attacks.loop import Budget, attack, quantise
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
@@ -199,7 +200,7 @@ def test_a_budget_on_the_scale_0_to_1(epsilon: float) -> None:
 )
 def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
     with pytest.raises(UserError, match=r"pixels are 0\.\.255, and these images lie in 0\.\.1; multiply them by 255"):
-        attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=updates.sign)
+        attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=update_rules.sign)
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
         errors.refuse_unit_images(images.numpy())
     network = pixel_model.Pixels(nn.Flatten(), mean=(0.0,), std=(1.0,), side=images.shape[-1])
@@ -218,13 +219,13 @@ def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
 def test_images_outside_0_to_255_are_refused(low: float, high: float) -> None:
     images = torch.tensor([low, high, 100.0, 7.0]).view(1, 1, 2, 2)
     with pytest.raises(UserError, match=r"pixels are 0\.\.255, and these images go from"):
-        attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=updates.sign)
+        attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=update_rules.sign)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.5 + 100, 255.0])
 def test_black_whole_and_fractional_images_pass(value: float) -> None:
     images = torch.full((1, 1, 2, 2), value)
-    found = attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=updates.sign)
+    found = attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=update_rules.sign)
     assert found.max() == min(value + 8, 255)
     pixel_model.Pixels(nn.Flatten(), mean=(0.0,), std=(1.0,), side=2)(images)
     errors.refuse_unit_images(images)
@@ -235,10 +236,10 @@ def test_black_whole_and_fractional_images_pass(value: float) -> None:
 @pytest.mark.parametrize(
     "noise",
     [
-        lambda value: gradients.gaussian(0, [1], value),
-        lambda value: gradients.latin(0, [1], value, 2),
-        lambda value: gradients.uniform(0, [1], value),
-        lambda value: gradients.antithetic(gradients.gaussian(0, [1], value)),
+        lambda value: attacks_noise.gaussian(0, [1], value),
+        lambda value: attacks_noise.latin(0, [1], value, 2),
+        lambda value: attacks_noise.uniform(0, [1], value),
+        lambda value: attacks_noise.antithetic(attacks_noise.gaussian(0, [1], value)),
     ],
     ids=["gaussian", "latin", "uniform", "antithetic"],
 )

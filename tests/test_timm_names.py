@@ -7,7 +7,8 @@ import pytest
 import torch
 import yaml
 
-from crossfool import architectures, listing, methods, networks, preflight, weights, zoo
+from crossfool import architectures, listing, networks, preflight, weights, zoo
+from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
@@ -219,7 +220,7 @@ def test_an_attack_that_knows_a_networks_layers_knows_it_by_its_tag():
     values = experiment("timm_vit_base_patch16_224__augreg2_in21k_ft_in1k", lpips=False)
     values["attacks"] = {"tgr": {"method": "torchattack/TGR", "epsilon": 8}}
     values |= {"scatter": {"attacks": [], "same_family": False}}
-    assert zoo.architecture(values["models"][0]) in methods.METHODS["TGR"].hooks
+    assert zoo.architecture(values["models"][0]) in catalogue.METHODS["TGR"].hooks
     try:
         Experiment.model_validate(values)
     except ValueError as error:

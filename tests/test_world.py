@@ -11,13 +11,15 @@ import yaml
 from conftest import EMPTY
 from torch import Tensor, nn
 
-from crossfool import cells, fusing, gradients, networks, preflight, zoo
+from crossfool import cells, fusing, networks, preflight, zoo
+from crossfool.attacks import gradients
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
+from crossfool.storage.clean_images import read_clean_images
 
 ROOT = Path(__file__).parents[1]
 FEW = {  # name -> side of the images, 0 for the network's own
@@ -90,7 +92,7 @@ def test_a_source_without_a_gradient_is_one_line(subset, how, said):
     row = Attack(epsilon=10, steps=2, step_size=5)
     compute = Compute(precision="float32", chunk=4)
     cell = cells.Cell({"source": "fnn2", "members": {"fnn2": {}}}, "igsm", row, compute, subset)
-    clean = cells.clean(subset)
+    clean = read_clean_images(subset)
     work = cells.Work(cell, [member], clean, torch.device("cpu"), cells.Fit(4, torch.device("cpu")))
     with pytest.raises(UserError, match=f"^igsm: (fnn2: )?{said}.*; remove it from sources in params.yaml; .*target$"):
         list(work.chunks([slice(0, 4)]))
@@ -100,7 +102,7 @@ def test_images_that_stay_as_they_are_are_no_fault_of_a_source_that_answers(subs
     """Its softmax is so sure that its gradient is zero; the logits have one."""
     about = {"mean": [127.0], "std": [64.0], "side": 28, "interpolation": "bilinear"}
     network = networks.own("fnn0")
-    clean = cells.clean(subset)
+    clean = read_clean_images(subset)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.Linear):

@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from crossfool import methods
+from crossfool.attacks.torchattack import catalogue
 from crossfool.config import Count, Deviation, NotNegative, Pixels, Radius, Section, Seed, Step
 from crossfool.errors import no_step
 
@@ -77,10 +77,10 @@ class Attack(Section):
         if not isinstance(values, Mapping) or "method" not in values:
             return values
         if not isinstance(values["method"], str | None):
-            raise ValueError(f"method is {values['method']!r}, expected a name such as {methods.LIBRARY}/MIFGSM")
+            raise ValueError(f"method is {values['method']!r}, expected a name such as {catalogue.LIBRARY}/MIFGSM")
         if values["method"] is None:
             return values
-        steps = values.get("steps", methods.method(values["method"]).steps or 1)
+        steps = values.get("steps", catalogue.method(values["method"]).steps or 1)
         if not isinstance(values.get("epsilon"), int | float) or not isinstance(steps, int) or steps < 1:
             return values
         return {"steps": steps, "step_size": values["epsilon"] / steps, **values}
@@ -182,8 +182,8 @@ class Attack(Section):
 
     def _of_method(self, name: str) -> "Attack":
         """The row, which has nothing that its method makes no use of."""
-        known = methods.method(name)
-        methods.options(name, self.options or {})
+        known = catalogue.method(name)
+        catalogue.options(name, self.options or {})
         for key, field in type(self).model_fields.items():
             if key not in OF_METHODS and getattr(self, key) != field.default:
                 raise ValueError(f"{key} is not used with method, but by the loop of this package; remove it")
@@ -209,7 +209,7 @@ class Attack(Section):
     def gradients(self) -> int:
         """Gradient evaluations an image and model, of one seed."""
         if self.method is not None:
-            return methods.method(self.method).cost(self.steps, methods.options(self.method, self.options or {}))
+            return catalogue.method(self.method).cost(self.steps, catalogue.options(self.method, self.options or {}))
         return self.steps * self.copies
 
     @property
@@ -225,9 +225,9 @@ class Attack(Section):
         return 0.9 if self.resize is None else self.resize
 
     @property
-    def known(self) -> methods.Method | None:
+    def known(self) -> catalogue.Method | None:
         """What is known of the row's method; None where it is the loop of this package."""
-        return None if self.method is None else methods.method(self.method)
+        return None if self.method is None else catalogue.method(self.method)
 
     @property
     def as_built(self) -> bool:

@@ -14,9 +14,10 @@ from pydantic import (
     model_validator,
 )
 
-from crossfool import methods, zoo
+from crossfool import zoo
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grids
+from crossfool.attacks.torchattack import catalogue
 from crossfool.config import Level, Name, Section
 from crossfool.datasets.config import Dataset, Subset
 from crossfool.errors import not_a_number, too_small, unknown
@@ -184,7 +185,7 @@ class Experiment(Section):
                 self._suits(attack, row, row.known)
         return self
 
-    def _suits(self, attack: str, row: Attack, known: methods.Method) -> None:
+    def _suits(self, attack: str, row: Attack, known: catalogue.Method) -> None:
         """Sources, images and arithmetic are such as another library's attack takes."""
         where = f"attacks: {attack}: {row.method}"
         ensemble = next((source for source in self.sources if "+" in source), None)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from crossfool import seeds
-from crossfool.attack import Loss
+from crossfool.attacks.loop import Loss
 
 
 def diverse(loss: Loss, seed: int, ids: Sequence[int], probability: float, resize: float, copies: int) -> Loss:

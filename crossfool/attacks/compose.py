@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from crossfool import gradients, updates
-from crossfool.attack import Estimate, Loss, Update
+from crossfool.attacks import gradients, noise, update_rules
 from crossfool.attacks.config import Attack
-from crossfool.diversity import diverse
+from crossfool.attacks.input_diversity import diverse
+from crossfool.attacks.loop import Estimate, Loss, Update
 
 SETTLING = 0.94  # GRA's eta (Zhu et al. 2023)
 
@@ -27,24 +27,24 @@ def estimate(row: Attack, ids: Sequence[int], together: int = 1) -> Estimate:
     elif row.gradient in ("varied", "relevant"):
         assert row.samples is not None and row.radius is not None
         made = gradients.varied if row.gradient == "varied" else gradients.relevant
-        found = made(row.samples, gradients.uniform(row.seed or 0, ids, row.radius), together, scales)
+        found = made(row.samples, noise.uniform(row.seed or 0, ids, row.radius), together, scales)
     elif scales > 1:
-        found = gradients.smoothed(1, gradients.still, together, scales)
+        found = gradients.smoothed(1, noise.still, together, scales)
     return found if row.kernel is None else gradients.convolved(found, row.kernel)
 
 
-def _noise(row: Attack, ids: Sequence[int]) -> gradients.Noise:
+def _noise(row: Attack, ids: Sequence[int]) -> noise.Noise:
     assert row.samples is not None and row.sigma is not None
     if row.noise == "latin":
-        return gradients.latin(row.seed or 0, ids, row.sigma, row.samples)
-    drawn = gradients.gaussian(row.seed or 0, ids, row.sigma)
-    return gradients.antithetic(drawn) if row.noise == "antithetic" else drawn
+        return noise.latin(row.seed or 0, ids, row.sigma, row.samples)
+    drawn = noise.gaussian(row.seed or 0, ids, row.sigma)
+    return noise.antithetic(drawn) if row.noise == "antithetic" else drawn
 
 
 def update(row: Attack) -> Update:
     """A row's update rule."""
-    found: Update = updates.sign
+    found: Update = update_rules.sign
     if row.decay is not None:
         nesterov = row.update == "nesterov"
-        found = updates.nesterov(row.decay, row.step_size) if nesterov else updates.momentum(row.decay)
-    return updates.settling(found, SETTLING) if row.gradient == "relevant" else found
+        found = update_rules.nesterov(row.decay, row.step_size) if nesterov else update_rules.momentum(row.decay)
+    return update_rules.settling(found, SETTLING) if row.gradient == "relevant" else found

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from crossfool.attack import Loss
+from crossfool.attacks.loop import Loss
 
 Model = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> logits (N,K)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossfool.errors import PIXEL, UserError, no_step, refuse_unit_images, too_small
+from crossfool.errors import PIXEL, UserError, no_step, refuse_small, refuse_unit_images
 
 Loss = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> one loss an image (N,)
 Estimate = Callable[[Loss, Tensor], Tensor]  # loss, images -> raw gradient, shaped as the images
@@ -26,14 +26,9 @@ class Budget:
     step_size: float
 
     def __post_init__(self) -> None:
-        _refuse_small("epsilon", self.epsilon)
+        refuse_small("epsilon", self.epsilon)
         if said := no_step(self.epsilon, self.steps, self.step_size):
             raise UserError(said)
-
-
-def _refuse_small(name: str, value: float) -> None:
-    if said := too_small(value):
-        raise UserError(f"{name} is {value:g}: {said}")
 
 
 @dataclass(frozen=True)
@@ -111,5 +106,5 @@ def quantise(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
     Raises:
         UserError: an epsilon between 0 and 1, which would leave none but x.
     """
-    _refuse_small("epsilon", epsilon)
+    refuse_small("epsilon", epsilon)
     return project_linf(x_adv.round(), x, float(int(epsilon))).to(torch.uint8)

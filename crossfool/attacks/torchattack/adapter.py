@@ -10,18 +10,19 @@ import importlib.metadata
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossfool import methods, objectives, seeds, zoo
-from crossfool.attack import quantise
+from crossfool import seeds
+from crossfool.attacks import losses
 from crossfool.attacks.config import Attack
+from crossfool.attacks.loop import quantise
+from crossfool.attacks.losses import Model
+from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError, brief, refuse_unit_images, unknown
-from crossfool.models.inference.pixel_model import Pixels
-from crossfool.objectives import Model
 
 LEVELS = 255
 
@@ -35,11 +36,14 @@ def craft(
     ids: Sequence[int],
     name: str,
     evaluated: Callable[[int], object] = lambda count: None,
+    *,
+    architecture: str = "",
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Adversarial images of one chunk, and which were finite throughout; as `cells.craft`.
 
     Args:
-        name: The source's, by which some attacks know its layers.
+        name: The source's, for errors.
+        architecture: What its library calls the network, by which some attacks know its layers; `name` if not given.
 
     Raises:
         UserError: the library is missing, or cannot attack this source or these images.
@@ -62,7 +66,7 @@ def craft(
     for start in range(0, len(x), batch):
         part = slice(start, start + batch)
         with _seeded(seeds.derived(row.seed or 0, *ids[part]), x.device):
-            parts.append(_attacked(members, row, x[part], goal[part], name, seen))
+            parts.append(_attacked(members, row, x[part], goal[part], (name, architecture or name), seen))
     x_adv = torch.cat(parts)
     evaluated(len(x) * row.gradients - count)  # those that end at a layer
     finite &= x_adv.isfinite().flatten(1).all(1)
@@ -70,11 +74,16 @@ def craft(
 
 
 def _attacked(
-    members: Sequence[Model], row: Attack, x: Tensor, goal: Tensor, name: str, seen: Callable[[Tensor], None]
+    members: Sequence[Model],
+    row: Attack,
+    x: Tensor,
+    goal: Tensor,
+    names: tuple[str, str],
+    seen: Callable[[Tensor], None],
 ) -> Tensor:
     """What the library makes of a batch x (N,C,H,W), pixels 0..1, likewise; `seen` is given each gradient."""
-    library, attack = _library(), str(row.method).partition("/")[2]
-    source, normalise = _source(members, row, name, lambda x: _pixels(x, seen))
+    (name, architecture), library, attack = names, _library(), str(row.method).partition("/")[2]
+    source, normalise = _source(members, row, names, lambda x: _pixels(x, seen))
     options = dict(row.options or {}) | {"eps": row.epsilon / LEVELS}
     if row.known is not None and row.known.steps:
         options |= {"steps": row.steps, "alpha": row.step_size / LEVELS}
@@ -83,7 +92,7 @@ def _attacked(
     if attack in ("Admix", "BFA"):
         with torch.no_grad():
             options["num_classes"] = source(normalise(x[:1])).shape[-1]
-    model = library.AttackModel(zoo.architecture(name), source, lambda image: image, normalise)
+    model = library.AttackModel(architecture, source, lambda image: image, normalise)
     try:
         with warnings.catch_warnings(action="ignore"):
             return getattr(library, attack)(model, normalise, x.device, **options)(x.contiguous(), goal).detach()
@@ -95,29 +104,29 @@ def _attacked(
 
 
 def _source(
-    members: Sequence[Model], row: Attack, name: str, pixels: Callable[[Tensor], Tensor]
+    members: Sequence[Model], row: Attack, names: tuple[str, str], pixels: Callable[[Tensor], Tensor]
 ) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """What is attacked, and what images 0..1 go through before: a network of its library's, or a whole source."""
     if not row.as_built:
-        only = members[0] if len(members) == 1 else objectives.source(members, row.fusion)
+        only = members[0] if len(members) == 1 else losses.source(members, row.fusion)
         return _Whole(only), pixels
     (member,) = members
-    assert isinstance(member, Pixels)
+    assert isinstance(member, PixelNetwork)
     network = copy.deepcopy(member.network)  # hooks and exchanged layers stay in it
     for module in network.modules():
         if hasattr(module, "fused_attn"):
             setattr(module, "fused_attn", False)  # noqa: B010  # timm's: fused, its layers are passed by and hooks see nothing
-    _hookable(network, row, name)
+    _hookable(network, row, *names)
     return network, lambda x: member.normalised(pixels(x))
 
 
-def _hookable(network: nn.Module, row: Attack, name: str) -> None:
+def _hookable(network: nn.Module, row: Attack, name: str, architecture: str) -> None:
     """The network has the layers that an attack hooks into, which some attacks would miss without a word."""
     layers, layer = dict(network.named_modules()), (row.options or {}).get("feature_layer_cfg")
     if layer is not None and layer not in layers:
         raise UserError(f"{row.method}: {unknown(f'layer of {name}', layer, layers)}")
     known = getattr(getattr(_library(), str(row.method).partition("/")[2]), "_builtin_cfgs", None)
-    if known is not None and layer is None and zoo.architecture(name) not in known:
+    if known is not None and layer is None and architecture not in known:
         raise UserError(
             f"{row.method} knows a layer of {', '.join(known)}, and none of {name}; "
             "give options: {feature_layer_cfg: ...}"
@@ -130,6 +139,19 @@ def _hookable(network: nn.Module, row: Attack, name: str) -> None:
     disturbed = (nn.ReLU, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
     if row.method == "torchattack/FDA" and not any(isinstance(one, disturbed) for one in layers.values()):
         raise UserError(f"{row.method} disturbs layers of ReLU and average pooling, and {name} has neither")
+
+
+@runtime_checkable
+class PixelNetwork(Protocol):
+    """A model on pixels 0..255 that gives access to its network and to what the network's input goes through.
+
+    Attributes:
+        network: Takes normalised images (N,C,H,W), returns logits.
+    """
+
+    network: nn.Module
+
+    def normalised(self, x: Tensor) -> Tensor: ...
 
 
 class _Whole(nn.Module):
@@ -186,4 +208,4 @@ def _library() -> Any:
 def version() -> str:
     """The library's version, which belongs to a cell's metadata."""
     _library()
-    return importlib.metadata.version(methods.LIBRARY)
+    return importlib.metadata.version(catalogue.LIBRARY)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from crossfool.attack import Direction, Rule, Update, rule
+from crossfool.attacks.loop import Direction, Rule, Update, rule
 
 
 def sign() -> Direction:
