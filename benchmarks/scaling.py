@@ -77,14 +77,14 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
     import torch
     from contestants import about
 
-    from crossfool import cells, fitting, runtime
+    from crossfool import cells, runtime
     from crossfool.attacks.config import Attack
-    from crossfool.models.inference import pixel_model
+    from crossfool.models.inference import batch_size, pixel_model
 
     cpu = torch.device("cpu")
     wrapped = pixel_model.wrap(*about(model), device=cpu)
     runtime.keep_memory()
-    widest = fitting.widest([wrapped], images(1).float())
+    widest = batch_size.widest([wrapped], images(1).float())
 
     def work(count: int, steps: int, samples: int) -> None:
         row: dict[str, Any] = {"epsilon": 15, "steps": steps, "step_size": 15 if steps == 1 else 3}
@@ -92,7 +92,7 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
             row |= {"gradient": "smoothed", "samples": samples, "sigma": 15}
         attack, x = Attack.model_validate(row), images(count)
         labels = torch.zeros(count, dtype=torch.int64)
-        cells.fitted([wrapped], attack, x, labels, labels, range(count), fitting.Fit(8, cpu, widest))
+        cells.fitted([wrapped], attack, x, labels, labels, range(count), batch_size.Fit(8, cpu, widest))
 
     return work
 

@@ -25,16 +25,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 import crossfool
-from crossfool import timing, zoo
+from crossfool import timing
 from crossfool.attacks import compose, gradients, losses
 from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import Budget, Loss, attack, quantise
 from crossfool.attacks.losses import Model
 from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
-from crossfool.fitting import Fit, widest
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference.batch_size import Fit, widest
 from crossfool.models.inference.config import Compute
+from crossfool.models.weights import registry
 from crossfool.runtime import code
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.hashing import sha256
@@ -161,7 +162,7 @@ def fitted(
         from crossfool.attacks.torchattack import adapter  # and torchattack, which no other row needs
 
         return adapter.craft(
-            members, row, images, labels, target_labels, ids, name, evaluated, architecture=zoo.architecture(name)
+            members, row, images, labels, target_labels, ids, name, evaluated, architecture=registry.architecture(name)
         )
 
     def some(part: slice, together: int) -> tuple[dict[str, Tensor], Tensor]:

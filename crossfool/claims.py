@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from crossfool import claims_sweeps
-from crossfool.architectures import depth, family
 from crossfool.evidence import LEVEL, SAID, Claim, Evidence, claim, contrasted, listed
 from crossfool.experiment.config import Experiment
+from crossfool.models.families import depth, family
 from crossfool.stats.paired_tests import holm, mcnemar, ranked, rho
 
 __all__ = ["COLUMNS", "Claim", "Evidence", "check", "table"]

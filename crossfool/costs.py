@@ -18,8 +18,8 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-from crossfool import zoo
 from crossfool.experiment.config import Experiment
+from crossfool.models.weights import registry
 
 RATE = 8e12  # float32 operations a second, sustained: an assumption, some 40% of an A100's peak of 19.5e12
 CPU = 6e10  # the same of two cores on the zoo's own networks, as experiments/modern and noise took (2026-11-26)
@@ -72,13 +72,13 @@ class Network:
 @functools.cache
 def networks() -> dict[str, Network]:
     """Model -> its size; all of the zoo but timm's."""
-    table = resources.files("crossfool") / "data" / "operations.csv"
+    table = resources.files("crossfool") / "experiment" / "operations.csv"
     with table.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     known = {row["name"]: Network(int(row["parameters"]), float(row["operations"])) for row in rows}
-    for spec in zoo.names().values():
+    for spec in registry.names().values():
         if spec.network in known and spec.name not in known:  # convolutions' cost goes with the area
-            own, side = known[spec.network], zoo.names()[spec.network].side
+            own, side = known[spec.network], registry.names()[spec.network].side
             known[spec.name] = Network(own.parameters, own.operations * ((spec.side or side) / side) ** 2)
     return known
 
@@ -188,7 +188,7 @@ def _left(out: str, pending: Container[str] | None) -> bool:
 
 def small(experiment: Experiment) -> bool:
     """Whether all networks are the zoo's own, which need no GPU."""
-    return all(zoo.spec(model).library == "crossfool" for model in experiment.models)
+    return all(registry.spec(model).library == "crossfool" for model in experiment.models)
 
 
 def thousands(count: int) -> str:

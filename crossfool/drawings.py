@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from crossfool import curves, planes, ranking
-from crossfool.architectures import family
 from crossfool.attacks import sweeps
 from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.evidence import Evidence
 from crossfool.experiment.config import Experiment
 from crossfool.figures import Figure, picture
+from crossfool.models.families import family
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency
 from crossfool.results import Results, chosen, words
 from crossfool.stats import intervals as stats_intervals

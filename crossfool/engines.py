@@ -37,7 +37,7 @@ from crossfool.attacks.losses import Model
 from crossfool.attacks.torchattack import catalogue
 from crossfool.cells import Cell, Engine, Found, Tensors
 from crossfool.errors import UserError, unknown, writing
-from crossfool.fitting import Fit
+from crossfool.models.inference.batch_size import Fit
 from crossfool.runtime import code, device, end_with_parent, lacking_semaphores
 from crossfool.storage.tensors import TensorFile, write_tensors
 

@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from crossfool import results, sources, zoo
+from crossfool import results, sources
 from crossfool.attacks import sweeps
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError, unknown
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
+from crossfool.models.weights import registry
 from crossfool.revisions import md5, outputs
 from crossfool.storage import recovery
 from crossfool.storage.hashing import sha256
@@ -339,10 +340,10 @@ def _origin(cell: Cell, name: str, about: Mapping[str, Any]) -> str:
         return f"published as {about['file']}{version}, sha256 {about['file_sha256']}"
     if cell.experiment.is_trained(name):
         return "trained here"
-    spec = zoo.spec(name)
+    spec = registry.spec(name)
     pinned = spec.sha256 or cell.experiment.weights.sha256.get(name, "which nothing pins")
     version = f" ({spec.version})" if spec.version else ""
-    return f"published as {spec.file or zoo.files(spec)[0]}{version}, sha256 {pinned}"
+    return f"published as {spec.file or registry.files(spec)[0]}{version}, sha256 {pinned}"
 
 
 def _libraries(cell: Cell) -> Iterator[Fact]:

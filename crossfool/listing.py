@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool import roots, zoo
+from crossfool import roots
 from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import loading
+from crossfool.models.weights import registry
 from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.terminal import put, table
 
@@ -103,9 +104,11 @@ ROBUST = "robustbench"  # the version of its models
 
 def models(start: Path) -> Iterator[Entry]:
     """Every model of the zoo."""
-    with (resources.files("crossfool") / "data" / "torchvision_models.csv").open(encoding="utf-8") as file:
+    with (resources.files("crossfool") / "models" / "weights" / "torchvision_models.csv").open(
+        encoding="utf-8"
+    ) as file:
         counts = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
-    for spec in zoo.names().values():
+    for spec in registry.names().values():
         what = f"{spec.family}, {spec.side} px" if spec.side else spec.family
         if spec.network:
             what += f", {'adversarially trained ' if spec.version == ROBUST else ''}{spec.network}"
@@ -118,7 +121,7 @@ def models(start: Path) -> Iterator[Entry]:
     yield Entry("timm_<name>", what, "timm's default weights; set weights: {sha256}")
 
 
-def _origin(spec: zoo.Spec) -> str:
+def _origin(spec: registry.Spec) -> str:
     """Where a model's weights come from."""
     if not spec.published:
         return "trained here"
@@ -131,9 +134,9 @@ def _origin(spec: zoo.Spec) -> str:
     if spec.library == "timm":
         return f"timm's weights, {pinned}"
     if spec.version == ROBUST:
-        return f"RobustBench's {zoo.files(spec)[-1]} in weights: {{dir: ...}}; {pinned}"
+        return f"RobustBench's {registry.files(spec)[-1]} in weights: {{dir: ...}}; {pinned}"
     instead = "" if spec.family == "imagenet" else "; trained where none is given"
-    return f"weights: {{dir: ...}} with {zoo.files(spec)[0]}{instead if spec.sha256 else f'; {pinned}{instead}'}"
+    return f"weights: {{dir: ...}} with {registry.files(spec)[0]}{instead if spec.sha256 else f'; {pinned}{instead}'}"
 
 
 def attacks(start: Path) -> Iterator[Entry]:

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from crossfool.errors import UserError, refuse_unit_images
-from crossfool.fitting import Fit
+from crossfool.models.inference.batch_size import Fit
 from crossfool.models.inference.pixel_model import Pixels
 from crossfool.stats import rates
 

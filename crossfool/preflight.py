@@ -13,13 +13,14 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from crossfool import answers, costs, leftovers, places, roots, selection, timing, zoo
+from crossfool import answers, costs, leftovers, places, roots, selection, timing
 from crossfool.config import located
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import PIXEL, UserError, in_pixels
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment, kept
+from crossfool.models.weights import registry
 from crossfool.storage import recovery
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile
@@ -157,7 +158,7 @@ def _usable(experiment: Experiment) -> None:
 
 
 def _known(model: str, use: str) -> str | None:
-    return zoo.unusable().get((zoo.spec(model).network or model, use))
+    return registry.unusable().get((registry.spec(model).network or model, use))
 
 
 def _differentiated(experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -253,19 +254,19 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
     if place is not None and wanted and not place.is_dir():
         raise UserError(f"weights: dir: {place} is no folder; give the one that holds the published weights")
     for model in sorted(wanted):
-        spec = zoo.spec(model)
+        spec = registry.spec(model)
         if experiment.is_trained(model):
             continue
         if spec.library == "timm" and importlib.util.find_spec("timm") is not None:
-            from crossfool import weights
+            from crossfool.models.weights import preprocessing
 
-            weights.timm_config(spec)
+            preprocessing.timm_config(spec)
         if not spec.sha256 and model not in experiment.weights.sha256:
             raise UserError(
                 f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
             )
-        if not spec.fetched and (place is None or zoo.within(spec, place) is None):
-            raise zoo.lacking(spec, place)
+        if not spec.fetched and (place is None or registry.within(spec, place) is None):
+            raise registry.lacking(spec, place)
 
 
 def _lines(table: Path) -> int | None:

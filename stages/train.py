@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
-from crossfool import networks, training, weights, zoo
 from crossfool.experiment import loading
+from crossfool.models import weights_file
+from crossfool.models.networks import build
+from crossfool.models.weights import preprocessing, published, registry, training
 from crossfool.runtime import device, keep_memory
 from crossfool.stage import stage
 from crossfool.storage.clean_images import read_clean_images
@@ -15,13 +17,13 @@ from crossfool.storage.clean_images import read_clean_images
 @click.option("--model", required=True, help="A name from models in params.yaml.")
 def main(model: str) -> None:
     experiment = loading.load()
-    spec, recipe = zoo.spec(model), experiment.training
+    spec, recipe = registry.spec(model), experiment.training
     checkpoint = Path(".crossfool/train") / f"{model}.safetensors"
     if experiment.is_trained(model):
         assert recipe is not None
         keep_memory()
         images = read_clean_images("data/train.safetensors")
-        network = training.seeded_init(lambda: networks.build(spec.network or model, spec.library), recipe.seed)
+        network = training.seeded_init(lambda: build.build(spec.network or model, spec.library), recipe.seed)
         state = training.train(
             network,
             images["images"],
@@ -32,10 +34,10 @@ def main(model: str) -> None:
             checkpoint=checkpoint,
             label=model,
         )
-        about = weights.describe(spec, network) | {"recipe": recipe.model_dump(exclude={"retrain"})}
+        about = preprocessing.describe(spec, network) | {"recipe": recipe.model_dump(exclude={"retrain"})}
     else:
-        state, about = weights.fetch(spec, experiment.weights)
-    weights.write(Path("weights") / f"{model}.safetensors", state, about)
+        state, about = published.fetch(spec, experiment.weights)
+    weights_file.write(Path("weights") / f"{model}.safetensors", state, about)
     checkpoint.unlink(missing_ok=True)  # not sooner: a kill in between would lose all epochs
 
 

@@ -27,11 +27,12 @@ from click.testing import CliRunner
 from outcome import Outcome
 from PIL import Image
 
-from crossfool import perceptual_weights, weights, zoo
+from crossfool import perceptual_weights
 from crossfool.datasets import decoding, devkit, imagenet, mnist
 from crossfool.datasets import image_files as datasets_image_files
 from crossfool.errors import UserError
 from crossfool.experiment import loading
+from crossfool.models.weights import checkpoint_file, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage import parquet
 from crossfool.storage import tensors as storage_tensors
@@ -385,7 +386,7 @@ def weights_files(count: int, seed: int) -> Outcome:
             Path("a.pth").write_bytes(data)
             survived(
                 outcome,
-                lambda: weights.read(Path("a.pth")),
+                lambda: checkpoint_file.read(Path("a.pth")),
                 lambda number=number: f"file {number} of seed {seed}",
                 lambda found: isinstance(found, dict) and not _planted(),
             )
@@ -527,7 +528,7 @@ def model_names(count: int, seed: int) -> Outcome:
     outcome = Outcome("model names with ../, /, NUL, wildcards and worse")
     draw = random.Random(seed)
     text = (ROOT / "params.yaml").read_text()
-    known = set(zoo.names())
+    known = set(registry.names())
     parts = (
         "..",
         "/",

@@ -9,7 +9,8 @@ log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 del sys.argv[:2]
 sys.path[0] = str(Path.cwd())  # the repository's own code
 
-from crossfool import cells, training
+from crossfool import cells
+from crossfool.models.weights import training
 
 
 def note(kind: str, piece: object) -> None:

@@ -78,13 +78,15 @@ def subset(tmp_path: Path) -> Path:
 @pytest.fixture
 def fnn_weights(tmp_path: Path) -> Path:
     """A folder with weights files of fnn0 and fnn2, random but seeded."""
-    from crossfool import networks, weights, zoo
+    from crossfool.models import weights_file
+    from crossfool.models.networks import build
+    from crossfool.models.weights import preprocessing, registry
 
     for seed, name in enumerate(("fnn0", "fnn2")):
         torch.manual_seed(seed)
-        network = networks.own(name)
-        about = weights.describe(zoo.spec(name), network)
-        weights.write(tmp_path / "weights" / f"{name}.safetensors", network.state_dict(), about)
+        network = build.own(name)
+        about = preprocessing.describe(registry.spec(name), network)
+        weights_file.write(tmp_path / "weights" / f"{name}.safetensors", network.state_dict(), about)
     return tmp_path / "weights"
 
 

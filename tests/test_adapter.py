@@ -11,13 +11,15 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from crossfool import networks, seeds, weights, zoo
+from crossfool import seeds
 from crossfool.attacks.config import Attack
 from crossfool.attacks.torchattack import catalogue
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
+from crossfool.models.networks import build
+from crossfool.models.weights import published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage.tensors import TensorFile
 
@@ -210,7 +212,7 @@ def embedded(tmp_path_factory) -> tuple[dict[str, Tensor], dict, Tensor]:
         training=False,
     )
     image = torch.from_numpy(np.array(TensorFile(folder / "images.safetensors")["images"][:1]))
-    return *weights.fetch(zoo.spec("efficientnet_lite0"), Weights()), image
+    return *published.fetch(registry.spec("efficientnet_lite0"), Weights()), image
 
 
 @pytest.mark.slow
@@ -218,7 +220,7 @@ def embedded(tmp_path_factory) -> tuple[dict[str, Tensor], dict, Tensor]:
 @pytest.mark.parametrize("name", [name for name in FEW if name not in UNLIKE])
 def test_images_are_the_librarys_on_an_embedded_model(name, embedded):
     state, about, image = embedded
-    built = networks.own("efficientnet_lite0")
+    built = build.own("efficientnet_lite0")
     built.load_state_dict(state)
     options = FEW[name][0] | CALM.get(name, {})
     options |= {"feature_layer_cfg": "_blocks.4"} if "feature_layer_cfg" in options else {}
@@ -308,8 +310,8 @@ def test_layers_must_be_there(name, options, line):
 @pytest.mark.parametrize(("name", "line"), UNLIKE.items())
 def test_networks_without_the_layers_are_refused(source, name, line):
     """The library attacks some of them nevertheless, without its hooks, and says nothing."""
-    side = zoo.spec(source).side
-    model = member(networks.own(source), side, as_built=True)
+    side = registry.spec(source).side
+    model = member(build.own(source), side, as_built=True)
     images = torch.zeros(1, 3, side, side, dtype=torch.uint8)
     with pytest.raises(UserError, match=line):
         adapter.craft([model], row(name), images, LABELS[:1], TARGETS[:1], [1], source)

@@ -177,9 +177,9 @@ def one_weight(network: nn.Module, monkeypatch) -> None:
 
 
 def no_mask(network: nn.Module, monkeypatch) -> None:
-    from crossfool import fusing
+    from crossfool.models.inference.cpu import convolution
 
-    monkeypatch.setattr(fusing.Clamp, "backward", lambda self, gradient, output, *, own: gradient)
+    monkeypatch.setattr(convolution.Clamp, "backward", lambda self, gradient, output, *, own: gradient)
 
 
 @pytest.mark.parametrize("break_it", [None, one_weight, no_mask])

@@ -12,12 +12,12 @@ import torch
 from conftest import metadata
 from torch import nn
 
-from crossfool import adversarial, cells, fitting, sources
+from crossfool import adversarial, cells, sources
 from crossfool.attacks import gradients, noise
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
-from crossfool.fitting import Fit
-from crossfool.models.inference import pixel_model
+from crossfool.models.inference import batch_size, pixel_model
+from crossfool.models.inference.batch_size import Fit
 from crossfool.models.inference.config import Compute
 from crossfool.storage import tensors as storage_tensors
 from crossfool.storage.hashing import sha256
@@ -324,13 +324,13 @@ def test_widest_is_the_largest_output_of_a_layer():
     first = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.Flatten(), nn.Linear(5 * 8 * 8, 2))
     second = nn.Sequential(nn.Conv2d(3, 7, 3, stride=2, padding=1), nn.ReLU())
     image = torch.zeros(1, 3, 8, 8)
-    assert fitting.widest([second], image) == 7 * 4 * 4 * 4
-    assert fitting.widest([first, second], image) == 5 * 8 * 8 * 4
+    assert batch_size.widest([second], image) == 7 * 4 * 4 * 4
+    assert batch_size.widest([first, second], image) == 5 * 8 * 8 * 4
     assert all(not layer._forward_hooks for network in (first, second) for layer in network.modules())
 
 
 def test_passes_are_of_equal_size_and_no_wider_than_pays(monkeypatch):
-    monkeypatch.setattr(fitting, "WIDE", 1000)
+    monkeypatch.setattr(batch_size, "WIDE", 1000)
     parts = Fit(20, CPU, 150).map(lambda part, together: (part.stop - part.start, together), 8, 3)
     assert parts == [(4, 1), (4, 1)]  # six would fit
     assert Fit(20, CPU, 150).map(lambda part, together: (part.stop - part.start, together), 2, 9) == [(2, 3)]
@@ -343,7 +343,7 @@ def test_a_cell_goes_through_in_passes_that_its_models_layers_allow(tmp_path, su
     whole = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
     member = pixel_model.load(fnn_weights / "fnn2.safetensors", device=CPU)
     image = torch.from_numpy(np.array(TensorFile(subset)["images"][:1])).float()
-    monkeypatch.setattr(fitting, "WIDE", 4 * fitting.widest([member], image))
+    monkeypatch.setattr(batch_size, "WIDE", 4 * batch_size.widest([member], image))
     sizes = []
     original = gradients.plain
     monkeypatch.setattr(gradients, "plain", lambda loss, x: (sizes.append(len(x)), original(loss, x))[1])
@@ -363,7 +363,7 @@ def test_noise_samples_of_few_images_go_through_together(tmp_path, subset, fnn_w
     monkeypatch.setattr(gradients, "plain", plain)
     alone = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
     by_one = len(passes)
-    monkeypatch.setattr(fitting, "ROOM", {"cpu": 27})
+    monkeypatch.setattr(batch_size, "ROOM", {"cpu": 27})
     stacked = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "b" / "out.safetensors")
     assert max(passes[:by_one]) == 8 and max(passes[by_one:]) == 24 and len(passes) < 2 * by_one
     assert sum(passes[by_one:]) == sum(passes[:by_one])  # not one gradient more or less

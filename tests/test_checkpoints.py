@@ -19,9 +19,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crossfool import networks, weights, zoo
 from crossfool.errors import UserError
+from crossfool.models.networks import build
+from crossfool.models.weights import checkpoint_file, checkpoint_kind, published, registry
 from crossfool.models.weights.config import Weights
+from crossfool.models.weights.state_dicts import Taken, load_published
 from crossfool.storage.hashing import sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -31,7 +33,7 @@ State = dict[str, Any]
 def of(name: str = "fnn2", seed: int = 0) -> tuple[nn.Module, State]:
     """A network whose state is not that of a new one, and its state dict."""
     torch.manual_seed(seed)
-    network = networks.own(name)
+    network = build.own(name)
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():
             tensor.normal_()
@@ -42,9 +44,9 @@ def before(prefix: str, state: State) -> State:
     return {prefix + key: value for key, value in state.items()}
 
 
-def loaded(checkpoint: Any, name: str = "fnn2") -> tuple[State, networks.states.Taken]:
-    network = networks.own(name)
-    taken = networks.load_published(name, network, checkpoint)
+def loaded(checkpoint: Any, name: str = "fnn2") -> tuple[State, Taken]:
+    network = build.own(name)
+    taken = load_published(name, network, checkpoint)
     return network.state_dict(), taken
 
 
@@ -116,7 +118,7 @@ def test_a_networks_own_child_is_no_prefix() -> None:
     wanted = {key: torch.randn_like(value) for key, value in Wrapping().state_dict().items()}
     for prefix in ("", "model.", "module."):
         network = Wrapping()
-        taken = networks.load_published("x", network, before(prefix, wanted))
+        taken = load_published("x", network, before(prefix, wanted))
         assert_same(network.state_dict(), wanted)
         assert taken.prefix == prefix
 
@@ -278,13 +280,13 @@ def test_tensors_of_another_kind_are_one_line(convert: Callable[[Tensor], Any], 
 def test_every_library_takes_wrapped_weights(tmp_path, monkeypatch, capsys, model: str) -> None:
     if model.startswith("timm_"):
         pytest.importorskip("timm")
-    spec = zoo.spec(model)
-    network = networks.build(spec.network or model, spec.library)
-    path = tmp_path / zoo.files(spec)[-1 if spec.library != "timm" else 1]
+    spec = registry.spec(model)
+    network = build.build(spec.network or model, spec.library)
+    path = tmp_path / registry.files(spec)[-1 if spec.library != "timm" else 1]
     beside = {"normalize.mean": torch.full((1, 3, 1, 1), 0.25), "normalize.std": torch.full((1, 3, 1, 1), 0.5)}
     torch.save({"model": before("module.", network.state_dict()) | beside, "best": np.float64(76.1)}, path)
-    monkeypatch.setattr(weights, "verify", lambda path, *_: sha256(path))
-    state, about = weights.fetch(spec, Weights(dir=str(tmp_path)))
+    monkeypatch.setattr(published, "verify", lambda path, *_: sha256(path))
+    state, about = published.fetch(spec, Weights(dir=str(tmp_path)))
     assert_same(state, network.state_dict())
     assert about["mean"] == [63.75] * 3 and about["std"] == [127.5] * 3
     line = f"{model}: took `module.` off the names in {path.name}, state under `model`"
@@ -293,16 +295,16 @@ def test_every_library_takes_wrapped_weights(tmp_path, monkeypatch, capsys, mode
 
 
 def test_old_names_of_densenets_are_renamed_behind_prefixes(tmp_path, monkeypatch) -> None:
-    spec = zoo.spec("densenet121")
+    spec = registry.spec("densenet121")
     with torch.device("meta"):
-        network = networks.build("densenet121", "torchvision")
+        network = build.build("densenet121", "torchvision")
     state = {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in network.state_dict().items()}
     old = {re.sub(r"(norm|conv)(\d)\.", r"\1.\2.", key): value for key, value in state.items() if "denselayer" in key}
     old |= {key: value for key, value in state.items() if "denselayer" not in key}
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
     torch.save({"state_dict": before("module.", old)}, tmp_path / spec.file)
-    monkeypatch.setattr(weights, "verify", lambda path, *_: sha256(path))
-    assert weights.fetch(spec, Weights(dir=str(tmp_path)))[0].keys() == state.keys()
+    monkeypatch.setattr(published, "verify", lambda path, *_: sha256(path))
+    assert published.fetch(spec, Weights(dir=str(tmp_path)))[0].keys() == state.keys()
 
 
 # --- files that hold more, or something else ----------------------------------------------------------
@@ -345,7 +347,7 @@ def test_what_is_refused_is_named(tmp_path, monkeypatch, name: str, way: str) ->
         options = {"_use_new_zipfile_serialization": False} if way == "legacy" else {}
         torch.save(beside, path, **options, **({"pickle_protocol": 4} if way == "protocol 4" else {}))
     with pytest.raises(UserError) as caught:
-        weights.read(path)
+        checkpoint_file.read(path)
     message = str(caught.value)
     assert f"it asks for {name}, " in message
     assert "torch.save(model.state_dict(), FILE)" in message and "torch.save(checkpoint['state_dict'], FILE)" in message
@@ -364,7 +366,7 @@ def test_harmless_values_beside_the_state_are_read(tmp_path, legacy: bool) -> No
         "day": np.datetime64("2024-01-02"),
     }  # fmt: skip
     torch.save({"state_dict": state} | beside, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
-    found = weights.read(tmp_path / "a.pth")
+    found = checkpoint_file.read(tmp_path / "a.pth")
     assert_same(found["state_dict"], state)
     plain = {"best": 76.25, "epoch": 3, "single": 0.5, "better": True, "name": "a", "history": {1: [2]}}
     assert {key: found[key] for key in plain} == plain
@@ -376,7 +378,7 @@ def test_files_of_numpy_1_are_read(tmp_path) -> None:
     data = (tmp_path / "a.pth").read_bytes()
     assert b"numpy._core.multiarray" in data
     (tmp_path / "a.pth").write_bytes(data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
-    assert weights.read(tmp_path / "a.pth") == {"best": 1.5}
+    assert checkpoint_file.read(tmp_path / "a.pth") == {"best": 1.5}
 
 
 def traced(path: Path) -> None:
@@ -410,7 +412,7 @@ FOREIGN: dict[str, Callable[[Path], Any]] = {
     "an ONNX model": lambda path: path.write_bytes(b"\x08\x07\x12\x07pytorch" + bytes(99)),
     "a TensorFlow SavedModel": lambda path: path.write_bytes(b"\x08\x01\x12\x87\x01" + bytes(99)),
     "a TensorFlow Lite model": lambda path: path.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(99)),
-    "the index of a TensorFlow checkpoint": lambda path: path.write_bytes(bytes(99) + weights.LEVELDB),
+    "the index of a TensorFlow checkpoint": lambda path: path.write_bytes(bytes(99) + checkpoint_kind.LEVELDB),
     "a gzip archive": lambda path: path.write_bytes(b"\x1f\x8b\x08" + bytes(99)),
     "a tar archive": lambda path: path.write_bytes(b"storages" + bytes(249) + b"ustar" + bytes(300)),
     "a Keras model": zipped("model.weights.h5"),
@@ -425,11 +427,11 @@ def test_files_of_another_kind_are_named(tmp_path, kind: str, ending: str) -> No
     path = tmp_path / f"a{ending}"
     FOREIGN[kind](path)
     with pytest.raises(UserError, match=rf"is {re.escape(kind)}.*expected a PyTorch state dict or safetensors; \w+"):
-        weights.read(path)
-    spec = zoo.spec("resnet20")
+        checkpoint_file.read(path)
+    spec = registry.spec("resnet20")
     path.rename(tmp_path / spec.file)
     with pytest.raises(UserError, match=rf"is {re.escape(kind)}.*; it has sha256 \w+\.\.\., expected 12fca82f"):
-        weights.fetch(spec, Weights(dir=str(tmp_path)))
+        published.fetch(spec, Weights(dir=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -446,7 +448,7 @@ def test_files_of_another_kind_are_named(tmp_path, kind: str, ending: str) -> No
 def test_files_that_torch_cannot_read_say_why(tmp_path, make: Callable[[Path], Any], line: str) -> None:
     make(tmp_path / "a.pth")
     with pytest.raises(UserError, match=line) as caught:
-        weights.read(tmp_path / "a.pth")
+        checkpoint_file.read(tmp_path / "a.pth")
     assert not re.search(r"\[1m|x1b|\w\.\.\.", str(caught.value))
 
 
@@ -457,7 +459,7 @@ def test_the_ending_does_not_say_what_a_file_is(tmp_path) -> None:
     save_file(state, tmp_path / "a.pth")
     torch.save(state, tmp_path / "a.safetensors")
     for name in ("a.pth", "a.safetensors"):
-        assert_same(weights.read(tmp_path / name), state)
+        assert_same(checkpoint_file.read(tmp_path / name), state)
 
 
 def test_spread_tensors_are_told(tmp_path) -> None:
@@ -467,6 +469,7 @@ def test_spread_tensors_are_told(tmp_path) -> None:
     data = path.read_bytes()
     module = b"torch.distributed.tensor\nDTensor\n"
     path.write_bytes(re.sub(rb"c\S*test_checkpoints\nNet\n", b"c" + module, data))
-    code = f"from crossfool import weights; from pathlib import Path; weights.read(Path({str(path)!r}))"
+    imports = "from crossfool.models.weights import checkpoint_file; from pathlib import Path"
+    code = f"{imports}; checkpoint_file.read(Path({str(path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "DTensor" in done.stderr.splitlines()[-1] and "torch.save(model.state_dict(), FILE)" in done.stderr

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from crossfool import zoo
-from crossfool.architectures import depth, family
 from crossfool.attacks import sweeps
 from crossfool.claims import COLUMNS, Claim, Evidence, check, table
 from crossfool.evidence import SAID
 from crossfool.experiment.config import Experiment
+from crossfool.models.families import depth, family
+from crossfool.models.weights import registry
 from crossfool.stats import paired_tests
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
@@ -231,7 +231,7 @@ def test_family_and_depth(model: str) -> None:
 
 def test_only_layered_families_of_the_zoo_have_a_depth() -> None:
     layered = {"resnet", "wide_resnet", "resnext", "vgg", "densenet", "fnn"}
-    for model in zoo.names():
+    for model in registry.names():
         assert (depth(model) is not None) == (family(model) in layered and model != "densenet"), model
         assert model.startswith(family(model))
 

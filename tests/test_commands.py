@@ -36,7 +36,6 @@ from crossfool import (
     scaffold,
     text_encoding,
     timing,
-    zoo,
 )
 from crossfool.__main__ import main
 from crossfool.attacks.config import Attack
@@ -46,6 +45,7 @@ from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
+from crossfool.models.weights import registry
 from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.stats import intervals
 from crossfool.storage.hashing import sha256
@@ -620,15 +620,15 @@ def test_a_timm_model_has_no_estimate() -> None:
 def test_operations_are_torchs_and_torchvisions() -> None:
     from torchvision.models import get_model_weights
 
-    from crossfool import networks
+    from crossfool.models.networks import build
 
     known = costs.networks()
-    assert known.keys() == zoo.names().keys()
+    assert known.keys() == registry.names().keys()
     for name in ("fnn2", "lenet", "efficientnet_lite0"):
-        assert known[name].parameters == sum(p.numel() for p in networks.own(name).parameters())
+        assert known[name].parameters == sum(p.numel() for p in build.own(name).parameters())
     assert known["fnn0"].operations == 2 * 784 * 10
     for name in ("resnet18", "densenet161", "vit_h_14"):
-        meta = get_model_weights(name)[zoo.spec(name).version].meta
+        meta = get_model_weights(name)[registry.spec(name).version].meta
         assert known[name] == costs.Network(meta["num_params"], pytest.approx(2e9 * meta["_ops"]))
 
 
@@ -885,7 +885,7 @@ def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(ROOT / "tests")
     assert tuple(listing.KINDS) == KINDS
     found = {kind: list(read(Path())) for kind, read in listing.KINDS.items()}
-    assert [one.name for one in found["models"]] == [*zoo.names(), "timm_<name>"]
+    assert [one.name for one in found["models"]] == [*registry.names(), "timm_<name>"]
     assert {one.name for one in found["transforms"]} == TRANSFORMS.keys()
     assert {one.name for one in found["datasets"]} == set(Dataset.model_fields["name"].annotation.__args__)
     names = [path.parent.name for path in sorted(ROOT.glob("experiments/*/params.yaml"))]

@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from crossfool import cells, weights, zoo
+from crossfool import cells
 from crossfool.attacks.config import Attack
 from crossfool.datasets import decoding, prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
+from crossfool.models.weights import published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile
@@ -125,12 +126,12 @@ def cut(path: Path) -> None:
 def test_what_was_saved_in_place_of_weights_is_one_line(
     tmp_path: Path, name: str, write: Callable[[Path], object], said: str
 ) -> None:
-    spec = zoo.spec(name)
+    spec = registry.spec(name)
     path = tmp_path / (spec.file if spec.version == "robustbench" else f"{name}.safetensors")
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path)
     with pytest.raises(UserError, match=rf" {said}$") as error:
-        weights.fetch(spec, Weights(dir=str(tmp_path), sha256={name: sha256(path)}))
+        published.fetch(spec, Weights(dir=str(tmp_path), sha256={name: sha256(path)}))
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 

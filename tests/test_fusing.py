@@ -9,11 +9,14 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from crossfool import dense, fusing, networks, winograd, zoo
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference.cpu import convolution, fusion, winograd
+from crossfool.models.inference.cpu import dense_blocks as cpu_dense_blocks
+from crossfool.models.networks import build
+from crossfool.models.weights import registry
 
-pytestmark = pytest.mark.skipif(not fusing._usable(), reason="torch has no oneDNN here")
+pytestmark = pytest.mark.skipif(not fusion._usable(), reason="torch has no oneDNN here")
 CPU = torch.device("cpu")
 
 
@@ -32,8 +35,8 @@ def check(network: nn.Module, x: Tensor, chains: int) -> nn.Module:
     """A network and its fused copy agree in outputs and input gradients; returns the copy."""
     network = network.eval().requires_grad_(False)
     exact = copy.deepcopy(network).double()
-    fused = fusing.fused(fx.symbolic_trace(copy.deepcopy(network)))
-    assert sum(isinstance(module, fusing.Chain) for module in fused.modules()) == chains
+    fused = fusion.fused(fx.symbolic_trace(copy.deepcopy(network)))
+    assert sum(isinstance(module, fusion.Chain) for module in fused.modules()) == chains
     expected = exact(x.double())
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(6))
     wanted = gradient(exact, x.double(), weights.double())
@@ -85,11 +88,11 @@ def test_a_convolution(geometry, activation):
 @pytest.mark.parametrize(("inputs", "outputs", "sides"), [(4, 6, (8, 8)), (5, 3, (6, 9)), (7, 4, (5, 6))], ids=str)
 def test_a_convolution_with_fewer_multiplications(activation, inputs, outputs, sides, monkeypatch):
     """Whatever the sides: tiles that stick out read zeros and are cut off."""
-    monkeypatch.setattr(fusing.Winograd, "pays", lambda weight, side: True)
+    monkeypatch.setattr(convolution.Winograd, "pays", lambda weight, side: True)
     torch.manual_seed(1)
     conv = nn.Conv2d(inputs, outputs, 3, padding=1)
     fused = check(nn.Sequential(conv, *([activation] if activation else [])), 4 * images(3, inputs, *sides), chains=1)
-    (chain,) = (module for module in fused.modules() if isinstance(module, fusing.Chain))
+    (chain,) = (module for module in fused.modules() if isinstance(module, fusion.Chain))
     assert chain.convolutions[0]._winograd is not None and chain.convolutions[0].weight is None
 
 
@@ -115,7 +118,7 @@ def test_zeros_that_only_made_the_padding_symmetric_take_no_work():
         conv.weight[:, :, 0] = 0
         conv.weight[:, :, :, 0] = 0
     fused = check(nn.Sequential(conv), images(2, 3, 16, 16), chains=1)
-    (chain,) = (module for module in fused.modules() if isinstance(module, fusing.Chain))
+    (chain,) = (module for module in fused.modules() if isinstance(module, fusion.Chain))
     assert chain.convolutions[0].phases.kernel.shape == (12, 8, 2, 2)  # 4 phases of 3 colours, 2x2 taps and not 3x3
 
 
@@ -135,13 +138,13 @@ class Residual(nn.Module):
 
 def test_chains_around_a_residual(monkeypatch):
     torch.manual_seed(2)
-    monkeypatch.setattr(fusing, "CACHE", 4 * 48 * 100 * 2)  # two images at a time
+    monkeypatch.setattr(convolution, "CACHE", 4 * 48 * 100 * 2)  # two images at a time
     network = Residual()
     x = images(5, 8, 10, 10)
     fused = check(network, x, chains=1)
-    (chain,) = (module for module in fused.modules() if isinstance(module, fusing.Chain))
+    (chain,) = (module for module in fused.modules() if isinstance(module, fusion.Chain))
     assert chain.at_once(x) == 2
-    monkeypatch.setattr(fusing, "CACHE", 1 << 30)
+    monkeypatch.setattr(convolution, "CACHE", 1 << 30)
     check(network, x, chains=1)
 
 
@@ -160,7 +163,7 @@ def test_an_activation_read_twice_is_kept():
 
 def test_the_outer_gradient_is_left_alone():
     network = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU()).requires_grad_(False)
-    fused = fusing.fused(fx.symbolic_trace(network))
+    fused = fusion.fused(fx.symbolic_trace(network))
     x = images(2, 4, 6, 6).requires_grad_()
     outer = images(2, 4, 4, 4)
     before = outer.clone()
@@ -220,13 +223,13 @@ class Blocks(nn.Module):
 
 
 def dense_blocks(network: nn.Module) -> list[int]:
-    return [len(module.layers) for module in network.modules() if isinstance(module, dense.Block)]
+    return [len(module.layers) for module in network.modules() if isinstance(module, cpu_dense_blocks.Block)]
 
 
 def test_dense_blocks():
     network = Blocks().eval().requires_grad_(False)
     x = images(5, 8, 8, 8)
-    traced = dense.joined(fusing.fused(pixel_model.folded(copy.deepcopy(network))))
+    traced = cpu_dense_blocks.joined(fusion.fused(pixel_model.folded(copy.deepcopy(network))))
     assert dense_blocks(traced) == [3, 3]
     assert not [node for node in traced.graph.nodes if node.target is torch.cat]
     exact = network.double()
@@ -239,11 +242,11 @@ def test_dense_blocks():
 
 
 def test_dense_blocks_of_few_images_at_a_time_are_the_same(monkeypatch):
-    traced = dense.joined(fusing.fused(pixel_model.folded(Blocks().eval().requires_grad_(False))))
+    traced = cpu_dense_blocks.joined(fusion.fused(pixel_model.folded(Blocks().eval().requires_grad_(False))))
     x = images(5, 8, 8, 8)
     weights = torch.randn(traced(x).shape)
     at_once = traced(x), gradient(traced, x, weights)
-    monkeypatch.setattr(dense, "CACHE", 1)  # two images at a time
+    monkeypatch.setattr(convolution, "CACHE", 1)  # two images at a time
     torch.testing.assert_close(traced(x), at_once[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(gradient(traced, x, weights), at_once[1], atol=1e-5, rtol=1e-4)
 
@@ -256,7 +259,7 @@ def test_a_layer_whose_output_is_read_alone_is_no_part_of_a_block():
             return torch.cat([both, self.first[1](both)], 1).mean() + first
 
     network = Network().eval().requires_grad_(False)
-    traced = dense.joined(fusing.fused(pixel_model.folded(copy.deepcopy(network))))
+    traced = cpu_dense_blocks.joined(fusion.fused(pixel_model.folded(copy.deepcopy(network))))
     assert dense_blocks(traced) == []
     x = images(2, 8, 8, 8)
     torch.testing.assert_close(traced(x), network(x), atol=1e-5, rtol=1e-4)
@@ -264,28 +267,28 @@ def test_a_layer_whose_output_is_read_alone_is_no_part_of_a_block():
 
 @pytest.mark.parametrize(("name", "layers"), [("densenet121", [6, 12, 24, 16]), ("densenet", [16, 16, 16])])
 def test_dense_networks_have_their_blocks_joined(name, layers):
-    network = networks.build(name, zoo.spec(name).library).eval().requires_grad_(False)
-    assert dense_blocks(dense.joined(fusing.fused(pixel_model.folded(network)))) == layers
+    network = build.build(name, registry.spec(name).library).eval().requires_grad_(False)
+    assert dense_blocks(cpu_dense_blocks.joined(fusion.fused(pixel_model.folded(network)))) == layers
 
 
 def test_what_is_no_chain_is_left_alone():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), nn.Conv2d(4, 4, 3, padding="same"))
     check(network, images(2, 3, 6, 6), chains=0)
     untraced = nn.Sequential(nn.Conv2d(3, 4, 3))
-    assert fusing.fused(untraced) is untraced
+    assert fusion.fused(untraced) is untraced
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet20", "densenet", "lenet"])
 def test_whole_networks_gradient_is_the_plain_loops(name):
     """As near to float64 as torch's own float32 is. (Published weights: benchmarks/agreement.py.)"""
-    spec = zoo.spec(name)
+    spec = registry.spec(name)
     torch.manual_seed(4)
-    network = calibrated(networks.own(name), images(4, 3, spec.side, spec.side)).requires_grad_(False)
+    network = calibrated(build.own(name), images(4, 3, spec.side, spec.side)).requires_grad_(False)
     pixels = torch.randint(0, 256, (2, 3, spec.side, spec.side), generator=torch.Generator().manual_seed(0)).float()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     about = {"mean": spec.mean, "std": spec.std, "side": spec.side, "interpolation": "bilinear"}
     fast = pixel_model.wrap(copy.deepcopy(network), about, device=CPU)
-    assert any(isinstance(module, fusing.Chain) for module in fast.modules())
+    assert any(isinstance(module, fusion.Chain) for module in fast.modules())
 
     def plain(x: Tensor) -> Tensor:
         return network((x - mean) / std)
@@ -313,7 +316,7 @@ def test_compiled_network_is_the_network(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     torch.manual_seed(7)
-    network = networks.own("lenet").eval()
+    network = build.own("lenet").eval()
     about = {"mean": (127.0,) * 3, "std": (64.0,) * 3, "side": 32, "interpolation": "bilinear"}
     exact = pixel_model.wrap(copy.deepcopy(network), about, device=CPU)
     compute = pixel_model.Compute(precision="float32", chunk=2, compile=True)

@@ -20,17 +20,22 @@ NO_RESULT = {"storage.recovery", "signals", "errors", "text_encoding", "stage", 
 NO_RESULT |= {"places"}
 # These validate names in params.yaml everywhere. The registry says what a model is only where its weights are made, and
 # the catalogue what an attack is only where it is made and its cost is told.
-MATTERS = {"zoo": {"check", "train"}, "attacks.torchattack.catalogue": {"check", "attack", "report"}}
+MATTERS = {
+    "models.weights.registry": {"check", "train"},
+    "attacks.torchattack.catalogue": {"check", "attack", "report"},
+}
 # Folders whose modules are imported by name, so that a stage depends on all of them.
-FOLDERS = {"networks"}
+FOLDERS = {"models.networks"}
 # The tables that a module reads.
 TABLES = {
-    "datasets.class_names": {"data/imagenet_classes.csv"},
-    "costs": {"data/operations.csv"},
+    "datasets.class_names": {"datasets/imagenet_classes.csv"},
+    "costs": {"experiment/operations.csv"},
     "results": {"data/paper_tables.csv", "data/reported.csv"},
-    "zoo": {"data/torchvision_models.csv"},
+    "models.weights.registry": {"models/weights/torchvision_models.csv"},
 }
-OTHERS_TABLES = {"zoo": {"data/unusable.csv"}}  # read before anything runs, and never by a stage
+OTHERS_TABLES = {
+    "models.weights.registry": {"models/weights/unusable.csv"}
+}  # read before anything runs, and never by a stage
 # The folder of templates, which make the report's page and nothing else.
 TEMPLATES = {"pages": {"templates"}}
 PACKAGE = ROOT / "crossfool"
@@ -106,9 +111,10 @@ def loads(code: str) -> set[str]:
 
 def test_attack_loads_neither_torchvision_nor_plots_nor_tables():
     code = (
-        "from crossfool import cells, networks, sources\n"
+        "from crossfool import cells, sources\n"
+        "from crossfool.models.networks import build\n"
         "from crossfool.models.inference import pixel_model\n"
-        "networks.own('efficientnet_lite0')"
+        "build.own('efficientnet_lite0')"
     )
     assert loads(code) & {"torchvision", "matplotlib", "pandas", "scipy", "timm", "pyarrow", "PIL"} == set()
 

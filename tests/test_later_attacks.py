@@ -13,7 +13,7 @@ from crossfool.attacks import compose, gradients, input_diversity, update_rules
 from crossfool.attacks import noise as attacks_noise
 from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import Budget, attack
-from crossfool.fitting import Fit
+from crossfool.models.inference.batch_size import Fit
 
 EPSILON, STEP, STEPS, MU = 16, 3, 5, 0.8
 LABELS = torch.tensor([0, 3, 6, 2])

@@ -14,10 +14,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from crossfool import networks, sources, weights, zoo
+from crossfool import sources
 from crossfool.errors import UserError
+from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
+from crossfool.models.networks import build
+from crossfool.models.weights import checkpoint_file, preprocessing, registry
+from crossfool.models.weights import published as weights_published
 from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -52,9 +56,9 @@ def test_pixels_resize_to_the_native_side():
 @pytest.mark.parametrize("name", ["efficientnet_lite1", "resnet20"])
 def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
     torch.manual_seed(1)
-    network = randomise(networks.own(name)).eval()
-    spec = zoo.spec(name)
-    weights.write(tmp_path / "w.safetensors", network.state_dict(), weights.describe(spec, network))
+    network = randomise(build.own(name)).eval()
+    spec = registry.spec(name)
+    weights_file.write(tmp_path / "w.safetensors", network.state_dict(), preprocessing.describe(spec, network))
     model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
     assert not [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     assert not [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -66,7 +70,7 @@ def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
 
 
 def test_folding_keeps_input_gradients(tmp_path):
-    network = randomise(networks.own("resnet20")).eval()
+    network = randomise(build.own("resnet20")).eval()
     x = torch.randn(2, 3, 32, 32, requires_grad=True)
     plain = torch.autograd.grad(network(x).logsumexp(1).sum(), x)[0]
     folded = torch.autograd.grad(pixel_model.folded(network)(x).logsumexp(1).sum(), x)[0]
@@ -74,7 +78,7 @@ def test_folding_keeps_input_gradients(tmp_path):
 
 
 def test_bfloat16_is_near_float32():
-    network = networks.own("lenet").eval()
+    network = build.own("lenet").eval()
     exact = pixel_model.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32)
     rough = pixel_model.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32, precision="bfloat16")
     x = torch.rand(4, 3, 32, 32) * 255
@@ -87,7 +91,7 @@ def test_bfloat16_is_near_float32():
 def test_table_is_torchvisions_own_metadata():
     from torchvision import models as published
 
-    table = resources.files("crossfool") / "data" / "torchvision_models.csv"
+    table = resources.files("crossfool") / "models" / "weights" / "torchvision_models.csv"
     rows = {row["name"]: row for row in csv.DictReader(table.read_text().splitlines())}
     assert set(rows) >= {"resnet18", "resnet152", "vgg19_bn", "densenet161", "alexnet", "squeezenet1_0", "vit_b_16"}
     for name in published.list_models(module=published):
@@ -96,7 +100,7 @@ def test_table_is_torchvisions_own_metadata():
         assert rows[name]["url"] == version.url and rows[name]["sha256"] in version.url
         assert float(rows[name]["top1"]) == version.meta["_metrics"]["ImageNet-1K"]["acc@1"]
         assert int(rows[name]["side"]) == preset.crop_size[0]
-        assert zoo.spec(name).mean == tuple(255 * value for value in preset.mean)
+        assert registry.spec(name).mean == tuple(255 * value for value in preset.mean)
         if "IMAGENET1K_V1" in published.get_model_weights(name).__members__:
             assert rows[name]["version"] == "IMAGENET1K_V1"
 
@@ -115,8 +119,8 @@ def test_torchvision_networks_are_built_as_their_published_weights_are(monkeypat
     for name in published.list_models(module=published):
         try:
             with torch.device("meta"):  # no memory, no values
-                theirs = shapes(published.get_model(name, weights=zoo.spec(name).version))
-                ours = shapes(networks.build(name, "torchvision"))
+                theirs = shapes(published.get_model(name, weights=registry.spec(name).version))
+                ours = shapes(build.build(name, "torchvision"))
         except NotImplementedError:  # it looks at values while it is built
             continue
         assert ours == theirs, name
@@ -133,15 +137,15 @@ def test_torchvision_models_load_from_a_folder_as_torchvision_runs_them(tmp_path
     torch.manual_seed(0)
     extra = {"init_weights": False} if name == "googlenet" else {}
     state = randomise(published.get_model(name, weights=None, **extra)).state_dict()
-    spec = zoo.spec(name)
+    spec = registry.spec(name)
     torch.save(state, tmp_path / spec.file)
     digest = sha256(tmp_path / spec.file)
     with pytest.raises(UserError, match=f"{name}: .* has sha256 {digest[:16]}..., expected {spec.sha256}"):
-        weights.fetch(spec, Weights(dir=str(tmp_path)))
-    monkeypatch.setattr(weights, "verify", lambda path, spec, weights: sha256(path))
-    state, about = weights.fetch(spec, Weights(dir=str(tmp_path)))
+        weights_published.fetch(spec, Weights(dir=str(tmp_path)))
+    monkeypatch.setattr(weights_published, "verify", lambda path, spec, weights: sha256(path))
+    state, about = weights_published.fetch(spec, Weights(dir=str(tmp_path)))
     assert about["file_sha256"] == digest and about["version"] == "IMAGENET1K_V1"
-    weights.write(tmp_path / "w.safetensors", state, about)
+    weights_file.write(tmp_path / "w.safetensors", state, about)
     model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
 
     # torchvision's own way: weights given as an enum member whose file is ours
@@ -169,14 +173,14 @@ def test_timm_model_is_not_fetched_without_a_pinned_hash(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(hub, "hf_hub_download", download)
-    spec = zoo.spec("timm_mobilenetv3_small_050")
+    spec = registry.spec("timm_mobilenetv3_small_050")
     with pytest.raises(
         UserError, match=r"nothing pins its weights, .*https://huggingface\.co/timm/mobilenetv3_small_050"
     ) as error:
-        weights.fetch(spec, Weights())
+        weights_published.fetch(spec, Weights())
     assert not asked and str(error.value).isprintable()
     with pytest.raises(UserError, match=r"cannot fetch timm/mobilenetv3_small_050.* \(no network\)"):
-        weights.fetch(spec, Weights(sha256={spec.name: "0" * 64}))
+        weights_published.fetch(spec, Weights(sha256={spec.name: "0" * 64}))
     assert len(asked) == 1
 
 
@@ -187,11 +191,11 @@ def test_timm_model_from_a_folder_needs_a_pinned_hash(tmp_path):
     network = timm.create_model("mobilenetv3_small_050", pretrained=False)
     save_file(network.state_dict(), tmp_path / "timm_mobilenetv3_small_050.safetensors")
     digest = sha256(tmp_path / "timm_mobilenetv3_small_050.safetensors")
-    spec = zoo.spec("timm_mobilenetv3_small_050")
+    spec = registry.spec("timm_mobilenetv3_small_050")
     with pytest.raises(UserError, match=f"set weights: {{sha256: {{{spec.name}: {digest}}}}} in params.yaml"):
-        weights.fetch(spec, Weights(dir=str(tmp_path)))
-    state, about = weights.fetch(spec, Weights(dir=str(tmp_path), sha256={spec.name: digest}))
-    weights.write(tmp_path / "w.safetensors", state, about)
+        weights_published.fetch(spec, Weights(dir=str(tmp_path)))
+    state, about = weights_published.fetch(spec, Weights(dir=str(tmp_path), sha256={spec.name: digest}))
+    weights_file.write(tmp_path / "w.safetensors", state, about)
     model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
     config = timm.data.resolve_model_data_config(network)
     x = torch.randint(0, 256, (2, 3, 224, 224)).float()
@@ -202,8 +206,8 @@ def test_timm_model_from_a_folder_needs_a_pinned_hash(tmp_path):
 
 
 def test_embedded_weights_are_the_wheels_own(tmp_path, monkeypatch):
-    spec = zoo.spec("efficientnet_lite0")
-    state, about = weights.fetch(spec, NOTHING)
+    spec = registry.spec("efficientnet_lite0")
+    state, about = weights_published.fetch(spec, NOTHING)
     assert about["file_sha256"] == spec.sha256
     assert state["_fc.weight"].shape == (1000, 1280)
 
@@ -220,28 +224,28 @@ def test_code_in_a_weights_file_does_not_run(tmp_path):
     canary = tmp_path / "canary"
     torch.save({"conv1.weight": Bomb(canary)}, tmp_path / "evil.pth")
     with pytest.raises(UserError, match="holds no weights that can be read safely"):
-        weights.read(tmp_path / "evil.pth")
+        checkpoint_file.read(tmp_path / "evil.pth")
     (tmp_path / "raw.pth").write_bytes(pickle.dumps(Bomb(canary), protocol=2))
     with pytest.raises(UserError):
-        weights.read(tmp_path / "raw.pth")
+        checkpoint_file.read(tmp_path / "raw.pth")
     assert not canary.exists()
     pickle.loads(pickle.dumps(Bomb(canary)))  # the canary does sing when it is let out
     assert canary.exists()
 
 
 def test_weights_of_another_architecture(tmp_path, monkeypatch):
-    spec = zoo.spec("resnet20")
-    torch.save({"state_dict": networks.own("resnet44").state_dict()}, tmp_path / spec.file)
-    monkeypatch.setattr(weights, "verify", lambda *_: "0" * 64)
+    spec = registry.spec("resnet20")
+    torch.save({"state_dict": build.own("resnet44").state_dict()}, tmp_path / spec.file)
+    monkeypatch.setattr(weights_published, "verify", lambda *_: "0" * 64)
     with pytest.raises(UserError, match=r"resnet20: weights: .* these are the weights of another architecture"):
-        weights.fetch(spec, Weights(dir=str(tmp_path)))
+        weights_published.fetch(spec, Weights(dir=str(tmp_path)))
 
 
 def test_missing_published_file_names_it(tmp_path):
     with pytest.raises(UserError, match=r"holds no resnet20-12fca82f\.th; put it there, or remove weights: dir"):
-        weights.fetch(zoo.spec("resnet20"), Weights(dir=str(tmp_path)))
+        weights_published.fetch(registry.spec("resnet20"), Weights(dir=str(tmp_path)))
     with pytest.raises(UserError, match="is no folder"):
-        weights.fetch(zoo.spec("resnet20"), Weights(dir=str(tmp_path / "none")))
+        weights_published.fetch(registry.spec("resnet20"), Weights(dir=str(tmp_path / "none")))
 
 
 def test_damaged_weights_file_is_refused(tmp_path, fnn_weights):
@@ -292,10 +296,10 @@ def test_a_model_that_is_no_object_is_one_line(fnn_weights, said):
 
 @pytest.mark.parametrize("name", ["conv1.weight", "bn1.running_mean", "bn1.num_batches_tracked"])
 def test_weights_of_another_type_are_one_line(tmp_path, name):
-    network, path = networks.own("resnet20"), tmp_path / "resnet20.safetensors"
+    network, path = build.own("resnet20"), tmp_path / "resnet20.safetensors"
     state = network.state_dict()
     state[name] = state[name].long() if state[name].is_floating_point() else state[name].float()
-    weights.write(path, state, weights.describe(zoo.spec("resnet20"), network))
+    weights_file.write(path, state, preprocessing.describe(registry.spec("resnet20"), network))
     with pytest.raises(UserError, match=rf"resnet20\.safetensors.* (does not fit resnet20|{name} is torch)") as caught:
         pixel_model.load(path, device=CPU)
     assert "\n" not in str(caught.value)
@@ -337,9 +341,9 @@ def test_fingerprints_that_are_none_are_one_line(tmp_path, fnn_weights):
 
 def test_unknown_models_name_the_nearest():
     with pytest.raises(UserError, match="unknown model 'resnet_18'; did you mean resnet18"):
-        zoo.spec("resnet_18")
+        registry.spec("resnet_18")
     with pytest.raises(UserError):
-        zoo.spec("timm_../evil")
+        registry.spec("timm_../evil")
 
 
 def test_weights_under_another_models_name_are_refused(tmp_path, fnn_weights):

@@ -15,16 +15,17 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from crossfool import networks, weights, zoo
 from crossfool.datasets import imagenet, prepare
 from crossfool.datasets.config import Dataset
 from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
+from crossfool.models.networks import build as networks_build
+from crossfool.models.weights import preprocessing, registry
 from crossfool.storage import downloads
 from crossfool.storage.tensors import TensorFile
 
 EXPERIMENTS = [loading.load(path) for path in sorted(Path(__file__).parents[1].glob("experiments/*/params.yaml"))]
-NAMED = sorted({model for one in EXPERIMENTS for model in one.models if zoo.spec(model).library == "torchvision"})
+NAMED = sorted({model for one in EXPERIMENTS for model in one.models if registry.spec(model).library == "torchvision"})
 PHOTOGRAPHS = 2
 
 
@@ -47,7 +48,7 @@ def build(name: str) -> nn.Module:
     It is made without memory first: torchvision's own initialisation takes seconds, for nothing.
     """
     with torch.device("meta"):
-        network = networks.build(name, "torchvision")
+        network = networks_build.build(name, "torchvision")
     network = network.to_empty(device="cpu").requires_grad_(False).eval()
     torch.manual_seed(sum(map(ord, name)))
     few = torch.rand(1_000_003)
@@ -78,8 +79,8 @@ def test_logits_and_gradient_are_torchvisions(photographs, name):
     from torchvision import models as published
 
     files, pixels = photographs
-    network, spec = build(name), zoo.spec(name)
-    model = pixel_model.wrap(network, weights.describe(spec, network), device=torch.device("cpu"))
+    network, spec = build(name), registry.spec(name)
+    model = pixel_model.wrap(network, preprocessing.describe(spec, network), device=torch.device("cpu"))
     normalised = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     # densenets normalise before their convolutions, where most cannot be folded
     assert not normalised or name.startswith("densenet")

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossfool import zoo
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
+from crossfool.models.weights import registry
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -197,7 +197,7 @@ def test_mistakes_are_one_clear_line(tmp_path, right, wrong, message):
 @pytest.mark.parametrize("where", ["attack", "ensemble", "both"])
 def test_names_that_make_no_files_name_are_one_line(tmp_path, where):
     values = yaml.safe_load(DEFAULT)
-    many = sorted(name for name, spec in zoo.names().items() if spec.library == "torchvision")
+    many = sorted(name for name, spec in registry.names().items() if spec.library == "torchvision")
     if where != "attack":
         values["models"] += many[: 30 if where == "ensemble" else 12]
         values["sources"] = ["+".join(values["models"])]

@@ -8,11 +8,15 @@ import torch
 from test_named_models import build
 from torch import Tensor, nn
 
-from crossfool import networks, preflight, weights, zoo
+from crossfool import preflight
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
+from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model
+from crossfool.models.networks import build as networks_build
+from crossfool.models.weights import preprocessing, published, registry
 from crossfool.models.weights.config import Weights
+from crossfool.models.weights.state_dicts import load_published
 from crossfool.storage.hashing import sha256
 
 CPU = torch.device("cpu")
@@ -37,14 +41,14 @@ LAYOUTS = {
 
 
 def saved(folder, name: str, layout: str, network: nn.Module, normalisation=IMAGENET) -> Weights:
-    path = folder / zoo.files(zoo.spec(name))[1]
+    path = folder / registry.files(registry.spec(name))[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(LAYOUTS[layout](network.state_dict(), *normalisation), path)
     return Weights(dir=str(folder), sha256={name: sha256(path)})
 
 
 def ours(folder, name: str, where: Weights) -> pixel_model.Pixels:
-    weights.write(folder / "w.safetensors", *weights.fetch(zoo.spec(name), where))
+    weights_file.write(folder / "w.safetensors", *published.fetch(registry.spec(name), where))
     return pixel_model.load(folder / "w.safetensors", device=CPU)
 
 
@@ -78,35 +82,35 @@ def test_normalisation_in_the_file_is_taken(tmp_path):
 
 
 def test_every_model_is_a_torchvision_network_of_its_sides_and_means():
-    robust = [spec for spec in zoo.names().values() if spec.version == "robustbench"]
+    robust = [spec for spec in registry.names().values() if spec.version == "robustbench"]
     assert len(robust) == 6
     for spec in robust:
         with torch.device("meta"):
-            network = networks.build(spec.network, spec.library)
-        about = weights.describe(spec, network)
+            network = networks_build.build(spec.network, spec.library)
+        about = preprocessing.describe(spec, network)
         assert about["network"] == spec.network and about["name"] == spec.name
-    assert zoo.spec("robust_Wong2020Fast").side == 288  # published on crops of 288 pixels
-    chen = zoo.spec("robust_Chen2024Data_WRN_50_2")
+    assert registry.spec("robust_Wong2020Fast").side == 288  # published on crops of 288 pixels
+    chen = registry.spec("robust_Chen2024Data_WRN_50_2")
     assert (chen.mean, chen.std) == ((0, 0, 0), (255, 255, 255))  # takes pixels 0..1 as they are
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_mistakes_are_one_line(tmp_path):
-    network, name = networks.build("resnet18", "torchvision"), "robust_Salman2020Do_R18"
-    where, spec = saved(tmp_path, name, "plain", network), zoo.spec(name)
+    network, name = networks_build.build("resnet18", "torchvision"), "robust_Salman2020Do_R18"
+    where, spec = saved(tmp_path, name, "plain", network), registry.spec(name)
     with pytest.raises(UserError, match=f"nothing pins its weights .*{where.sha256[name]}"):
-        weights.fetch(spec, Weights(dir=str(tmp_path)))
+        published.fetch(spec, Weights(dir=str(tmp_path)))
     with pytest.raises(UserError, match=r"set weights: {dir: \.\.\.} to the folder"):
-        weights.fetch(spec, Weights())
+        published.fetch(spec, Weights())
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match=r"holds no models/imagenet/Linf/Salman2020Do_R18\.pt; put it there$"):
-        weights.fetch(spec, Weights(dir=str(tmp_path / "none")))
+        published.fetch(spec, Weights(dir=str(tmp_path / "none")))
     state = {"normalize.mean": torch.zeros(1, 3, 1, 1), **network.state_dict()}
     with pytest.raises(UserError, match="expected three means and deviations"):
-        networks.load_published(name, networks.build("resnet18", "torchvision"), state)
+        load_published(name, networks_build.build("resnet18", "torchvision"), state)
     with pytest.raises(UserError, match=r"conv1.weight .* another architecture"):
-        networks.load_published(name, networks.build("resnet50", "torchvision"), network.state_dict())
-    assert not zoo.is_trained(name, has_dir=False) and not zoo.is_trained(name, has_dir=True)
+        load_published(name, networks_build.build("resnet50", "torchvision"), network.state_dict())
+    assert not registry.is_trained(name, has_dir=False) and not registry.is_trained(name, has_dir=True)
 
 
 def test_check_says_what_is_missing(tmp_path):

@@ -18,8 +18,8 @@ from crossfool.attacks.loop import Budget, attack, quantise
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
-from crossfool.fitting import Fit
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference.batch_size import Fit
 
 ROOT = Path(__file__).parents[1]
 IGSM = {"epsilon": 8, "steps": 10, "step_size": 2}

@@ -13,7 +13,7 @@ import yaml
 from conftest import EMPTY, calibrated
 from safetensors.torch import save_file
 
-from crossfool import weights, zoo
+from crossfool.models.weights import published, registry
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile
 
@@ -45,10 +45,10 @@ def test_from_photographs_to_metrics(tmp_path, monkeypatch):
             save_file(network.state_dict(), path)
             digests[model] = sha256(path)
         else:
-            torch.save(network.state_dict(), own / zoo.spec(model).file)
-    verify = weights.verify  # torchvision's hashes are of its own files
+            torch.save(network.state_dict(), own / registry.spec(model).file)
+    verify = published.verify  # torchvision's hashes are of its own files
     monkeypatch.setattr(
-        weights, "verify", lambda path, spec, given: "0" * 64 if spec.url else verify(path, spec, given)
+        published, "verify", lambda path, spec, given: "0" * 64 if spec.url else verify(path, spec, given)
     )
     values = {
         "root": ".",

@@ -16,7 +16,10 @@ import torch
 import yaml
 from repositories import PARAMS
 
-from crossfool import errors, networks, perceptual, perceptual_weights, sources, weights, zoo
+from crossfool import errors, perceptual, perceptual_weights, sources
+from crossfool.models import weights_file
+from crossfool.models.networks import build
+from crossfool.models.weights import preprocessing, registry
 from crossfool.models.weights.config import Weights
 from crossfool.stage import friendly
 from crossfool.storage import atomic
@@ -230,11 +233,11 @@ def test_out_of_memory_is_one_line(capsys):
 def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
     """From the stages' own output files: `true`, then `false`."""
     torch.manual_seed(0)
-    network = networks.own("resnet20")
-    weights.write(
+    network = build.own("resnet20")
+    weights_file.write(
         tmp_path / "weights/resnet20.safetensors",
         network.state_dict(),
-        weights.describe(zoo.spec("resnet20"), network),
+        preprocessing.describe(registry.spec("resnet20"), network),
     )
     (tmp_path / "own").mkdir()
     generator, labels = np.random.default_rng(0), np.arange(6)

@@ -7,12 +7,15 @@ import pytest
 import torch
 import yaml
 
-from crossfool import architectures, listing, networks, preflight, weights, zoo
+from crossfool import listing, preflight
 from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
+from crossfool.models import families, weights_file
 from crossfool.models.inference import pixel_model
+from crossfool.models.networks import build
+from crossfool.models.weights import preprocessing, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256
 
@@ -34,10 +37,10 @@ def test_names_are_written_in_one_way_alone():
     names = {*REGISTRY.list_models(), *TAGGED, *OLD}
     assert len(names) > 3000 and len({ours(name) for name in names}) == len(names)
     for name in names:
-        assert re.fullmatch(zoo.TIMM, ours(name)) and zoo.spec(ours(name)).library == "timm"
+        assert re.fullmatch(registry.TIMM, ours(name)) and registry.spec(ours(name)).library == "timm"
         if "." in name:
             for written in (name, f"timm_{name}", f"timm/{name}", f"hf-hub:timm/{name}", f"hf_hub:timm/{name}"):
-                assert zoo.as_written(written).startswith(f"write {ours(name)}: ")
+                assert registry.as_written(written).startswith(f"write {ours(name)}: ")
 
 
 def test_every_classifier_of_imagenet_is_taken():
@@ -48,16 +51,16 @@ def test_every_classifier_of_imagenet_is_taken():
             own = REGISTRY.get_pretrained_cfg(meant)
         except RuntimeError:  # two old names lead to a tag that is no more
             own = None
-        spec = zoo.spec(ours(name))
+        spec = registry.spec(ours(name))
         if own is None:
             with pytest.raises(UserError, match="with no tag sam; did you mean timm_vit_base_patch"):
-                weights.timm_config(spec)
+                preprocessing.timm_config(spec)
         elif own.num_classes != 1000:
             with pytest.raises(UserError, match=rf"{ours(name)} has \d+ classes; expected a model of ImageNet's 1000"):
-                weights.timm_config(spec)
+                preprocessing.timm_config(spec)
         else:
-            assert networks.timm_name(ours(name)) == meant
-            assert weights.timm_config(spec) == own.to_dict()
+            assert build.timm_name(ours(name)) == meant
+            assert preprocessing.timm_config(spec) == own.to_dict()
             taken += 1
     assert taken > 2500
 
@@ -74,9 +77,9 @@ def test_every_classifier_of_imagenet_is_taken():
 )
 def test_tags_and_old_names_are_timms_networks(name, meant):
     with torch.device("meta"):
-        network, expected = networks.build(name, "timm"), timm.create_model(meant, pretrained=False)
+        network, expected = build.build(name, "timm"), timm.create_model(meant, pretrained=False)
     assert network.pretrained_cfg == expected.pretrained_cfg
-    about, config = weights.describe(zoo.spec(name), network), timm.data.resolve_model_data_config(expected)
+    about, config = preprocessing.describe(registry.spec(name), network), timm.data.resolve_model_data_config(expected)
     assert about["name"] == name and about["side"] == config["input_size"][-1]
     assert about["mean"] == [255 * value for value in config["mean"]]
     assert about["std"] == [255 * value for value in config["std"]]
@@ -93,9 +96,9 @@ def test_the_tag_says_the_side_and_the_classes():
         ("timm_eva02_tiny_patch14_336__mim_in22k_ft_in1k", 336),
         ("timm_convnext_tiny__fb_in22k_ft_in1k_384", 384),
     ):
-        assert weights.timm_config(zoo.spec(name))["input_size"] == (3, side, side)
+        assert preprocessing.timm_config(registry.spec(name))["input_size"] == (3, side, side)
     with pytest.raises(UserError, match=r"21841 classes; .*; take timm_tiny_vit_5m_224__dist_in22k_ft_in1k$"):
-        weights.timm_config(zoo.spec("timm_tiny_vit_5m_224"))
+        preprocessing.timm_config(registry.spec("timm_tiny_vit_5m_224"))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_the_tag_says_the_side_and_the_classes():
     ],
 )
 def test_names_that_timm_has_not_name_the_nearest(name, line):
-    for act in (lambda: networks.build(name, "timm"), lambda: weights.timm_config(zoo.spec(name))):
+    for act in (lambda: build.build(name, "timm"), lambda: preprocessing.timm_config(registry.spec(name))):
         with pytest.raises(UserError, match=f"^unknown model '{name}': .*{line}"):
             act()
 
@@ -116,7 +119,7 @@ def test_names_that_timm_has_not_name_the_nearest(name, line):
 @pytest.mark.parametrize("name", ["timm_", "timm_x__", "timm___x", "timm_a__b__c", "timm_a_", "timm_a/b", "timm_é"])
 def test_names_that_nobody_could_mean_are_refused(name):
     with pytest.raises(UserError, match="unknown model"):
-        zoo.spec(name)
+        registry.spec(name)
 
 
 def experiment(model: str, **changes) -> dict:
@@ -167,9 +170,9 @@ def test_the_hub_is_asked_for_the_tags_weights(monkeypatch):
         ("timm_ens_adv_inception_resnet_v2", "timm/inception_resnet_v2.tf_ens_adv_in1k"),
     ):
         with pytest.raises(UserError, match=rf"set weights: {{sha256: {{{name}: .*huggingface\.co/{repository}/blob"):
-            weights.fetch(zoo.spec(name), Weights())
+            published.fetch(registry.spec(name), Weights())
         with pytest.raises(UserError, match=rf"cannot fetch {repository} \(no network .* network \.\.\.\)"):
-            weights.fetch(zoo.spec(name), Weights(sha256={name: "0" * 64}))
+            published.fetch(registry.spec(name), Weights(sha256={name: "0" * 64}))
         assert asked.pop() == (repository, "model.safetensors") and not asked
 
 
@@ -180,8 +183,8 @@ def test_weights_that_timm_publishes_elsewhere_are_fetched_there(tmp_path, monke
     with pytest.raises(
         UserError, match=r"nothing pins its weights.* the sha256 of https://\S+seresnet18-4bb0ce65\.pth"
     ):
-        weights.find(zoo.spec(name), Weights())
-    weights.find(zoo.spec(name), Weights(sha256={name: "a" * 64}))
+        published.find(registry.spec(name), Weights())
+    published.find(registry.spec(name), Weights(sha256={name: "a" * 64}))
     ((url, path), more), *rest = asked
     assert url.endswith("seresnet18-4bb0ce65.pth") and path == str(tmp_path / "checkpoints/seresnet18-4bb0ce65.pth")
     assert more == {"hash_prefix": "a" * 64} and not rest
@@ -192,7 +195,7 @@ def test_a_tagged_model_loads_from_a_folder(tmp_path, name):
     network = timm.create_model("test_resnet.r160_in1k", pretrained=False).eval()
     save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
     where = Weights(dir=str(tmp_path), sha256={name: sha256(tmp_path / f"{name}.safetensors")})
-    weights.write(tmp_path / "w.safetensors", *weights.fetch(zoo.spec(name), where))
+    weights_file.write(tmp_path / "w.safetensors", *published.fetch(registry.spec(name), where))
     model = pixel_model.load(tmp_path / "w.safetensors", device=torch.device("cpu"))
     config = timm.data.resolve_model_data_config(network)
     assert model.side == config["input_size"][-1] == 160
@@ -206,21 +209,21 @@ def test_what_a_name_says_does_not_change_with_a_tag_or_an_old_name():
     renamed = {"mnasnet_a1"}  # semnasnet_100 today
     for name in TAGGED:
         plain, tagged = ours(name.partition(".")[0]), ours(name)
-        assert architectures.family(tagged) == architectures.family(plain)
-        assert architectures.depth(tagged) == architectures.depth(plain)
-        assert zoo.architecture(tagged) == name.partition(".")[0]
+        assert families.family(tagged) == families.family(plain)
+        assert families.depth(tagged) == families.depth(plain)
+        assert registry.architecture(tagged) == name.partition(".")[0]
     for name, today in OLD.items():
         if name not in renamed:
-            assert architectures.family(ours(name)) == architectures.family(ours(today))
-            assert architectures.depth(ours(name)) == architectures.depth(ours(today))
-    assert zoo.architecture("resnet18") == "resnet18"
+            assert families.family(ours(name)) == families.family(ours(today))
+            assert families.depth(ours(name)) == families.depth(ours(today))
+    assert registry.architecture("resnet18") == "resnet18"
 
 
 def test_an_attack_that_knows_a_networks_layers_knows_it_by_its_tag():
     values = experiment("timm_vit_base_patch16_224__augreg2_in21k_ft_in1k", lpips=False)
     values["attacks"] = {"tgr": {"method": "torchattack/TGR", "epsilon": 8}}
     values |= {"scatter": {"attacks": [], "same_family": False}}
-    assert zoo.architecture(values["models"][0]) in catalogue.METHODS["TGR"].hooks
+    assert registry.architecture(values["models"][0]) in catalogue.METHODS["TGR"].hooks
     try:
         Experiment.model_validate(values)
     except ValueError as error:

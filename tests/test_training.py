@@ -13,8 +13,10 @@ import yaml
 from repositories import PARAMS, ROOT
 from torch import Tensor, nn
 
-from crossfool import runtime, training, weights
+from crossfool import runtime
 from crossfool.errors import UserError
+from crossfool.models import weights_file
+from crossfool.models.weights import training
 from crossfool.models.weights.config import Training
 from crossfool.storage import tensors as storage_tensors
 
@@ -154,7 +156,7 @@ def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, 
     before = signal.getsignal(signal.SIGTERM)
     try:
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(weights, "write", killed)
+            patch.setattr(weights_file, "write", killed)
             main.main(["--model", "fnn0"], standalone_mode=False)
         (checkpoint,) = (tmp_path / ".crossfool/train").iterdir()
         assert storage_tensors.TensorFile(checkpoint).metadata["epochs"] == "5"  # of six

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossfool import adversarial, answers, cells, predictions, sources, weights, zoo
+from crossfool import adversarial, answers, cells, predictions, sources
 from crossfool.attacks.config import Attack
+from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
+from crossfool.models.weights import published as weights_published
+from crossfool.models.weights import registry
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.evaluation import success
 from crossfool.storage.hashing import sha256
@@ -43,7 +46,7 @@ def published(folder, name: str) -> nn.Module:
 def fetched(folder, name: str):
     where = Weights(dir=str(folder), sha256={name: sha256(folder / f"{name}.safetensors")})
     path = folder / "weights" / f"{name}.safetensors"
-    weights.write(path, *weights.fetch(zoo.spec(name), where))
+    weights_file.write(path, *weights_published.fetch(registry.spec(name), where))
     return path
 
 

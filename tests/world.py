@@ -13,9 +13,11 @@ from conftest import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from crossfool import dense, fusing, networks, weights, zoo
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
+from crossfool.models.inference.cpu import dense_blocks, fusion
+from crossfool.models.networks import build
+from crossfool.models.weights import preprocessing, registry
 
 IMAGES = 2
 NEAR = 0.999  # cosine of two gradients that count as one
@@ -126,9 +128,9 @@ NONE = {"deepseek_vit", "gemma4_vit", "qwen3_vit", "vitamin"}  # families that h
 
 def built(name: str) -> nn.Module:
     """A network with random weights of its name's seed, none of which leaves a layer without a say."""
-    spec = zoo.spec(name)
+    spec = registry.spec(name)
     torch.manual_seed(sum(map(ord, name)))
-    network = networks.build(spec.network or spec.name, spec.library).requires_grad_(False)
+    network = build.build(spec.network or spec.name, spec.library).requires_grad_(False)
     for parameter in network.parameters():
         constant = parameter.numel() > 1 and parameter.min() == parameter.max()
         if constant and parameter.abs().max() < 0.01:  # biases; layer scales, which would silence what they scale
@@ -143,10 +145,10 @@ def compared(name: str, side: int = 0) -> dict[str, Any]:
         name: Of the zoo.
         side: Of the images; the network's native one, where not given.
     """
-    row: dict[str, Any] = {"name": name, "library": zoo.spec(name).library}
+    row: dict[str, Any] = {"name": name, "library": registry.spec(name).library}
     try:
         network = built(name)
-        about = weights.describe(zoo.spec(name), network)
+        about = preprocessing.describe(registry.spec(name), network)
     except (UserError, AssertionError, RuntimeError, ValueError, TypeError, ImportError) as error:
         return row | {"verdict": UNABLE, "why": told(error)}
     side = side or about["side"]
@@ -218,8 +220,8 @@ def cosine(first: Tensor, second: Tensor) -> float:
 def how(network: nn.Module, made: nn.Module) -> dict[str, Any]:
     """Whether a network was traced, and how many parts of it were fused; or why not."""
     if isinstance(made, fx.GraphModule):
-        chains = sum(isinstance(module, fusing.Chain) for module in made.modules())
-        blocks = sum(isinstance(module, dense.Block) for module in made.modules())
+        chains = sum(isinstance(module, fusion.Chain) for module in made.modules())
+        blocks = sum(isinstance(module, dense_blocks.Block) for module in made.modules())
         return {"traced": True, "fused": chains + blocks}
     try:
         fx.symbolic_trace(network)

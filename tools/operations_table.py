@@ -1,4 +1,4 @@
-"""Write crossfool/data/operations.csv: parameters of every network, and operations of its forward pass.
+"""Write crossfool/experiment/operations.csv: parameters of every network, and operations of its forward pass.
 
 torchvision's networks as it publishes them (twice its count of multiply-adds); our own counted by torch, without
 numbers (on the meta device).
@@ -12,27 +12,28 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model_weights
 
-from crossfool import networks, zoo
+from crossfool.models.networks import build
+from crossfool.models.weights import registry
 
 CHANNELS = {"mnist": 1, "cifar10": 3, "imagenet": 3}
 
 
-def own(spec: zoo.Spec) -> tuple[int, int]:
+def own(spec: registry.Spec) -> tuple[int, int]:
     """Parameters of a network of our own, and operations of one image's forward pass."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network = networks.own(spec.name).eval()
+        network = build.own(spec.name).eval()
         network(torch.empty(1, CHANNELS[spec.family], spec.side, spec.side))
     return sum(p.numel() for p in network.parameters()), counter.get_total_flops()
 
 
-def published(spec: zoo.Spec) -> tuple[int, int]:
+def published(spec: registry.Spec) -> tuple[int, int]:
     """The same as torchvision states them."""
     meta = get_model_weights(spec.name)[spec.version].meta
     return meta["num_params"], round(2e9 * meta["_ops"])
 
 
 def rows() -> Iterator[tuple[str, int, int]]:
-    for spec in zoo.names().values():
+    for spec in registry.names().values():
         if spec.network:
             continue  # another's, which has a row
         yield spec.name, *(own(spec) if spec.library == "crossfool" else published(spec))

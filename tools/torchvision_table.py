@@ -1,4 +1,4 @@
-"""Write crossfool/data/torchvision_models.csv from the installed torchvision's own metadata."""
+"""Write crossfool/models/weights/torchvision_models.csv from the installed torchvision's own metadata."""
 
 import csv
 import re

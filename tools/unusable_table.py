@@ -1,4 +1,4 @@
-"""Write crossfool/data/unusable.csv: models that cannot be used, or be no source, and why.
+"""Write crossfool/models/weights/unusable.csv: models that cannot be used, or be no source, and why.
 
 Those of timm that tell other classes apart than ImageNet's, as the installed timm says; networks that have no gradient,
 as `stress/networks.py` found.
@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossfool import networks
+from crossfool.models.networks import build
 
 FOUND = Path(__file__).parents[1] / "stress" / "networks.json"
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
-    timm = networks.timm_library()
+    timm = build.timm_library()
     for name in timm.list_models():
         config = timm.models.get_pretrained_cfg(name)
         if config is not None and config.num_classes != 1000:

@@ -14,7 +14,6 @@ from pydantic import (
     model_validator,
 )
 
-from crossfool import zoo
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grids
 from crossfool.attacks.torchattack import catalogue
@@ -22,6 +21,7 @@ from crossfool.config import Level, Name, Section
 from crossfool.datasets.config import Dataset, Subset
 from crossfool.errors import not_a_number, too_small, unknown
 from crossfool.models.inference.config import Compute
+from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
 from crossfool.pipeline.evaluation.config import PIXEL_LEVELS, TRANSFORMS
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
@@ -112,7 +112,7 @@ class Experiment(Section):
             if twice:
                 raise ValueError(f"{where}: {twice[0]} stands twice; remove one")
         for model in self.models:
-            spec = zoo.spec(model)
+            spec = registry.spec(model)
             if spec.family != family:
                 raise ValueError(
                     f"models: {model} classifies {spec.family}, and the data set {self.dataset.name} "
@@ -165,7 +165,7 @@ class Experiment(Section):
         for model in self.weights.sha256:
             if model not in self.models:
                 raise ValueError(f"weights: sha256: {unknown('model', model, self.models)}")
-            if model in trained or zoo.spec(model).sha256:
+            if model in trained or registry.spec(model).sha256:
                 why = "is trained here" if model in trained else "has its hash pinned by the zoo"
                 raise ValueError(f"weights: sha256: {model} {why}; remove it")
         if self.dataset.train_folder is not None and not trained:
@@ -197,7 +197,7 @@ class Experiment(Section):
             raise ValueError(f"{where} takes images of {known.side} pixels; {self.dataset.name} has others")
         if known.hooks and "hook_cfg" not in (row.options or {}):
             for source in self.sources:
-                if zoo.architecture(source) not in known.hooks:
+                if registry.architecture(source) not in known.hooks:
                     raise ValueError(
                         f"{where} knows the layers of {', '.join(known.hooks)}, and not of {source}; name the one that "
                         "it is built as in options: {hook_cfg: ...}"
@@ -206,15 +206,15 @@ class Experiment(Section):
     def is_trained(self, model: str) -> bool:
         """Whether the `train` stage trains a model rather than fetching its published weights."""
         retrained = self.training is not None and model in self.training.retrain
-        return retrained or zoo.is_trained(model, self.weights.dir is not None)
+        return retrained or registry.is_trained(model, self.weights.dir is not None)
 
     def _retrain(self) -> None:
         for model in self.training.retrain if self.training else ():
             if model not in self.models:
                 raise ValueError(f"training: retrain: {unknown('model', model, self.models)}")
-            if zoo.is_trained(model, self.weights.dir is not None):
+            if registry.is_trained(model, self.weights.dir is not None):
                 raise ValueError(f"training: retrain: {model} is trained here anyway; remove it")
-            if zoo.spec(model).family == "imagenet":
+            if registry.spec(model).family == "imagenet":
                 raise ValueError(f"training: retrain: {model} is an ImageNet model; none is trained here; remove it")
 
     def _name_known_models(self) -> None:

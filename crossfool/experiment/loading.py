@@ -8,7 +8,7 @@ from pydantic import (
     ValidationError,
 )
 
-from crossfool import places, reading, zoo
+from crossfool import places, reading
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grid, GridAttack, GridFigure, Grids
 from crossfool.config import Section, located
@@ -16,6 +16,7 @@ from crossfool.datasets.config import Dataset, Subset
 from crossfool.errors import UserError, unknown
 from crossfool.experiment.config import Experiment, Scatter
 from crossfool.models.inference.config import Compute
+from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
@@ -69,7 +70,7 @@ def _named(experiment: Experiment, folder: Path) -> Iterator[tuple[str, str, Pat
     if where:
         place = located(where, folder=folder)
         yield "weights: dir", where, place
-        files = (zoo.within(zoo.spec(model), place) for model in experiment.models)
+        files = (registry.within(registry.spec(model), place) for model in experiment.models)
         yield from (("weights: dir", str(file), file) for file in files if file is not None)  # links may lead elsewhere
 
 
@@ -96,7 +97,7 @@ def _first(error: ValidationError) -> str:
         return f"{path}: {message}" if path else first["msg"].removeprefix("Value error, ")
     if kind == "string_pattern_mismatch" and ("sha256" not in place or first["loc"][-1] == "[key]"):
         of_models = place[0] in ("models", "targets", "sources", "weights", "training")
-        written = [zoo.as_written(name) for name in str(given).split("+") if of_models]
+        written = [registry.as_written(name) for name in str(given).split("+") if of_models]
         message = (
             next(filter(None, written), "") or "a name has letters, digits and _ only (a source joins models by +)"
         )

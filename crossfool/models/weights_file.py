@@ -1,10 +1,15 @@
 """A weights file of the project: the state dict, and the account of the model in its metadata."""
 
-from collections.abc import Callable
-from typing import Any
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from crossfool.errors import UserError
-from crossfool.storage.tensors import TensorFile
+from crossfool.storage.tensors import TensorFile, write_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def account(file: TensorFile, name: str | None = None) -> dict[str, Any]:
@@ -43,3 +48,12 @@ def account(file: TensorFile, name: str | None = None) -> dict[str, Any]:
     if name is not None and about["name"] != name:
         raise UserError(f"{file.path} holds the weights of {about['name'][:60]!r}; delete it and run `dvc repro`")
     return about
+
+
+def write(path: Path, state: Mapping[str, "Tensor"], about: Mapping[str, Any]) -> None:
+    """Write a weights file: the state dict, and the account of the model as JSON in the metadata."""
+    tensors = {
+        name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in state.items()
+    }
+    write_tensors(path, tensors, {"model": json.dumps(dict(about), sort_keys=True)})

@@ -16,11 +16,13 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from crossfool import dense, fusing, networks, writes, zoo
 from crossfool.errors import UserError, brief, refuse_unit_images
 from crossfool.models.inference.config import Compute
+from crossfool.models.inference.cpu import dense_blocks, fusion, inplace_writes
+from crossfool.models.inference.precision import autocast, configure
+from crossfool.models.networks import build
+from crossfool.models.weights import registry
 from crossfool.models.weights_file import account
-from crossfool.precision import autocast, configure
 from crossfool.runtime import keep_memory
 from crossfool.storage.tensors import TensorFile
 
@@ -93,10 +95,10 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built
     """
     file = TensorFile(path)
     about = account(file)
-    spec = zoo.spec(about["name"])
+    spec = registry.spec(about["name"])
     if (spec.library, spec.network) != (about["library"], about.get("network", "")):  # what is built is a known network
         raise UserError(f"{path} is not of the zoo's {spec.name}; delete it and run `dvc repro`")
-    network = networks.build(spec.network or spec.name, spec.library)
+    network = build.build(spec.network or spec.name, spec.library)
     state = {name: torch.from_numpy(file[name].copy()) for name in file.names()}
     kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
     try:
@@ -143,7 +145,7 @@ def wrap(
     if compute.compile:
         network = compiled(network, device)
     elif device.type == "cpu" and compute.precision != "bfloat16" and not as_built:
-        network = dense.joined(fusing.fused(network))
+        network = dense_blocks.joined(fusion.fused(network))
     model = Pixels(
         network,
         mean=tuple(about["mean"]),
@@ -193,7 +195,7 @@ def folded(network: nn.Module) -> nn.Module:
     if len(inspect.signature(network.forward).parameters) > 1:
         return network
     try:
-        traced = writes.traced(network)  # its parts are the network's own, not copies
+        traced = inplace_writes.traced(network)  # its parts are the network's own, not copies
     except Exception:  # torch.fx raises many kinds; unfolded is right too, only slower
         return network
     graph, modules = traced.graph, dict(traced.named_modules())
@@ -227,7 +229,7 @@ FOLDS: dict[tuple[type | None, type | None], Callable[[Any, Any], nn.Module]] = 
 def _kind(node: fx.Node | None, modules: Mapping[str, nn.Module]) -> type | None:
     """The class of the module that a node calls; None where it calls none, or runs more than the module's own code."""
     module = modules.get(str(node.target)) if node is not None and node.op == "call_module" else None
-    return None if module is None or fusing.hooked(module) else type(module)
+    return None if module is None or fusion.hooked(module) else type(module)
 
 
 def _read(node: fx.Node) -> fx.Node | None:

@@ -18,8 +18,8 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
 from crossfool.errors import UserError
+from crossfool.models.inference.precision import autocast, configure
 from crossfool.models.weights.config import Training
-from crossfool.precision import autocast, configure
 from crossfool.runtime import code
 from crossfool.storage.tensors import TensorFile, write_tensors
 

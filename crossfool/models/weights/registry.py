@@ -138,7 +138,7 @@ def lacking(spec: Spec, folder: Path | None) -> UserError:
 @functools.cache
 def unusable() -> dict[tuple[str, str], str]:
     """Networks that cannot be used at all ("model"), or not be attacked ("source"), and why."""
-    table = resources.files("crossfool") / "data" / "unusable.csv"
+    table = resources.files("crossfool") / "models" / "weights" / "unusable.csv"
     with table.open(encoding="utf-8") as file:
         return {(row["name"], row["as"]): row["why"] for row in csv.DictReader(file)}
 
@@ -211,7 +211,7 @@ def _own() -> list[Spec]:
 
 
 def _torchvision() -> list[Spec]:
-    table = resources.files("crossfool") / "data" / "torchvision_models.csv"
+    table = resources.files("crossfool") / "models" / "weights" / "torchvision_models.csv"
     with table.open(encoding="utf-8") as file:
         return [
             Spec(

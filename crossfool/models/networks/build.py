@@ -15,7 +15,6 @@ from typing import Any
 from torch import nn
 
 from crossfool.errors import UserError, brief, unknown
-from crossfool.networks.states import load_published as load_published
 
 NETWORKS: dict[str, tuple[str, str, tuple[int, ...]]] = {  # name -> module, class, arguments
     "fnn0": ("fnn", "FNN", (0,)),
@@ -45,7 +44,7 @@ def own(name: str) -> nn.Module:
     if name not in NETWORKS:
         raise unknown("network", name, NETWORKS)
     module, network, arguments = NETWORKS[name]
-    built: nn.Module = getattr(importlib.import_module(f"{__name__}.{module}"), network)(*arguments)
+    built: nn.Module = getattr(importlib.import_module(f"{__package__}.{module}"), network)(*arguments)
     return built
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from crossfool.fusing import CACHE, Chain, Fused, rebuilt
-from crossfool.writes import Writers
+from crossfool.models.inference.cpu import convolution
+from crossfool.models.inference.cpu.fusion import Chain, Fused, rebuilt
+from crossfool.models.inference.cpu.inplace_writes import Writers
 
 
 class Block(Fused):
@@ -31,7 +32,7 @@ class Block(Fused):
     def at_once(self, x: Tensor) -> int:
         """So many images that their features stay in the cache."""
         image = x.element_size() * x.shape[2] * x.shape[3] * (x.shape[1] + sum(self.widths))
-        return max(2, CACHE // image // 2 * 2)  # an even number: threads share images
+        return max(2, convolution.CACHE // image // 2 * 2)  # an even number: threads share images
 
     def run(self, x: Tensor) -> list[Tensor]:
         count, channels, *sides = x.shape

@@ -1,0 +1,61 @@
+"""How each model expects its images: normalisation, side and interpolation."""
+
+from typing import Any
+
+from torch import nn
+
+from crossfool.errors import UserError
+from crossfool.models.networks import build
+from crossfool.models.weights import registry
+
+
+def describe(spec: registry.Spec, network: nn.Module) -> dict[str, Any]:
+    """How a model wants its images: what a weights file carries beside the weights. Pixels are 0..255.
+
+    Raises:
+        UserError: a timm model of other classes than ImageNet's 1000, or a `Spec` that does not say what it wants.
+    """
+    about = {
+        "name": spec.name,
+        "family": spec.family,
+        "library": spec.library,
+        "mean": list(spec.mean),
+        "std": list(spec.std),
+        "side": spec.side,
+        "interpolation": spec.interpolation,
+        "published_top1": spec.published_top1,
+        "published_preprocessing": spec.published_preprocessing,
+        "parameters": getattr(network, "parameter_count", sum(p.numel() for p in network.parameters())),
+    }
+    if spec.network:
+        about["network"] = spec.network
+    if spec.library == "timm":
+        config = timm_config(spec)
+        about |= {
+            "mean": list(spec.mean) or [255 * value for value in config["mean"]],
+            "std": list(spec.std) or [255 * value for value in config["std"]],
+            "side": spec.side or config["input_size"][-1],
+            "interpolation": "bicubic" if config["interpolation"] == "bicubic" else "bilinear",
+        }
+    if not about["mean"] or not about["std"] or not about["side"]:
+        raise UserError(f"{spec.name}: its Spec in zoo.py lacks a mean, a std or a side; add what the model expects")
+    return about
+
+
+def timm_config(spec: registry.Spec) -> dict[str, Any]:
+    """timm's account of a model: its normalisation, input size, classes and where its weights are published.
+
+    Raises:
+        UserError: timm has no such model, or it has not ImageNet's 1000 classes.
+    """
+    name, models = build.timm_name(spec.network or spec.name), build.timm_library().models
+    config = models.get_pretrained_cfg(name)
+    if config is None:
+        raise UserError(f"{spec.name}: timm says nothing of the images that {name} expects; take another model")
+    if config.num_classes != 1000:
+        tagged = models.get_arch_pretrained_cfgs(name.partition(".")[0])
+        right = [other for other, own in tagged.items() if own.num_classes == 1000]
+        instead = f"; take timm_{right[0].replace('.', '__')}" if right else ""
+        raise UserError(f"{spec.name} has {config.num_classes} classes; expected a model of ImageNet's 1000{instead}")
+    found: dict[str, Any] = config.to_dict()
+    return found

