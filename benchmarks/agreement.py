@@ -25,7 +25,7 @@ from contestants import about
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossfool import cells, runtime
+from crossfool import runtime
 from crossfool.attacks import gradients, losses
 from crossfool.attacks.config import Attack
 from crossfool.datasets import prepare
@@ -33,6 +33,7 @@ from crossfool.datasets.config import Dataset
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference import precision as inference_precision
 from crossfool.models.inference.config import Compute
+from crossfool.pipeline.crafting import craft as crafting_craft
 from crossfool.stats import rates
 from crossfool.storage.tensors import TensorFile
 
@@ -115,7 +116,7 @@ def craft(pair: Pair, way: str, row: dict[str, Any], images: Tensor, labels: Ten
     for start in range(0, len(images), batch):
         some = slice(start, start + batch)
         ids = range(start, start + len(images[some]))
-        parts.append(cells.craft([model], attack, images[some], labels[some], labels[some], ids)[0]["images"])
+        parts.append(crafting_craft.craft([model], attack, images[some], labels[some], labels[some], ids)[0]["images"])
     return torch.cat(parts)
 
 

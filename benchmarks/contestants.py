@@ -78,9 +78,10 @@ def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
 
 
 def crossfool(model: str) -> Run:
-    from crossfool import cells, runtime
+    from crossfool import runtime
     from crossfool.attacks.config import Attack
     from crossfool.models.inference import batch_size, pixel_model
+    from crossfool.pipeline.crafting import craft
 
     cpu = torch.device("cpu")
     wrapped = pixel_model.wrap(*about(model), device=cpu)
@@ -95,7 +96,7 @@ def crossfool(model: str) -> Run:
             row |= {"gradient": "smoothed", "samples": work.samples, "sigma": SIGMA}
         attack = Attack.model_validate(row)
         fit = batch_size.Fit(work.images, cpu, widest)
-        return cells.fitted([wrapped], attack, images, labels, labels, range(work.images), fit)[0]["images"]
+        return craft.fitted([wrapped], attack, images, labels, labels, range(work.images), fit)[0]["images"]
 
     return run
 

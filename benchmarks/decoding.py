@@ -116,8 +116,8 @@ def decoding(path: Path, limit: int, repeats: int) -> dict[str, Any]:
 
 def forward(model: str, count: int, repeats: int, batch: int = 8) -> dict[str, float]:
     """Images a second of `predictions.top5` and of the bare forward pass on batches made before, and the overhead."""
-    from crossfool import predictions
     from crossfool.models.inference import pixel_model
+    from crossfool.pipeline.evaluation import predict
 
     runtime.keep_memory()
     cpu = torch.device("cpu")
@@ -131,7 +131,7 @@ def forward(model: str, count: int, repeats: int, batch: int = 8) -> dict[str, f
                 wrapped(part)
 
     pixels = x.numpy()
-    works = {"top5": lambda: predictions.top5(wrapped, pixels, batch=batch, device=cpu), "bare": bare}
+    works = {"top5": lambda: predict.top5(wrapped, pixels, batch=batch, device=cpu), "bare": bare}
     rates = medians(works, count, repeats)
     return rates | {"overhead_percent": 100 * (rates["bare"] / rates["top5"] - 1)}
 

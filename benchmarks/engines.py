@@ -51,10 +51,11 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     """A cell of so many chunks of made images, and the weights file of its source."""
     from contestants import about
 
-    from crossfool import cells, sources
     from crossfool.attacks.config import Attack
     from crossfool.models import weights_file
     from crossfool.models.inference.config import Compute
+    from crossfool.pipeline.crafting import cell as crafting_cell
+    from crossfool.pipeline.crafting import weights_record
     from crossfool.storage.tensors import write_tensors
 
     model, chunk, steps = CELLS[name]
@@ -68,7 +69,7 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     path = folder / f"{model}.safetensors"
     weights_file.write(path, network.state_dict(), described)
     row = Attack(epsilon=16, steps=steps, step_size=4)
-    cell = cells.Cell(sources.fingerprint(model, folder), name, row, Compute(chunk=chunk), subset)
+    cell = crafting_cell.Cell(weights_record.fingerprint(model, folder), name, row, Compute(chunk=chunk), subset)
     return cell, [path]
 
 
@@ -76,8 +77,9 @@ def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) ->
     """Measure one engine and this process in turn; a process of its own is needed for each engine."""
     import torch
 
-    from crossfool import cells, engines
     from crossfool.models.inference import pixel_model
+    from crossfool.pipeline.crafting import chunks as crafting_chunks
+    from crossfool.pipeline.workers import local, ray_cluster
 
     torch.set_num_threads(1)
     device = torch.device("cpu")
@@ -85,17 +87,17 @@ def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) ->
         import ray
 
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    asked = engines.Ray() if engine == "ray" else engines.Processes(workers, 0)
+    asked = ray_cluster.Ray() if engine == "ray" else local.Processes(workers, 0)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         few, many = (made(folder, name, count) for count in (chunks, 3 * chunks))
         members = [pixel_model.load(path, device=device, compute=few[0].compute) for path in few[1]]
 
         def elsewhere(cell: Any, files: Sequence[Path]) -> None:
-            cells.run_elsewhere(cell, files, folder / "out", engine=asked, scratch=folder / "scratch")
+            crafting_chunks.run_elsewhere(cell, files, folder / "out", engine=asked, scratch=folder / "scratch")
 
         def here(cell: Any, files: Sequence[Path]) -> None:
-            cells.run(cell, members, folder / "out", device=device, scratch=folder / "scratch")
+            crafting_chunks.run(cell, members, folder / "out", device=device, scratch=folder / "scratch")
 
         times: dict[tuple[Callable[..., None], int], list[float]] = {}
         for turn in range(repeats + 1):

@@ -33,11 +33,12 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     """Memory with the models loaded, and what the attack adds at its peak; MB."""
     import torch
 
-    from crossfool import cells, runtime
+    from crossfool import runtime
     from crossfool.attacks.config import Attack
     from crossfool.models.inference import pixel_model
     from crossfool.models.networks import build
     from crossfool.models.weights import preprocessing, registry
+    from crossfool.pipeline.crafting import craft
 
     members = []
     for name in source.split("+"):
@@ -50,7 +51,7 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     images = torch.randint(0, 256, (chunk, 3, 224, 224), dtype=torch.uint8)
     labels = torch.zeros(chunk, dtype=torch.int64)
     before = resident()
-    cells.craft(members, row, images, labels, labels + 1, list(range(chunk)))
+    craft.craft(members, row, images, labels, labels + 1, list(range(chunk)))
     return before, resident() - before
 
 

@@ -77,9 +77,10 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
     import torch
     from contestants import about
 
-    from crossfool import cells, runtime
+    from crossfool import runtime
     from crossfool.attacks.config import Attack
     from crossfool.models.inference import batch_size, pixel_model
+    from crossfool.pipeline.crafting import craft
 
     cpu = torch.device("cpu")
     wrapped = pixel_model.wrap(*about(model), device=cpu)
@@ -92,7 +93,7 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
             row |= {"gradient": "smoothed", "samples": samples, "sigma": 15}
         attack, x = Attack.model_validate(row), images(count)
         labels = torch.zeros(count, dtype=torch.int64)
-        cells.fitted([wrapped], attack, x, labels, labels, range(count), batch_size.Fit(8, cpu, widest))
+        craft.fitted([wrapped], attack, x, labels, labels, range(count), batch_size.Fit(8, cpu, widest))
 
     return work
 
@@ -102,8 +103,8 @@ def answering(names: Sequence[str]) -> Callable[[int], object]:
     import torch
     from contestants import about
 
-    from crossfool import predictions
     from crossfool.models.inference import pixel_model
+    from crossfool.pipeline.evaluation import predict
 
     cpu = torch.device("cpu")
     targets = [pixel_model.wrap(*about(name), device=cpu) for name in names]
@@ -111,7 +112,7 @@ def answering(names: Sequence[str]) -> Callable[[int], object]:
 
     def work(count: int) -> None:
         for place in range(count):
-            predictions.top5(targets[place % len(targets)], x, batch=8, device=cpu)
+            predict.top5(targets[place % len(targets)], x, batch=8, device=cpu)
 
     return work
 

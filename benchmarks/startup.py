@@ -31,7 +31,7 @@ def stages_under_dvc(script: Path, count: int, rounds: int, folder: Path) -> dic
 
     DVC's own time is in it: loading, comparing, writing its lock file.
     """
-    command = f"python -P -m crossfool.warm {script} --help"
+    command = f"python -P -m crossfool.pipeline.warm_start {script} --help"
     stages = {f"import{place}": {"cmd": command, "deps": ["changes"]} for place in range(count)}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     (folder / "changes").write_text("0")

@@ -24,7 +24,7 @@ from contestants import FROZEN, Work, contestants
 from memory import resident
 from workers import worker
 
-from crossfool.warm import tuned
+from crossfool.pipeline.warm_start import tuned
 
 OURS = "crossfool"
 BATCHES = {"efficientnet_lite0": 8, "resnet18": 8, "densenet121": 8, "vgg16_bn": 2}  # images; vgg16_bn is slow

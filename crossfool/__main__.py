@@ -8,7 +8,7 @@ import click
 
 import crossfool
 from crossfool import completing
-from crossfool.stage import friendly, say
+from crossfool.pipeline.stage import friendly, say
 
 FOLDER = click.option(
     "--folder",

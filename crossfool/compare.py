@@ -16,11 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfool import git, results, roots
-from crossfool.answers import TOP
 from crossfool.errors import UserError, unknown
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import success
+from crossfool.pipeline.evaluation.predictions_file import TOP
 from crossfool.revisions import WORKSPACE, NoRevision, Version, at, workspace
 from crossfool.stats.paired_difference import Difference, paired, pooled
 from crossfool.stats.paired_tests import Pair, holm

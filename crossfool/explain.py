@@ -8,13 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from crossfool import results, sources
+from crossfool import results
 from crossfool.attacks import sweeps
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError, unknown
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.models.weights import registry
+from crossfool.pipeline.crafting import weights_record
 from crossfool.revisions import md5, outputs
 from crossfool.storage import recovery
 from crossfool.storage.hashing import sha256
@@ -122,7 +123,7 @@ def find(cell: str, folder: Path) -> Cell:
         raise UserError(
             f"{path} was made by params that are no attack of this version ({reason}); run `dvc repro`"
         ) from None
-    fingerprint = sources.read(known)["members"] if known.is_file() else {}
+    fingerprint = weights_record.read(known)["members"] if known.is_file() else {}
     return Cell(folder, source, name, experiment, path, file, row, locked, fingerprint)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import answers, claims, comparison
+from crossfool import claims, comparison
 from crossfool.errors import UserError
 from crossfool.evidence import Evidence
-from crossfool.pipeline.evaluation import success
+from crossfool.pipeline.evaluation import predictions_file, success
 from crossfool.pipeline.gradient_analysis.config import Similarity
 from crossfool.results import Results
 from crossfool.storage.csv_files import read_csv
@@ -31,7 +31,7 @@ def gather(folder: Path, results: Results) -> Evidence:
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
             path = folder / "predictions" / source / f"{attack}.parquet"
-            top, labels, target_labels = answers.read_cell(path)
+            top, labels, target_labels = predictions_file.read_cell(path)
             if set(top) != set(experiment.answering) or len(labels) != results.n:
                 raise UserError(f"{path} is of other models or images than metrics; delete it and run `dvc repro`")
             for target, given in top.items():
@@ -41,7 +41,9 @@ def gather(folder: Path, results: Results) -> Evidence:
                 wrong[cell] = (given[:, 0] != labels)[counted]
             if attack not in experiment.attacks:
                 continue
-            after = answers.read_transformed(folder / "transformed" / source / f"{attack}.parquet", len(labels))
+            after = predictions_file.read_transformed(
+                folder / "transformed" / source / f"{attack}.parquet", len(labels)
+            )
             for (target, transform, level), given in after.items():
                 destroyed[source, attack, target, transform, level] = (given == labels)[counted]
     similarity = {name: read_similarity(folder, name, row) for name, row in experiment.similarity.items()}
@@ -50,7 +52,7 @@ def gather(folder: Path, results: Results) -> Evidence:
 
 def _counted(folder: Path) -> slice | np.ndarray:
     """Which images of the subset all models get right, (N,) bool; all, where none was taken that some get wrong."""
-    right = answers.right(TensorFile(folder / "subset/images.safetensors"))
+    right = predictions_file.right(TensorFile(folder / "subset/images.safetensors"))
     return slice(None) if right is None else np.logical_and.reduce(list(right.values()))
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import answers, pictures
+from crossfool import pictures
 from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
+from crossfool.pipeline.evaluation import predictions_file
 from crossfool.storage import csv_files
 from crossfool.storage.tensors import TensorFile
 
@@ -96,7 +97,7 @@ def gather(folder: Path, experiment: Experiment, room: int) -> Gallery | None:
 
 
 def _clean_answers(folder: Path, model: str, ids: np.ndarray) -> np.ndarray:
-    return answers.read_clean(folder / "predictions/clean" / f"{model}.parquet")[1][ids]
+    return predictions_file.read_clean(folder / "predictions/clean" / f"{model}.parquet")[1][ids]
 
 
 def _cells(folder: Path, experiment: Experiment, shape: tuple[int, ...]) -> Iterator[Cell]:
@@ -107,7 +108,7 @@ def _cells(folder: Path, experiment: Experiment, shape: tuple[int, ...]) -> Iter
             if not place.exists():
                 continue
             images = TensorFile(place)["images"]
-            after = answers.read_cell(folder / "predictions" / source / f"{attack}.parquet")[0]
+            after = predictions_file.read_cell(folder / "predictions" / source / f"{attack}.parquet")[0]
             if images.shape != shape or {len(top) for top in after.values()} != {len(images)}:
                 raise UserError(f"{place} is not of the subset's images; delete it and run `dvc repro`")
             first = {model: after[model][:IMAGES] for model in experiment.answering}

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from crossfool import answers, costs, leftovers, places, roots, selection, timing
+from crossfool import costs, leftovers, places, roots
 from crossfool.config import located
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
@@ -21,6 +21,9 @@ from crossfool.errors import PIXEL, UserError, in_pixels
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment, kept
 from crossfool.models.weights import registry
+from crossfool.pipeline import subset as pipeline_subset
+from crossfool.pipeline.crafting import timings
+from crossfool.pipeline.evaluation import predictions_file
 from crossfool.storage import recovery
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile
@@ -138,7 +141,7 @@ def _rate(folder: Path, experiment: Experiment) -> float | None:
     gradients, seconds = 0, 0.0
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
-            taken = timing.find(folder, source, attack, row)
+            taken = timings.find(folder, source, attack, row)
             if taken is not None:
                 gradients += taken.images * row.evaluated * len(source.split("+"))
                 seconds += taken.seconds
@@ -239,10 +242,10 @@ def _right(folder: Path, experiment: Experiment) -> tuple[str, ...]:
     if experiment.subset.of != "all" or not path.is_file():
         return ()
     try:
-        right = answers.right(TensorFile(path))
+        right = predictions_file.right(TensorFile(path))
     except UserError:
         return ()
-    said = "" if right is None else selection.warning(np.stack(list(right.values()), 1))
+    said = "" if right is None else pipeline_subset.warning(np.stack(list(right.values()), 1))
     return (said,) if said else ()
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import answers, claims, comparison, drawings, figures, findings, leftovers, pooling, ranking
+from crossfool import claims, comparison, drawings, figures, findings, leftovers, pooling, ranking
 from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
+from crossfool.pipeline.evaluation import predictions_file
 from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.results import (
     Results,
@@ -298,7 +299,7 @@ def _panel(
     ids, labels = (np.asarray(subset[name][:IMAGES]) for name in ("index", "labels"))
     clean = np.asarray(subset["images"][:IMAGES])
     tables = {model: folder / "predictions/clean" / f"{model}.parquet" for model in targets}
-    before = {model: answers.read_clean(path)[1][ids, 0] for model, path in tables.items()}
+    before = {model: predictions_file.read_clean(path)[1][ids, 0] for model, path in tables.items()}
 
     columns, shots = ["clean"], [[figures.Shot(figures.picture(image))] for image in clean]
     for row, own in enumerate(shots):
@@ -351,7 +352,7 @@ def _answers(path: Path, model: str, count: int) -> np.ndarray:
     Raises:
         UserError: the table is of other models or another number of images.
     """
-    top = answers.read_cell(path)[0].get(model, np.empty((0, 5), np.int64))
+    top = predictions_file.read_cell(path)[0].get(model, np.empty((0, 5), np.int64))
     if len(top) != count:
         raise UserError(f"{path} has {len(top)} answers of {model}, expected {count}; delete it and run `dvc repro`")
     return top[:, 0]

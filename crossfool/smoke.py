@@ -12,7 +12,7 @@ from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
-from crossfool.stage import say
+from crossfool.pipeline.stage import say
 
 
 def run(root: Path, folder: Path) -> None:

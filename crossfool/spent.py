@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossfool import ranking, timing
+from crossfool import ranking
+from crossfool.pipeline.crafting import timings
 from crossfool.results import Results
 
 TIMES = (
@@ -77,7 +78,7 @@ def _one(folder: Path, results: Results, name: str) -> Iterable[Spent]:
     if not known:
         return
     rates = known[max(known)]
-    taken = [timing.find(folder, source, name, row) for source in results.experiment.sources]
+    taken = [timings.find(folder, source, name, row) for source in results.experiment.sources]
     times = [one.seconds / one.images / max(len(row.seeds or ()), 1) for one in taken if one is not None]
     seconds = sum(times) / len(times) if len(times) == len(taken) else None
     by = tuple(sorted({one.by for one in taken if one is not None})) if seconds is not None else ()

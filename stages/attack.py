@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
-from crossfool import cells, engines, sources
 from crossfool.experiment import loading
+from crossfool.pipeline.crafting import cell as crafting_cell
+from crossfool.pipeline.crafting import chunks, weights_record
+from crossfool.pipeline.stage import stage
+from crossfool.pipeline.workers import choose
 from crossfool.runtime import device
-from crossfool.stage import stage
 
 
 @stage
@@ -15,18 +17,18 @@ from crossfool.stage import stage
 @click.option("--attack", required=True, help="A name from attacks in params.yaml, or of a grid's cell.")
 def main(source: str, attack: str) -> None:
     experiment = loading.load()
-    fingerprint = sources.read(Path("sources") / f"{source}.json")
-    cell = cells.Cell(
+    fingerprint = weights_record.read(Path("sources") / f"{source}.json")
+    cell = crafting_cell.Cell(
         fingerprint, attack, experiment.row(attack), experiment.compute, Path("subset/images.safetensors")
     )
-    weights = sources.verify(fingerprint, Path("weights"))
+    weights = weights_record.verify(fingerprint, Path("weights"))
     out, scratch = Path("adversarial") / source / f"{attack}.safetensors", Path(".crossfool/chunks")
-    engine = engines.chosen()
+    engine = choose.chosen()
     if engine is not None:
-        cells.run_elsewhere(cell, weights, out, engine=engine, scratch=scratch)
+        chunks.run_elsewhere(cell, weights, out, engine=engine, scratch=scratch)
         return
-    members = [cells.loaded(cell, path, device()) for path in weights]
-    cells.run(cell, members, out, device=device(), scratch=scratch)
+    members = [crafting_cell.loaded(cell, path, device()) for path in weights]
+    chunks.run(cell, members, out, device=device(), scratch=scratch)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossfool import analysis
 from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
+from crossfool.pipeline.gradient_analysis import analysis
+from crossfool.pipeline.stage import stage
 from crossfool.runtime import device
-from crossfool.stage import stage
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.tensors import write_tensors
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from crossfool import places
 from crossfool.experiment import loading
 from crossfool.experiment.config import kept
-from crossfool.stage import stage
+from crossfool.pipeline.stage import stage
 from crossfool.storage.atomic import replacing
 from crossfool.storage.json_files import write_json
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from crossfool import adversarial, answers, details, perceptual, predictions
 from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
-from crossfool.pipeline.evaluation import success
+from crossfool.pipeline.evaluation import adversarial_file, detail_metrics, predict, predictions_file, success
+from crossfool.pipeline.evaluation import lpips as evaluation_lpips
+from crossfool.pipeline.stage import stage
 from crossfool.runtime import device
-from crossfool.stage import stage
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
 
@@ -22,23 +22,23 @@ def main(source: str, attack: str) -> None:
     experiment = loading.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
     row, path = experiment.row(attack), Path("adversarial") / source / f"{attack}.safetensors"
-    images = adversarial.read(path, subset, source, row)
-    lpips = perceptual.load(Path("data/lpips.safetensors"), device(), asked=experiment.lpips)
+    images = adversarial_file.read(path, subset, source, row)
+    lpips = evaluation_lpips.load(Path("data/lpips.safetensors"), device(), asked=experiment.lpips)
     targets = pixel_model.load_all(experiment.answering, Path("weights"), device=device(), compute=compute)
 
     def answer(images: np.ndarray) -> dict[str, np.ndarray]:
         return {
-            name: predictions.top5(model, images, batch=compute.chunk, device=device(), label=name)
+            name: predict.top5(model, images, batch=compute.chunk, device=device(), label=name)
             for name, model in targets.items()
         }
 
     top = answer(images)
     table = Path("predictions") / source / f"{attack}.parquet"
-    answers.write_cell(table, top, TensorFile(subset))
-    found, labels, target_labels = answers.read_cell(table)
+    predictions_file.write_cell(table, top, TensorFile(subset))
+    found, labels, target_labels = predictions_file.read_cell(table)
     metrics = success.cell_metrics(found, labels, target_labels if row.targeted else None, source)
     write_json(Path("metrics") / source / f"{attack}.json", metrics)
-    detail = details.detail(path, subset, source, row, top, answer, lpips)
+    detail = detail_metrics.detail(path, subset, source, row, top, answer, lpips)
     write_json(Path("metrics") / source / f"{attack}.detail.json", detail)
 
 

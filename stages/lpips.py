@@ -1,16 +1,16 @@
 """The weights of LPIPS, fetched and verified; a file of none where params.yaml does not ask for it."""
 
-from crossfool import perceptual_weights
 from crossfool.experiment import loading
-from crossfool.stage import stage
+from crossfool.pipeline.evaluation import lpips_weights
+from crossfool.pipeline.stage import stage
 from crossfool.storage.tensors import write_tensors
 
 
 @stage
 def main() -> None:
     experiment = loading.load()
-    tensors = perceptual_weights.fetch(experiment.weights) if experiment.lpips else {}
-    about = {"source": perceptual_weights.ARCHIVE, "source_sha256": perceptual_weights.SHA256} if tensors else {}
+    tensors = lpips_weights.fetch(experiment.weights) if experiment.lpips else {}
+    about = {"source": lpips_weights.ARCHIVE, "source_sha256": lpips_weights.SHA256} if tensors else {}
     write_tensors("data/lpips.safetensors", tensors, about)
 
 

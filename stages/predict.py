@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from crossfool import answers, predictions
 from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.models.weights_file import account
+from crossfool.pipeline.evaluation import predict, predictions_file
+from crossfool.pipeline.stage import stage
 from crossfool.runtime import device
-from crossfool.stage import stage
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
@@ -23,10 +23,10 @@ def main(model: str) -> None:
     images, weights = read_clean_images("data/images.safetensors"), Path("weights") / f"{model}.safetensors"
     labels = np.asarray(images["labels"])
     network = pixel_model.load(weights, device=device(), compute=compute)
-    top = predictions.top5(network, images["images"], batch=compute.chunk, device=device(), label=model)
+    top = predict.top5(network, images["images"], batch=compute.chunk, device=device(), label=model)
     about = account(TensorFile(weights), model)
-    accuracy = predictions.accuracy(top, labels, dataset=images.said("dataset"), about=about)
-    answers.write_clean(Path("predictions/clean") / f"{model}.parquet", top, labels)
+    accuracy = predict.accuracy(top, labels, dataset=images.said("dataset"), about=about)
+    predictions_file.write_clean(Path("predictions/clean") / f"{model}.parquet", top, labels)
     write_json(Path("metrics/clean") / f"{model}.json", accuracy)
 
 

@@ -6,7 +6,7 @@ import click
 
 from crossfool.datasets import prepare
 from crossfool.experiment import loading
-from crossfool.stage import stage
+from crossfool.pipeline.stage import stage
 
 
 @stage

@@ -6,7 +6,7 @@ from shlex import quote
 
 from crossfool import pages, report
 from crossfool.experiment import loading
-from crossfool.stage import say, stage
+from crossfool.pipeline.stage import say, stage
 
 
 @stage

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from crossfool import leftovers, selection
+from crossfool import leftovers
 from crossfool.experiment import loading
-from crossfool.stage import stage
+from crossfool.pipeline import subset as pipeline_subset
+from crossfool.pipeline.stage import stage
 from crossfool.storage.clean_images import read_clean_images
 
 
@@ -14,14 +15,14 @@ from crossfool.storage.clean_images import read_clean_images
 def main() -> None:
     experiment = loading.load()
     leftovers.refuse(Path(), experiment, "weights", "predictions/clean")
-    right = selection.classified(Path("predictions/clean"), experiment.models)
-    ids = selection.draw(selection.available(right, experiment.subset), experiment.subset)
+    right = pipeline_subset.classified(Path("predictions/clean"), experiment.models)
+    ids = pipeline_subset.draw(pipeline_subset.available(right, experiment.subset), experiment.subset)
     images, subset = read_clean_images("data/images.safetensors"), experiment.subset
-    said = selection.warning(right[ids])
+    said = pipeline_subset.warning(right[ids])
     if said:
         click.echo(f"note     {said}")
     kept = dict(zip(experiment.models, right.T, strict=True)) if subset.of == "all" else None
-    selection.write(ids, images, Path("data/images.csv"), subset, Path("subset"), kept)
+    pipeline_subset.write(ids, images, Path("data/images.csv"), subset, Path("subset"), kept)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from pathlib import Path
 import click
 import torch
 
-from crossfool import analysis
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
+from crossfool.pipeline.gradient_analysis import analysis
+from crossfool.pipeline.stage import stage
 from crossfool.runtime import device
-from crossfool.stage import stage
 from crossfool.storage.atomic import replacing
 from crossfool.storage.clean_images import read_clean_images
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import click
 
-from crossfool import sources
-from crossfool.stage import stage
+from crossfool.pipeline.crafting import weights_record
+from crossfool.pipeline.stage import stage
 from crossfool.storage.json_files import write_json
 
 
 @stage
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
 def main(source: str) -> None:
-    write_json(Path("sources") / f"{source}.json", sources.fingerprint(source, Path("weights")))
+    write_json(Path("sources") / f"{source}.json", weights_record.fingerprint(source, Path("weights")))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from crossfool.experiment import loading
 from crossfool.models import weights_file
 from crossfool.models.networks import build
 from crossfool.models.weights import preprocessing, published, registry, training
+from crossfool.pipeline.stage import stage
 from crossfool.runtime import device, keep_memory
-from crossfool.stage import stage
 from crossfool.storage.clean_images import read_clean_images
 
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
-from crossfool import adversarial, answers
 from crossfool.experiment import loading
-from crossfool.pipeline.evaluation import success
-from crossfool.stage import stage
+from crossfool.pipeline.evaluation import adversarial_file, predictions_file, success
+from crossfool.pipeline.stage import stage
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
 
@@ -19,21 +18,21 @@ def main(source: str, attack: str) -> None:
     experiment = loading.load()
     subset, compute = Path("subset/images.safetensors"), experiment.compute
     path, row = Path("adversarial") / source / f"{attack}.safetensors", experiment.row(attack)
-    images = adversarial.read(path, subset, source, row)
-    after: answers.Transformed = {}
+    images = adversarial_file.read(path, subset, source, row)
+    after: predictions_file.Transformed = {}
     if experiment.transforms:  # torch takes seconds to import: not for nothing
-        from crossfool import destruction
         from crossfool.models.inference import pixel_model
+        from crossfool.pipeline.evaluation import destruction
         from crossfool.runtime import device
 
         where, ids = device(), TensorFile(subset)["index"].tolist()
         targets = pixel_model.load_all(experiment.answering, Path("weights"), device=where, compute=compute)
         after = destruction.transformed(images, ids, targets, experiment.transforms, batch=compute.chunk, device=where)
     out = Path("transformed") / source / f"{attack}.parquet"
-    answers.write_transformed(out, after, TensorFile(subset))
-    before, labels, _ = answers.read_cell(Path("predictions") / source / f"{attack}.parquet")
-    right = answers.right(TensorFile(subset))
-    rates = success.destruction_rates(before, answers.read_transformed(out, len(labels)), labels, right)
+    predictions_file.write_transformed(out, after, TensorFile(subset))
+    before, labels, _ = predictions_file.read_cell(Path("predictions") / source / f"{attack}.parquet")
+    right = predictions_file.right(TensorFile(subset))
+    rates = success.destruction_rates(before, predictions_file.read_transformed(out, len(labels)), labels, right)
     write_json(Path("metrics") / source / f"{attack}.transform.json", rates)
 
 

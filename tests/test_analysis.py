@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossfool import analysis
 from crossfool.attacks import gradients, losses
 from crossfool.attacks import noise as attacks_noise
 from crossfool.errors import UserError
+from crossfool.pipeline.gradient_analysis import analysis
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 W = torch.tensor([1.0, -2.0, 0.5, 0.0]).view(1, 1, 2, 2)

@@ -12,13 +12,16 @@ import torch
 from conftest import metadata
 from torch import nn
 
-from crossfool import adversarial, cells, sources
 from crossfool.attacks import gradients, noise
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.models.inference import batch_size, pixel_model
 from crossfool.models.inference.batch_size import Fit
 from crossfool.models.inference.config import Compute
+from crossfool.pipeline.crafting import batches, chunks, weights_record
+from crossfool.pipeline.crafting import cell as crafting_cell
+from crossfool.pipeline.crafting import craft as crafting_craft
+from crossfool.pipeline.evaluation import adversarial_file
 from crossfool.storage import tensors as storage_tensors
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -49,13 +52,15 @@ ROWS = {
 }
 
 
-def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", chunk: int = 4) -> cells.Cell:
-    return cells.Cell(sources.fingerprint(source, weights), row, Attack(**ROWS[row]), Compute(chunk=chunk), subset)
+def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", chunk: int = 4) -> crafting_cell.Cell:
+    return crafting_cell.Cell(
+        weights_record.fingerprint(source, weights), row, Attack(**ROWS[row]), Compute(chunk=chunk), subset
+    )
 
 
-def run(cell: cells.Cell, weights: Path, out: Path) -> Path:
-    members = [pixel_model.load(path, device=CPU) for path in sources.verify(cell.source, weights)]
-    cells.run(cell, members, out, device=CPU, scratch=out.parent / "scratch")
+def run(cell: crafting_cell.Cell, weights: Path, out: Path) -> Path:
+    members = [pixel_model.load(path, device=CPU) for path in weights_record.verify(cell.source, weights)]
+    chunks.run(cell, members, out, device=CPU, scratch=out.parent / "scratch")
     return out
 
 
@@ -77,7 +82,7 @@ def test_file_is_uint8_in_the_ball_with_metadata(tmp_path, subset, fnn_weights, 
     assert json.loads(about["weights"]) == {
         name: sha256(fnn_weights / f"{name}.safetensors") for name in source.split("+")
     }
-    assert np.array_equal(adversarial.read(out, subset, source, Attack(**ROWS[row])), found)
+    assert np.array_equal(adversarial_file.read(out, subset, source, Attack(**ROWS[row])), found)
 
 
 def test_rerun_is_byte_identical_and_leaves_no_scratch(tmp_path, subset, fnn_weights):
@@ -119,9 +124,9 @@ def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
     torch.set_num_threads(1)
     one = cell(subset, weights)
     file = TensorFile(subset)
-    members = [pixel_model.load(path, device=CPU) for path in sources.verify(one.source, weights)]
+    members = [pixel_model.load(path, device=CPU) for path in weights_record.verify(one.source, weights)]
     part = slice(start, min(start + 4, 11))
-    ((_, made),) = cells.Work(one, members, file, CPU, Fit(4, CPU)).chunks([part])
+    ((_, made),) = batches.Work(one, members, file, CPU, Fit(4, CPU)).chunks([part])
     return start, made["images"].tobytes()
 
 
@@ -135,7 +140,7 @@ def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):
 def dies_at_the_third_chunk(monkeypatch) -> list[int]:
     """Where chunks start, as they are begun; the third is never computed at the first try."""
     computed: list[int] = []
-    original = cells.Work.begin
+    original = batches.Work.begin
 
     def begin(work, part, *others):
         computed.append(part.start)
@@ -143,7 +148,7 @@ def dies_at_the_third_chunk(monkeypatch) -> list[int]:
             raise KeyboardInterrupt
         return original(work, part, *others)
 
-    monkeypatch.setattr(cells.Work, "begin", begin)
+    monkeypatch.setattr(batches.Work, "begin", begin)
     return computed
 
 
@@ -184,13 +189,13 @@ def test_a_damaged_chunk_is_computed_again(tmp_path, subset, fnn_weights, monkey
 )
 def test_images_that_no_step_moved_are_told(tmp_path, subset, fnn_weights, capsys, row, surer, moved):
     own = cell(subset, fnn_weights, "fgsm")
-    own = cells.Cell(own.source, "fgsm", Attack(**ROWS["fgsm"] | row), own.compute, subset)
+    own = crafting_cell.Cell(own.source, "fgsm", Attack(**ROWS["fgsm"] | row), own.compute, subset)
     model = pixel_model.load(fnn_weights / "fnn2.safetensors", device=CPU)
     answers = model(torch.from_numpy(TensorFile(subset)["images"].copy()).float()).argmax(1)
     tensors = {name: TensorFile(subset)[name] for name in TensorFile(subset).names()} | {"labels": answers.numpy()}
     write_tensors(subset, tensors, TensorFile(subset).metadata)
     model.network.register_forward_hook(lambda module, given, logits: surer * logits)
-    cells.run(own, [model], tmp_path / "out.safetensors", device=CPU, scratch=tmp_path / "scratch")
+    chunks.run(own, [model], tmp_path / "out.safetensors", device=CPU, scratch=tmp_path / "scratch")
     found = TensorFile(tmp_path / "out.safetensors")["images"]
     assert (found != tensors["images"]).any((1, 2, 3)).sum() == moved
     lines = [line for line in capsys.readouterr().err.splitlines() if "as they were" in line]
@@ -199,7 +204,7 @@ def test_images_that_no_step_moved_are_told(tmp_path, subset, fnn_weights, capsy
 
 
 def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
-    original = cells.Work.begin
+    original = batches.Work.begin
 
     def dies(work, part, *others):
         if part.start == 8:
@@ -207,12 +212,12 @@ def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
         return original(work, part, *others)
 
     out = tmp_path / "b" / "out.safetensors"
-    monkeypatch.setattr(cells.Work, "begin", dies)
+    monkeypatch.setattr(batches.Work, "begin", dies)
     with pytest.raises(KeyboardInterrupt):
         run(cell(subset, fnn_weights), fnn_weights, out)
-    monkeypatch.setattr(cells.Work, "begin", original)
+    monkeypatch.setattr(batches.Work, "begin", original)
     other = cell(subset, fnn_weights)
-    other = cells.Cell(other.source, "sg", Attack(**{**SG, "sigma": 3}), other.compute, subset)
+    other = crafting_cell.Cell(other.source, "sg", Attack(**{**SG, "sigma": 3}), other.compute, subset)
     run(other, fnn_weights, out)
     assert run(other, fnn_weights, tmp_path / "c" / "out.safetensors").read_bytes() == out.read_bytes()
     assert [path.name for path in (tmp_path / "b" / "scratch").iterdir()] == ["fnn2-sg.lock"]
@@ -222,13 +227,13 @@ def test_a_chunk_is_begun_before_the_last_one_is_written_where_that_pays(tmp_pat
     """As on a GPU, which computes the next chunk meanwhile: same bytes, and a kill loses one chunk more."""
     at_once = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
     done = []
-    begin, finish = cells.Work.begin, cells.Work.finish
-    monkeypatch.setattr(cells, "AHEAD", {"cpu": 1})
+    begin, finish = batches.Work.begin, batches.Work.finish
+    monkeypatch.setattr(batches, "AHEAD", {"cpu": 1})
     monkeypatch.setattr(
-        cells.Work, "begin", lambda work, part, *a: (done.append(f"+{part.start}"), begin(work, part, *a))[1]
+        batches.Work, "begin", lambda work, part, *a: (done.append(f"+{part.start}"), begin(work, part, *a))[1]
     )
     monkeypatch.setattr(
-        cells.Work, "finish", lambda work, chunk: (done.append(f"-{chunk.part.start}"), finish(work, chunk))[1]
+        batches.Work, "finish", lambda work, chunk: (done.append(f"-{chunk.part.start}"), finish(work, chunk))[1]
     )
     ahead = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors")
     assert done == ["+0", "+4", "-0", "+8", "-4", "-8"]
@@ -275,29 +280,29 @@ def test_strangers_file_is_checked_against_its_clean_images(tmp_path, subset, fn
     far[3, 0, 0, 0] = (int(TensorFile(subset)["images"][3, 0, 0, 0]) + 128) % 256
     write_tensors(out, {"images": far}, file.metadata)
     with pytest.raises(UserError, match="is 128 from its clean one, more than its epsilon 15"):
-        adversarial.read(out, subset, "fnn2", row)
+        adversarial_file.read(out, subset, "fnn2", row)
     write_tensors(out, {"images": images[:5]}, file.metadata)
     with pytest.raises(UserError, match=r"uint8 \(5, 1, 28, 28\), expected uint8 \(11, 1, 28, 28\)"):
-        adversarial.read(out, subset, "fnn2", row)
+        adversarial_file.read(out, subset, "fnn2", row)
     write_tensors(out, {"images": images}, {**file.metadata, "subset": "0" * 64})
     with pytest.raises(UserError, match="was made from another subset"):
-        adversarial.read(out, subset, "fnn2", row)
+        adversarial_file.read(out, subset, "fnn2", row)
     for change in ({"source": "fnn0"}, {"params": Attack(**{**SG, "epsilon": 99}).model_dump_json(exclude_none=True)}):
         write_tensors(out, {"images": far}, {**file.metadata, **change})
         with pytest.raises(UserError, match=f"its {next(iter(change))} is .*, expected .*; delete it"):
-            adversarial.read(out, subset, "fnn2", row)
+            adversarial_file.read(out, subset, "fnn2", row)
     write_tensors(out, {"images": images}, {k: v for k, v in file.metadata.items() if k != "params"})
     with pytest.raises(UserError, match="its params is None, expected"):
-        adversarial.read(out, subset, "fnn2", row)
+        adversarial_file.read(out, subset, "fnn2", row)
     out.write_bytes(out.read_bytes()[:-10])
     with pytest.raises(UserError, match="is no whole safetensors file"):
-        adversarial.read(out, subset, "fnn2", row)
+        adversarial_file.read(out, subset, "fnn2", row)
 
 
 def test_memory_that_runs_out_halves_what_goes_through_at_once(tmp_path, subset, fnn_weights, monkeypatch):
     whole = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
     sizes = []
-    original = cells.craft
+    original = crafting_craft.craft
 
     def craft(members, row, images, *others, together):
         sizes.append(len(images) * together)
@@ -305,7 +310,7 @@ def test_memory_that_runs_out_halves_what_goes_through_at_once(tmp_path, subset,
             raise torch.OutOfMemoryError("made")
         return original(members, row, images, *others, together=together)
 
-    monkeypatch.setattr(cells, "craft", craft)
+    monkeypatch.setattr(crafting_craft, "craft", craft)
     parts = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "b" / "out.safetensors")
     # eleven images in chunks of 8 and 3; found once, then remembered; the last image with two noise samples at once
     assert sizes == [8, 4, 2, 2, 2, 2, 2, 2]

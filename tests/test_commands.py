@@ -24,19 +24,7 @@ from PIL import Image
 from repositories import Repository, made
 from test_report import FGSM, FOOLED, LABELS, SG, make
 
-from crossfool import (
-    compare,
-    costs,
-    explain,
-    listing,
-    preflight,
-    results,
-    revisions,
-    roots,
-    scaffold,
-    text_encoding,
-    timing,
-)
+from crossfool import compare, costs, explain, listing, preflight, results, revisions, roots, scaffold, text_encoding
 from crossfool.__main__ import main
 from crossfool.attacks.config import Attack
 from crossfool.completing import KINDS
@@ -46,6 +34,7 @@ from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.models.weights import registry
+from crossfool.pipeline.crafting import timings
 from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.stats import intervals
 from crossfool.storage.hashing import sha256
@@ -1115,7 +1104,7 @@ def test_check_knows_how_fast_it_was_here(small: Path, monkeypatch: pytest.Monke
     row = experiment.attacks["sg_fgsm"]
     about = row.model_dump_json(exclude_none=True)
     for source, seconds in (("fnn0", 4.0), ("fnn2+fnn0", 6.0)):  # 8 images of 5 gradients, by one model and by two
-        timing.note(small / timing.PLACE, source, "sg_fgsm", timing.Taken(about, 8, seconds, "CPU, 1 thread"))
+        timings.note(small / timings.PLACE, source, "sg_fgsm", timings.Taken(about, 8, seconds, "CPU, 1 thread"))
     whole = costs.cost(experiment)
     rate = preflight._rate(small, experiment)
     assert rate == pytest.approx((40 + 80) / 10)
@@ -1194,7 +1183,7 @@ def test_a_file_that_no_stream_can_name_is_told(small: Path, environment: dict[s
 
 def test_a_path_that_the_locale_cannot_name_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
-        "from crossfool.stage import stage\n@stage\ndef main():\n    open('\\u6570')\nmain()\n"
+        "from crossfool.pipeline.stage import stage\n@stage\ndef main():\n    open('\\u6570')\nmain()\n"
     )
     variables = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=variables, capture_output=True, text=True)

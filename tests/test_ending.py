@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from crossfool import engines, signals
+from crossfool import signals
+from crossfool.pipeline.workers import ray_cluster
 
 CODES = [(signal.SIGTERM, 143, ""), (signal.SIGHUP, 129, ""), (signal.SIGINT, 1, "\nAborted!\n")]
 SIGNALS = pytest.mark.parametrize(("number", "code", "said"), CODES, ids=lambda value: getattr(value, "name", ""))
@@ -24,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click, torch
 
-from crossfool.stage import friendly, stage
+from crossfool.pipeline.stage import friendly; from crossfool.pipeline.stage import stage
 
 def command(main):
     return click.command(friendly(main))
@@ -118,7 +119,7 @@ def test_a_thread_in_torchs_code_does_not_abort_the_process(forked, kind, case, 
 
 DROPPED = """
 import gc, os, signal, sys, time, weakref
-from crossfool.stage import stage
+from crossfool.pipeline.stage import stage
 
 def told(*_):
     os.kill(os.getpid(), {number})
@@ -171,7 +172,7 @@ def test_a_signal_where_python_drops_exceptions(tmp_path, where, number, code, s
 
 def test_a_signal_where_python_drops_exceptions_at_the_very_end(tmp_path):
     script = (
-        "import atexit, os, signal, time\nfrom crossfool.stage import stage\n"
+        "import atexit, os, signal, time\nfrom crossfool.pipeline.stage import stage\n"
         "class Closed:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGTERM)\n        time.sleep(0)\n"
         "atexit.register(print, 'over')\natexit.register(time.sleep, 0.1)\n"
         "@stage\ndef main():\n    Closed()\nmain()\n"
@@ -180,7 +181,7 @@ def test_a_signal_where_python_drops_exceptions_at_the_very_end(tmp_path):
 
 
 def test_other_exceptions_that_python_drops_are_shown(tmp_path):
-    script = "from crossfool.stage import stage\nclass Closed:\n    def __del__(self):\n        1 / 0\n"
+    script = "from crossfool.pipeline.stage import stage\nclass Closed:\n    def __del__(self):\n        1 / 0\n"
     _, errors = run(tmp_path, script + "@stage\ndef main():\n    Closed()\nmain()\n")
     assert errors.startswith("Exception ignored in: <function Closed.__del__") and "ZeroDivisionError" in errors
 
@@ -188,7 +189,7 @@ def test_other_exceptions_that_python_drops_are_shown(tmp_path):
 @SIGNALS
 def test_further_signals_let_it_tidy_up(tmp_path, number, code, said):
     script = (
-        "import os, signal, time\nfrom crossfool.stage import stage\n@stage\ndef main():\n    try:\n"
+        "import os, signal, time\nfrom crossfool.pipeline.stage import stage\n@stage\ndef main():\n    try:\n"
         f"        os.kill(os.getpid(), {int(number)})\n        time.sleep(9)\n    finally:\n"
         "        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):\n"
         "            os.kill(os.getpid(), number)\n        print('tidied')\nmain()\n"
@@ -198,7 +199,7 @@ def test_further_signals_let_it_tidy_up(tmp_path, number, code, said):
 
 def test_libraries_tidy_up_too(tmp_path):
     script = (
-        "import atexit, os, signal, tempfile, time\nfrom crossfool.stage import stage\n"
+        "import atexit, os, signal, tempfile, time\nfrom crossfool.pipeline.stage import stage\n"
         "kept = tempfile.TemporaryDirectory(dir='.', prefix='kept')\natexit.register(print, 'over')\n"
         "@stage\ndef main():\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(9)\nmain()\n"
     )
@@ -209,7 +210,7 @@ def test_libraries_tidy_up_too(tmp_path):
 def test_what_is_ignored_stays_ignored(tmp_path):
     """As under nohup, and of a shell's background jobs."""
     script = (
-        "import os, signal\nfrom crossfool.stage import stage\n"
+        "import os, signal\nfrom crossfool.pipeline.stage import stage\n"
         "for number in (signal.SIGHUP, signal.SIGINT):\n    signal.signal(number, signal.SIG_IGN)\n"
         "@stage\ndef main():\n    for number in (signal.SIGHUP, signal.SIGINT):\n        os.kill(os.getpid(), number)\n"
         "    print('went on')\nmain()\n"
@@ -239,7 +240,7 @@ def test_in_another_thread_a_command_just_runs():
 MOMENTS = """
 import os, signal, sys
 from crossfool.storage import tensors; from crossfool.storage import atomic
-from crossfool.stage import stage
+from crossfool.pipeline.stage import stage
 
 os.fsync = lambda descriptor: None  # no disk fails here
 
@@ -292,8 +293,9 @@ def test_no_moment_leaves_a_half_written_file(tmp_path):
 WORKERS = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from crossfool import cells, engines
-from crossfool.stage import stage
+from crossfool.pipeline.crafting import cell
+from crossfool.pipeline.workers import local
+from crossfool.pipeline.stage import stage
 
 def asleep(order, files, chunk):
     Path(f"{os.getpid()}.pid").touch()
@@ -306,10 +308,10 @@ def watched():
 
 @stage
 def main():
-    engines.compute, engines.order, engines.TensorFile, engines.arrays = asleep, id, str, lambda subset, part: None
+    local.compute, local.order, local.TensorFile, local.arrays = asleep, id, str, lambda subset, part: None
     cell = type("Cell", (), {"subset": "none"})
     threading.Thread(target=watched, daemon=True).start()
-    list(engines.Processes(1, 0).chunks(cell, [], [slice(0, 1), slice(1, 2)]))
+    list(local.Processes(1, 0).chunks(cell, [], [slice(0, 1), slice(1, 2)]))
 
 if __name__ == "__main__":
     main([])
@@ -340,7 +342,7 @@ def test_ray_does_not_keep_the_signals(monkeypatch):
     before, seen = signal.getsignal(signal.SIGTERM), []
 
     def main():
-        engines.Ray()
+        ray_cluster.Ray()
         seen.append(signal.getsignal(signal.SIGTERM))
 
     signals.unwound(main)

@@ -20,10 +20,15 @@ from conftest import made_digits
 from repositories import made
 from test_cells import cell, run
 
-from crossfool import cells, engines, sources
 from crossfool.attacks import gradients, losses
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
+from crossfool.pipeline.crafting import cell as crafting_cell
+from crossfool.pipeline.crafting import chunks as crafting_chunks
+from crossfool.pipeline.crafting import weights_record
+from crossfool.pipeline.workers import choose, local, ray_cluster
+from crossfool.pipeline.workers import slurm as workers_slurm
+from crossfool.pipeline.workers import worker as workers_worker
 from crossfool.storage.tensors import TensorFile, write_tensors
 
 
@@ -34,9 +39,9 @@ def _environment(monkeypatch):
     monkeypatch.setenv("CROSSFOOL_DEVICE", "cpu")
 
 
-def elsewhere(one: cells.Cell, weights: Path, out: Path, engine: cells.Engine) -> Path:
-    files = sources.verify(one.source, weights)
-    cells.run_elsewhere(one, files, out, engine=engine, scratch=out.parent / "scratch")
+def elsewhere(one: crafting_cell.Cell, weights: Path, out: Path, engine: crafting_chunks.Engine) -> Path:
+    files = weights_record.verify(one.source, weights)
+    crafting_chunks.run_elsewhere(one, files, out, engine=engine, scratch=out.parent / "scratch")
     return out
 
 
@@ -52,7 +57,7 @@ def elsewhere(one: cells.Cell, weights: Path, out: Path, engine: cells.Engine) -
 def test_a_mistake_is_one_line(monkeypatch, name, value, message):
     monkeypatch.setenv(f"CROSSFOOL_{name}", value)
     with pytest.raises(UserError) as error:
-        engines.chosen()
+        choose.chosen()
     assert str(error.value) == message
 
 
@@ -63,7 +68,7 @@ def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path, engin
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / f"{library}.py").write_text("raise ImportError('libz.so.9: cannot open shared object file')\n")
     with pytest.raises(UserError, match=rf"needs {library}, which cannot be imported \(libz.so.9: .*\); pip install"):
-        engines.chosen()
+        choose.chosen()
 
 
 @pytest.mark.parametrize(("engine", "library"), [("ray", "ray"), ("slurm", "submitit")])
@@ -71,21 +76,21 @@ def test_a_library_that_is_not_there(monkeypatch, engine, library):
     monkeypatch.setenv("CROSSFOOL_ENGINE", engine)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UserError, match=rf"needs {library}; pip install 'crossfool\[cluster\]'"):
-        engines.chosen()
+        choose.chosen()
 
 
 def test_this_process_computes_unless_told_otherwise(monkeypatch):
-    assert engines.chosen() is None
+    assert choose.chosen() is None
     monkeypatch.setenv("CROSSFOOL_WORKERS", "3")
-    found = engines.chosen()
-    assert isinstance(found, engines.Processes) and (found.count, found.kind) == (3, "cpu")
+    found = choose.chosen()
+    assert isinstance(found, local.Processes) and (found.count, found.kind) == (3, "cpu")
 
 
 def test_every_gpu_has_a_process(monkeypatch):
     monkeypatch.delenv("CROSSFOOL_DEVICE")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    found = engines.chosen()
-    assert isinstance(found, engines.Processes) and found.kind == "cuda"
+    found = choose.chosen()
+    assert isinstance(found, local.Processes) and found.kind == "cuda"
     assert found._devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 
 
@@ -93,7 +98,7 @@ def test_every_gpu_has_a_process(monkeypatch):
 def test_processes_give_the_same_bytes(tmp_path, subset, fnn_weights, row):
     one = cell(subset, fnn_weights, row, source="fnn0+fnn2")
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
-    there = elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engines.Processes(2, 0))
+    there = elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", local.Processes(2, 0))
     assert there.read_bytes() == here.read_bytes()
     assert [path.name for path in (tmp_path / "b" / "scratch").iterdir()] == [f"fnn0+fnn2-{row}.lock"]
 
@@ -112,7 +117,12 @@ class Backwards:
                 raise KeyboardInterrupt
             self.left -= 1
             self.computed.append(part.start)
-            yield part, engines.compute(engines.order(cell), weights, engines.arrays(TensorFile(cell.subset), part))
+            yield (
+                part,
+                workers_worker.compute(
+                    workers_worker.order(cell), weights, workers_worker.arrays(TensorFile(cell.subset), part)
+                ),
+            )
 
 
 def test_finished_chunks_are_kept_whoever_computed_them(tmp_path, subset, fnn_weights):
@@ -145,11 +155,11 @@ def retrained(weights: Path) -> None:
 @pytest.mark.parametrize("other", ["code", "subset", "weights", "compute", "device"])
 def test_chunks_of_anything_else_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch, other):
     first, second, third = Backwards(2), Backwards(9), Backwards(9)
-    engines.versions()  # of the true code, kept for the tests after this one
+    workers_worker.versions()  # of the true code, kept for the tests after this one
     with pytest.raises(KeyboardInterrupt):
         elsewhere(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors", first)
     if other == "code":
-        monkeypatch.setattr(cells, "code", lambda: "other")
+        monkeypatch.setattr(crafting_chunks, "code", lambda: "other")
     elif other == "subset":
         damaged(subset)
     elif other == "weights":
@@ -159,7 +169,7 @@ def test_chunks_of_anything_else_are_not_taken(tmp_path, subset, fnn_weights, mo
     one = cell(subset, fnn_weights)
     if other == "compute":
         one = dataclasses.replace(one, compute=one.compute.model_copy(update={"precision": "tf32"}))
-    engines._kept.clear()
+    workers_worker._kept.clear()
     found = elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", second)
     assert second.computed == [8, 4, 0]
     assert found.read_bytes() == elsewhere(one, fnn_weights, tmp_path / "c" / "out.safetensors", third).read_bytes()
@@ -173,7 +183,8 @@ def test_threads_change_a_gradient_in_its_last_digits_alone(tmp_path, subset, fn
         torch.set_num_threads(threads)
         one = cell(subset, fnn_weights, "takes", chunk=5, source="fnn0+fnn2")
         members = [
-            pixel_model.load(path, device=torch.device("cpu")) for path in sources.verify(one.source, fnn_weights)
+            pixel_model.load(path, device=torch.device("cpu"))
+            for path in weights_record.verify(one.source, fnn_weights)
         ]
         gradient = gradients.plain(losses.untargeted(losses.source(members, "probabilities"), labels), x)
         file = TensorFile(run(one, fnn_weights, tmp_path / f"{threads}" / "out.safetensors"))
@@ -184,7 +195,7 @@ def test_threads_change_a_gradient_in_its_last_digits_alone(tmp_path, subset, fn
     assert all((here[name] != there[name]).mean() < 1e-3 for name in here)
 
 
-class Dying(engines.Processes):
+class Dying(local.Processes):
     """A worker is killed once the first chunk is there."""
 
     def chunks(self, cell, weights, parts):
@@ -230,13 +241,13 @@ LEFT_ALONE = """
 import os, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from crossfool import engines
+from crossfool.pipeline.workers import local
 
 if __name__ == "__main__":
     context = get_context("spawn")
     places = context.SimpleQueue()
     places.put(None)
-    pool = ProcessPoolExecutor(1, context, engines._begin, (places, 1))
+    pool = ProcessPoolExecutor(1, context, local._begin, (places, 1))
     print(pool.submit(os.getpid).result(), flush=True)
     time.sleep(600)
 """
@@ -263,24 +274,24 @@ def test_a_gradient_that_is_not_finite_is_told_from_elsewhere(tmp_path, subset, 
     write_tensors(fnn_weights / "fnn2.safetensors", tensors, file.metadata)
     out = tmp_path / "out.safetensors"
     with pytest.raises(UserError, match=r"sg: the gradient of fnn2 is not finite at image \d+;"):
-        elsewhere(cell(subset, fnn_weights, source="fnn0+fnn2"), fnn_weights, out, engines.Processes(2, 0))
+        elsewhere(cell(subset, fnn_weights, source="fnn0+fnn2"), fnn_weights, out, local.Processes(2, 0))
     assert not out.exists()
 
 
 def test_a_worker_of_other_versions_is_refused(subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    order = engines.Order(one, ("x",), "torch 1, crossfool 2")
+    order = workers_worker.Order(one, ("x",), "torch 1, crossfool 2")
     with pytest.raises(UserError, match=r"a worker has torch .*, and this machine torch 1, crossfool 2; install"):
-        engines.compute(order, [], engines.arrays(TensorFile(subset), slice(0, 2)))
+        workers_worker.compute(order, [], workers_worker.arrays(TensorFile(subset), slice(0, 2)))
 
 
 def test_weights_arrive_as_bytes_too(subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    (path,) = sources.verify(one.source, fnn_weights)
-    part = engines.arrays(TensorFile(subset), slice(4, 8))
-    from_path = engines.compute(engines.order(one), [path], part)["images"]
-    engines._kept.clear()
-    from_bytes = engines.compute(engines.order(one), [np.fromfile(path, np.uint8)], part)["images"]
+    (path,) = weights_record.verify(one.source, fnn_weights)
+    part = workers_worker.arrays(TensorFile(subset), slice(4, 8))
+    from_path = workers_worker.compute(workers_worker.order(one), [path], part)["images"]
+    workers_worker._kept.clear()
+    from_bytes = workers_worker.compute(workers_worker.order(one), [np.fromfile(path, np.uint8)], part)["images"]
     assert np.array_equal(from_bytes, from_path)
 
 
@@ -290,22 +301,22 @@ def test_slurm_jobs_give_the_same_bytes(tmp_path, subset, fnn_weights, monkeypat
     monkeypatch.setenv("CROSSFOOL_WORKERS", "2")
     monkeypatch.setenv("CROSSFOOL_SLURM", "cluster=local timeout_min=5")  # submitit's own stand-in for Slurm
     monkeypatch.chdir(tmp_path)
-    engine = engines.chosen()
+    engine = choose.chosen()
     one = cell(subset, fnn_weights, "sg")
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
     assert elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engine).read_bytes() == here.read_bytes()
-    monkeypatch.setattr(engines, "versions", lambda: "torch 1")
+    monkeypatch.setattr(workers_worker, "versions", lambda: "torch 1")
     with pytest.raises(UserError, match=r"a worker has torch .*, and this machine torch 1; install"):
         elsewhere(cell(subset, fnn_weights, "fgsm"), fnn_weights, tmp_path / "c" / "out.safetensors", engine)
 
 
-def slurm(monkeypatch, folder: Path) -> engines.Slurm:
+def slurm(monkeypatch, folder: Path) -> workers_slurm.Slurm:
     """One job at a time by submitit's own stand-in for Slurm, which does not wait for what killed jobs would write."""
     submitit = pytest.importorskip("submitit", reason="submitit is not installed")
     monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 0)
     monkeypatch.setenv("CROSSFOOL_SLURM", "cluster=local timeout_min=5")
     monkeypatch.chdir(folder)
-    return engines.Slurm(1)
+    return workers_slurm.Slurm(1)
 
 
 def test_a_slurm_job_killed_at_its_last_chunk_loses_no_other(tmp_path, subset, fnn_weights, monkeypatch):
@@ -318,7 +329,7 @@ def test_a_slurm_job_killed_at_its_last_chunk_loses_no_other(tmp_path, subset, f
         for name in chunks:
             if first and name.startswith("00000008"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            engines._in_job(order, kind, files, folder, {name: chunks[name]})
+            workers_slurm._in_job(order, kind, files, folder, {name: chunks[name]})
 
     engine.task = dies
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
@@ -344,7 +355,7 @@ def test_slurm_jobs_that_are_always_killed_are_one_line(tmp_path, subset, fnn_we
         UserError, match=r"job \d+ failed: .*; finished chunks are kept: run `dvc repro` again$"
     ) as error:
         elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engine)
-    assert "\n" not in str(error.value) and log.read_text() == "begun\n" * engines.DEATHS
+    assert "\n" not in str(error.value) and log.read_text() == "begun\n" * workers_slurm.DEATHS
 
 
 class Job:
@@ -371,9 +382,9 @@ def test_a_slurm_jobs_chunks_come_back_before_it_ends(tmp_path, monkeypatch):
 
 def test_a_slurm_job_that_slurm_puts_back_computes_no_chunk_twice(tmp_path, subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    files, part = sources.verify(one.source, fnn_weights), engines.arrays(TensorFile(subset), slice(0, 4))
+    files, part = weights_record.verify(one.source, fnn_weights), workers_worker.arrays(TensorFile(subset), slice(0, 4))
     (tmp_path / "there").touch()
-    engines._in_job(engines.order(one), "cpu", files, tmp_path, {"there": part, "new": part})
+    workers_slurm._in_job(workers_worker.order(one), "cpu", files, tmp_path, {"there": part, "new": part})
     assert (tmp_path / "there").stat().st_size == 0 and TensorFile(tmp_path / "new")["images"].shape == (4, 1, 28, 28)
 
 
@@ -391,7 +402,7 @@ def test_a_mistake_in_slurms_options_is_one_line(tmp_path, subset, fnn_weights, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CROSSFOOL_SLURM", options)
     with pytest.raises(UserError, match=message):
-        elsewhere(cell(subset, fnn_weights), fnn_weights, tmp_path / "out.safetensors", engines.Slurm(2))
+        elsewhere(cell(subset, fnn_weights), fnn_weights, tmp_path / "out.safetensors", workers_slurm.Slurm(2))
 
 
 def test_a_ray_cluster_whose_nodes_die_gives_the_same_bytes(tmp_path, subset, fnn_weights):
@@ -418,7 +429,8 @@ from pathlib import Path
 subset, weights, out = map(Path, sys.argv[1:])
 import ray
 from test_cells import cell
-from crossfool import cells, engines, sources
+from crossfool.pipeline.crafting import chunks, weights_record
+from crossfool.pipeline.workers import ray_cluster, worker
 
 LOG = out.parent / "log"
 LOG.mkdir(parents=True)
@@ -428,17 +440,18 @@ def counted(order, kind, chunk, *files):
         (LOG / f"{what}-{os.getpid()}-{time.time_ns()}").touch()
     def loaded(file, cell):
         note("loaded")
-        return engines.load(file, cell)
-    if not hasattr(engines, "load"):
-        engines.load, engines._loaded = engines._loaded, loaded
-    found = engines._in_ray(order, kind, chunk, *files)
+        return worker.load(file, cell)
+    if not hasattr(worker, "load"):
+        worker.load, worker._loaded = worker._loaded, loaded
+    found = ray_cluster._in_ray(order, kind, chunk, *files)
     note("chunk")
     return found
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-engine, one = engines.Ray(), cell(subset, weights, source="fnn0+fnn2", chunk=1)
+engine, one = ray_cluster.Ray(), cell(subset, weights, source="fnn0+fnn2", chunk=1)
 engine.task = counted
-cells.run_elsewhere(one, sources.verify(one.source, weights), out, engine=engine, scratch=out.parent / "scratch")
+files = weights_record.verify(one.source, weights)
+chunks.run_elsewhere(one, files, out, engine=engine, scratch=out.parent / "scratch")
 print(json.dumps([path.name.split("-")[:2] for path in LOG.iterdir()]))
 """
 
@@ -494,13 +507,13 @@ def test_a_ray_task_asks_for_a_gpu_where_there_is_one(subset, fnn_weights, monke
     )
     monkeypatch.setitem(sys.modules, "ray", stub)
     monkeypatch.setenv("CROSSFOOL_ENGINE", "ray")
-    engine, one = engines.chosen(), cell(subset, fnn_weights)
-    files = sources.verify(one.source, fnn_weights)
+    engine, one = choose.chosen(), cell(subset, fnn_weights)
+    files = weights_record.verify(one.source, fnn_weights)
     found = engine.chunks(one, files, [slice(place, place + 1) for place in range(11)])
     next(found)
     assert most == [(kind, 1)] * 2 * 3  # two a slot: no more lie in its store
     assert len(list(found)) == 10
-    assert (engine.kind, asked) == (kind, [{"max_retries": engines.RETRIES, **needs}])
+    assert (engine.kind, asked) == (kind, [{"max_retries": ray_cluster.RETRIES, **needs}])
 
 
 @pytest.mark.parametrize(
@@ -513,7 +526,7 @@ def test_memory_that_runs_out_in_a_ray_task_is_told_as_here(error):
     def get(task):
         raise raised
 
-    engine = engines.Ray.__new__(engines.Ray)
+    engine = ray_cluster.Ray.__new__(ray_cluster.Ray)
     engine._ray = SimpleNamespace(get=get, exceptions=exceptions)
     with pytest.raises(type(error)) as told:
         engine._result("task")
@@ -530,14 +543,14 @@ def test_a_ray_cluster_that_does_not_answer_is_one_line_at_once(monkeypatch, sch
         monkeypatch.setenv("RAY_ADDRESS", scheme + address)
         monkeypatch.setattr("ray.init", lambda **options: pytest.fail("Ray was asked, which tries for a minute"))
         with pytest.raises(UserError, match=f"no Ray cluster at {scheme}{address}: .*; see RAY_ADDRESS and"):
-            engines.chosen()
+            choose.chosen()
 
 
 @pytest.mark.parametrize("address", ["", "auto", "local", "[::1]:x", "anything"])
 def test_other_addresses_are_rays_to_judge(address):
-    engines._answers(address)
+    ray_cluster._answers(address)
 
 
 def test_a_ray_cluster_that_answers_is_asked():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        engines._answers(f"127.0.0.1:{server.getsockname()[1]}")
+        ray_cluster._answers(f"127.0.0.1:{server.getsockname()[1]}")

@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from crossfool import cells
 from crossfool.attacks.config import Attack
 from crossfool.datasets import decoding, prepare
 from crossfool.datasets.config import Dataset
@@ -22,6 +21,7 @@ from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
 from crossfool.models.weights import published, registry
 from crossfool.models.weights.config import Weights
+from crossfool.pipeline.crafting import craft
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile
 
@@ -74,7 +74,7 @@ def attacked(network: nn.Module, **row: object) -> tuple[Tensor, Tensor]:
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), np.uint8))
     labels = torch.arange(6)
     attack = Attack(**{"epsilon": 16, "steps": 3, "step_size": 6} | row)
-    made, _ = cells.craft([model], attack, x, labels, labels + 1, range(6))
+    made, _ = craft.craft([model], attack, x, labels, labels + 1, range(6))
     return x, made["images"]
 
 

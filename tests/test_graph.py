@@ -16,8 +16,8 @@ STAGES = {
 # Not dependencies, because a result cannot change with them: error texts, the command line, what a signal does, the
 # device, who computes a chunk (tests/test_engines.py); how params.yaml is read, which is as DVC reads it; what it may
 # not name. A folder's name stands for all modules in it.
-NO_RESULT = {"storage.recovery", "signals", "errors", "text_encoding", "stage", "runtime", "warm", "engines", "reading"}
-NO_RESULT |= {"places"}
+NO_RESULT = {"errors", "runtime", "signals", "text_encoding", "storage.recovery", "reading", "places"}
+NO_RESULT |= {"pipeline.stage", "pipeline.warm_start", "pipeline.workers"}
 # These validate names in params.yaml everywhere. The registry says what a model is only where its weights are made, and
 # the catalogue what an attack is only where it is made and its cost is told.
 MATTERS = {
@@ -100,7 +100,7 @@ def test_dependencies_are_what_the_stage_imports(stage):
     declared = [dep for dep in STAGES[stage]["deps"] if dep.startswith("${root}/crossfool/")]
     assert declared == wanted(stage)
     assert f"${{root}}/stages/{script}.py" in STAGES[stage]["deps"]
-    assert STAGES[stage]["cmd"].startswith(f"python -P -m crossfool.warm ${{root}}/stages/{script}.py")
+    assert STAGES[stage]["cmd"].startswith(f"python -P -m crossfool.pipeline.warm_start ${{root}}/stages/{script}.py")
 
 
 def loads(code: str) -> set[str]:
@@ -111,7 +111,7 @@ def loads(code: str) -> set[str]:
 
 def test_attack_loads_neither_torchvision_nor_plots_nor_tables():
     code = (
-        "from crossfool import cells, sources\n"
+        "from crossfool.pipeline.crafting import cell, weights_record\n"
         "from crossfool.models.networks import build\n"
         "from crossfool.models.inference import pixel_model\n"
         "build.own('efficientnet_lite0')"
@@ -121,7 +121,9 @@ def test_attack_loads_neither_torchvision_nor_plots_nor_tables():
 
 def test_params_and_sources_load_no_torch():
     assert "torch" not in loads(
-        "from crossfool import sources, stage; from crossfool.experiment import config as experiment_config"
+        "from crossfool.pipeline.crafting import weights_record\n"
+        "from crossfool.pipeline import stage\n"
+        "from crossfool.experiment import config"
     )
 
 

@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfool import answers, drawings, explain, findings, gallery, pages, preflight
+from crossfool import drawings, explain, findings, gallery, pages, preflight
 from crossfool.datasets import decoding
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
+from crossfool.pipeline.evaluation import predictions_file
 from crossfool.pipeline.gradient_analysis.config import Boundary, Similarity
 from crossfool.storage.atomic import replacing
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -311,7 +312,7 @@ def test_a_subset_of_other_models_than_it_says_is_one_line(tmp_path: Path) -> No
     for said in ({}, {"models": "fnn0"}, {"models": "fnn0,fnn2,fnn4"}):
         write_tensors(tmp_path / "a.safetensors", tensors, said)
         with pytest.raises(UserError, match=r"a\.safetensors: .*; delete it and run `dvc repro`"):
-            answers.right(TensorFile(tmp_path / "a.safetensors"))
+            predictions_file.right(TensorFile(tmp_path / "a.safetensors"))
 
 
 def test_rows_are_counted_whatever_they_hold(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
-from crossfool import engines
 from crossfool.datasets import decoding, image_files, imagenet
 from crossfool.errors import UserError
+from crossfool.pipeline.workers import local
 from crossfool.storage import downloads
 
 
@@ -393,7 +393,7 @@ def test_without_semaphores_one_process_decodes(tmp_path: Path, monkeypatch, cap
     said = f"decoding in one process: processes that share work need semaphores, which lie in /dev/shm: {reason}\n"
     assert said in capsys.readouterr().err
     with pytest.raises(UserError, match=rf"/dev/shm: {reason}; mount .*, or set CROSSFOOL_WORKERS=1$"):
-        engines.Processes(2, 0)
+        local.Processes(2, 0)
 
 
 MOUNTS = {

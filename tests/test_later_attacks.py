@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crossfool import cells, seeds
+from crossfool import seeds
 from crossfool.attacks import compose, gradients, input_diversity, update_rules
 from crossfool.attacks import noise as attacks_noise
 from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import Budget, attack
 from crossfool.models.inference.batch_size import Fit
+from crossfool.pipeline.crafting import craft
 
 EPSILON, STEP, STEPS, MU = 16, 3, 5, 0.8
 LABELS = torch.tensor([0, 3, 6, 2])
@@ -227,7 +228,7 @@ def test_evaluations_are_counted_to_the_last(name):
     counted, row = [], Attack(epsilon=15, steps=3, step_size=5, **COMPOSED[name])
     x = torch.randint(0, 256, (4, 3, 12, 12), dtype=torch.uint8)
     fit = Fit(4, torch.device("cpu"))
-    made, finite = cells.fitted(
+    made, finite = craft.fitted(
         [lambda x: network()(x.double() / 255)], row, x, LABELS, LABELS, IDS, fit, counted.append
     )
     adversarial = made["images"]

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from crossfool import sources
 from crossfool.errors import UserError
 from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model
@@ -23,6 +22,7 @@ from crossfool.models.networks import build
 from crossfool.models.weights import checkpoint_file, preprocessing, registry
 from crossfool.models.weights import published as weights_published
 from crossfool.models.weights.config import Weights
+from crossfool.pipeline.crafting import weights_record
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -282,14 +282,14 @@ def test_a_weights_file_that_describes_no_model_is_one_line(fnn_weights, change)
     assert "fnn0.safetensors" in str(caught.value) or "unknown model" in str(caught.value)
     if not change.keys() & {"name", "library", "network"}:  # which only the zoo can tell
         with pytest.raises(UserError, match=r"fnn0\.safetensors: .* delete it and run `dvc repro`"):
-            sources.described(path)
+            weights_record.described(path)
 
 
 @pytest.mark.parametrize("said", ["x", "[]", "null", "5", "{}", "[" * 100_000])
 def test_a_model_that_is_no_object_is_one_line(fnn_weights, said):
     path = fnn_weights / "fnn0.safetensors"
     write_tensors(path, {"x": np.zeros(1, np.float32)}, {"model": said})
-    for read in (lambda: pixel_model.load(path, device=CPU), lambda: sources.described(path)):
+    for read in (lambda: pixel_model.load(path, device=CPU), lambda: weights_record.described(path)):
         with pytest.raises(UserError, match=r"fnn0\.safetensors: .*metadata .*; delete it and run `dvc repro`"):
             read()
 
@@ -310,16 +310,16 @@ def test_a_weights_file_cannot_say_its_own_hash(fnn_weights):
     file = TensorFile(path)
     about = json.loads(file.metadata["model"]) | {"sha256": "0" * 64}
     write_tensors(path, {name: np.array(file[name]) for name in file.names()}, {"model": json.dumps(about)})
-    found = sources.described(path)
+    found = weights_record.described(path)
     assert found["sha256"] == sha256(path) and next(iter(found)) == "sha256"
 
 
 def test_fingerprints_that_are_none_are_one_line(tmp_path, fnn_weights):
-    right = sources.fingerprint("fnn0+fnn2", fnn_weights)
+    right = weights_record.fingerprint("fnn0+fnn2", fnn_weights)
     path = tmp_path / "fnn0+fnn2.json"
     path.write_text(json.dumps(right))
-    assert sources.read(path) == right
-    assert len(sources.verify(sources.read(path), fnn_weights)) == 2
+    assert weights_record.read(path) == right
+    assert len(weights_record.verify(weights_record.read(path), fnn_weights)) == 2
     fnn0, fnn2 = right["members"].values()
     for wrong in (
         "{", "[]", "null", "5", "{}", '{"members": null}', '{"members": {}}', '{"members": ["fnn0", "fnn2"]}',
@@ -336,7 +336,7 @@ def test_fingerprints_that_are_none_are_one_line(tmp_path, fnn_weights):
         with pytest.raises(
             UserError, match=r"fnn0\+fnn2\.json (is no|lacks|does not say) .*; delete it and run `dvc repro`"
         ):
-            sources.read(path)
+            weights_record.read(path)
 
 
 def test_unknown_models_name_the_nearest():
@@ -352,7 +352,7 @@ def test_weights_under_another_models_name_are_refused(tmp_path, fnn_weights):
     shutil.copy(fnn_weights / "fnn2.safetensors", tmp_path / "fnn0.safetensors")
     for act in (
         lambda: pixel_model.load_all(["fnn2", "fnn0"], tmp_path, device=torch.device("cpu"), compute=Compute(chunk=4)),
-        lambda: sources.fingerprint("fnn2+fnn0", tmp_path),
+        lambda: weights_record.fingerprint("fnn2+fnn0", tmp_path),
     ):
         with pytest.raises(UserError, match=r"fnn0\.safetensors holds the weights of 'fnn2'; delete it"):
             act()

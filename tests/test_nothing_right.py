@@ -14,14 +14,15 @@ from click.testing import CliRunner
 from test_pages import Parsed, complete
 from test_report import DETAIL, FGSM, SG, TARGETED, make
 
-from crossfool import details, pages, report, results, selection
+from crossfool import pages, report, results
 from crossfool.__main__ import main
-from crossfool.answers import read_cell, read_transformed
 from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
-from crossfool.pipeline.evaluation import success
+from crossfool.pipeline import subset
+from crossfool.pipeline.evaluation import detail_metrics, success
+from crossfool.pipeline.evaluation.predictions_file import read_cell, read_transformed
 from crossfool.stats import rates as stats_rates
 from crossfool.storage.json_files import read_json, write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -71,7 +72,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
             top, labels, _ = read_cell(folder / f"predictions/{source}/{attack}.parquet")
             ways = {
                 model: {
-                    way: details._rates(top[model], clean, source, row, counted)
+                    way: detail_metrics._rates(top[model], clean, source, row, counted)
                     for way, counted in (("all", None), ("target_right", by_model[model]), ("all_right", common))
                 }
                 for model in models
@@ -206,13 +207,13 @@ def test_little_to_count_is_a_whole_report(
 
 def test_select_warns_where_no_image_is_right_under_all_models() -> None:
     some = np.array([[True, False], [False, True], [False, False]])
-    said = selection.warning(some)
+    said = subset.warning(some)
     assert said.startswith("no image is right under all models (3 drawn, 2 of them right under one at least)")
-    assert selection.warning(np.array([[True, True], [False, False]])) == ""
-    assert selection.warning(np.array([[True]])) == ""
+    assert subset.warning(np.array([[True, True], [False, False]])) == ""
+    assert subset.warning(np.array([[True]])) == ""
 
 
 @pytest.mark.parametrize("images", ["all", 1, 12])
 def test_none_to_draw_from_is_one_error_however_many_are_asked(images: int | str) -> None:
     with pytest.raises(UserError, match=r"no image is classified correctly by all models; .*set subset: \{of: all\}"):
-        selection.draw(np.arange(0), Subset(images=images))
+        subset.draw(np.arange(0), Subset(images=images))

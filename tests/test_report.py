@@ -16,12 +16,12 @@ from conftest import EMPTY
 from rich.console import Console
 
 from crossfool import explain, figures, ranking, report, results
-from crossfool.answers import write_cell, write_clean, write_transformed
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import success
+from crossfool.pipeline.evaluation.predictions_file import write_cell, write_clean, write_transformed
 from crossfool.show import show
 from crossfool.stats import rates as stats_rates
 from crossfool.storage.json_files import write_json

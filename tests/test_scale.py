@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import nn
 
-from crossfool import cells, errors, predictions, preflight, transforms
+from crossfool import errors, preflight
 from crossfool.attacks import noise as attacks_noise
 from crossfool.attacks import sweeps, update_rules
 from crossfool.attacks.config import Attack
@@ -20,6 +20,8 @@ from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.batch_size import Fit
+from crossfool.pipeline.crafting import craft
+from crossfool.pipeline.evaluation import image_transforms, predict
 
 ROOT = Path(__file__).parents[1]
 IGSM = {"epsilon": 8, "steps": 10, "step_size": 2}
@@ -208,11 +210,11 @@ def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
         network(images)
     asked: dict[str, Any] = {"batch": 2, "device": torch.device("cpu")}
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
-        predictions.top5(lambda x: x.flatten(1), images.numpy(), **asked)
+        predict.top5(lambda x: x.flatten(1), images.numpy(), **asked)
     labels, row = torch.zeros(len(images), dtype=torch.int64), Attack(epsilon=8, steps=1, step_size=8)
     for one in (row, Attack(method="torchattack/FGSM", epsilon=8)):
         with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
-            cells.fitted([], one, images, labels, labels, range(len(images)), Fit(2, torch.device("cpu")))
+            craft.fitted([], one, images, labels, labels, range(len(images)), Fit(2, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("low, high", [(-2.1, 2.6), (-1, 255), (0, 256), (float("nan"), 3)])
@@ -252,5 +254,5 @@ def test_noise_on_the_scale_0_to_1(noise: Callable[[float], Any]) -> None:
 def test_a_transform_on_the_scale_0_to_1() -> None:
     images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
     with pytest.raises(UserError, match=r"gaussian_noise: level 0.06 .*did you mean 15.3\?"):
-        transforms.apply("gaussian_noise", 0.06, images, [0])
-    transforms.apply("gaussian_blur", 0.5, images, [0])
+        image_transforms.apply("gaussian_noise", 0.06, images, [0])
+    image_transforms.apply("gaussian_blur", 0.5, images, [0])

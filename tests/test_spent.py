@@ -8,9 +8,10 @@ from rich.console import Console
 from test_cells import CPU, cell
 from test_report import FGSM, FOOLED, SG, make
 
-from crossfool import cells, pages, sources, spent, timing
+from crossfool import pages, spent
 from crossfool.experiment.config import Experiment
 from crossfool.models.inference import pixel_model
+from crossfool.pipeline.crafting import chunks, timings, weights_record
 from crossfool.results import load_metrics
 from crossfool.show import show
 from crossfool.spent import Spent
@@ -23,7 +24,7 @@ def made(tmp_path: Path) -> tuple[Path, Experiment]:
 
 def noted(made: tuple[Path, Experiment], source: str, attack: str, images: int, seconds: float) -> None:
     row = made[1].attacks[attack].model_dump_json(exclude_none=True)
-    timing.note(made[0] / timing.PLACE, source, attack, timing.Taken(row, images, seconds, "CPU, 2 threads"))
+    timings.note(made[0] / timings.PLACE, source, attack, timings.Taken(row, images, seconds, "CPU, 2 threads"))
 
 
 def found(made: tuple[Path, Experiment]) -> list[Spent]:
@@ -56,7 +57,7 @@ def test_seconds_of_other_rows_or_sources_are_none(made):
     assert [one.seconds for one in found(made)] == [None, None]
     noted(made, "fnn2+fnn0", "fgsm", 8, 2.0)
     assert [one.seconds for one in found(made)] == [0.25, None]
-    path = made[0] / timing.PLACE / "fnn0/fgsm.json"
+    path = made[0] / timings.PLACE / "fnn0/fgsm.json"
     path.write_text(path.read_text().replace('"images": 8', '"images": 0'))
     assert found(made)[0].seconds is None
     for broken in ("", "[]", '{"params": "x"}'):
@@ -84,10 +85,10 @@ def test_the_tracked_page_has_no_seconds(made):
 
 def test_a_cell_notes_what_it_computed_alone(tmp_path, subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    members = [pixel_model.load(path, device=CPU) for path in sources.verify(one.source, fnn_weights)]
+    members = [pixel_model.load(path, device=CPU) for path in weights_record.verify(one.source, fnn_weights)]
     scratch = tmp_path / ".crossfool/chunks"
-    cells.run(one, members, tmp_path / "out.safetensors", device=CPU, scratch=scratch)
-    taken = timing.find(tmp_path, "fnn2", "sg", one.attack)
+    chunks.run(one, members, tmp_path / "out.safetensors", device=CPU, scratch=scratch)
+    taken = timings.find(tmp_path, "fnn2", "sg", one.attack)
     assert taken is not None and taken.images == 11 and 0 < taken.seconds < 60 and taken.by.startswith("CPU, ")
-    assert timing.find(tmp_path, "fnn2", "sg", one.attack.model_copy(update={"samples": 5})) is None
-    assert timing.find(tmp_path, "fnn0", "sg", one.attack) is None
+    assert timings.find(tmp_path, "fnn2", "sg", one.attack.model_copy(update={"samples": 5})) is None
+    assert timings.find(tmp_path, "fnn0", "sg", one.attack) is None

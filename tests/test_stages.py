@@ -16,12 +16,14 @@ import torch
 import yaml
 from repositories import PARAMS
 
-from crossfool import errors, perceptual, perceptual_weights, sources
+from crossfool import errors
 from crossfool.models import weights_file
 from crossfool.models.networks import build
 from crossfool.models.weights import preprocessing, registry
 from crossfool.models.weights.config import Weights
-from crossfool.stage import friendly
+from crossfool.pipeline.crafting import weights_record
+from crossfool.pipeline.evaluation import lpips, lpips_weights
+from crossfool.pipeline.stage import friendly
 from crossfool.storage import atomic
 from crossfool.storage.json_files import read_json, write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -49,7 +51,7 @@ def folder(tmp_path, subset, fnn_weights) -> Path:
     """An experiment's folder, ready for the attack stage on fnn2."""
     values = PARAMS | {"compute": {"precision": "float32", "chunk": 2}, "sources": ["fnn2"], "attacks": {"long": ROW}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    write_json(tmp_path / "sources/fnn2.json", sources.fingerprint("fnn2", fnn_weights))
+    write_json(tmp_path / "sources/fnn2.json", weights_record.fingerprint("fnn2", fnn_weights))
     return tmp_path
 
 
@@ -97,7 +99,7 @@ def test_a_write_that_the_system_refuses_is_one_line(folder):
 def test_a_temporary_file_that_the_system_refuses_names_the_variable_that_moves_it(tmp_path):
     (tmp_path / "script.py").write_text(
         "import gzip, resource\nfrom pathlib import Path\n"
-        "from crossfool.datasets import image_files\nfrom crossfool.stage import stage\n"
+        "from crossfool.datasets import image_files\nfrom crossfool.pipeline.stage import stage\n"
         "Path('a.tar.gz').write_bytes(gzip.compress(bytes(100_000)))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "@stage\ndef main():\n    with image_files.open_images(Path('a.tar.gz')):\n        pass\n"
@@ -182,7 +184,7 @@ def test_a_killed_attack_leaves_nothing_half_written_and_resumes(folder, how):
 def test_a_stage_that_is_terminated_while_it_imports_says_nothing(tmp_path):
     (tmp_path / "slow.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(9)\n")
     (tmp_path / "script.py").write_text(
-        "import traceback\nfrom crossfool.stage import stage\n"
+        "import traceback\nfrom crossfool.pipeline.stage import stage\n"
         "@stage\ndef main():\n    try:\n        import slow\n    except BaseException:\n        traceback.print_exc()\n"
         "main()\n"
     )
@@ -192,7 +194,7 @@ def test_a_stage_that_is_terminated_while_it_imports_says_nothing(tmp_path):
 
 def test_a_stage_that_is_terminated_while_it_ends_says_nothing(tmp_path):
     (tmp_path / "script.py").write_text(
-        "import os, signal, time, weakref\nfrom crossfool.stage import stage\n"
+        "import os, signal, time, weakref\nfrom crossfool.pipeline.stage import stage\n"
         "class Kept: pass\nkept = Kept()\n"
         "def ended():\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(9)\n"
         "weakref.finalize(kept, ended)\n"
@@ -245,7 +247,7 @@ def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
     tensors |= {"labels": labels, "target_labels": labels + 1, "index": np.arange(6) * 3}
     about = {"dataset": "made", "family": "cifar10", "classes": "10"}
     write_tensors(tmp_path / "subset/images.safetensors", tensors, about)
-    write_json(tmp_path / "sources/resnet20.json", sources.fingerprint("resnet20", tmp_path / "weights"))
+    write_json(tmp_path / "sources/resnet20.json", weights_record.fingerprint("resnet20", tmp_path / "weights"))
     values = PARAMS | {
         "dataset": {"name": "cifar10"},
         "models": ["resnet20"],
@@ -263,7 +265,7 @@ def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
             assert code == 0, errors
         found[asked] = read_json(tmp_path / "metrics/resnet20/fgsm.detail.json")["size"]
     images = TensorFile(tmp_path / "adversarial/resnet20/fgsm.safetensors")["images"]
-    distance = perceptual.Lpips(perceptual_weights.fetch(Weights()), torch.device("cpu"))
+    distance = lpips.Lpips(lpips_weights.fetch(Weights()), torch.device("cpu"))
     assert found[True]["lpips"] == pytest.approx(distance(images, tensors["images"]).mean(), abs=1e-4)
     assert found[True]["lpips_high"] > found[True]["lpips"] > 0
     assert found[False] == found[True] | {"lpips": None, "lpips_high": None}

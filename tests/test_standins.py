@@ -171,7 +171,7 @@ def run(stage, monkeypatch) -> None:
     gc.freeze()  # as the process does that forks stages
     command = shlex.split(stage.cmd)
     python, (script, *arguments) = command[:4], command[4:]
-    assert python == ["python", "-P", "-m", "crossfool.warm"] and script.startswith("../../stages/")
+    assert python == ["python", "-P", "-m", "crossfool.pipeline.warm_start"] and script.startswith("../../stages/")
     monkeypatch.chdir(stage.wdir)
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     for dependency in stage.deps:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossfool import adversarial, answers, cells, predictions, sources
 from crossfool.attacks.config import Attack
 from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model
@@ -16,7 +15,9 @@ from crossfool.models.inference.config import Compute
 from crossfool.models.weights import published as weights_published
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Weights
-from crossfool.pipeline.evaluation import success
+from crossfool.pipeline.crafting import cell as crafting_cell
+from crossfool.pipeline.crafting import chunks, weights_record
+from crossfool.pipeline.evaluation import adversarial_file, predict, predictions_file, success
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -94,18 +95,20 @@ def test_attack_and_predict_from_end_to_end(tmp_path):
         "tgr": Attack(method="torchattack/TGR", epsilon=16, steps=2, options={"hook_cfg": "vit_base_patch16_224"}),
     }
     for attack, row in rows.items():
-        print_of = sources.fingerprint(SOURCE, tmp_path / "weights")
-        cell = cells.Cell(print_of, attack, row, Compute(chunk=2), subset)
-        member = pixel_model.load(*sources.verify(print_of, tmp_path / "weights"), device=CPU, as_built=row.as_built)
+        print_of = weights_record.fingerprint(SOURCE, tmp_path / "weights")
+        cell = crafting_cell.Cell(print_of, attack, row, Compute(chunk=2), subset)
+        member = pixel_model.load(
+            *weights_record.verify(print_of, tmp_path / "weights"), device=CPU, as_built=row.as_built
+        )
         out = tmp_path / f"{attack}.safetensors"
-        cells.run(cell, [member], out, device=CPU, scratch=tmp_path / "scratch")
-        found = adversarial.read(out, subset, SOURCE, row)
+        chunks.run(cell, [member], out, device=CPU, scratch=tmp_path / "scratch")
+        found = adversarial_file.read(out, subset, SOURCE, row)
         assert 1 <= np.abs(found.astype(int) - arrays["images"]).max() <= 16
         said = TensorFile(out).metadata
         assert said["timm"] == timm.__version__ and ("torchattack" in said) == (attack == "tgr")
         assert json.loads(said["params"]).get("method") == row.method
-        top = {name: predictions.top5(model, found, batch=2, device=CPU, label=name) for name, model in targets.items()}
-        answers.write_cell(tmp_path / "p.parquet", top, TensorFile(subset))
-        read, truth, _ = answers.read_cell(tmp_path / "p.parquet")
+        top = {name: predict.top5(model, found, batch=2, device=CPU, label=name) for name, model in targets.items()}
+        predictions_file.write_cell(tmp_path / "p.parquet", top, TensorFile(subset))
+        read, truth, _ = predictions_file.read_cell(tmp_path / "p.parquet")
         rates = success.cell_metrics(read, truth, None, SOURCE)
         assert rates[SOURCE]["top1"] == 100 and rates[SOURCE]["whitebox"] and not rates[TARGET]["whitebox"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossfool import warm
+from crossfool.pipeline import warm_start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stages are forked on Linux alone")
 
@@ -52,7 +52,7 @@ class Owner:
         )
 
     def tell(self, code: str, *, through: tuple[str, ...] = (), **environment: str) -> None:
-        command = [*through, sys.executable, "-P", "-m", "crossfool.warm", "stage.py", code, "größe"]
+        command = [*through, sys.executable, "-P", "-m", "crossfool.pipeline.warm_start", "stage.py", code, "größe"]
         told = {"command": command, "folder": str(self.folder), "input": "in", "environment": environment}
         assert self.process.stdin
         self.process.stdin.write(json.dumps(told) + "\n")
@@ -79,7 +79,7 @@ def processes() -> list[int]:
 
 def parent(pid: int) -> int | None:
     try:
-        return warm.process(pid)[1]
+        return warm_start.process(pid)[1]
     except OSError:
         return None
 
@@ -126,7 +126,7 @@ except KeyboardInterrupt:
 
 UNWOUND = """
 import pathlib, time
-from crossfool.stage import stage
+from crossfool.pipeline.stage import stage
 
 @stage
 def main():
@@ -245,7 +245,7 @@ def test_by_wish_the_script_simply_runs(owner):
 def test_a_python_that_cannot_watch_processes_runs_the_script(monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "some")
     monkeypatch.delattr(os, "pidfd_open", raising=False)
-    assert warm.run_warm(["stage.py"]) is None
+    assert warm_start.run_warm(["stage.py"]) is None
 
 
 def test_a_stage_starts_processes_from_its_own_folder(owner):
@@ -270,7 +270,7 @@ def test_under_dvc_itself_stages_are_forked(tmp_path):
     """DVC runs what the graph says; both stages' parent is one server, and the second finds torch imported."""
     said = "print(os.getppid(), 'torch' in sys.modules, file=open(sys.argv[1], 'w'))"
     (tmp_path / "stage.py").write_text(f"import os, sys\n{said}\nimport torch\n")
-    command = "python -P -m crossfool.warm stage.py {}.txt"
+    command = "python -P -m crossfool.pipeline.warm_start stage.py {}.txt"
     stages = {name: {"cmd": command.format(name), "outs": [f"{name}.txt"]} for name in ("first", "second")}
     stages["second"]["deps"] = ["first.txt"]
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
@@ -317,19 +317,19 @@ def test_through_a_shell_dvc_is_still_the_owner(owner):
 
 
 def test_a_server_with_nothing_to_do_ends(monkeypatch):
-    monkeypatch.setattr(warm, "IDLE", 0.05)
+    monkeypatch.setattr(warm_start, "IDLE", 0.05)
     ours, _theirs = socket.socketpair()
     with ours, _theirs, socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0crossfool-test-idle")
         listener.listen()
-        assert warm.serve(listener, ours.fileno(), {}) is None
+        assert warm_start.serve(listener, ours.fileno(), {}) is None
 
 
 def test_somebody_elses_server_is_not_asked(monkeypatch):
-    pid, started = os.getpid(), warm.process(os.getpid())[2]
+    pid, started = os.getpid(), warm_start.process(os.getpid())[2]
     with socket.socket(socket.AF_UNIX) as listener:
         monkeypatch.setattr(os, "getuid", lambda: 12345)  # so that this very process is somebody else
         listener.bind(f"\0crossfool-12345-{pid}-{started}")
         listener.listen()
         with pytest.raises(ConnectionRefusedError, match="somebody else's server"):
-            warm.connected(pid, started)
+            warm_start.connected(pid, started)

@@ -11,12 +11,14 @@ from click.testing import CliRunner
 from conftest import made_digits
 from repositories import made
 
-from crossfool import errors, perceptual_weights, stage
+from crossfool import errors
 from crossfool.__main__ import main
 from crossfool.datasets import cifar10
 from crossfool.errors import UserError
 from crossfool.models.weights import published, registry
 from crossfool.models.weights.config import Weights
+from crossfool.pipeline import stage
+from crossfool.pipeline.evaluation import lpips_weights
 from crossfool.storage import downloads
 
 REQUIREMENT = "made-images==1.0"
@@ -101,7 +103,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _lpips() -> None:
-    perceptual_weights.fetch(Weights())
+    lpips_weights.fetch(Weights())
 
 
 def _named(name: str) -> None:

@@ -11,7 +11,7 @@ import yaml
 from conftest import EMPTY
 from torch import Tensor, nn
 
-from crossfool import cells, preflight
+from crossfool import preflight
 from crossfool.attacks import gradients
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
@@ -22,6 +22,8 @@ from crossfool.models.inference.config import Compute
 from crossfool.models.inference.cpu import fusion
 from crossfool.models.networks import build
 from crossfool.models.weights import registry
+from crossfool.pipeline.crafting import batches, craft
+from crossfool.pipeline.crafting import cell as crafting_cell
 from crossfool.storage.clean_images import read_clean_images
 
 ROOT = Path(__file__).parents[1]
@@ -94,9 +96,9 @@ def test_a_source_without_a_gradient_is_one_line(subset, how, said):
     member = pixel_model.wrap(Untold(how), about, device=torch.device("cpu"))
     row = Attack(epsilon=10, steps=2, step_size=5)
     compute = Compute(precision="float32", chunk=4)
-    cell = cells.Cell({"source": "fnn2", "members": {"fnn2": {}}}, "igsm", row, compute, subset)
+    cell = crafting_cell.Cell({"source": "fnn2", "members": {"fnn2": {}}}, "igsm", row, compute, subset)
     clean = read_clean_images(subset)
-    work = cells.Work(cell, [member], clean, torch.device("cpu"), cells.Fit(4, torch.device("cpu")))
+    work = batches.Work(cell, [member], clean, torch.device("cpu"), craft.Fit(4, torch.device("cpu")))
     with pytest.raises(UserError, match=f"^igsm: (fnn2: )?{said}.*; remove it from sources in params.yaml; .*target$"):
         list(work.chunks([slice(0, 4)]))
 
@@ -114,8 +116,8 @@ def test_images_that_stay_as_they_are_are_no_fault_of_a_source_that_answers(subs
     member = pixel_model.wrap(network, about, device=torch.device("cpu"))
     row = Attack(epsilon=10, steps=2, step_size=5)
     compute = Compute(precision="float32", chunk=1)
-    cell = cells.Cell({"source": "fnn0", "members": {"fnn0": {}}}, "igsm", row, compute, subset)
-    work = cells.Work(cell, [member], clean, torch.device("cpu"), cells.Fit(1, torch.device("cpu")))
+    cell = crafting_cell.Cell({"source": "fnn0", "members": {"fnn0": {}}}, "igsm", row, compute, subset)
+    work = batches.Work(cell, [member], clean, torch.device("cpu"), craft.Fit(1, torch.device("cpu")))
     ((_, made),) = work.chunks([slice(0, 1)])
     assert (made["images"] == clean["images"][:1]).all()
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfool.answers import read_clean
 from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
+from crossfool.pipeline.evaluation.predictions_file import read_clean
 from crossfool.storage.atomic import replacing
 from crossfool.storage.csv_files import read_csv
 from crossfool.storage.tensors import TensorFile, tensor_writer

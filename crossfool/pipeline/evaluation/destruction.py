@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossfool import transforms
-from crossfool.answers import Transformed
 from crossfool.models.inference.pixel_model import Pixels
-from crossfool.predictions import top5
+from crossfool.pipeline.evaluation import image_transforms
+from crossfool.pipeline.evaluation.predict import top5
+from crossfool.pipeline.evaluation.predictions_file import Transformed
 
 
 def transformed(
@@ -30,7 +30,7 @@ def transformed(
         for start in range(0, len(images), batch):
             adversarial = torch.from_numpy(np.array(images[start : start + batch]))
             for name, level in grid:
-                changed = transforms.apply(name, level, adversarial, ids[start : start + batch]).numpy()
+                changed = image_transforms.apply(name, level, adversarial, ids[start : start + batch]).numpy()
                 for model, network in models.items():
                     parts[model, name, level].append(top5(network, changed, batch=batch, device=device))
                 progress.update(len(changed))

@@ -21,7 +21,7 @@ import numpy as np
 from crossfool.config import located
 from crossfool.errors import UserError
 from crossfool.models.weights.config import Weights
-from crossfool.perceptual import CONVOLUTIONS
+from crossfool.pipeline.evaluation.lpips import CONVOLUTIONS
 from crossfool.storage import downloads
 from crossfool.storage.atomic import replacing
 from crossfool.storage.safe_pickle import ArraysOnly

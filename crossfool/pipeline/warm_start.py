@@ -1,4 +1,4 @@
-"""Run a stage's script without waiting for its libraries: `python -m crossfool.warm stages/attack.py ...`.
+"""Run a stage's script with its libraries loaded: `python -m crossfool.pipeline.warm_start stages/attack.py ...`.
 
 DVC starts a process for every stage, and importing torch takes longer than many a cell's work. So the first
 stage of a `dvc repro` starts a server beside it. Once a stage is over, the server imports the libraries that
@@ -172,7 +172,7 @@ def connected(pid: int, started: int) -> socket.socket:
             listener.listen()
             ends = os.pidfd_open(pid)
             descriptors = (listener.fileno(), ends)
-            command = [sys.executable, "-P", "-m", "crossfool.warm", "--serve", *map(str, descriptors)]
+            command = [sys.executable, "-P", "-m", "crossfool.pipeline.warm_start", "--serve", *map(str, descriptors)]
             null = subprocess.DEVNULL
             subprocess.Popen(
                 command,

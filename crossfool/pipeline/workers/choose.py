@@ -1,0 +1,38 @@
+"""Choosing the engine: `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`."""
+
+import os
+
+import torch
+
+from crossfool.errors import UserError, unknown
+from crossfool.pipeline.crafting.chunks import Engine
+from crossfool.pipeline.workers.local import Processes
+from crossfool.pipeline.workers.ray_cluster import Ray
+from crossfool.pipeline.workers.slurm import Slurm
+
+ENGINES = ("local", "ray", "slurm")
+
+
+def chosen() -> Engine | None:
+    """The engine that the environment asks for; None where this process is to compute.
+
+    Raises:
+        UserError: there is no such engine, number of workers or library.
+    """
+    name = os.environ.get("CROSSFOOL_ENGINE", "local")
+    if name not in ENGINES:
+        raise unknown("engine in CROSSFOOL_ENGINE", name, ENGINES)
+    if name == "ray":
+        return Ray()
+    gpus = torch.cuda.device_count() if "CROSSFOOL_DEVICE" not in os.environ else 0
+    count = _workers(default=max(1, gpus))
+    if name == "slurm":
+        return Slurm(count)
+    return Processes(count, gpus) if count > 1 else None
+
+
+def _workers(default: int) -> int:
+    text = os.environ.get("CROSSFOOL_WORKERS", str(default))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise UserError(f"CROSSFOOL_WORKERS is {text!r}, expected how many workers, 1 to 10000")
+    return int(text)

@@ -1,0 +1,145 @@
+"""Chunks computed by Slurm jobs, through submitit and a shared folder."""
+
+import glob
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossfool.errors import UserError
+from crossfool.pipeline.crafting.cell import Cell, Found
+from crossfool.pipeline.workers.worker import Order, arrays, compute, missing_library, order
+from crossfool.storage.tensors import TensorFile, write_tensors
+
+DEATHS = 3  # of a share's Slurm jobs, one after the other, that finished no chunk
+
+
+# Slurm.
+
+
+def _in_job(
+    order: Order, kind: str, files: Sequence[Path], folder: Path, chunks: Mapping[str, Mapping[str, np.ndarray]]
+) -> None:
+    """What a Slurm job does: each chunk is written once computed; what is there already was, before a requeue."""
+    os.environ["CROSSFOOL_DEVICE"] = kind
+    for name, chunk in chunks.items():
+        if not (folder / name).exists():
+            write_tensors(folder / name, compute(order, files, chunk))
+
+
+def _file(part: slice) -> str:
+    """The name of a chunk's file."""
+    return f"{part.start:08d}.safetensors"
+
+
+class Slurm:
+    """Jobs through submitit, which share this folder; each computes its share of the chunks."""
+
+    task = staticmethod(_in_job)
+
+    def __init__(self, count: int) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            raise missing_library("submitit", error) from None
+        self._submitit, self._count = submitit, count
+        self._options = _options(os.environ.get("CROSSFOOL_SLURM", ""))
+        gpus = any("gpu" in name or "gres" in name for name in self._options)
+        self.kind = "cuda" if gpus else "cpu"
+
+    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Found:
+        if not parts:
+            return
+        subset, options = TensorFile(cell.subset), dict(self._options)
+        folder = Path(".crossfool/slurm").absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            executor = self._submitit.AutoExecutor(folder, cluster=options.pop("cluster", None))
+            executor.update_parameters(**{"name": "crossfool", **options})
+        except (RuntimeError, NameError, TypeError, ValueError, AssertionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"submitit: {reason}; see CROSSFOOL_SLURM") from None
+        absolute, ordered = [path.absolute() for path in weights], order(cell)
+        prefix = f"{cell.source['source']}-{cell.name}-"  # no other process computes this cell: `cells._own_folder`
+        for left in folder.glob(f"{glob.escape(prefix)}*"):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True) as name:
+            finished = Path(name)
+
+            def submit(share: Sequence[slice]) -> Any:
+                chunks = {_file(part): arrays(subset, part) for part in share}
+                return executor.submit(self.task, ordered, self.kind, absolute, finished, chunks)
+
+            shares = [share for place in range(self._count) if (share := list(parts[place :: self._count]))]
+            running = {submit(share): share for share in shares}
+            try:
+                yield from self._collected(running, finished, submit)
+            finally:
+                for job in running:
+                    job.cancel()
+                if executor.cluster == "local":  # they are our own child processes
+                    for job in running:
+                        job.wait()
+
+    def _collected(
+        self, running: dict[Any, list[slice]], folder: Path, submit: Callable[[Sequence[slice]], Any]
+    ) -> Found:
+        """Chunks as jobs write them; what a job has left that was killed is given to a new one.
+
+        Args:
+            running: Job -> its share; both are changed: what is left of them.
+            folder: Where jobs write.
+            submit: Makes the job of a share.
+
+        Raises:
+            UserError: a job failed, or `DEATHS` of a share were killed and finished nothing.
+        """
+        deaths = dict.fromkeys(running, 0)
+        while running:
+            over = {job for job in running if job.done()}  # asked first: what they wrote is there
+            there = {path.name for path in folder.iterdir()}
+            for job, share in list(running.items()):
+                for part in [part for part in share if _file(part) in there]:
+                    share.remove(part)
+                    deaths[job] = 0
+                    file = TensorFile(folder / _file(part))
+                    yield part, {name: np.array(file[name]) for name in file.names()}
+                if job in over:
+                    del running[job]
+                    if share:
+                        count = deaths.pop(job) + 1
+                        self._refuse(job, count)
+                        again = submit(share)
+                        running[again], deaths[again] = share, count
+            if running:
+                time.sleep(1)
+
+    def _refuse(self, job: Any, deaths: int) -> None:
+        """Say why a job has left something of its share, unless it was killed and may be tried again."""
+        error = job.exception()
+        killed = not isinstance(error, self._submitit.core.utils.FailedJobError) or "Job not requeued" in str(error)
+        if killed and deaths < DEATHS:
+            return
+        lines = str(error or "it ended, and its chunks are not there").strip().splitlines() or ["it was killed"]
+        said = next((line.partition("UserError: ")[2] for line in lines if "UserError: " in line), "")
+        raise UserError(
+            said
+            or f"job {job.job_id} failed: {lines[-1][:200]}; see {job.paths.stderr}; finished chunks are kept: "
+            "run `dvc repro` again"
+        )
+
+
+def _options(text: str) -> dict[str, Any]:
+    """submitit's options from "name=value name=value"; numbers where they look it."""
+    found: dict[str, Any] = {}
+    for item in text.split():
+        name, equals, value = item.partition("=")
+        if not name or not equals:
+            raise UserError(f"CROSSFOOL_SLURM has {item!r}, expected name=value, as in timeout_min=60")
+        found[name] = int(value) if value.isascii() and value.isdigit() else value
+    return found
