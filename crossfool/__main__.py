@@ -108,9 +108,11 @@ def check(folder: str, rate: float | None) -> None:
       crossfool check sensitivity
       crossfool check experiments/momentum --rate 150
     """
-    from crossfool import preflight, roots, terminal
+    from crossfool import terminal
+    from crossfool.cli import check as cli_check
+    from crossfool.experiment import preflight, project
 
-    preflight.show(preflight.check(roots.experiment(folder)), terminal.console(), rate)
+    cli_check.show(preflight.check(project.experiment(folder)), terminal.console(), rate)
 
 
 @main.command()
@@ -127,11 +129,11 @@ def show(folders: tuple[str, ...]) -> None:
     """
     from rich.console import Console
 
-    from crossfool import roots
+    from crossfool.experiment import project
     from crossfool.show import show as show_folder
 
     for folder in folders or (".",):
-        show_folder(roots.experiment(folder), Console())
+        show_folder(project.experiment(folder), Console())
 
 
 @main.command()
@@ -149,15 +151,16 @@ def report(folders: tuple[str, ...], out: Path) -> None:
       crossfool report . depth-mnist
       crossfool report depth-mnist momentum --out momentum.html
     """
-    from crossfool import pages, roots, several
+    from crossfool import pages
+    from crossfool.experiment import project
 
-    several.refuse_other_file(out)
-    wanted = [roots.experiment(folder) for folder in folders]
+    project.refuse_other_file(out)
+    wanted = [project.experiment(folder) for folder in folders]
     if not folders:
-        wanted, left_out = several.finished(roots.experiments(roots.root(Path())).values())
+        wanted, left_out = project.finished(project.experiments(project.root(Path())).values())
         for line in left_out:
             say(f"left out: {line}", err=True)
-    pages.write(wanted, out, [several.named(folder) for folder in wanted], timed=True)
+    pages.write(wanted, out, [project.named(folder) for folder in wanted], timed=True)
     say(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -184,11 +187,13 @@ def compare(first: str, second: str, folder: str, **options: Any) -> None:
       crossfool compare workspace HEAD
       crossfool compare HEAD~1 main --source efficientnet_lite0
     """
-    from crossfool import compare as comparing
-    from crossfool import roots, terminal
+    from crossfool import terminal
+    from crossfool.cli import compare as cli_compare
+    from crossfool.experiment import project
+    from crossfool.experiment.results import comparison
 
-    found = comparing.compare(first, second, roots.experiment(folder), **options)
-    comparing.show(found, terminal.console(), options["metric"])
+    found = comparison.compare(first, second, project.experiment(folder), **options)
+    cli_compare.show(found, terminal.console(), options["metric"])
 
 
 @main.command()
@@ -206,10 +211,11 @@ def explain(cell: str, folder: str) -> None:
       crossfool explain fnn4/fgsm --folder depth-mnist
       crossfool explain experiments/depth-mnist/adversarial/fnn4/fgsm.safetensors
     """
-    from crossfool import explain as explaining
-    from crossfool import roots, terminal
+    from crossfool import terminal
+    from crossfool.cli import explain as cli_explain
+    from crossfool.experiment import project, provenance
 
-    explaining.show(explaining.find(cell, roots.experiment(folder)), terminal.console())
+    cli_explain.show(provenance.find(cell, project.experiment(folder)), terminal.console())
 
 
 @main.command()
@@ -243,13 +249,13 @@ def tidy(name: str, yes: bool) -> None:
       crossfool tidy
       crossfool tidy sensitivity --yes
     """
-    from crossfool import leftovers, roots, terminal
+    from crossfool import terminal
     from crossfool.errors import UserError
-    from crossfool.experiment import loading
+    from crossfool.experiment import dvc_records, leftover_files, loading, project
 
-    folder = roots.experiment(name)
-    found = leftovers.find(folder, loading.load(folder / "params.yaml"), *leftovers.FOLDERS)
-    ours, others = leftovers.divided(folder, found)
+    folder = project.experiment(name)
+    found = leftover_files.find(folder, loading.load(folder / "params.yaml"), *leftover_files.FOLDERS)
+    ours, others = dvc_records.divided(folder, found)
     if ours and not yes and not terminal.asks():
         more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""
         raise UserError(
@@ -285,10 +291,11 @@ def mend(folders: tuple[str, ...]) -> None:
       crossfool mend
       crossfool mend . depth-mnist
     """
-    from crossfool import mending, roots
+    from crossfool import mending
+    from crossfool.experiment import project
 
     for name in folders or (".",):
-        folder = roots.experiment(name)
+        folder = project.experiment(name)
         there = (folder / mending.NAME).exists()
         say(mending.mend(folder) or f"{folder / mending.NAME} {'is whole' if there else 'is not there yet'}")
 

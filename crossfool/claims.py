@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from crossfool import claims_sweeps
-from crossfool.evidence import LEVEL, SAID, Claim, Evidence, claim, contrasted, listed
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import depth, family
-from crossfool.stats.paired_tests import holm, mcnemar, ranked, rho
+from crossfool.report.claims.claim import SAID, Claim, claim, contrasted, listed
+from crossfool.stats.paired_tests import LEVEL, holm, mcnemar, ranked, rho
 
 __all__ = ["COLUMNS", "Claim", "Evidence", "check", "table"]
 

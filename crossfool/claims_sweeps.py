@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from crossfool.attacks import sweeps
-from crossfool.evidence import Claim, Evidence, claim, contrasted, listed
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.outcomes import Evidence
+from crossfool.report.claims.claim import Claim, claim, contrasted, listed
 from crossfool.stats.paired_tests import Pair, contrast, paired, rho
 
 # --- grids ------------------------------------------------------------------------------------------

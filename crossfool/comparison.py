@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from crossfool.results import Results, reported
+from crossfool.experiment.results.metrics import Results
+from crossfool.report.reported.published_rates import reported
 from crossfool.stats.paired_tests import rho
 
 COLUMNS = (

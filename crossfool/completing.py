@@ -15,10 +15,9 @@ KINDS = ("models", "attacks", "datasets", "transforms", "experiments")
 
 def _experiment(context: click.Context) -> "Experiment":
     """The params.yaml that the command line means: of --folder or FOLDER, where it was given."""
-    from crossfool import roots
-    from crossfool.experiment import loading
+    from crossfool.experiment import loading, project
 
-    return loading.load(roots.experiment(str(context.params.get("folder") or ".")) / "params.yaml")
+    return loading.load(project.experiment(str(context.params.get("folder") or ".")) / "params.yaml")
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
@@ -68,9 +67,9 @@ def cells(context: click.Context, parameter: click.Parameter, incomplete: str) -
 def experiments(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Experiments by name; folders, where a path is begun."""
     try:
-        from crossfool import roots
+        from crossfool.experiment import project
 
-        found = _beginning(roots.experiments(roots.root(Path())), incomplete)
+        found = _beginning(project.experiments(project.root(Path())), incomplete)
     except Exception:
         found = []
     return found or [CompletionItem(incomplete, type="dir")]

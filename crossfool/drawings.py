@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import curves, planes, ranking
+from crossfool import curves, planes
 from crossfool.attacks import sweeps
 from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
-from crossfool.evidence import Evidence
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.descriptions import chosen, words
+from crossfool.experiment.results import snapshots
+from crossfool.experiment.results.metrics import Results
+from crossfool.experiment.results.outcomes import Evidence
 from crossfool.figures import Figure, picture
 from crossfool.models.families import family
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency
-from crossfool.results import Results, chosen, words
 from crossfool.stats import intervals as stats_intervals
 from crossfool.storage.tensors import TensorFile
 
@@ -83,7 +85,7 @@ def cost(results: Results) -> Figure:
             curves.Point(
                 gradients, rates["success"], *(rates["success" if crowded else end] for end in ("low", "high"))
             )
-            for gradients, rates in ranking.reached(results, attack).items()
+            for gradients, rates in snapshots.reached(results, attack).items()
         ]
         if points:
             panels.setdefault(row.objective, {})[attack] = points

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool import roots
 from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import loading, project
 from crossfool.models.weights import registry
 from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.terminal import put, table
@@ -164,7 +163,7 @@ def transforms(start: Path) -> Iterator[Entry]:
 
 def experiments(start: Path) -> Iterator[Entry]:
     """Every experiment of the repository that `start` is in: its question and the paper's table or figure."""
-    for name, folder in roots.experiments(roots.root(start)).items():
+    for name, folder in project.experiments(project.root(start)).items():
         question, about = _readme(folder / "README.md") if name != "." else ("the default benchmark", "README.md")
         try:
             values = loading.load(folder / "params.yaml")

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from crossfool import git, roots
 from crossfool.errors import UserError
+from crossfool.experiment import dvc_records, git
 from crossfool.storage.atomic import replacing
 
 NAME = "dvc.lock"
@@ -31,7 +31,7 @@ def mend(folder: Path) -> str | None:
         UserError: `folder` is in no DVC repository, or a DVC command is at work there: it may be writing the file; or
             a merge of git's left the file in conflict, which is no cut-off file.
     """
-    with roots.records(folder) as repo:
+    with dvc_records.records(folder) as repo:
         if repo is None:
             raise UserError(f"{folder} is in no DVC repository; run the command inside a clone of crossfool")
         with repo.lock:

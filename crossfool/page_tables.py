@@ -6,11 +6,16 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from crossfool import claims, comparison, ranking, spent, worth
+from crossfool import claims, comparison
 from crossfool.attacks.config import Attack
+from crossfool.experiment.descriptions import words
+from crossfool.experiment.results import cost_effectiveness, sample_equivalence, snapshots
+from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.evaluation.config import TRANSFORMS
-from crossfool.results import Results, reported, wilson_ends, words
+from crossfool.report import ranking_markdown
+from crossfool.report.reported.published_rates import reported
 from crossfool.sheets import Cell, Table
+from crossfool.stats.rates import wilson_ends
 from crossfool.storage import csv_files
 
 ENDS = ("low", "high")
@@ -24,7 +29,7 @@ RANKED = {  # name of a CSV of `ranking` -> title and note
         "an image and model; l2, linf: of changes, in pixel values; ssim: structural similarity to the clean image, 1 "
         "if the same.",
     ),
-    "samples": ("Samples of other noises at equal success", worth.SAID),
+    "samples": ("Samples of other noises at equal success", sample_equivalence.SAID),
     "seeds": (
         "Spread over seeds",
         "Mean and sample deviation of the success rate over the seeds, in points of percent.",
@@ -293,7 +298,7 @@ def ranked(report: Path) -> Iterator[Table]:
     """The attacks against each other, and their takes, as `report` has them; nothing of what it does not have."""
     (first, about), *others = RANKED.items()
     yield from _listed(report, first, *about)
-    for objective in ranking.OBJECTIVES:
+    for objective in snapshots.OBJECTIVES:
         for make, name in ((_at_cost, "budget"), (_against, "pairwise")):
             rows = [row for row in _rows(report, name) if row["objective"] == objective]
             if len(rows) > 1:
@@ -304,20 +309,20 @@ def ranked(report: Path) -> Iterator[Table]:
 
 def costed(folder: Path, results: Results) -> Iterator[Table]:
     """Success a gradient and a second, of attacks whose cells this machine computed; nothing where it did not."""
-    costs = spent.spent(folder, results)
+    costs = cost_effectiveness.spent(folder, results)
     if len(costs) < 2 or not any(one.seconds for one in costs):
         return
 
-    def cells(one: spent.Spent) -> tuple[Cell, ...]:
+    def cells(one: cost_effectiveness.Spent) -> tuple[Cell, ...]:
         numbers = (one.gradients, one.per_gradient, one.seconds, one.per_second)
         success = Cell(f"{one.success:.1f}", one.success, f"[{one.low:.1f}, {one.high:.1f}]")
-        return success, *(Cell(spent.shown(number), number) for number in numbers)
+        return success, *(Cell(cost_effectiveness.shown(number), number) for number in numbers)
 
     columns = ("success", "gradients", "success a gradient", "seconds an image", "success a second")
     yield Table(
         name="spent",
         title="Attacks by success, beside gradients and seconds",
-        notes=(spent.said(costs),),
+        notes=(cost_effectiveness.said(costs),),
         corner="attack",
         columns=columns,
         rows=tuple((one.attack, cells(one)) for one in costs),
@@ -429,7 +434,10 @@ def _at_cost(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
     return Table(
         name=f"budget_{objective}",
         title=f"{objective.capitalize()} attacks at equal cost: success after so many gradient evaluations, %",
-        notes=(ranking.AT_COST, "“at” is what an attack had taken by then, where that is less than the budget."),
+        notes=(
+            ranking_markdown.AT_COST,
+            "“at” is what an attack had taken by then, where that is less than the budget.",
+        ),
         corner="attack",
         columns=tuple(budgets),
         rows=tuple((one, tuple(cell(one, budget) for budget in budgets)) for one in attacks),

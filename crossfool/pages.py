@@ -18,8 +18,9 @@ from markupsafe import Markup, escape
 from crossfool import comparison, gallery, page_tables, pictures
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.descriptions import chosen, compared, denominator, uncounted, words
+from crossfool.experiment.results.metrics import Results, load_metrics
 from crossfool.gallery import GAIN, Gallery
-from crossfool.results import Results, chosen, compared, denominator, load_metrics, uncounted, words
 from crossfool.sheets import Table
 from crossfool.storage.atomic import replacing
 from crossfool.storage.tensors import TensorFile

@@ -5,10 +5,9 @@ import re
 import shutil
 from pathlib import Path
 
-from crossfool import reading, roots
 from crossfool.config import located
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import loading, params_file, project
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 TEMPLATE = """\
@@ -76,13 +75,13 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
     Raises:
         UserError: a name that is no folder's, a folder that is there, no such experiment, or one that is wrong.
     """
-    root = roots.root(start)
+    root = project.root(start)
     if not NAME.fullmatch(name):
         raise UserError(f"{name!r} is no name for an experiment; expected letters, digits, _ and - such as my-sweep")
     folder = root / "experiments" / name
     if folder.exists() or folder.is_symlink():
         raise UserError(f"{folder} is there already; take another name, or delete it")
-    text = TEMPLATE if origin is None else _copied(roots.experiment(origin, start), folder)
+    text = TEMPLATE if origin is None else _copied(project.experiment(origin, start), folder)
     made = folder.with_name(f".{name}.{os.getpid()}.tmp")
     made.mkdir(parents=True)  # a folder that is there already is none of ours, and not to be removed below
     try:
@@ -99,7 +98,7 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
 
 def _copied(origin: Path, folder: Path) -> str:
     """An experiment's params.yaml with `root` as `experiments/<name>` needs it, and paths that lead where they led."""
-    text = reading.unshared(reading.read(origin / "params.yaml"))
+    text = params_file.unshared(params_file.read(origin / "params.yaml"))
     experiment = loading.parsed(text, origin / "params.yaml")
     text, count = re.subn(r"^root:.*$", "root: ../..", text, count=1, flags=re.MULTILINE)
     assert count == 1, "params.load has seen a root"

@@ -8,9 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool import spent, terminal
+from crossfool import terminal
 from crossfool.experiment import loading
-from crossfool.results import Results, chosen, compared, load_metrics, reported, uncounted, words, wrapped
+from crossfool.experiment.descriptions import chosen, compared, uncounted, words
+from crossfool.experiment.results import cost_effectiveness
+from crossfool.experiment.results.metrics import Results, load_metrics
+from crossfool.report.figures.style import wrapped
+from crossfool.report.reported.published_rates import reported
 
 
 def show(folder: Path, console: Console) -> None:
@@ -31,12 +35,12 @@ def show(folder: Path, console: Console) -> None:
         console.print()
         console.print(_heading(results, attack))
         console.print(_fitting(results, attack, console))
-    costs = spent.spent(folder, results)
+    costs = cost_effectiveness.spent(folder, results)
     if len(costs) > 1:
         console.print()
         console.print(Text("Attacks by success, beside what they cost", style="bold"))
         terminal.put(console, _costs(costs))
-        console.print(Text(spent.said(costs), style="dim"))
+        console.print(Text(cost_effectiveness.said(costs), style="dim"))
     console.print()
     console.print(_accuracy(results))
     console.print(_places(folder))
@@ -80,7 +84,7 @@ def _cell(results: Results, source: str, target: str, attack: str, paper: str, i
     return text
 
 
-def _costs(costs: Sequence[spent.Spent]) -> Table:
+def _costs(costs: Sequence[cost_effectiveness.Spent]) -> Table:
     heads = ("attack", ">success", ">gradients", ">success a gradient", ">s an image", ">success a second")
     timed = any(one.seconds is not None for one in costs)
     table = terminal.table(heads if timed else heads[:4])
@@ -88,7 +92,7 @@ def _costs(costs: Sequence[spent.Spent]) -> Table:
     for one in costs:
         success = Text.assemble(f"{one.success:.1f} ", (f"{one.low:.1f}–{one.high:.1f}", "dim"))
         row = [Text(one.attack), success, Text(f"{one.gradients:,}"), Text(f"{one.per_gradient:.2f}")]
-        times = [Text(spent.shown(number)) for number in (one.seconds, one.per_second)]
+        times = [Text(cost_effectiveness.shown(number)) for number in (one.seconds, one.per_second)]
         table.add_row(*row, *(times if timed else ()))
     return table
 

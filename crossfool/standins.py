@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossfool import reading
 from crossfool.attacks.config import Attack
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
+from crossfool.experiment import params_file
 
 COPIED = ("stages", "crossfool", ".dvcignore")
 CONFIG = (
@@ -97,12 +97,12 @@ def build(root: Path, folder: Path, pools: Mapping[str, Pool]) -> list[Path]:
             shutil.copy(source, target)
     made = []
     for source in sources:
-        values = reading.lenient(reading.read(source))
+        values = params_file.lenient(params_file.read(source))
         own = folder / "experiments" / source.parent.name
         own.mkdir(parents=True, exist_ok=True)
         shutil.copy(source.parent / "dvc.yaml", own)
         small = shrunk(values, pools[values["dataset"].get("classes") or values["dataset"]["name"]])
-        (own / "params.yaml").write_text(reading.written(small), encoding="utf-8")
+        (own / "params.yaml").write_text(params_file.written(small), encoding="utf-8")
         made.append(own)
     return made
 

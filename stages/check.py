@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from crossfool import places
-from crossfool.experiment import loading
+from crossfool.experiment import loading, written_folders
 from crossfool.experiment.config import kept
 from crossfool.pipeline.stage import stage
 from crossfool.storage.atomic import replacing
@@ -13,7 +12,7 @@ from crossfool.storage.json_files import write_json
 @stage
 def main() -> None:
     experiment = loading.load()
-    places.refuse_strangers(Path(), kept(experiment))
+    written_folders.refuse_strangers(Path(), kept(experiment))
     # the report reads the folder whole, so that it is to be there even where nothing is analysed
     analyses = {kind: sorted(getattr(experiment, kind)) for kind in ("similarity", "boundary", "saliency")}
     write_json(Path("analysis/list.json"), analyses)

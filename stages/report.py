@@ -4,15 +4,16 @@ import os
 from pathlib import Path
 from shlex import quote
 
-from crossfool import pages, report
+from crossfool import pages
 from crossfool.experiment import loading
 from crossfool.pipeline.stage import say, stage
+from crossfool.report import write
 
 
 @stage
 def main() -> None:
     experiment = loading.load()
-    report.write_report(Path(), experiment, Path("report"))
+    write.write_report(Path(), experiment, Path("report"))
     pages.write([Path()], Path("report/index.html"))
     folder = Path(os.path.relpath(".", experiment.root))
     shown = f"crossfool show {quote(str(folder))}"

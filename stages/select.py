@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from crossfool import leftovers
-from crossfool.experiment import loading
+from crossfool.experiment import leftover_files, loading
 from crossfool.pipeline import subset as pipeline_subset
 from crossfool.pipeline.stage import stage
 from crossfool.storage.clean_images import read_clean_images
@@ -14,7 +13,7 @@ from crossfool.storage.clean_images import read_clean_images
 @stage
 def main() -> None:
     experiment = loading.load()
-    leftovers.refuse(Path(), experiment, "weights", "predictions/clean")
+    leftover_files.refuse(Path(), experiment, "weights", "predictions/clean")
     right = pipeline_subset.classified(Path("predictions/clean"), experiment.models)
     ids = pipeline_subset.draw(pipeline_subset.available(right, experiment.subset), experiment.subset)
     images, subset = read_clean_images("data/images.safetensors"), experiment.subset

@@ -14,9 +14,8 @@ from kills import copied, leftovers, started
 from outcome import Outcome
 from repositories import Repository, made
 
-from crossfool import costs
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import costs, loading
 
 LONGEST = 20_000  # gradient evaluations of a run that is tried; a mutation may ask for 10^30 steps
 EPOCHS = 30

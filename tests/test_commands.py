@@ -24,15 +24,17 @@ from PIL import Image
 from repositories import Repository, made
 from test_report import FGSM, FOOLED, LABELS, SG, make
 
-from crossfool import compare, costs, explain, listing, preflight, results, revisions, roots, scaffold, text_encoding
+from crossfool import listing, scaffold, text_encoding
 from crossfool.__main__ import main
 from crossfool.attacks.config import Attack
+from crossfool.cli import check as cli_check
 from crossfool.completing import KINDS
 from crossfool.datasets import image_files
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import costs, descriptions, dvc_records, dvc_status, formulas, loading, preflight, provenance
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results import comparison, revisions
 from crossfool.models.weights import registry
 from crossfool.pipeline.crafting import timings
 from crossfool.pipeline.evaluation.config import TRANSFORMS
@@ -146,7 +148,7 @@ def test_the_interval_of_a_mean_by_hand() -> None:
 
 def test_two_attacks_by_hand(small: Path) -> None:
     """fgsm fools on the first 8, 5, 0 of 8 images from fnn0, and 2, 2, 4 from the ensemble; sg_fgsm on 2 each time."""
-    found = compare.compare("fgsm", "sg_fgsm", small)
+    found = comparison.compare("fgsm", "sg_fgsm", small)
     rows = {(row.source, row.target): row for row in found.rows}
     assert found.images == 8 and len(rows) == 6
     points = {cell: row.difference.points for cell, row in rows.items()}
@@ -171,7 +173,7 @@ def test_two_attacks_by_hand(small: Path) -> None:
 
 def test_black_box_cells_are_pooled_within_an_image(small: Path) -> None:
     """Differences an image: 0 and 1 lose in one of three cells, 2 and 3 win in two, 4 in one."""
-    (pooled,) = compare.compare("fgsm", "sg_fgsm", small).pooled
+    (pooled,) = comparison.compare("fgsm", "sg_fgsm", small).pooled
     differences = np.array([-1, -1, 2, 2, 1, 0, 0, 0]) / 3
     assert pooled.cells == 3 and pooled.difference.points == pytest.approx(100 / 8)
     sums = [sum(signs) for signs in itertools.product((-1, 1), (-1, 1), (-2, 2), (-2, 2), (-1, 1))]
@@ -183,7 +185,7 @@ def test_black_box_cells_are_pooled_within_an_image(small: Path) -> None:
 
 
 def test_a_source_and_a_target_can_be_chosen(small: Path) -> None:
-    found = compare.compare("fgsm", "sg_fgsm", small, source="fnn0", target="fnn2")
+    found = comparison.compare("fgsm", "sg_fgsm", small, source="fnn0", target="fnn2")
     assert [(row.source, row.target) for row in found.rows] == [("fnn0", "fnn2")]
     assert found.rows[0].difference.adjusted == pytest.approx(0.25)
     (pooled,) = found.pooled  # of one cell: the cell's own interval and test
@@ -204,7 +206,7 @@ def test_the_table_is_printed(small: Path) -> None:
 def test_top5_of_a_targeted_attack(small: Path) -> None:
     """Both aim at a label and hit it on the first two images: by either criterion they do not differ."""
     make(small, {}, attacks={"far": {**FAR}, "near": {**FAR, "epsilon": 10}})
-    found = compare.compare("far", "near", small, metric="top5")
+    found = comparison.compare("far", "near", small, metric="top5")
     assert {row.difference.points for row in found.rows} == {0.0}
     assert "top-5 success rates" in told("compare", "far", "near", "--folder", str(small), "--metric", "top5")
 
@@ -225,7 +227,7 @@ def test_two_revisions_from_the_cache(project: Path, small: Path) -> None:
     """fgsm from fnn0: fnn2 4 instead of 5 of 8, fnn4 6 instead of 0; all else is as it was."""
     second(project, small, attacks={"fgsm": {**FGSM, "epsilon": 30}, "sg_fgsm": SG, "far": FAR})
     shutil.rmtree(small / "predictions")
-    found = compare.compare("HEAD", "HEAD~1", small)
+    found = comparison.compare("HEAD", "HEAD~1", small)
     assert found.about == ("fgsm: epsilon 30 and 40",)
     assert len(found.rows) == 18
     points = {(row.attack, row.source, row.target): row.difference.points for row in found.shown}
@@ -246,7 +248,7 @@ def test_the_workspace_and_a_dvc_experiment_are_versions(project: Path, small: P
     git(project, "update-ref", "refs/exps/ab/cdef/reeky-rort", first)
     second(project, small)
     points = [
-        {(row.attack, row.target): row.difference.points for row in compare.compare(*names, small).shown}
+        {(row.attack, row.target): row.difference.points for row in comparison.compare(*names, small).shown}
         for names in (("workspace", "reeky-rort"), ("HEAD", "HEAD~1"))
     ]
     assert points[0] == points[1] != {}
@@ -272,7 +274,7 @@ def test_the_configured_cache_is_read(project: Path, small: Path, tmp_path: Path
     shutil.move(project / ".dvc/cache", tmp_path / "elsewhere")
     (project / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'elsewhere'}\n", encoding="utf-8")
     assert revisions.cache(small) == tmp_path / "elsewhere/files/md5"
-    assert len(compare.compare("HEAD~1", "HEAD", small).shown) == 3
+    assert len(comparison.compare("HEAD~1", "HEAD", small).shown) == 3
 
 
 def test_other_images_cannot_be_paired(project: Path, small: Path) -> None:
@@ -357,7 +359,7 @@ def test_a_name_of_several_revisions_is_refused(project: Path, small: Path) -> N
     git(project, "branch", "both")
     text = told("compare", "HEAD", "both", "--folder", str(small), code=2)
     assert "both means several revisions (git says: " in text and "give refs/heads/both, refs/tags/both or" in text
-    assert compare.compare("HEAD", "refs/tags/both", small).shown
+    assert comparison.compare("HEAD", "refs/tags/both", small).shown
     for place, commit in (("aa", first), ("bb", "HEAD")):
         git(project, "update-ref", f"refs/exps/{place}/cdef/reeky-rort", commit)
     text = told("compare", "workspace", "reeky-rort", "--folder", str(small), code=2)
@@ -399,7 +401,7 @@ def test_a_cell_that_was_not_evaluated_is_left_out(small: Path) -> None:
     assert "have no cell in common" in text and "dvc pull" not in text  # there is no remote
     target = f"{os.path.relpath(small)}/dvc.yaml"
     assert f"run `dvc repro {target}` to make it (it alone: `dvc repro {target}:evaluate@fnn0-fgsm`)" in text
-    with roots.records(small) as repo:  # DVC knows it by that name
+    with dvc_records.records(small) as repo:  # DVC knows it by that name
         (stage,) = repo.stage.collect(f"{target}:evaluate@fnn0-fgsm")
     assert any(str(out).endswith("predictions/fnn0/fgsm.parquet") for out in stage.outs)
 
@@ -408,7 +410,7 @@ def test_a_cell_that_was_not_evaluated_is_left_out(small: Path) -> None:
 
 
 def facts(cell: str, folder: Path) -> dict[str, str]:
-    found = explain.sections(explain.find(cell, folder))
+    found = provenance.sections(provenance.find(cell, folder))
     return {what: of for some in found.values() for what, of in some}
 
 
@@ -437,22 +439,22 @@ def test_a_later_attack_is_explained() -> None:
     base = {"epsilon": 16, "steps": 4, "step_size": 4}
     more = {"diversity": 0.5, "kernel": 7, "scales": 5, "update": "nesterov", "decay": 1.0}
     row = Attack(**base, gradient="varied", samples=4, radius=24, **more)
-    assert results.words(row) == (
+    assert descriptions.words(row) == (
         "untargeted, varied gradient of 4 neighbours within 24, 5 scales, diverse inputs (p = 0.5, sides from 0.9), "
         "kernel of 7 × 7, Nesterov momentum μ = 1, T = 4 steps of α = 4, ε = 16"
     )
-    found = dict(explain.update(row, 1))
+    found = dict(formulas.update(row, 1))
     assert found["look"] == "yₜ = xₜ + 4 · 1 · n gₜ, n the image's number of values"
     assert found["gradient"].startswith("Gₜ = ∇J(yₜ) + vₜ, v₀ = 0, vₜ₊₁ = 1/4 · Σᵢ ∇J(yₜ + rᵢ), 4 rᵢ ~ U(−24, 24)")
     assert found["scales"].endswith("J(x / 2ⁱ) by x, i = 0 … 4") and "Kₜ = W ∗ Gₜ" in found["kernel"]
     assert "Kₜ / ‖Kₜ‖₁" in found["momentum"] and "sign gₜ₊₁" in found["step"]
     assert found["stored"] == "whole numbers throughout: uint8 loses nothing"
     row = Attack(**base, gradient="relevant", samples=4, radius=56)
-    found = dict(explain.update(row, 1))
+    found = dict(formulas.update(row, 1))
     assert found["step"].startswith("xₜ₊₁ = clip(xₜ + 4 · 0.94^cₜ · sign Gₜ)") and "rounded" in found["stored"]
     row = Attack(**base, gradient="smoothed", samples=4, sigma=15, noise="latin")
-    assert "m = 4 latin samples with σ = 15" in results.words(row)
-    assert "N(0, 15²), latin afresh" in dict(explain.update(row, 1))["gradient"]
+    assert "m = 4 latin samples with σ = 15" in descriptions.words(row)
+    assert "N(0, 15²), latin afresh" in dict(formulas.update(row, 1))["gradient"]
 
 
 def test_a_cell_is_explained(small: Path, described: Path) -> None:
@@ -537,7 +539,7 @@ def test_what_is_no_cell(small: Path, cell: str, message: str) -> None:
 
 def test_the_update_in_words() -> None:
     row = {"epsilon": 7.5, "steps": 10, "step_size": 1.25, "update": "momentum", "decay": 0.9, "objective": "targeted"}
-    found = dict(explain.update(Attack(**row), 1))
+    found = dict(formulas.update(Attack(**row), 1))
     assert found["loss"] == "J(x) = f(x)[target label]; f the source's log-probabilities"
     assert found["momentum"] == "gₜ₊₁ = 0.9 · gₜ + ∇J(xₜ) / ‖∇J(xₜ)‖₁, g₀ = 0 (equation 5)"
     assert found["step"] == ("xₜ₊₁ = clip(xₜ + 1.25 · sign gₜ₊₁) to [0, 255] and |x − x₀| ≤ 7.5; 10 times: t = 0 … 9")
@@ -649,7 +651,7 @@ def test_who_depends_on_what_runs_runs_too() -> None:
 
     def closed() -> dict[str, str]:
         names = (one.name for one, _ in found)
-        kinds = preflight._closed(Path("/x"), found)
+        kinds = dvc_status._closed(Path("/x"), found)
         words = [[word for word in ("runs", "maybe", "absent") if getattr(one, word)] for one in kinds]
         return {name: " ".join(some) for name, some in zip(names, words, strict=True) if some}
 
@@ -795,7 +797,7 @@ def test_a_run_is_checked_explained_and_compared(repository: Repository) -> None
     ran = repository.repro()
     assert {name.partition("@")[0] for name in ran} == {"check", "attack", "evaluate", "transform", "report"}
     repository.commit("second")
-    found = compare.compare("HEAD", "HEAD~1", folder)
+    found = comparison.compare("HEAD", "HEAD~1", folder)
     assert {row.attack for row in found.shown} <= {"sg_igsm"} and found.about == ("sg_igsm: sigma 80 and 15",)
     before = json.loads(repository.run("git", "show", "HEAD~1:metrics/fnn0/sg_igsm.json"))
     after = repository.metrics("fnn0/sg_igsm.json")
@@ -1086,7 +1088,7 @@ def test_small_mistakes_are_told_in_one_line(small: Path, monkeypatch: pytest.Mo
 def test_check_doubts_steps_that_do_not_fit_the_ball(tmp_path: Path) -> None:
     rows = {"far": {**FGSM, "step_size": 41}, "short": {**FGSM, "steps": 3, "step_size": 13}, "fgsm": FGSM}
     experiment = make(tmp_path, FOOLED, attacks=rows)
-    assert list(preflight._doubts(experiment)) == [
+    assert list(cli_check._doubts(experiment)) == [
         "far: a step of 41 is larger than epsilon, 40: every step is cut",
         "short: 3 steps of 13 reach 39, and never epsilon, 40",
     ]
@@ -1094,7 +1096,7 @@ def test_check_doubts_steps_that_do_not_fit_the_ball(tmp_path: Path) -> None:
 
 def test_check_doubts_names_that_are_one_file_on_some_disks(tmp_path: Path) -> None:
     experiment = make(tmp_path, FOOLED, attacks={"fgsm": FGSM, "FGSM": FGSM, "other": FGSM})
-    (line,) = preflight._doubts(experiment)
+    (line,) = cli_check._doubts(experiment)
     assert line.startswith("attacks: fgsm and FGSM differ in case alone: ")
 
 
@@ -1110,10 +1112,10 @@ def test_check_knows_how_fast_it_was_here(small: Path, monkeypatch: pytest.Monke
     assert rate == pytest.approx((40 + 80) / 10)
     found = preflight.Preflight(experiment, None, whole, whole, whole, 1, None, "images", rate)
     seconds = (found.left.gradients + found.left.passes / 2) / 12
-    assert preflight._time(found, None).startswith(
+    assert cli_check._time(found, None).startswith(
         f"an estimated {costs.duration(seconds)} at 12 gradients a second, as its cells took here"
     )
-    assert "at 3 gradients a second" in preflight._time(found, 3.0)
+    assert "at 3 gradients a second" in cli_check._time(found, 3.0)
 
 
 # --- streams that cannot encode everything ----------------------------------------------------------

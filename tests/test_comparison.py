@@ -6,7 +6,7 @@ import pytest
 
 from crossfool import comparison
 from crossfool.experiment.config import Experiment
-from crossfool.results import Results
+from crossfool.experiment.results.metrics import Results
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
 GRID = {"attack": {}, "epsilon": [15], "steps": [1, 5], "step_size": [5, 15], "samples": [0], "sigma": [0]}

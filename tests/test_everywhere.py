@@ -17,8 +17,8 @@ import yaml
 from conftest import made_digits
 from repositories import ROOT, Repository, made
 
-from crossfool import preflight, scaffold
-from crossfool.experiment import loading
+from crossfool import scaffold
+from crossfool.experiment import dvc_status, loading
 from crossfool.storage.tensors import TensorFile, write_tensors
 
 CELL = "adversarial/fnn0/fgsm.safetensors"
@@ -140,7 +140,7 @@ def test_a_clone_has_every_byte_whatever_git_is_told_of_line_ends(checked, tmp_p
     changed = clone.run("git", "status", "--porcelain").splitlines()
     assert len(changed) == 3 and all("experiments/another/" in line for line in changed)
     _share_cache(clone.path, checked.path)
-    stages = {stage.kind: stage for stage in preflight.status(clone.path) or ()}
+    stages = {stage.kind: stage for stage in dvc_status.status(clone.path) or ()}
     assert not stages["check"].runs and stages["prepare"].runs
 
 

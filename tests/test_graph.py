@@ -16,7 +16,8 @@ STAGES = {
 # Not dependencies, because a result cannot change with them: error texts, the command line, what a signal does, the
 # device, who computes a chunk (tests/test_engines.py); how params.yaml is read, which is as DVC reads it; what it may
 # not name. A folder's name stands for all modules in it.
-NO_RESULT = {"errors", "runtime", "signals", "text_encoding", "storage.recovery", "reading", "places"}
+NO_RESULT = {"errors", "runtime", "signals", "text_encoding", "storage.recovery"}
+NO_RESULT |= {"experiment.params_file", "experiment.written_folders"}
 NO_RESULT |= {"pipeline.stage", "pipeline.warm_start", "pipeline.workers"}
 # These validate names in params.yaml everywhere. The registry says what a model is only where its weights are made, and
 # the catalogue what an attack is only where it is made and its cost is told.
@@ -29,8 +30,8 @@ FOLDERS = {"models.networks"}
 # The tables that a module reads.
 TABLES = {
     "datasets.class_names": {"datasets/imagenet_classes.csv"},
-    "costs": {"experiment/operations.csv"},
-    "results": {"data/paper_tables.csv", "data/reported.csv"},
+    "experiment.costs": {"experiment/operations.csv"},
+    "report.reported.published_rates": {"report/reported/paper_tables.csv", "report/reported/reported.csv"},
     "models.weights.registry": {"models/weights/torchvision_models.csv"},
 }
 OTHERS_TABLES = {

@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfool import drawings, explain, findings, gallery, pages, preflight
+from crossfool import drawings, gallery, pages
 from crossfool.datasets import decoding
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import loading, preflight, provenance
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results import outcomes
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.pipeline.gradient_analysis.config import Boundary, Similarity
 from crossfool.storage.atomic import replacing
@@ -236,11 +237,11 @@ def test_a_damaged_table_of_similarity_is_one_line(tmp_path: Path, text: str) ->
     path = tmp_path / "analysis/similarity/a.csv"
     with replacing(path) as temporary:
         temporary.write_text("image,samples,cosine\n7,0,0.5\n7,5,0.25\n9,0,0\n9,5,1\n")
-    samples, cosines = findings.read_similarity(tmp_path, "a", SIMILARITY)
+    samples, cosines = outcomes.read_similarity(tmp_path, "a", SIMILARITY)
     assert samples == (0, 5) and cosines.tolist() == [[0.5, 0.25], [0, 1]]
     path.write_text(text)
     with pytest.raises(UserError, match=r"^\S+/a\.csv is .*run `dvc repro`$"):
-        findings.read_similarity(tmp_path, "a", SIMILARITY)
+        outcomes.read_similarity(tmp_path, "a", SIMILARITY)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,7 @@ def test_a_cell_of_odd_params_is_one_line(tmp_path: Path, said: str) -> None:
     path = tmp_path / "adversarial" / source / f"{attack}.safetensors"
     write_tensors(path, {"images": np.zeros((1, 1, 1, 1), np.uint8)}, {"params": said})
     with pytest.raises(UserError) as caught:
-        explain.find(f"{source}/{attack}", tmp_path)
+        provenance.find(f"{source}/{attack}", tmp_path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from crossfool import roots, several
-from crossfool.experiment import loading
-from crossfool.results import load_metrics
+from crossfool.experiment import loading, project
+from crossfool.experiment.results.metrics import load_metrics
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,8 +18,8 @@ def test_the_leaderboard_is_of_the_metrics_in_git():
 
 def test_no_experiment_drops_out_of_it():
     """Whose metrics are not whole is left out: that of older metrics, and none that a row more has made so."""
-    folders, left_out = several.finished(roots.experiments(ROOT).values())
-    named = {folder.name for folder in roots.experiments(ROOT).values() if (folder / "metrics").is_dir()}
+    folders, left_out = project.finished(project.experiments(ROOT).values())
+    named = {folder.name for folder in project.experiments(ROOT).values() if (folder / "metrics").is_dir()}
     assert named - {folder.name for folder in folders} == {"depth-cifar10"}
     made = subprocess.run([sys.executable, ROOT / "tools/leaderboard.py"], capture_output=True, text=True, check=True)
     assert made.stderr.splitlines() == [f"left out: {line}" for line in left_out]
@@ -28,7 +27,7 @@ def test_no_experiment_drops_out_of_it():
 
 def test_every_attack_with_black_box_cells_is_on_it():
     text = (ROOT / "docs/leaderboard.md").read_text(encoding="utf-8")
-    folders, _ = several.finished(roots.experiments(ROOT).values())
+    folders, _ = project.finished(project.experiments(ROOT).values())
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     assert len(sections) == len(folders) >= 5
     for folder, section in zip(folders, sections, strict=True):

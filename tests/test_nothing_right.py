@@ -14,15 +14,17 @@ from click.testing import CliRunner
 from test_pages import Parsed, complete
 from test_report import DETAIL, FGSM, SG, TARGETED, make
 
-from crossfool import pages, report, results
+from crossfool import pages
 from crossfool.__main__ import main
 from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import descriptions, loading
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results import metrics
 from crossfool.pipeline import subset
 from crossfool.pipeline.evaluation import detail_metrics, success
 from crossfool.pipeline.evaluation.predictions_file import read_cell, read_transformed
+from crossfool.report import write
 from crossfool.stats import rates as stats_rates
 from crossfool.storage.json_files import read_json, write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -94,7 +96,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
 
 def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
     """tables.md and the page, once all of the report is written; no JSON has a NaN, no CSV a word for nothing."""
-    report.write_report(folder, experiment, folder / "report")
+    write.write_report(folder, experiment, folder / "report")
     pages.write([folder], folder / "report/index.html")
     for path in (folder / "agreement.json", *folder.glob("metrics/**/*.json")):
         json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
@@ -108,7 +110,7 @@ def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
 @pytest.fixture
 def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn, and not saved, which is what takes long."""
-    monkeypatch.setattr(report.figures, "save", lambda figure, path: path.touch())
+    monkeypatch.setattr(write.figures, "save", lambda figure, path: path.touch())
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -195,7 +197,7 @@ def test_little_to_count_is_a_whole_report(
     common = int(right.all(1).sum())
     assert ("No image is right under" in tables) == (not common)
     assert ("untested" in read_json(tmp_path / "agreement.json")) == (not common)
-    assert results.compared(results.load_metrics(tmp_path, experiment)) == common
+    assert descriptions.compared(metrics.load_metrics(tmp_path, experiment)) == common
     assert ("No image is right under" in told("show", str(tmp_path))) == (not common)
     rivals = [name for name, row in experiment.attacks.items() if not row.targeted]
     if len(rivals) > 1:

@@ -25,10 +25,11 @@ from browser import Page, chromium, executable
 from PIL import Image
 from test_report import FGSM, FOOLED, SG, make
 
-from crossfool import gallery, page_tables, pages, pictures, report
+from crossfool import gallery, page_tables, pages, pictures
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.pages import Figure, Group, View
+from crossfool.report import write
 from crossfool.sheets import Cell, Table, csv_text, escaped
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -65,7 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.random.default_rng(1).integers(0, 256, (8, 1, 28, 28), np.uint8)
     experiment = make(folder, FOOLED, images=images)
     complete(folder)
-    report.write_report(folder, experiment, folder / "report")
+    write.write_report(folder, experiment, folder / "report")
     pages.write([folder], folder / "report/index.html")
     return folder
 

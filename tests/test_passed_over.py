@@ -16,11 +16,10 @@ from PIL import Image
 from repositories import PARAMS
 from test_datasets import make_devkit, refused, save, write_idx
 
-from crossfool import preflight
 from crossfool.datasets import cifar10, devkit, image_files, prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import loading, preflight
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -270,7 +269,8 @@ def test_check_is_quick_where_there_are_many_files_and_loads_no_torch(tmp_path: 
         for number in range(2500):
             os.link(tmp_path / "one.png", tmp_path / "d" / label / f"{number}.png")
     code = (
-        "import sys; from crossfool import preflight; from crossfool.datasets import prepare; "
+        "import sys; from crossfool.experiment import preflight; "
+        "from crossfool.datasets import prepare; "
         "from crossfool.datasets.config import Dataset; "
         f"found = prepare.survey(Dataset(**{given(tmp_path / 'd')}), training=False); "
         "print(found.images, sorted({'torch', 'torchvision', 'scipy', 'pandas', 'pyarrow'} & set(sys.modules)))"

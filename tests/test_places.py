@@ -14,10 +14,10 @@ from conftest import made_digits
 from repositories import PARAMS, ROOT, Repository, made
 from test_commands import git, lock, project, small, told  # noqa: F401
 
-from crossfool import leftovers, mending, places, reading, standins, terminal
+from crossfool import mending, standins, terminal
 from crossfool.__main__ import main
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import dvc_records, leftover_files, loading, params_file, written_folders
 from crossfool.experiment.config import Experiment
 from crossfool.storage.tensors import write_tensors
 
@@ -30,13 +30,13 @@ def clone(tmp_path: Path) -> Path:
     for name in (".", "experiments/mine", "experiments/other"):
         (tmp_path / "clone" / name).mkdir(parents=True, exist_ok=True)
         values = PARAMS | {"root": "." if name == "." else "../.."}
-        (tmp_path / "clone" / name / "params.yaml").write_text(reading.written(values))
+        (tmp_path / "clone" / name / "params.yaml").write_text(params_file.written(values))
     return tmp_path / "clone"
 
 
 def load(folder: Path, **sections: Any) -> Experiment:
     values = PARAMS | {"root": "." if (folder / "experiments").is_dir() else "../.."} | sections
-    (folder / "params.yaml").write_text(reading.written(values))
+    (folder / "params.yaml").write_text(params_file.written(values))
     return loading.load(folder / "params.yaml")
 
 
@@ -54,7 +54,7 @@ def refused(folder: Path, key: str, path: str) -> str:
 KEYS = ["weights: dir", "dataset: path"]
 
 
-@pytest.mark.parametrize("name", places.WRITTEN)
+@pytest.mark.parametrize("name", written_folders.WRITTEN)
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("folder", [".", "experiments/mine"])
 def test_a_folder_that_stages_write_is_refused(clone, folder, key, name):
@@ -165,16 +165,16 @@ def re_errors(said: str) -> list[str]:
 @pytest.mark.parametrize("content", [b"", b"mine", b"\x02\0\0\0\0\0\0\0{}", b"\xff" * 9])
 def test_a_file_where_a_stage_writes_is_told_from_one_of_ours(tmp_path, name, content):
     outputs = [Path(name)]
-    places.refuse_strangers(tmp_path, outputs)
+    written_folders.refuse_strangers(tmp_path, outputs)
     write_tensors(tmp_path / name, {}, {"model": "{}"})
-    places.refuse_strangers(tmp_path, outputs)
+    written_folders.refuse_strangers(tmp_path, outputs)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=f"{name} was not made by crossfool.*move it away, such as to own/"):
-        places.refuse_strangers(tmp_path, outputs)
+        written_folders.refuse_strangers(tmp_path, outputs)
     header = json.dumps({"__metadata__": {"format": "pt"}}).encode()  # as other libraries write it
     (tmp_path / name).write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(UserError, match="was not made by crossfool"):
-        places.refuse_strangers(tmp_path, outputs)
+        written_folders.refuse_strangers(tmp_path, outputs)
 
 
 def test_a_table_where_a_stage_writes_is_told_from_one_of_ours(tmp_path):
@@ -182,10 +182,10 @@ def test_a_table_where_a_stage_writes_is_told_from_one_of_ours(tmp_path):
     for text, mine in (("id,label,file\n0,1,a.png\n", False), ("", True), ("file,label\na.png,1\n", True)):
         (tmp_path / "data/images.csv").write_text(text)
         if not mine:
-            places.refuse_strangers(tmp_path, [Path("data/images.csv")])
+            written_folders.refuse_strangers(tmp_path, [Path("data/images.csv")])
             continue
         with pytest.raises(UserError, match=r"data/images.csv was not made by crossfool"):
-            places.refuse_strangers(tmp_path, [Path("data/images.csv")])
+            written_folders.refuse_strangers(tmp_path, [Path("data/images.csv")])
 
 
 # --- tidy -------------------------------------------------------------------------------------------
@@ -196,9 +196,9 @@ TAKEN = ("predictions/fnn0/far.parquet", "predictions/fnn2+fnn0/far.parquet", "a
 @pytest.fixture
 def taken(small: Path) -> Path:  # noqa: F811
     """The made experiment without its attack `far`, whose files are recorded; and a file of the user's."""
-    values = reading.strict((small / "params.yaml").read_text(encoding="utf-8"))
+    values = params_file.strict((small / "params.yaml").read_text(encoding="utf-8"))
     del values["attacks"]["far"]
-    (small / "params.yaml").write_text(reading.written(values), encoding="utf-8")
+    (small / "params.yaml").write_text(params_file.written(values), encoding="utf-8")
     (small / "metrics/fnn0/notes.txt").write_text("mine", encoding="utf-8")
     for path in (*small.glob("metrics/*/far.*"), *small.glob("transformed/*/far.*")):
         path.unlink()  # these the made lock does not name
@@ -206,7 +206,7 @@ def taken(small: Path) -> Path:  # noqa: F811
 
 
 def left(folder: Path) -> list[str]:
-    found = leftovers.find(folder, loading.load(folder / "params.yaml"), *leftovers.FOLDERS)
+    found = leftover_files.find(folder, loading.load(folder / "params.yaml"), *leftover_files.FOLDERS)
     return [path.relative_to(folder).as_posix() for path in found]
 
 
@@ -254,11 +254,11 @@ def test_what_is_recorded_elsewhere_is_ours_too(taken, where):
     text = (taken / "dvc.lock").read_text(encoding="utf-8")
     names = recorded(taken)
     if where == "the run cache":
-        stages = reading.lenient(text)["stages"].values()
+        stages = params_file.lenient(text)["stages"].values()
         for number, stage in enumerate(stages):
             place = project / ".dvc/cache/runs" / f"{number:02x}" / "key" / "value"
             place.parent.mkdir(parents=True)
-            place.write_text(reading.written(stage), encoding="utf-8")
+            place.write_text(params_file.written(stage), encoding="utf-8")
         git(project, "update-ref", "-d", "HEAD")  # no commit is left
     (taken / "dvc.lock").unlink()
     if where == "commits":
@@ -267,7 +267,7 @@ def test_what_is_recorded_elsewhere_is_ours_too(taken, where):
     elif where == "an experiment of DVC's":
         git(project, "update-ref", "refs/exps/ab/cdef/reeky-rort", git(project, "rev-parse", "HEAD").strip())
         git(project, "update-ref", "-d", "HEAD")
-    ours, others = leftovers.divided(taken, [taken / name for name in left(taken)])
+    ours, others = dvc_records.divided(taken, [taken / name for name in left(taken)])
     assert [path.relative_to(taken).as_posix() for path in ours] == names
     assert others == [taken / "metrics/fnn0/notes.txt"]
 
@@ -275,16 +275,16 @@ def test_what_is_recorded_elsewhere_is_ours_too(taken, where):
 def test_outside_repositories_nothing_is_ours(tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/a").write_text("mine")
-    assert leftovers.divided(tmp_path, [tmp_path / "weights/a"]) == ([], [tmp_path / "weights/a"])
+    assert dvc_records.divided(tmp_path, [tmp_path / "weights/a"]) == ([], [tmp_path / "weights/a"])
 
 
 def test_a_refusal_advises_tidy_for_what_tidy_deletes_alone(taken):
     experiment = loading.load(taken / "params.yaml")
     with pytest.raises(UserError, match=r"notes.txt was not made by crossfool.*move it to a folder of your own"):
-        leftovers.refuse(taken, experiment, *leftovers.FOLDERS)
+        leftover_files.refuse(taken, experiment, *leftover_files.FOLDERS)
     (taken / "metrics/fnn0/notes.txt").unlink()
     with pytest.raises(UserError, match=r"is of no model, source or attack .* `crossfool tidy`"):
-        leftovers.refuse(taken, experiment, *leftovers.FOLDERS)
+        leftover_files.refuse(taken, experiment, *leftover_files.FOLDERS)
 
 
 # --- what else is written over or deleted -------------------------------------------------------------------

@@ -9,10 +9,12 @@ import pytest
 from scipy.stats import t
 from test_report import DETAIL, FGSM, FOOLED, SG, make
 
-from crossfool import page_tables, ranking, report
-from crossfool.evidence import Evidence
+from crossfool import page_tables
 from crossfool.experiment import loading
+from crossfool.experiment.results import ranking, ranking_tables
+from crossfool.experiment.results.outcomes import Evidence
 from crossfool.pipeline.evaluation import success
+from crossfool.report import write
 from crossfool.sheets import csv_text
 from crossfool.stats import rates
 from crossfool.storage.json_files import write_json
@@ -37,7 +39,7 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     experiment = make(folder, FOOLED)
     write_json(folder / "metrics/fnn0/sg_fgsm.detail.json", {**DETAIL, "size": {**DETAIL["size"], "l2": 50.0}, **TAKES})
-    report.write_report(folder, experiment, folder / "report")
+    write.write_report(folder, experiment, folder / "report")
     return folder
 
 
@@ -151,7 +153,7 @@ def test_lpips_stands_where_it_was_measured(tmp_path, made):
     for source, attack, apart in (("fnn0", "fgsm", 0.25), ("fnn2+fnn0", "fgsm", 0.125), ("fnn0", "sg_fgsm", 0.5)):
         size = {**DETAIL["size"], "lpips": apart, "lpips_high": 1.0}
         write_json(tmp_path / f"metrics/{source}/{attack}.detail.json", {**DETAIL, "size": size})
-    report.write_report(tmp_path, experiment, tmp_path / "report")
+    write.write_report(tmp_path, experiment, tmp_path / "report")
     found = {row["attack"]: row["lpips"] for row in rows(tmp_path / "report/ranking.csv")}
     assert found == {"fgsm": "0.1875", "sg_fgsm": "", "far": ""}  # the mean over both sources; not of some of them
     text = (tmp_path / "report/tables.md").read_text()
@@ -183,7 +185,7 @@ def ranking_page(folder: Path) -> str:
 
 
 def test_nothing_is_told_of_what_is_not_there(tmp_path):
-    report.write_report(tmp_path, make(tmp_path, {}, attacks={"sg": SG}), tmp_path / "report")
+    write.write_report(tmp_path, make(tmp_path, {}, attacks={"sg": SG}), tmp_path / "report")
     assert [rows(tmp_path / f"report/{name}.csv") for name in ("pairwise", "cost", "seeds", "quantisation")] == [[]] * 4
     assert not (tmp_path / "report/figures/cost.png").exists()
     assert "Attacks ranked" not in (tmp_path / "report/tables.md").read_text()
@@ -201,7 +203,7 @@ def test_images_that_a_model_gets_wrong_clean_are_ranked_for_nobody(tmp_path):
     right[0, 0] = right[5, 2] = 0  # the first image was fooled wherever any was, the sixth where there were eight
     tensors = {name: np.array(file[name]) for name in file.names()} | {"right": right}
     write_tensors(file.path, tensors, {"models": "fnn0,fnn2,fnn4"})
-    report.write_report(tmp_path, experiment, tmp_path / "report")
+    write.write_report(tmp_path, experiment, tmp_path / "report")
     kept = right.all(1)
     for row, hits in zip(rows(tmp_path / "report/ranking.csv"), (FAST, SMOOTH), strict=False):
         assert float(row["success"]) == pytest.approx(100 * hits[kept].mean(), abs=1e-4) and row["n"] == "6"
@@ -232,7 +234,7 @@ def costly(tmp_path_factory) -> Path:
             for target, more in (("fnn0", 0), ("fnn2", 0), ("fnn4", 1))
         }
         write_json(folder / f"metrics/fnn0/{name}.detail.json", {**DETAIL, "steps": steps})
-    report.write_report(folder, experiment, folder / "report")
+    write.write_report(folder, experiment, folder / "report")
     return folder
 
 
@@ -301,7 +303,7 @@ def test_equals_share_a_place(tmp_path):
     )
     steps = {"fnn2": {str(step): {"gradients": step, **answered(1)} for step in (1, 2)}}
     write_json(tmp_path / "metrics/fnn0/igsm.detail.json", {**DETAIL, "steps": steps})
-    report.write_report(tmp_path, experiment, tmp_path / "report")
+    write.write_report(tmp_path, experiment, tmp_path / "report")
     places = [(row["budget"], row["attack"], row["place"]) for row in rows(tmp_path / "report/budget.csv")]
     assert [place for budget, _, place in places if budget == "1"] == ["1", "1", "3"]
     ranks = [(row["attack"], row["rank"]) for row in rows(tmp_path / "report/ranking.csv")]
@@ -315,7 +317,7 @@ def test_what_differs_stands_out(tmp_path):
         {"first": "a", "second": "c", "difference": -4.0, "low": None, "high": None, "p": 0.5, "p_holm": 1.0},
         {"first": "b", "second": "c", "difference": 0.0, "p": 1.0, "p_holm": 1.0},
     ]
-    text = csv_text(ranking.COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
+    text = csv_text(ranking_tables.COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
     (tmp_path / "pairwise.csv").write_text(text, encoding="utf-8")
     (table,) = page_tables.ranked(tmp_path)
     stressed = {one + other for one, row in table.rows for other, cell in zip("abc", row, strict=True) if cell.stressed}

@@ -11,10 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_hostile import SEEDED
 
-from crossfool import git, reading, revisions, scaffold
+from crossfool import scaffold
 from crossfool.config import located
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import git, loading, params_file
+from crossfool.experiment.results import revisions
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "params.yaml", *sorted(ROOT.glob("experiments/*/params.yaml"))]
@@ -53,9 +54,9 @@ def test_a_change_of_one_grid_by_dvc_changes_that_one_alone(tmp_path, path):
     copy = tmp_path / "params.yaml"
     for grid, other in (("a", "b"), ("b", "a")):
         shutil.copy(path, copy)
-        before = reading.strict(copy.read_text(encoding="utf-8"))
+        before = params_file.strict(copy.read_text(encoding="utf-8"))
         apply_overrides(copy, [f"grids.{grid}.epsilon=[4,8]"])
-        after = reading.strict(copy.read_text(encoding="utf-8"))
+        after = params_file.strict(copy.read_text(encoding="utf-8"))
         assert after["grids"][grid]["epsilon"] == [4, 8] and after["grids"][other] == before["grids"][other]
         assert {key for key in before if before[key] != after[key]} == {"grids"}
 
@@ -66,7 +67,7 @@ def test_no_committed_file_or_page_shows_a_shared_object():
     for path in (*ROOT.glob("docs/*.md"), ROOT / "README.md", *ROOT.glob("experiments/*/README.md")):
         for block in re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
             assert not re.search(r": [&*][a-z]|<<:", block), path
-    reading.strict(scaffold.TEMPLATE)
+    params_file.strict(scaffold.TEMPLATE)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_new_experiment_of_an_old_file_shares_nothing(tmp_path):
     text = (scaffold.new("mine", project, ".") / "params.yaml").read_text(encoding="utf-8")
     assert "sources: [efficientnet_lite0, efficientnet_lite1]  # and again\n" in text
     assert text.count(UNUSED) == 2 and not re.search("[&*](all|unused)", text)
-    assert reading.strict(text) == reading.lenient(old) | {"root": "../.."}
+    assert params_file.strict(text) == params_file.lenient(old) | {"root": "../.."}
     assert text.count("#") == old.count("#")
 
 
@@ -110,19 +111,19 @@ def test_a_new_experiment_of_an_old_file_shares_nothing(tmp_path):
     ],
 )
 def test_aliases_are_replaced_by_what_they_stand_for(text):
-    assert reading.strict(reading.unshared(text)) == reading.lenient(text)
+    assert params_file.strict(params_file.unshared(text)) == params_file.lenient(text)
 
 
 def test_an_alias_within_itself_is_one_line():
     with pytest.raises(UserError, match="line 1: the alias \\*a stands within what it stands for"):
-        reading.unshared("a: &a [*a]")
+        params_file.unshared("a: &a [*a]")
 
 
 def test_old_revisions_are_read_whatever_they_share(tmp_path, monkeypatch):
     texts = {"dvc.lock": "stages: {}", "params.yaml": SHARED}
     monkeypatch.setattr(git, "commit", lambda name, folder: "c0")
     monkeypatch.setattr(git, "file", lambda revision, name, folder: texts[name].encode())
-    assert revisions.at("HEAD~1", tmp_path).values == reading.strict(DEFAULT)
+    assert revisions.at("HEAD~1", tmp_path).values == params_file.strict(DEFAULT)
     texts["params.yaml"] = "a: ["
     with pytest.raises(UserError, match=r"^params.yaml of HEAD~1 is no YAML: line 1: "):
         revisions.at("HEAD~1", tmp_path)
@@ -160,7 +161,7 @@ def test_numbers_of_one_reading_are_taken(tmp_path, scalar):
 @example(scalar="y")
 def test_a_plain_scalar_that_is_taken_is_what_dvc_and_pyyaml_take_it_for(scalar):
     try:
-        ours = reading.strict(f"- {scalar}\n")
+        ours = params_file.strict(f"- {scalar}\n")
     except UserError:
         return
     assert repr(ours) == repr(dvc(f"- {scalar}\n"))
@@ -175,7 +176,7 @@ def test_a_plain_scalar_that_is_taken_is_what_dvc_and_pyyaml_take_it_for(scalar)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_committed_files_are_read_as_dvc_reads_them(path):
     text = path.read_text(encoding="utf-8")
-    assert reading.strict(text) == reading.lenient(text) == dvc(text)
+    assert params_file.strict(text) == params_file.lenient(text) == dvc(text)
 
 
 TEXTS = st.text("0123456789abefnoxy_.:+-~=<>*&!{}[],'\"#%@` \n", max_size=8) | st.sampled_from(
@@ -192,10 +193,10 @@ TEXTS = st.text("0123456789abefnoxy_.:+-~=<>*&!{}[],'\"#%@` \n", max_size=8) | s
     )
 )
 def test_what_is_written_is_read_back_by_every_reader(values):
-    for text in (reading.written({"a": values}), f"a: {reading.written(values, flow=True)}\n"):
-        assert reading.strict(text) == dvc(text) == yaml.safe_load(text) == {"a": values}
+    for text in (params_file.written({"a": values}), f"a: {params_file.written(values, flow=True)}\n"):
+        assert params_file.strict(text) == dvc(text) == yaml.safe_load(text) == {"a": values}
     shared = [1]
-    assert reading.strict(reading.written({"a": shared, "b": shared})) == {"a": [1], "b": [1]}
+    assert params_file.strict(params_file.written({"a": shared, "b": shared})) == {"a": [1], "b": [1]}
 
 
 @pytest.mark.parametrize(

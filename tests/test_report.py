@@ -15,13 +15,16 @@ import yaml
 from conftest import EMPTY
 from rich.console import Console
 
-from crossfool import explain, figures, ranking, report, results
+from crossfool import figures
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import formulas, loading
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results import metrics, ranking_tables
 from crossfool.pipeline.evaluation import success
 from crossfool.pipeline.evaluation.predictions_file import write_cell, write_clean, write_transformed
+from crossfool.report import csv_writing, panel, write
+from crossfool.report.reported import published_rates
 from crossfool.show import show
 from crossfool.stats import rates as stats_rates
 from crossfool.storage.json_files import write_json
@@ -154,7 +157,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment]:
     """A made experiment with its report; tests read it and change copies."""
     folder = tmp_path_factory.mktemp("made")
     experiment = make(folder, FOOLED)
-    report.write_report(folder, experiment, folder / "report")
+    write.write_report(folder, experiment, folder / "report")
     return folder, experiment
 
 
@@ -180,9 +183,9 @@ def test_a_key_of_an_attack_is_in_the_table_and_in_words() -> None:
     """Or it is known to be told elsewhere, on purpose."""
     keys = set(Attack.model_fields)
     untold = {"method", "options", "seed", "seeds", "fusion", "quantisation", "record_steps"}
-    assert keys - set(report.COLUMNS) == untold
+    assert keys - set(csv_writing.COLUMNS) == untold
     sentences = {"gradient", "update", "noise", "objective", "fusion", "seeds", "quantisation", "record_steps"}
-    assert keys - explain.WORDS.keys() == sentences
+    assert keys - formulas.WORDS.keys() == sentences
 
 
 def test_results_csv(made: tuple[Path, Experiment]) -> None:
@@ -281,7 +284,7 @@ def test_figures_are_there(made: tuple[Path, Experiment]) -> None:
         "scatter",
         "similarity",
     ]
-    tables += list(ranking.COLUMNS)
+    tables += list(ranking_tables.COLUMNS)
     assert found == sorted(["tables.md", *(f"{name}.csv" for name in tables), *pictures])
 
 
@@ -293,7 +296,7 @@ def test_the_panel_tells_right_from_wrong(made: tuple[Path, Experiment]) -> None
         for attack in experiment.attacks
     }
     subset = TensorFile(folder / "subset/images.safetensors")
-    figure = report._panel(folder, results.load_metrics(folder, experiment), subset, cells)
+    figure = panel.build_panel(folder, metrics.load_metrics(folder, experiment), subset, cells)
     assert figure is not None
     marks = [text.get_text()[0] for text in figure.texts if text.get_text()[:1] in ("✓", "✗")]
     # four images, fnn0 against fnn2 and fnn4: 8 clean answers; fgsm fools fnn2 on all and fnn4 on none; sg_fgsm
@@ -315,7 +318,7 @@ def test_a_heat_maps_scale_is_fixed_and_its_numbers_are_printed() -> None:
 
 def test_a_second_run_writes_the_same_bytes(made: tuple[Path, Experiment], tmp_path: Path) -> None:
     folder, experiment = made
-    report.write_report(folder, experiment, tmp_path)
+    write.write_report(folder, experiment, tmp_path)
     first = {path.relative_to(folder / "report"): path.read_bytes() for path in (folder / "report").rglob("*.*")}
     again = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.*")}
     assert first == again
@@ -324,7 +327,7 @@ def test_a_second_run_writes_the_same_bytes(made: tuple[Path, Experiment], tmp_p
 
 def test_nothing_to_transform_gives_no_destruction(tmp_path: Path) -> None:
     experiment = make(tmp_path, {}, attacks={"fgsm": FGSM}, transforms={})
-    report.write_report(tmp_path, experiment, tmp_path / "report")
+    write.write_report(tmp_path, experiment, tmp_path / "report")
     assert rows(tmp_path / "report/destruction.csv") == []
     assert not (tmp_path / "report/figures/destruction.png").exists()
     assert "Destruction" not in (tmp_path / "report/tables.md").read_text(encoding="utf-8")
@@ -341,14 +344,14 @@ def test_a_left_over_file_is_refused(copied: tuple[Path, Experiment], place: str
     with pytest.raises(
         UserError, match=rf"{place} was not made by crossfool, and lies in a folder that stages write; move "
     ):
-        report.write_report(folder, experiment, folder / "report")
+        write.write_report(folder, experiment, folder / "report")
     assert not (folder / "report").exists()
 
 
 def test_hidden_files_are_no_left_overs(copied: tuple[Path, Experiment]) -> None:
     folder, experiment = copied
     (folder / "metrics/fnn0/.gitignore").write_text("*", encoding="utf-8")
-    assert results.load_metrics(folder, experiment).n == 8
+    assert metrics.load_metrics(folder, experiment).n == 8
 
 
 @pytest.mark.parametrize(
@@ -366,7 +369,7 @@ def test_a_missing_file_is_named(copied: tuple[Path, Experiment], place: str) ->
     folder, experiment = copied
     (folder / place).unlink()
     with pytest.raises(UserError) as error:
-        report.write_report(folder, experiment, folder / "report")
+        write.write_report(folder, experiment, folder / "report")
     assert f"{place} is missing" in str(error.value)
     assert not (folder / "report").exists()
 
@@ -387,7 +390,7 @@ def test_metrics_of_another_shape_are_refused(
     folder, experiment = copied
     write_json(folder / place, value)
     with pytest.raises(UserError, match=message) as error:
-        results.load_metrics(folder, experiment)
+        metrics.load_metrics(folder, experiment)
     assert str(error.value).startswith(str(folder / place))
 
 
@@ -397,7 +400,7 @@ def test_metrics_of_other_images_are_refused(copied: tuple[Path, Experiment]) ->
     other = success.cell_metrics(dict.fromkeys(experiment.models, right), np.zeros(3, int), None, "fnn0")
     write_json(folder / "metrics/fnn0/sg_fgsm.json", other)
     with pytest.raises(UserError, match=r"rests on 8 images and .*sg_fgsm.json on 3"):
-        results.load_metrics(folder, experiment)
+        metrics.load_metrics(folder, experiment)
 
 
 def test_show(made: tuple[Path, Experiment]) -> None:
@@ -485,7 +488,7 @@ def paper(models: str, source: str, target: str, of: str = "correct", **attack: 
             **EMPTY,
         }
     )
-    found = results.reported(experiment, source, target, experiment.attacks["any"])
+    found = published_rates.reported(experiment, source, target, experiment.attacks["any"])
     return {metric: (figure.percent, figure.table) for metric, figure in found.items()}
 
 
@@ -557,5 +560,5 @@ def test_of_two_tables_the_one_with_the_experiments_models_is_taken() -> None:
 
 
 def test_every_figure_of_the_paper_can_be_found() -> None:
-    figures = [pair for found in results._paper().values() for pair in found]
+    figures = [pair for found in published_rates._paper().values() for pair in found]
     assert len(figures) == 60 + 12 + 9 + 40 + 18 + 18 + 24 + 22  # tables 1, 2a, 2b, 3, 4, 5, 6, 7

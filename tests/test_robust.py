@@ -8,8 +8,8 @@ import torch
 from test_named_models import build
 from torch import Tensor, nn
 
-from crossfool import preflight
 from crossfool.errors import UserError
+from crossfool.experiment import preflight
 from crossfool.experiment.config import Experiment
 from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model

@@ -10,11 +10,12 @@ import torch
 import yaml
 from torch import nn
 
-from crossfool import errors, preflight
+from crossfool import errors
 from crossfool.attacks import noise as attacks_noise
 from crossfool.attacks import sweeps, update_rules
 from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import Budget, attack, quantise
+from crossfool.cli import check as cli_check
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
@@ -174,7 +175,7 @@ def test_steps_that_reach_little_are_doubted_with_what_was_meant() -> None:
         sources=("fnn0",), attacks={"igsm": row}, grids=sweeps.Grids.model_construct()
     )
     experiment.__dict__["rows"] = {"igsm": row}
-    (said,) = preflight._doubts(experiment)
+    (said,) = cli_check._doubts(experiment)
     assert said.endswith("never epsilon, 8; did you mean 2?")
 
 

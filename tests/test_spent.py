@@ -8,13 +8,14 @@ from rich.console import Console
 from test_cells import CPU, cell
 from test_report import FGSM, FOOLED, SG, make
 
-from crossfool import pages, spent
+from crossfool import pages
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results import cost_effectiveness
+from crossfool.experiment.results.cost_effectiveness import Spent
+from crossfool.experiment.results.metrics import load_metrics
 from crossfool.models.inference import pixel_model
 from crossfool.pipeline.crafting import chunks, timings, weights_record
-from crossfool.results import load_metrics
 from crossfool.show import show
-from crossfool.spent import Spent
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def noted(made: tuple[Path, Experiment], source: str, attack: str, images: int, 
 
 
 def found(made: tuple[Path, Experiment]) -> list[Spent]:
-    return spent.spent(made[0], load_metrics(*made))
+    return cost_effectiveness.spent(made[0], load_metrics(*made))
 
 
 def printed(folder: Path) -> str:

@@ -23,10 +23,10 @@ import pytest
 from conftest import made_digits
 from PIL import Image
 
-from crossfool import leftovers, reading, smoke, standins
+from crossfool import smoke, standins
 from crossfool.attacks import sweeps
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import leftover_files, loading, params_file
 from crossfool.experiment.config import Experiment
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +38,7 @@ SMALL = [(name, pool) for name in EXPERIMENTS for pool in POOLS if pool == "phot
 
 
 def values_of(name: str) -> dict[str, Any]:
-    return reading.strict(EXPERIMENTS[name].read_text(encoding="utf-8"))
+    return params_file.strict(EXPERIMENTS[name].read_text(encoding="utf-8"))
 
 
 # --- the rules --------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def values_of(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("name", "pool"), SMALL)
 def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
     whole, pool, values = loading.load(EXPERIMENTS[name]), POOLS[pool], values_of(name)
-    (tmp_path / "params.yaml").write_text(reading.written(standins.shrunk(values, pool)))
+    (tmp_path / "params.yaml").write_text(params_file.written(standins.shrunk(values, pool)))
     assert values == values_of(name)  # shrinking changes nothing in what it is given
     small = loading.load(tmp_path / "params.yaml")
 
@@ -253,8 +253,8 @@ def test_experiment_runs_from_end_to_end(small, name, monkeypatch, capfd):
     ended = capfd.readouterr().out.splitlines()[-1]
     assert f"experiments/{name}/report/index.html" in ended and f"crossfool show experiments/{name}" in ended
 
-    assert leftovers.find(folder, experiment, *leftovers.FOLDERS) == []
-    assert all((folder / path).is_file() for path in leftovers.expected(experiment))
+    assert leftover_files.find(folder, experiment, *leftover_files.FOLDERS) == []
+    assert all((folder / path).is_file() for path in leftover_files.expected(experiment))
     report = folder / "report"
     assert "# Transferability on imagefolder" in (report / "tables.md").read_text(encoding="utf-8")
     assert len(rows(report / "results.csv")) == (

@@ -7,10 +7,10 @@ import pytest
 import torch
 import yaml
 
-from crossfool import listing, preflight
+from crossfool import listing
 from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment
 from crossfool.models import families, weights_file
 from crossfool.models.inference import pixel_model

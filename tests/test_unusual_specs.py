@@ -10,10 +10,10 @@ import torch
 import yaml
 from click.testing import CliRunner
 
-from crossfool import costs, listing, preflight, standins
+from crossfool import listing, standins
 from crossfool.__main__ import main
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import costs, loading, preflight
 from crossfool.experiment.config import Experiment
 from crossfool.models import weights_file
 from crossfool.models import weights_file as models_weights_file

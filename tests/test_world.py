@@ -11,11 +11,10 @@ import yaml
 from conftest import EMPTY
 from torch import Tensor, nn
 
-from crossfool import preflight
 from crossfool.attacks import gradients
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from crossfool import worth
 from crossfool.attacks.config import Attack
-from crossfool.evidence import Evidence
+from crossfool.experiment.results import sample_equivalence
+from crossfool.experiment.results.outcomes import Evidence
 
 
 def evidence(hits: dict[str, np.ndarray], **rows: dict) -> Evidence:
@@ -41,22 +41,26 @@ def test_worth_by_hand():
         "latin": first(20),
         "other": first(60),
     }
-    anti, latin = worth.rows(evidence(hits, **ROWS))  # `other` has another sigma, and no Gaussian rows beside it
+    anti, latin = sample_equivalence.rows(
+        evidence(hits, **ROWS)
+    )  # `other` has another sigma, and no Gaussian rows beside it
     assert (anti["attack"], anti["noise"], anti["samples"], anti["success"]) == ("anti", "antithetic", 4, 45.0)
     assert anti["worth"] == pytest.approx(32**0.5, abs=1e-4)  # half way between 4 and 8 by their logarithms
     assert latin["worth"] == 2.0 and (latin["cells"], latin["n"]) == (1, 100)
-    assert list(anti) == worth.COLUMNS
+    assert list(anti) == sample_equivalence.COLUMNS
 
 
 def test_beyond_the_rows_there_is_no_number():
     hits = {"g2": first(20), "g4": first(40), "g8": first(50), "anti": first(60), "latin": first(10), "other": first(0)}
-    anti, latin = worth.rows(evidence(hits, **ROWS))
+    anti, latin = sample_equivalence.rows(evidence(hits, **ROWS))
     assert (anti["worth"], anti["high"]) == (None, None) and (latin["worth"], latin["low"]) == (None, None)
 
 
 def test_a_fall_between_rows_is_levelled():
-    assert worth._equal(0.4, np.array([2.0, 4, 8, 16]), np.array([0.2, 0.4, 0.3, 0.6])) == 4.0
-    assert worth._equal(0.5, np.array([2.0, 4, 8, 16]), np.array([0.2, 0.4, 0.3, 0.6])) == pytest.approx(128**0.5)
+    assert sample_equivalence._equal(0.4, np.array([2.0, 4, 8, 16]), np.array([0.2, 0.4, 0.3, 0.6])) == 4.0
+    assert sample_equivalence._equal(0.5, np.array([2.0, 4, 8, 16]), np.array([0.2, 0.4, 0.3, 0.6])) == pytest.approx(
+        128**0.5
+    )
 
 
 def test_the_interval_covers():
@@ -68,7 +72,7 @@ def test_the_interval_covers():
         hits = {
             name: (0.5 * luck + 0.5 * draw.random(400)) < np.quantile(MIXED, level) for name, level in levels.items()
         }
-        row = worth.rows(evidence(hits, **ROWS))[0]
+        row = sample_equivalence.rows(evidence(hits, **ROWS))[0]
         held += row["low"] <= 32**0.5 <= (row["high"] or np.inf)
     assert held >= 52
 
@@ -77,4 +81,6 @@ MIXED = 0.5 * np.random.default_rng(2).random(200_000) + 0.5 * np.random.default
 
 
 def test_no_family_no_rows():
-    assert worth.rows(evidence({"g2": first(20), "anti": first(9)}, g2=ROWS["g2"], anti=ROWS["anti"])) == []
+    assert (
+        sample_equivalence.rows(evidence({"g2": first(20), "anti": first(9)}, g2=ROWS["g2"], anti=ROWS["anti"])) == []
+    )

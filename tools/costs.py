@@ -5,8 +5,7 @@ GPU hours of our own networks, which are small, are said as "minutes".
 
 from pathlib import Path
 
-from crossfool import costs
-from crossfool.experiment import loading
+from crossfool.experiment import costs, loading
 from crossfool.experiment.config import Experiment
 
 ROOT = Path(__file__).parents[1]

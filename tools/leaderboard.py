@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossfool import roots, several, spent
-from crossfool.experiment import loading
-from crossfool.results import chosen, load_metrics, words
+from crossfool.experiment import loading, project
+from crossfool.experiment.descriptions import chosen, words
+from crossfool.experiment.results import cost_effectiveness
+from crossfool.experiment.results.metrics import load_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Leaderboard
@@ -25,7 +26,7 @@ Written by `tools/leaderboard.py` from `metrics/`, never by hand: a test compare
 
 
 def main() -> None:
-    folders, left_out = several.finished(roots.experiments(ROOT).values())
+    folders, left_out = project.finished(project.experiments(ROOT).values())
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     print("\n\n".join([HEAD, *(section(folder) for folder in folders)]))
@@ -43,7 +44,7 @@ def section(folder: Path) -> str:
 
 def tables(folder: Path, results) -> Iterator[str]:
     """One of untargeted attacks, one of targeted ones."""
-    costs = spent.spent(folder, results)
+    costs = cost_effectiveness.spent(folder, results)
     for objective in dict.fromkeys(one.objective for one in costs):
         some = [one for one in costs if one.objective == objective]
         lines = [f"| | {objective} attack | success, % | gradients | success a gradient | what |"]

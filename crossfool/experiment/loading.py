@@ -8,12 +8,12 @@ from pydantic import (
     ValidationError,
 )
 
-from crossfool import places, reading
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grid, GridAttack, GridFigure, Grids
 from crossfool.config import Section, located
 from crossfool.datasets.config import Dataset, Subset
 from crossfool.errors import UserError, unknown
+from crossfool.experiment import params_file, written_folders
 from crossfool.experiment.config import Experiment, Scatter
 from crossfool.models.inference.config import Compute
 from crossfool.models.weights import registry
@@ -27,7 +27,7 @@ def load(path: str | Path = "params.yaml") -> Experiment:
     Raises:
         UserError: anything in it is wrong; one line that says what, where, and what was expected.
     """
-    return parsed(reading.read(Path(path)), path)
+    return parsed(params_file.read(Path(path)), path)
 
 
 def parsed(text: str, path: str | Path) -> Experiment:
@@ -41,7 +41,7 @@ def parsed(text: str, path: str | Path) -> Experiment:
         UserError: anything in it is wrong.
     """
     try:
-        values = reading.strict(text)
+        values = params_file.strict(text)
     except UserError as error:
         raise UserError(f"{path}{' ' if str(error).startswith('is ') else ': '}{error}") from None
     if values is None:
@@ -50,7 +50,7 @@ def parsed(text: str, path: str | Path) -> Experiment:
         raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
     try:
         experiment = Experiment.model_validate(values)
-        places.refuse(Path(path).parent, experiment.root, _named(experiment, Path(path).parent))
+        written_folders.refuse(Path(path).parent, experiment.root, _named(experiment, Path(path).parent))
     except ValidationError as error:
         raise UserError(f"{path}: {_first(error)}") from None
     except UserError as error:

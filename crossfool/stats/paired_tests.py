@@ -142,3 +142,6 @@ def _permuted(values: np.ndarray, statistic: Any, kind: str) -> float:
         random_state=np.random.default_rng(0),
     )
     return float(found.pvalue)
+
+
+LEVEL = 0.05

@@ -41,3 +41,11 @@ def wilson_share(share: float, n: float) -> tuple[float, float]:
     centre = (share * n + Z**2 / 2) / (n + Z**2)
     half = Z / (n + Z**2) * math.sqrt(n * share * (1 - share) + Z**2 / 4)
     return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
+
+
+def wilson_ends(percent: float, n: int) -> tuple[float, float]:
+    """The Wilson 95% interval of a share of n images, in percent."""
+    from crossfool.stats.rates import wilson
+
+    low, high = wilson(round(percent * n / 100), n)
+    return 100 * low, 100 * high

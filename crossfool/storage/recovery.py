@@ -65,7 +65,7 @@ def _experiment(path: str | Path) -> Path | None:
 
 def _stage(folder: Path, path: str) -> str | None:
     """The stage that makes a file, as the folder's dvc.lock knows; None where it does not."""
-    from crossfool.revisions import outputs
+    from crossfool.storage.dvc_lock import outputs
 
     try:
         known = outputs((folder / "dvc.lock").read_text(encoding="utf-8"))

@@ -1,18 +1,16 @@
 """An experiment's predictions as they are here, or as a git revision's dvc.lock names them in DVC's cache."""
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from crossfool import git, reading, roots
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import dvc_records, git, loading, params_file
 from crossfool.storage import recovery
+from crossfool.storage.dvc_lock import outputs
+from crossfool.storage.hashing import md5
 
 WORKSPACE = "workspace"  # what DVC, too, calls the files as they are
 
@@ -76,7 +74,7 @@ class Version:
 def workspace(folder: Path) -> Version:
     """The files as they are."""
     experiment = loading.load(folder / "params.yaml")
-    values = reading.strict(reading.read(folder / "params.yaml"))  # as it is written
+    values = params_file.strict(params_file.read(folder / "params.yaml"))  # as it is written
     cells = ((source, attack) for source in experiment.sources for attack in experiment.rows)
     paths = {cell: folder / f"predictions/{cell[0]}/{cell[1]}.parquet" for cell in cells}
     tables = {cell: md5(path) for cell, path in paths.items() if path.is_file()}
@@ -97,7 +95,7 @@ def at(name: str, folder: Path) -> Version:
         raise NoRevision(f"{name} is no git revision and no DVC experiment; {advice}")
     lock, text = (_file(name, commit, file, folder) for file in ("dvc.lock", "params.yaml"))
     try:
-        values = reading.lenient(text)
+        values = params_file.lenient(text)
     except UserError as error:
         raise UserError(f"params.yaml of {name} {error}") from None
     outs = outputs(lock)
@@ -114,35 +112,10 @@ def _file(name: str, commit: str, file: str, folder: Path) -> str:
     return found.decode("utf-8", "replace")
 
 
-def outputs(lock: str) -> dict[str, dict[str, Any]]:
-    """Path -> md5, size, stage and the stage's params, of every output that the text of a dvc.lock names."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it was built
-    try:
-        stages = (yaml.load(lock, loader) or {}).get("stages", {})
-        return {
-            out["path"]: {"md5": str(out["md5"]), "size": out.get("size"), "stage": name, "params": _params(stage)}
-            for name, stage in stages.items()
-            for out in stage.get("outs", [])
-            if "md5" in out
-        }
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"dvc.lock cannot be read: {' '.join(str(error).split())}; see `git diff dvc.lock`") from None
-
-
-def _params(stage: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (stage.get("params") or {}).get("params.yaml") or {}
-
-
 @functools.cache
 def cache(folder: Path) -> Path:
     """Where DVC keeps files by their md5, as its configuration says."""
-    with roots.records(folder) as repo:
+    with dvc_records.records(folder) as repo:
         if repo is None:
             raise UserError(f"{folder.resolve()} is in no DVC repository; run the command inside a clone")
         return Path(repo.cache.local.path)
-
-
-def md5(path: Path) -> str:
-    """The md5 of a file's bytes, by which DVC knows it."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, functools.partial(hashlib.md5, usedforsecurity=False)).hexdigest()

@@ -5,46 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
-from crossfool import results
 from crossfool.attacks import sweeps
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError, unknown
-from crossfool.experiment import loading
+from crossfool.experiment import descriptions, loading
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.formulas import WORDS, Fact, factors, update
 from crossfool.models.weights import registry
 from crossfool.pipeline.crafting import weights_record
-from crossfool.revisions import md5, outputs
 from crossfool.storage import recovery
-from crossfool.storage.hashing import sha256
+from crossfool.storage.dvc_lock import outputs
+from crossfool.storage.hashing import md5, sha256
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile
-
-Fact = tuple[str, str]  # what, and what of it
-
-WORDS = {
-    "epsilon": "ε, radius of the L∞ ball around the clean image, in pixel values 0..255",
-    "steps": "T, iterations",
-    "step_size": "α, pixel values a step",
-    "samples": "m, images around the iterate whose gradients are averaged",
-    "sigma": "σ, standard deviation of the noise in pixel values",
-    "radius": "r, the most by which a neighbour differs in a value",
-    "diversity": "p, probability that an image is resized and padded before the gradient",
-    "resize": "the smallest side that it gets then, as a part of its own",
-    "scales": "s, halvings of the images that the gradient is the mean of, the whole among them",
-    "kernel": "k, side of the Gaussian kernel that the gradient is convolved with, in pixels",
-    "decay": "μ, of the momentum",
-    "seed": "of all that is drawn, from (seed, image id, step)",
-    "method": "another library's attack, in place of the loop",
-    "options": "of that attack",
-}
-FUSIONS = {
-    "probabilities": "f = log of the mean of the members' softmax (equation 3, by probabilities)",
-    "logits": "f = log-softmax of the mean of the members' logits (equation 3, by logits)",
-    "losses": "f = mean of the members' log-softmax (equation 3, by losses)",
-}
 
 
 @dataclass(frozen=True)
@@ -144,27 +117,17 @@ def _what(cell: Cell) -> Iterator[Fact]:
     aim = "the label drawn for each image is the answer" if cell.attack.targeted else "the answer is not the true label"
     source = " + ".join(cell.members)
     yield "cell", f"{cell.name} from {source}{' (an ensemble)' if len(cell.members) > 1 else ''}"
-    yield "attack", results.words(cell.attack)
+    yield "attack", descriptions.words(cell.attack)
     yield "images", _images(cell)
     yield "success", f"{aim}; counted on the stored uint8 images"
     count = _count(cell)
     each = cell.attack.gradients
-    of = "" if cell.attack.method else f"{_factors(cell.attack)} = "
+    of = "" if cell.attack.method else f"{factors(cell.attack)} = "
     cost = f"{of}{each:,} an image and model"
     if count:
         members = f" · {len(cell.members)} models" if len(cell.members) > 1 else ""
         cost += f"; · {count:,} images{members} = {count * each * len(cell.members):,}"
     yield "gradients", cost
-
-
-def _factors(attack: Attack) -> str:
-    """What the gradient evaluations of an image and model are the product of."""
-    own = attack.copies // (attack.scales or 1)
-    if attack.samples is not None:
-        each = " · m" if own == attack.samples else " · (m + 1)"
-    else:
-        each = f" · {own}" if own > 1 else ""
-    return f"T{each}{' · s' if attack.scales else ''}"
 
 
 def _images(cell: Cell) -> str:
@@ -198,73 +161,6 @@ def _count(cell: Cell) -> int | None:
         return int(cell.file["images"].shape[0])
     metrics = _metrics(cell)
     return next((int(rates["n"]) for rates in metrics.values()), None)
-
-
-def update(attack: Attack, members: int) -> Iterator[Fact]:
-    """The iteration, its numbers put in (paper equations 3, 4, 5 and 8, and later attacks' parts).
-
-    Of another library's attack, what it is.
-    """
-    if attack.known is not None:
-        yield "method", f"{attack.method}: {attack.known.what} ({attack.known.source})"
-        yield "stored", f"rounded, and clipped to [0, 255] and |x − x₀| ≤ {int(attack.epsilon)}"
-        return
-    goal = "target label" if attack.targeted else "true label"
-    sign = "" if attack.targeted else "−"
-    what = "f the source's log-probabilities"
-    if members > 1:
-        what = FUSIONS[attack.fusion]
-    yield "loss", f"J(x) = {sign}f(x)[{goal}]; {what}"
-    yield "start", "x₀ = the clean image, no random start"
-    point = "xₜ"
-    if attack.update == "nesterov":
-        point = "yₜ"
-        yield "look", f"yₜ = xₜ + {attack.step_size:g} · {attack.decay:g} · n gₜ, n the image's number of values"
-    yield from _views(attack)
-    gradient = f"∇J({point})"
-    if attack.gradient == "plain":
-        yield "gradient", gradient
-    else:
-        gradient = "Gₜ"
-        yield "gradient", _estimate(attack, point)
-    if attack.kernel is not None:
-        yield "kernel", f"Kₜ = W ∗ {gradient}, W a Gaussian of {attack.kernel} × {attack.kernel} pixels"
-        gradient = "Kₜ"
-    direction = gradient
-    if attack.decay is not None:
-        yield "momentum", f"gₜ₊₁ = {attack.decay:g} · gₜ + {gradient} / ‖{gradient}‖₁, g₀ = 0 (equation 5)"
-        direction = "gₜ₊₁"
-    epsilon, step = f"{attack.epsilon:g}", f"{attack.step_size:g}"
-    times = "once: t = 0" if attack.steps == 1 else f"{attack.steps} times: t = 0 … {attack.steps - 1}"
-    if attack.gradient == "relevant":
-        step += " · 0.94^cₜ"
-        yield "settling", "cₜ, for each value: how often its sign has changed since the first step"
-    yield "step", f"xₜ₊₁ = clip(xₜ + {step} · sign {direction}) to [0, 255] and |x − x₀| ≤ {epsilon}; {times}"
-    stored = "whole numbers throughout: uint8 loses nothing"
-    yield "stored", stored if attack.whole else f"rounded, and clipped again to |x − x₀| ≤ {int(attack.epsilon)}"
-
-
-def _views(attack: Attack) -> Iterator[Fact]:
-    """What each gradient is taken through."""
-    if attack.scales is not None:
-        yield "scales", f"∇J(x) is the mean of those of J(x / 2ⁱ) by x, i = 0 … {attack.scales - 1}"
-    if attack.diversity is not None:
-        resized = f"with probability {attack.diversity:g} resized to {attack.smallest:g} to 1 of its side and padded"
-        yield "diversity", f"J takes each image {resized}, afresh for each gradient"
-
-
-def _estimate(attack: Attack, point: str) -> str:
-    """How the gradients of a step make one; by its name alone where it has no formula here."""
-    if attack.gradient not in ("smoothed", "varied", "relevant"):
-        return f"Gₜ: {attack.gradient} (gradients.py), at {point}"
-    if attack.gradient == "smoothed":
-        noise = f", {attack.noise}" if attack.noise not in (None, "gaussian") else ""
-        drawn = f"{attack.samples} ξᵢ ~ N(0, {attack.sigma:g}²){noise} afresh each step"
-        return f"Gₜ = 1/{attack.samples} · Σᵢ ∇J({point} + ξᵢ), {drawn}"
-    mean = f"1/{attack.samples} · Σᵢ ∇J({point} + rᵢ), {attack.samples} rᵢ ~ U(−{attack.radius:g}, {attack.radius:g})"
-    if attack.gradient == "varied":
-        return f"Gₜ = ∇J({point}) + vₜ, v₀ = 0, vₜ₊₁ = {mean} afresh each step, − ∇J({point})"
-    return f"Gₜ = s ∇J({point}) + (1 − s) Hₜ, Hₜ = {mean} afresh each step, s the cosine of the two"
 
 
 def _parameters(cell: Cell) -> Iterator[Fact]:
@@ -410,18 +306,3 @@ def _rates(cell: Cell) -> Iterator[Fact]:
     for target, rates in _metrics(cell).items():
         mark = " (white-box)" if rates["whitebox"] else ""
         yield f"top-1 on {target}", f"{rates['top1']:.1f}% [{rates['top1_low']:.1f}, {rates['top1_high']:.1f}]{mark}"
-
-
-def show(cell: Cell, console: Console) -> None:
-    """Print a cell's sections."""
-    for number, (name, facts) in enumerate(sections(cell).items()):
-        if not facts:
-            continue
-        console.print(Text(f"{chr(10) if number else ''}{name}", style="bold"))
-        width = max(len(what) for what, _ in facts)
-        for what, of in facts:
-            style = "bold red" if "NOT" in of or "ANOTHER" in of else ""
-            console.print(
-                Text.assemble("  ", (what.ljust(width) if of else what, "cyan"), ("  " if of else ""), (of, style)),
-                soft_wrap=True,
-            )

@@ -1,16 +1,12 @@
-"""What the paper's claims are checked on, and what a checked claim is. Imports no torch."""
+"""What a checked claim is: cells it rests on, effect, interval, p-value and verdict."""
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from crossfool.experiment.config import Experiment
-from crossfool.stats.paired_tests import Pair, contrast
+from crossfool.stats.paired_tests import LEVEL, Pair, contrast
 
-LEVEL = 0.05
 SAID = {  # claim -> where in the paper, and what
     "asymmetry": ("section 5.1, table 1", "Between some two models, attacks succeed more often one way than back."),
     "same_family": (
@@ -61,73 +57,6 @@ SAID = {  # claim -> where in the paper, and what
     ),
     "large_steps": ("appendix B, figure 7", "Targeted attacks transfer better by a larger step than by the smallest."),
 }
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What an experiment found, image by image; the N images of the subset are in one order throughout.
-
-    Attributes:
-        experiment: Its params.yaml.
-        hits: Source, attack (of `attacks` or a grid), target -> whether the attack succeeded, (N,) bool.
-        hits5: The same by the top-5 criterion.
-        destroyed: Source, attack, target, transform, level -> whether the target is right after it, (N,) bool.
-        clean: Model -> `top1`, its percent accuracy on the whole data set, and `parameters`, their count.
-        similarity: Analysis -> samples, the plain gradient's 0 first, and cosines (images, len(samples)).
-        wrong: As `hits`, of `attacks`: whether the target's answer is not the true label, (N,) bool.
-    """
-
-    experiment: Experiment
-    hits: Mapping[tuple[str, str, str], np.ndarray]
-    hits5: Mapping[tuple[str, str, str], np.ndarray]
-    destroyed: Mapping[tuple[str, str, str, str, float], np.ndarray]
-    clean: Mapping[str, Mapping[str, Any]]
-    similarity: Mapping[str, tuple[tuple[int, ...], np.ndarray]]
-    wrong: Mapping[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
-
-    @property
-    def images(self) -> int:
-        """N."""
-        return len(next(iter(self.hits.values()), ()))
-
-    @property
-    def empty(self) -> bool:
-        """Whether there are answers, and none of an image that all models get right: nothing can be compared."""
-        return bool(self.hits) and not self.images
-
-    @property
-    def untargeted(self) -> list[str]:
-        """The untargeted ones of `attacks`."""
-        return [name for name, row in self.experiment.attacks.items() if not row.targeted]
-
-    def success(self, source: str, attack: str, target: str) -> np.ndarray:
-        """On which images the attack succeeded, (N,) bool: by the top-5 criterion where it is targeted."""
-        return (self.hits5 if self.experiment.row(attack).targeted else self.hits)[source, attack, target]
-
-    def cells(self, attack: str) -> list[tuple[str, str]]:
-        """Sources and targets of an attack's black-box cells, those of a source together; none of no images."""
-        if self.empty:
-            return []
-        pairs = itertools.product(self.experiment.sources, self.experiment.models)
-        return [(s, t) for s, t in pairs if t not in s.split("+") and (s, attack, t) in self.hits]
-
-    def single(self, attack: str) -> list[tuple[str, str]]:
-        """The cells whose source is one model."""
-        return [(source, target) for source, target in self.cells(attack) if "+" not in source]
-
-    def rate(self, attack: str) -> float:
-        """The share of images that it succeeds on, over its black-box cells."""
-        return float(np.mean([self.success(source, attack, target).mean() for source, target in self.cells(attack)]))
-
-    def against(self, first: str, second: str, taken: Callable[[str], bool] = lambda source: True) -> list[Pair]:
-        """Success of two attacks on the black-box cells that both have, from the sources that are taken."""
-        common = [cell for cell in self.common(first, second) if taken(cell[0])]
-        return [(self.success(s, first, t), self.success(s, second, t)) for s, t in common]
-
-    def common(self, first: str, second: str) -> list[tuple[str, str]]:
-        """The black-box cells, sources and targets, that two attacks both have."""
-        others = set(self.cells(second))
-        return [cell for cell in self.cells(first) if cell in others]
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from crossfool import git, results, roots
 from crossfool.errors import UserError, unknown
-from crossfool.experiment import loading
+from crossfool.experiment import descriptions, git, loading, project
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.revisions import WORKSPACE, NoRevision, Version, at, workspace
 from crossfool.pipeline.evaluation import success
 from crossfool.pipeline.evaluation.predictions_file import TOP
-from crossfool.revisions import WORKSPACE, NoRevision, Version, at, workspace
 from crossfool.stats.paired_difference import Difference, paired, pooled
 from crossfool.stats.paired_tests import Pair, holm
 from crossfool.storage import recovery
 from crossfool.storage.parquet import read_table
-from crossfool.terminal import put, table
 
 LEVEL = 0.05
 
@@ -150,7 +145,7 @@ def compare(
     if attacks:
         one = workspace(folder)
         pairs = [(_Side(one, name, first), _Side(one, name, second)) for name in here.sources]
-        about = tuple(f"{name}: {results.words(here.rows[name])}" for name in (first, second))
+        about = tuple(f"{name}: {descriptions.words(here.rows[name])}" for name in (first, second))
     else:
         versions = _version(first, folder, here), _version(second, folder, here)
         pairs = _common(*versions)
@@ -174,7 +169,7 @@ def _version(name: str, folder: Path, here: Experiment) -> Version:
 
 def _elsewhere(attack: str, folder: Path) -> str:
     """Where there is such an attack, as a message's end."""
-    known = {name: place for name, place in roots.experiments(roots.root(folder)).items() if _has(place, attack)}
+    known = {name: place for name, place in project.experiments(project.root(folder)).items() if _has(place, attack)}
     said = f"; {', '.join(known)} {'has' if len(known) == 1 else 'have'} one: --folder {next(iter(known), '')}"
     return said if known else ""
 
@@ -320,82 +315,3 @@ def _pooled(rows: Sequence[Row]) -> Iterator[Pooled]:
     for (name, one), adjusted in zip(found.items(), holm([one.p for one in found.values()]), strict=True):
         same = all(row.same for row in cells[name])
         yield Pooled(name, len(cells[name]), replace(one, adjusted=adjusted), same)
-
-
-# --- printed ----------------------------------------------------------------------------------------
-
-
-def show(found: Comparison, console: Console, metric: str = "top1") -> None:
-    """Print a comparison."""
-    first, second = found.names
-    what = "success rates" if metric == "top1" else "top-5 success rates"
-    images = "1 image" if found.images == 1 else f"{found.images:,} images"
-    console.print(Text(f"{first} − {second}: {what} in percent, paired on the same {images}", style="bold"))
-    for line in found.about:
-        console.print(Text(f"  {line}"))
-    if found.shown:
-        console.print()
-        put(console, _table(found))
-        console.print()
-    for one in found.pooled:
-        if not one.same:
-            console.print(_pooled_line(one, len(found.pooled) > 1))
-    for line in _notes(found):
-        console.print(Text(line, style="dim"))
-
-
-def _table(found: Comparison) -> Table:
-    many = {row.attack for row in found.shown} != {" − ".join(found.names)}
-    heads = [*(["attack"] if many else []), "source", "target", *(f">{name}" for name in found.names)]
-    shown = table([*heads, ">difference", ">95% interval", ">p", ">p, Holm"])
-    for row in found.shown:
-        one = row.difference
-        names = [*([Text(row.attack)] if many else []), Text(row.source), Text(row.target + "*" * row.whitebox)]
-        rates = [Text(f"{row.first:.1f}"), Text(f"{row.second:.1f}")]
-        shown.add_row(*names, *rates, _points(one), Text(_interval(one)), Text(_p(one.p)), Text(_p(one.adjusted)))
-    return shown
-
-
-def _points(one: Difference) -> Text:
-    colour = "" if one.adjusted >= LEVEL else "green" if one.points > 0 else "red"
-    return Text(_signed(one.points), colour)
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.1f}".replace("-", "−") if abs(points) >= 0.05 else "0.0"
-
-
-def _interval(one: Difference) -> str:
-    if one.low is None or one.high is None:
-        return "none"
-    return f"[{_signed(one.low)}, {_signed(one.high)}]"
-
-
-def _p(p: float) -> str:
-    return "<0.0001" if p < 1e-4 else f"{p:.4f}"
-
-
-def _pooled_line(one: Pooled, many: bool) -> Text:
-    cells = "black-box cell" if one.cells == 1 else "black-box cells"
-    name = f"{one.attack}: " if many else ""
-    adjusted = f", {_p(one.difference.adjusted)} by Holm" if many else ""
-    what = f" points {_interval(one.difference)}, p = {_p(one.difference.p)}{adjusted}".replace("= <", "< ")
-    return Text.assemble((f"{name}pooled over {one.cells} {cells}: ", "bold"), _points(one.difference), what)
-
-
-def _notes(found: Comparison) -> Iterator[str]:
-    tested = len(found.rows)
-    if same := tested - len(found.shown):
-        yield f"{same} of {tested} cells have the very same file in both and are not shown; Holm counts them."
-    if found.left_out:
-        more = f" (and {len(found.left_out) - 1} more)" if len(found.left_out) > 1 else ""
-        yield f"Left out: {found.left_out[0]}{more}."
-    if not found.shown:
-        return
-    if any(row.whitebox for row in found.shown):
-        yield "* white-box: not pooled."
-    cells = "1 cell" if tested == 1 else f"the table's {tested} cells"
-    yield (
-        f"Intervals: 95%, Newcombe's for paired proportions; p: exact McNemar test, by Holm's method for {cells}. "
-        "Pooled: Student's t over images, exact permutation test."
-    )

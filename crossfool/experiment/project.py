@@ -1,13 +1,46 @@
-"""Several experiments of a project at once. Imports no torch."""
+"""Where the project lies, and its experiments. Imports nothing heavy."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from crossfool import roots
-from crossfool.errors import UserError
+from crossfool.errors import UserError, unknown
 from crossfool.experiment import loading
-from crossfool.results import load_metrics
+from crossfool.experiment import project as experiment_project
+from crossfool.experiment.results.metrics import load_metrics
+
+
+def root(start: Path) -> Path:
+    """The project's folder: the nearest above `start` that holds the shared graph and its stages.
+
+    Raises:
+        UserError: there is none.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / "dvc.yaml").is_file() and (folder / "stages").is_dir():
+            return folder
+    raise UserError(f"{start.resolve()} is in no crossfool repository; run the command inside a clone of it")
+
+
+def experiments(project: Path) -> dict[str, Path]:
+    """Name -> folder of each experiment: the root's, `.`, then those of `experiments/`, by name."""
+    found = {path.parent.name: path.parent for path in sorted(project.glob("experiments/*/params.yaml"))}
+    return ({".": project} if (project / "params.yaml").is_file() else {}) | found
+
+
+def experiment(name: str, start: Path = Path()) -> Path:
+    """An experiment's folder, by its path or its name.
+
+    Raises:
+        UserError: neither.
+    """
+    if (start / name).is_dir():
+        return start / name
+    known = experiments(root(start))
+    if name in known:
+        return start / os.path.relpath(known[name], start)
+    raise unknown("experiment", name, known)
+
 
 BRAND = b'<p class="brand">crossfool</p>'  # in every page: templates/page.html
 
@@ -49,4 +82,4 @@ def refuse_other_file(out: Path) -> None:
 
 def named(folder: Path) -> str:
     """An experiment's folder as it is called from the project's, wherever one stands; "." is the project's own."""
-    return Path(os.path.relpath(folder.resolve(), roots.root(folder))).as_posix()
+    return Path(os.path.relpath(folder.resolve(), experiment_project.root(folder))).as_posix()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfool.evidence import Evidence
+from crossfool.experiment.results.outcomes import Evidence
 
 COLUMNS = ["attack", "noise", "samples", "success", "worth", "low", "high", "cells", "n"]
 DRAWS = 2_000

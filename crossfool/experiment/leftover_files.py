@@ -4,14 +4,12 @@ A file is ours, and may be deleted, if DVC's records name its path and bytes as 
 commit, or the run cache. Everything else in those folders is left alone.
 """
 
-import functools
-import hashlib
-import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.dvc_records import divided
 
 FOLDERS = ("weights", "predictions", "sources", "adversarial", "transformed", "metrics", "analysis")
 
@@ -68,71 +66,3 @@ def refuse(folder: Path, experiment: Experiment, *within: str) -> None:
 
 def _more(found: list[Path]) -> str:
     return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-
-
-# --- whose a file is --------------------------------------------------------------------------------
-
-
-def divided(folder: Path, files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Files in an experiment's folder that stages made, and others.
-
-    Where DVC's records do not name a file with the bytes that it has, it counts among the others.
-    """
-    left = {path: (path.relative_to(folder).as_posix(), _md5(path)) for path in files}
-    ours = set[Path]()
-    for records in (_lock, _runs, _history):  # the cheapest first, and no other where all is known
-        if len(ours) < len(left):
-            known = {left[path] for path in left.keys() - ours}
-            named = known.intersection(_outputs(records(folder)))
-            ours |= {path for path, output in left.items() if output in named}
-    return [path for path in left if path in ours], [path for path in left if path not in ours]
-
-
-def _md5(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, functools.partial(hashlib.md5, usedforsecurity=False)).hexdigest()
-
-
-def _outputs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(Path, md5) of what the lines of DVC's records list, an item a file; in a diff's lines, of both sides."""
-    said: dict[str, str] = {}
-    for line in lines:
-        text = line.strip()
-        if text.startswith("- "):
-            said = {}
-        key, _, value = text.removeprefix("- ").partition(": ")
-        if key in ("path", "md5"):
-            said[key] = value.strip("'\"")
-            if len(said) == 2:
-                yield said["path"], said["md5"]
-
-
-def _lock(folder: Path) -> Iterator[str]:
-    """Lines of dvc.lock."""
-    path = folder / "dvc.lock"
-    return iter(path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ())
-
-
-def _runs(folder: Path) -> Iterator[str]:
-    """Lines of the run cache: what every run of a stage here wrote."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(folder)) as repo:
-            place = Path(repo.stage_cache.cache_dir)
-    except DvcException:  # in no repository
-        return
-    for path in place.glob("*/*/*"):
-        if path.is_file():
-            yield from path.read_text(encoding="utf-8", errors="replace").splitlines()
-
-
-def _history(folder: Path) -> Iterator[str]:
-    """Lines of dvc.lock's changes in all commits, those of DVC's experiments among them."""
-    command = ("git", "log", "--all", "--patch", "--no-color", "--no-ext-diff", "--format=", "--", "dvc.lock")
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True)
-    except FileNotFoundError:
-        return iter(())
-    return (line[1:] for line in done.stdout.decode(errors="replace").splitlines())  # without the signs of a diff

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossfool import ranking
+from crossfool.experiment.results import snapshots
+from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.crafting import timings
-from crossfool.results import Results
 
 TIMES = (
     "; seconds an image, as this machine took them when it computed the cells last (mean over sources, without loading "
@@ -74,7 +74,7 @@ def spent(folder: Path, results: Results) -> list[Spent]:
 
 
 def _one(folder: Path, results: Results, name: str) -> Iterable[Spent]:
-    row, known = results.experiment.attacks[name], ranking.reached(results, name)
+    row, known = results.experiment.attacks[name], snapshots.reached(results, name)
     if not known:
         return
     rates = known[max(known)]

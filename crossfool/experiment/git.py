@@ -76,6 +76,18 @@ def file(revision: str, name: str, folder: Path) -> bytes | None:
     return None if found is None else _said(folder, "cat-file", "blob", found.decode("ascii").strip())
 
 
+def patches(folder: Path, name: str) -> str:
+    """The changes that all commits, those of DVC's experiments among them, made to a file of the folder, as a patch.
+
+    Empty where git is not installed or knows no such folder.
+    """
+    try:
+        done = _run(folder, "log", "--all", "--patch", "--no-color", "--no-ext-diff", "--format=", "--", name)
+    except Refused:
+        return ""
+    return done.stdout.decode(errors="replace")
+
+
 def _said(folder: Path, *arguments: str) -> bytes | None:
     """What git prints; None where it ends with 1 and says nothing: there is no such thing."""
     done = _run(folder, *arguments)

@@ -1,0 +1,79 @@
+"""Sentences about an experiment: the parameters of an attack, which images the rates rest on, what is counted."""
+
+from crossfool.attacks.config import Attack
+from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.metrics import Results
+
+
+def words(attack: Attack) -> str:
+    """An attack's parameters, for a title."""
+    parts: list[str] = [attack.objective]
+    if attack.method is not None:
+        parts.append(attack.method)
+        parts += [f"{key} {value}" for key, value in (attack.options or {}).items()]
+    elif attack.gradient == "smoothed":
+        noise = f"{attack.noise} " if attack.noise not in (None, "gaussian") else ""
+        parts.append(f"smoothed gradient of m = {attack.samples} {noise}samples with σ = {attack.sigma:g}")
+    elif attack.gradient in ("varied", "relevant"):
+        parts.append(f"{attack.gradient} gradient of {attack.samples} neighbours within {attack.radius:g}")
+    else:
+        parts.append(f"{attack.gradient} gradient")
+    if attack.scales is not None:
+        parts.append(f"{attack.scales} scales")
+    if attack.diversity is not None:
+        parts.append(f"diverse inputs (p = {attack.diversity:g}, sides from {attack.smallest:g})")
+    if attack.kernel is not None:
+        parts.append(f"kernel of {attack.kernel} × {attack.kernel}")
+    if attack.decay is not None:
+        parts.append(f"{'Nesterov ' if attack.update == 'nesterov' else ''}momentum μ = {attack.decay:g}")
+    steps = "one step" if attack.steps == 1 else f"T = {attack.steps} steps"
+    parts += [f"{steps} of α = {attack.step_size:g}", f"ε = {attack.epsilon:g}"]
+    if attack.fusion != "probabilities":
+        parts.append(f"ensembles by mean {attack.fusion}")
+    return ", ".join(parts)
+
+
+def chosen(results: Results) -> str:
+    """How many images the rates rest on, and how they were chosen."""
+    experiment, n = results.experiment, results.n
+    images = "1 image" if n == 1 else f"{n:,} images"
+    models = "the model classifies" if len(experiment.models) == 1 else f"all {len(experiment.models)} models classify"
+    every, seed = experiment.subset.of == "all", experiment.subset.seed
+    if experiment.subset.images == "all":
+        of = "every one, whether models are right on it or not" if every else f"every one that {models} correctly"
+        return f"{images} of {experiment.dataset.name}: {of}"
+    of = "all, whether models are right on them or not" if every else f"those that {models} correctly"
+    return f"{images} of {experiment.dataset.name}, drawn at random (seed {seed}) from {of}"
+
+
+def uncounted(experiment: Experiment) -> str:
+    """Why ranks and claims are missing where no attacked image is right under all models, as a sentence."""
+    many = len(experiment.models)
+    models = "the model" if many == 1 else f"all {many} models"
+    return (
+        f"No image is right under {models}: ranks, paired tests, claims and pooled destruction rates count only such "
+        "images and are left out; success rates are of all attacked images."
+    )
+
+
+def compared(results: Results) -> int:
+    """How many of the attacked images all models get right, which are those that ranks and claims count."""
+    if results.experiment.subset.of != "all":
+        return results.n
+    for cell, targets in results.success.items():
+        ways = results.detail[cell]["denominators"]
+        for target in targets:
+            if target in ways:
+                rates = ways[target]["all_right"]
+                return int(rates["n"]) if rates else 0
+    return results.n
+
+
+def denominator(experiment: Experiment) -> str:
+    """Which errors rates count, as a sentence's end."""
+    if experiment.subset.of == "all":
+        return (
+            "rates count errors that no attack made; the table of denominators sets clean errors beside them, "
+            "and ranks and claims count only images that every model gets right"
+        )
+    return "every model is right on every clean one, so that no rate counts an error that no attack made"

@@ -1,0 +1,101 @@
+"""What DVC's records say of files in an experiment: dvc.lock now and in all commits, and the run cache."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from crossfool.errors import UserError
+from crossfool.experiment import git
+from crossfool.storage.hashing import md5
+
+# --- whose a file is --------------------------------------------------------------------------------
+
+
+def divided(folder: Path, files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Files in an experiment's folder that stages made, and others.
+
+    Where DVC's records do not name a file with the bytes that it has, it counts among the others.
+    """
+    left = {path: (path.relative_to(folder).as_posix(), md5(path)) for path in files}
+    ours = set[Path]()
+    for records in (_lock, _runs, _history):  # the cheapest first, and no other where all is known
+        if len(ours) < len(left):
+            known = {left[path] for path in left.keys() - ours}
+            named = known.intersection(_outputs(records(folder)))
+            ours |= {path for path, output in left.items() if output in named}
+    return [path for path in left if path in ours], [path for path in left if path not in ours]
+
+
+def _outputs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(Path, md5) of what the lines of DVC's records list, an item a file; in a diff's lines, of both sides."""
+    said: dict[str, str] = {}
+    for line in lines:
+        text = line.strip()
+        if text.startswith("- "):
+            said = {}
+        key, _, value = text.removeprefix("- ").partition(": ")
+        if key in ("path", "md5"):
+            said[key] = value.strip("'\"")
+            if len(said) == 2:
+                yield said["path"], said["md5"]
+
+
+def _lock(folder: Path) -> Iterator[str]:
+    """Lines of dvc.lock."""
+    path = folder / "dvc.lock"
+    return iter(path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ())
+
+
+def _runs(folder: Path) -> Iterator[str]:
+    """Lines of the run cache: what every run of a stage here wrote."""
+    with records(folder) as repo:
+        place = Path(repo.stage_cache.cache_dir) if repo is not None else None
+    if place is None:
+        return
+    for path in place.glob("*/*/*"):
+        if path.is_file():
+            yield from path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _history(folder: Path) -> Iterator[str]:
+    """Lines of dvc.lock's changes in all commits, those of DVC's experiments among them."""
+    return (line[1:] for line in git.patches(folder, "dvc.lock").splitlines())  # without the signs of a diff
+
+
+@contextlib.contextmanager
+def records(folder: Path) -> Iterator[Any]:
+    """The DVC repository (`dvc.repo.Repo`) that a folder is in, open in the block; None where it is in none.
+
+    Raises:
+        UserError: DVC refuses something in the block, and says why; a DVC command that is at work holds its lock.
+    """
+    from dvc.exceptions import DvcException, NotDvcRepoError
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(os.fspath(folder))
+    except NotDvcRepoError:
+        yield None
+        return
+    except DvcException as error:
+        raise UserError(f"DVC cannot open the repository of {folder}: {_line(error)}") from None
+    with repo:
+        try:
+            yield repo
+        except LockError as error:
+            advice = f"wait for it to end, then run the command again (DVC says: {_line(error)})"
+            raise UserError(f"a DVC command is at work in {folder}; {advice}") from None
+        except DvcException as error:
+            raise UserError(f"DVC cannot read the repository of {folder}: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    """An error and what it rests on, in one line."""
+    parts = [" ".join(str(error).split())]
+    cause = error.__cause__
+    if cause is not None and str(cause) and str(cause) not in parts[0]:
+        parts.append(" ".join(str(cause).split()))
+    return ": ".join(parts)[:500]

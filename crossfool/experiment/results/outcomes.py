@@ -1,0 +1,139 @@
+"""What the paper's claims are checked on, and what a checked claim is. Imports no torch."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossfool.errors import UserError
+from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.metrics import Results
+from crossfool.pipeline.evaluation import predictions_file, success
+from crossfool.pipeline.gradient_analysis.config import Similarity
+from crossfool.stats.paired_tests import Pair
+from crossfool.storage.csv_files import read_csv
+from crossfool.storage.tensors import TensorFile
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an experiment found, image by image; the N images of the subset are in one order throughout.
+
+    Attributes:
+        experiment: Its params.yaml.
+        hits: Source, attack (of `attacks` or a grid), target -> whether the attack succeeded, (N,) bool.
+        hits5: The same by the top-5 criterion.
+        destroyed: Source, attack, target, transform, level -> whether the target is right after it, (N,) bool.
+        clean: Model -> `top1`, its percent accuracy on the whole data set, and `parameters`, their count.
+        similarity: Analysis -> samples, the plain gradient's 0 first, and cosines (images, len(samples)).
+        wrong: As `hits`, of `attacks`: whether the target's answer is not the true label, (N,) bool.
+    """
+
+    experiment: Experiment
+    hits: Mapping[tuple[str, str, str], np.ndarray]
+    hits5: Mapping[tuple[str, str, str], np.ndarray]
+    destroyed: Mapping[tuple[str, str, str, str, float], np.ndarray]
+    clean: Mapping[str, Mapping[str, Any]]
+    similarity: Mapping[str, tuple[tuple[int, ...], np.ndarray]]
+    wrong: Mapping[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
+
+    @property
+    def images(self) -> int:
+        """N."""
+        return len(next(iter(self.hits.values()), ()))
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are answers, and none of an image that all models get right: nothing can be compared."""
+        return bool(self.hits) and not self.images
+
+    @property
+    def untargeted(self) -> list[str]:
+        """The untargeted ones of `attacks`."""
+        return [name for name, row in self.experiment.attacks.items() if not row.targeted]
+
+    def success(self, source: str, attack: str, target: str) -> np.ndarray:
+        """On which images the attack succeeded, (N,) bool: by the top-5 criterion where it is targeted."""
+        return (self.hits5 if self.experiment.row(attack).targeted else self.hits)[source, attack, target]
+
+    def cells(self, attack: str) -> list[tuple[str, str]]:
+        """Sources and targets of an attack's black-box cells, those of a source together; none of no images."""
+        if self.empty:
+            return []
+        pairs = itertools.product(self.experiment.sources, self.experiment.models)
+        return [(s, t) for s, t in pairs if t not in s.split("+") and (s, attack, t) in self.hits]
+
+    def single(self, attack: str) -> list[tuple[str, str]]:
+        """The cells whose source is one model."""
+        return [(source, target) for source, target in self.cells(attack) if "+" not in source]
+
+    def rate(self, attack: str) -> float:
+        """The share of images that it succeeds on, over its black-box cells."""
+        return float(np.mean([self.success(source, attack, target).mean() for source, target in self.cells(attack)]))
+
+    def against(self, first: str, second: str, taken: Callable[[str], bool] = lambda source: True) -> list[Pair]:
+        """Success of two attacks on the black-box cells that both have, from the sources that are taken."""
+        common = [cell for cell in self.common(first, second) if taken(cell[0])]
+        return [(self.success(s, first, t), self.success(s, second, t)) for s, t in common]
+
+    def common(self, first: str, second: str) -> list[tuple[str, str]]:
+        """The black-box cells, sources and targets, that two attacks both have."""
+        others = set(self.cells(second))
+        return [cell for cell in self.cells(first) if cell in others]
+
+
+def gather(folder: Path, results: Results) -> Evidence:
+    """Read, image by image, what the experiment in `folder` found; only on images that all models get right.
+
+    Raises:
+        UserError: a table is missing, broken or of other images.
+    """
+    experiment = results.experiment
+    counted = _counted(folder) if experiment.sources else slice(None)
+    hits: dict[tuple[str, str, str], np.ndarray] = {}
+    hits5: dict[tuple[str, str, str], np.ndarray] = {}
+    wrong: dict[tuple[str, str, str], np.ndarray] = {}
+    destroyed: dict[tuple[str, str, str, str, float], np.ndarray] = {}
+    for source in experiment.sources:
+        for attack, row in experiment.rows.items():
+            path = folder / "predictions" / source / f"{attack}.parquet"
+            top, labels, target_labels = predictions_file.read_cell(path)
+            if set(top) != set(experiment.answering) or len(labels) != results.n:
+                raise UserError(f"{path} is of other models or images than metrics; delete it and run `dvc repro`")
+            for target, given in top.items():
+                cell = source, attack, target
+                found = success.success(given, labels, target_labels if row.targeted else None)
+                hits[cell], hits5[cell] = (one[counted] for one in found)
+                wrong[cell] = (given[:, 0] != labels)[counted]
+            if attack not in experiment.attacks:
+                continue
+            after = predictions_file.read_transformed(
+                folder / "transformed" / source / f"{attack}.parquet", len(labels)
+            )
+            for (target, transform, level), given in after.items():
+                destroyed[source, attack, target, transform, level] = (given == labels)[counted]
+    similarity = {name: read_similarity(folder, name, row) for name, row in experiment.similarity.items()}
+    return Evidence(experiment, hits, hits5, destroyed, results.clean, similarity, wrong)
+
+
+def _counted(folder: Path) -> slice | np.ndarray:
+    """Which images of the subset all models get right, (N,) bool; all, where none was taken that some get wrong."""
+    right = predictions_file.right(TensorFile(folder / "subset/images.safetensors"))
+    return slice(None) if right is None else np.logical_and.reduce(list(right.values()))
+
+
+def read_similarity(folder: Path, name: str, row: Similarity) -> tuple[tuple[int, ...], np.ndarray]:
+    """Values of m, 0 for the plain gradient, and cosines (images, values), of a similarity analysis.
+
+    Raises:
+        UserError: the table is missing, damaged or of other images or samples.
+    """
+    path = folder / "analysis/similarity" / f"{name}.csv"
+    samples = (0, *row.samples)
+    rows = read_csv(path, {"image": int, "samples": int, "cosine": float})
+    if [int(one["samples"]) for one in rows] != list(samples) * row.images:
+        raise UserError(f"{path} is not of {row.images} images and params.yaml's samples; run `dvc repro`")
+    return samples, np.array([float(one["cosine"]) for one in rows]).reshape(row.images, len(samples))

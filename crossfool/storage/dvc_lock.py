@@ -1,0 +1,27 @@
+"""Outputs that the text of a dvc.lock names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from crossfool.errors import UserError
+
+
+def outputs(lock: str) -> dict[str, dict[str, Any]]:
+    """Path -> md5, size, stage and the stage's params, of every output that the text of a dvc.lock names."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it was built
+    try:
+        stages = (yaml.load(lock, loader) or {}).get("stages", {})
+        return {
+            out["path"]: {"md5": str(out["md5"]), "size": out.get("size"), "stage": name, "params": _params(stage)}
+            for name, stage in stages.items()
+            for out in stage.get("outs", [])
+            if "md5" in out
+        }
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"dvc.lock cannot be read: {' '.join(str(error).split())}; see `git diff dvc.lock`") from None
+
+
+def _params(stage: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (stage.get("params") or {}).get("params.yaml") or {}
