@@ -151,8 +151,8 @@ def report(folders: tuple[str, ...], out: Path) -> None:
       crossfool report . depth-mnist
       crossfool report depth-mnist momentum --out momentum.html
     """
-    from crossfool import pages
     from crossfool.experiment import project
+    from crossfool.report.html import page
 
     project.refuse_other_file(out)
     wanted = [project.experiment(folder) for folder in folders]
@@ -160,7 +160,7 @@ def report(folders: tuple[str, ...], out: Path) -> None:
         wanted, left_out = project.finished(project.experiments(project.root(Path())).values())
         for line in left_out:
             say(f"left out: {line}", err=True)
-    pages.write(wanted, out, [project.named(folder) for folder in wanted], timed=True)
+    page.write(wanted, out, [project.named(folder) for folder in wanted], timed=True)
     say(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -10,10 +10,9 @@ from rich.text import Text
 
 from crossfool import terminal
 from crossfool.experiment import loading
-from crossfool.experiment.descriptions import chosen, compared, uncounted, words
+from crossfool.experiment.descriptions import chosen, compared, uncounted, words, wrapped
 from crossfool.experiment.results import cost_effectiveness
 from crossfool.experiment.results.metrics import Results, load_metrics
-from crossfool.report.figures.style import wrapped
 from crossfool.report.reported.published_rates import reported
 
 

@@ -4,17 +4,17 @@ import os
 from pathlib import Path
 from shlex import quote
 
-from crossfool import pages
 from crossfool.experiment import loading
 from crossfool.pipeline.stage import say, stage
 from crossfool.report import write
+from crossfool.report.html import page
 
 
 @stage
 def main() -> None:
     experiment = loading.load()
     write.write_report(Path(), experiment, Path("report"))
-    pages.write([Path()], Path("report/index.html"))
+    page.write([Path()], Path("report/index.html"))
     folder = Path(os.path.relpath(".", experiment.root))
     shown = f"crossfool show {quote(str(folder))}"
     say(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {shown}")

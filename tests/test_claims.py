@@ -12,11 +12,11 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from crossfool.attacks import sweeps
-from crossfool.claims import COLUMNS, Claim, Evidence, check, table
 from crossfool.experiment.config import Experiment
 from crossfool.models.families import depth, family
 from crossfool.models.weights import registry
 from crossfool.report.claims.claim import SAID
+from crossfool.report.claims.paper_claims import COLUMNS, Claim, Evidence, check, table
 from crossfool.stats import paired_tests
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}

@@ -16,8 +16,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from crossfool import curves, figures, planes
-from crossfool.curves import Dot, Point
+from crossfool.report.figures import agreement as agreement_figure
+from crossfool.report.figures import boundary as boundary_figure
+from crossfool.report.figures import saliency as saliency_figure
+from crossfool.report.figures import scatter as scatter_figure
+from crossfool.report.figures import similarity as similarity_figure
+from crossfool.report.figures import style
+from crossfool.report.figures import sweep as sweep_figure
+from crossfool.report.figures.scatter import Dot
+from crossfool.report.figures.style import Point
 
 MODELS = [  # name, family, millions of parameters, top-1 error
     ("resnet18", "resnet", 11.7, 30.24),
@@ -62,16 +69,20 @@ def _points(scale: float, levels: tuple[int, ...] = (1, 5, 10, 20)) -> list[Poin
 
 def _sweep(scale: float = 4.0) -> Figure:
     lines = {"plain": _points(scale / 4), "m = 5": _points(scale / 2), "m = 20": _points(scale)}
-    return curves.sweep("Title", "subtitle", "distortion ε", "success rate, %", "samples", {"a → b": lines, "c": lines})
+    return sweep_figure.sweep(
+        "Title", "subtitle", "distortion ε", "success rate, %", "samples", {"a → b": lines, "c": lines}
+    )
 
 
 def _similarity() -> Figure:
     plain = Point(0, 0.05, 0.04, 0.06)
-    return curves.similarity("Title", "subtitle", {"a → b": (plain, _points(0.004)), "c → d": (plain, _points(0.002))})
+    return similarity_figure.similarity(
+        "Title", "subtitle", {"a → b": (plain, _points(0.004)), "c → d": (plain, _points(0.002))}
+    )
 
 
 def _agreement() -> Figure:
-    return curves.agreement("Title", "subtitle", [("table 1", 10, 12, 9, 15), ("table 2", 98, 99.9, 99, 100)])
+    return agreement_figure.agreement("Title", "subtitle", [("table 1", 10, 12, 9, 15), ("table 2", 98, 99.9, 99, 100)])
 
 
 NAMES = ["tench", "crane, a bird", "crane, a machine", *(f"a class with a long, long name {n}" for n in range(3, 20))]
@@ -89,17 +100,17 @@ def _boundary(**options: Any) -> Figure:
         "names": NAMES,
         **options,
     }
-    return planes.boundary("Title", "subtitle", "u", "v", **given)
+    return boundary_figure.boundary("Title", "subtitle", "u", "v", **given)
 
 
 def _saliency() -> Figure:
     gradient = np.arange(48, dtype=np.float32).reshape(3, 4, 4)
     rows = [("tench", np.zeros((4, 4), np.uint8), [gradient, gradient[:, ::-1]])]
-    return planes.saliency("Title", "subtitle", rows, ["image", "plain", "m = 20"])
+    return saliency_figure.saliency("Title", "subtitle", rows, ["image", "plain", "m = 20"])
 
 
 def _scatter() -> Figure:
-    return curves.scatter("Title", "subtitle", {"igsm → vgg19_bn": _dots(), "fgsm → vgg19_bn": _dots(0.3)})
+    return scatter_figure.scatter("Title", "subtitle", {"igsm → vgg19_bn": _dots(), "fgsm → vgg19_bn": _dots(0.3)})
 
 
 def _legend_of(figure: Figure) -> dict[str, Any]:
@@ -119,7 +130,7 @@ def _lines_of(axes: Axes) -> list[Line2D]:
 def test_equal_input_gives_equal_bytes(make: Callable[[], Figure], kind: str, tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.{kind}" for name in ("first", "second")]
     for path in paths:
-        figures.save(make(), path)
+        style.save(make(), path)
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert len(first) > 1000
@@ -136,9 +147,9 @@ def test_equal_input_gives_equal_bytes(make: Callable[[], Figure], kind: str, tm
 )
 @pytest.mark.parametrize("kind", ["png", "svg"])
 def test_a_matplotlibrc_of_the_users_changes_no_byte(own: dict[str, Any], kind: str, tmp_path: Path) -> None:
-    figures.save(_sweep(), tmp_path / f"first.{kind}")
+    style.save(_sweep(), tmp_path / f"first.{kind}")
     with matplotlib.rc_context(own):
-        figures.save(_sweep(), tmp_path / f"second.{kind}")
+        style.save(_sweep(), tmp_path / f"second.{kind}")
         assert all(matplotlib.rcParams[key] == value for key, value in own.items())
     assert (tmp_path / f"first.{kind}").read_bytes() == (tmp_path / f"second.{kind}").read_bytes()
 
@@ -171,7 +182,7 @@ def test_a_line_keeps_its_look_in_every_plot_and_the_plain_one_is_black_and_dash
 
 def test_eight_lines_have_eight_looks() -> None:
     names = ["plain", *(f"m = {m}" for m in range(8))]
-    figure = curves.sweep("", "", "", "", "m", {"a": {name: _points(1) for name in names}})
+    figure = sweep_figure.sweep("", "", "", "", "m", {"a": {name: _points(1) for name in names}})
     looks = [(to_hex(line.get_color()), line.get_marker()) for line in _lines_of(figure.axes[0])]
     assert len({colour for colour, _ in looks}) == 9
     assert len({marker for _, marker in looks[1:]}) == 8
@@ -180,7 +191,7 @@ def test_eight_lines_have_eight_looks() -> None:
 @pytest.mark.parametrize("count", [2, 8, 17, 32])
 def test_lines_of_kinds_are_told_apart(count: int) -> None:
     lines = {f"attack{number}": _points(1) for number in range(count)}
-    figure = curves.sweep("", "", "", "", "attack", {"a": lines}, logarithmic=True, kinds=True)
+    figure = sweep_figure.sweep("", "", "", "", "attack", {"a": lines}, logarithmic=True, kinds=True)
     drawn = _lines_of(figure.axes[0])
     looks = [(to_hex(line.get_color()), line.get_marker(), str(line._dash_pattern)) for line in drawn]  # type: ignore[attr-defined]
     colours, markers = ({look[at] for look in looks} for at in (0, 1))
@@ -189,17 +200,17 @@ def test_lines_of_kinds_are_told_apart(count: int) -> None:
 
 def test_lines_without_intervals_have_no_bars() -> None:
     flat = [Point(x, 50, 50, 50) for x in (1, 5)]
-    (axes,) = curves.sweep("", "", "", "", "m", {"a": {"flat": flat, "other": _points(1)}}).axes
+    (axes,) = sweep_figure.sweep("", "", "", "", "m", {"a": {"flat": flat, "other": _points(1)}}).axes
     flat_bars, other_bars = (container for container in axes.containers if isinstance(container, ErrorbarContainer))
     assert not flat_bars.has_yerr and other_bars.has_yerr
 
 
 def test_one_line_has_no_legend() -> None:
-    assert not curves.sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}, "b": {"m = 5": _points(2)}}).legends
+    assert not sweep_figure.sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}, "b": {"m = 5": _points(2)}}).legends
 
 
 def test_the_marked_levels_are_where_the_points_are() -> None:
-    (axes,) = curves.sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}}).axes
+    (axes,) = sweep_figure.sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}}).axes
     assert list(axes.get_xticks()) == [1, 5, 10, 20]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "5", "10", "20"]
     (line,) = _lines_of(axes)
@@ -208,11 +219,11 @@ def test_the_marked_levels_are_where_the_points_are() -> None:
 
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ValueError, match="no plot has a point"):
-        curves.sweep("", "", "", "", "", {"a": {"plain": []}})
+        sweep_figure.sweep("", "", "", "", "", {"a": {"plain": []}})
     with pytest.raises(ValueError, match="no row has a dot"):
-        curves.scatter("", "", {"a": []})
+        scatter_figure.scatter("", "", {"a": []})
     with pytest.raises(ValueError, match="positive"):
-        curves.similarity("", "", {"a": (Point(0, 1, 1, 1), [Point(0, 1, 1, 1)])})
+        similarity_figure.similarity("", "", {"a": (Point(0, 1, 1, 1), [Point(0, 1, 1, 1)])})
     with pytest.raises(ValueError, match="no model"):
         _boundary(planes={})
 
@@ -222,7 +233,7 @@ def test_the_cosine_axis_holds_every_band() -> None:
     assert axes.get_xscale() == "log"
     assert axes.get_ylim()[0] == 0
     assert axes.get_ylim()[1] > 0.088
-    line = curves.similarity("", "", {"a": (Point(0, -0.1, -0.2, 0.01), [Point(1, 0.1, 0.05, 0.3)])})
+    line = similarity_figure.similarity("", "", {"a": (Point(0, -0.1, -0.2, 0.01), [Point(1, 0.1, 0.05, 0.3)])})
     low, high = line.axes[0].get_ylim()
     assert low < -0.2
     assert high > 0.3
@@ -231,12 +242,12 @@ def test_the_cosine_axis_holds_every_band() -> None:
 
 @pytest.mark.parametrize("crowd", [0, 0.2, 1])
 def test_no_texts_of_a_scatter_overlap_one_another_or_leave_the_plot(crowd: float) -> None:
-    figure = curves.scatter("Title", "subtitle", {"igsm → vgg19_bn": _dots(crowd)})
+    figure = scatter_figure.scatter("Title", "subtitle", {"igsm → vgg19_bn": _dots(crowd)})
     renderer = FigureCanvasAgg(figure).get_renderer()
     left, middle, right = figure.axes
     for axes, texts in (
         (left, [f"{dot.rate:.1f}" for dot in _dots(crowd)]),
-        (middle, [curves._rest(dot) for dot in _dots(crowd) if dot.name not in ("alexnet", "googlenet")]),
+        (middle, [scatter_figure._rest(dot) for dot in _dots(crowd) if dot.name not in ("alexnet", "googlenet")]),
         (right, []),
     ):
         assert sorted(text.get_text() for text in axes.texts) == sorted(texts)
@@ -297,16 +308,16 @@ def test_the_rarest_classes_of_a_boundary_are_one_grey() -> None:
     plane = np.repeat(np.arange(15), np.arange(30, 15, -1)).reshape(-1, 3)  # class 14 is the rarest
     figure = _boundary(u=np.arange(3), v=np.arange(len(plane)), image=None, planes={"a": plane}, label=3)
     legend = {text: to_hex(handle.get_facecolor()) for text, handle in _legend_of(figure).items()}
-    assert len(legend) == 2 + len(planes.PALETTE)
+    assert len(legend) == 2 + len(boundary_figure.PALETTE)
     assert next(iter(legend)) == "a class with a long (3), true class"
-    assert list(legend)[-1] == f"other ({14 - len(planes.PALETTE)} classes)"
+    assert list(legend)[-1] == f"other ({14 - len(boundary_figure.PALETTE)} classes)"
     pixels = figure.axes[0].images[0].get_array()
     assert {to_hex(tuple(colour)) for colour in np.asarray(pixels).reshape(-1, 3)} == set(legend.values())
 
 
 def test_long_names_of_classes_are_cut() -> None:
-    assert planes._short("great white shark, white shark") == "great white shark"
-    assert planes._short("supercalifragilisticexpialidocious") == "supercalifragilistice…"
+    assert boundary_figure._short("great white shark, white shark") == "great white shark"
+    assert boundary_figure._short("supercalifragilisticexpialidocious") == "supercalifragilistice…"
 
 
 @pytest.mark.parametrize("models", [1, 3, 6, 10])
@@ -330,24 +341,26 @@ def test_planes_of_another_shape_and_uneven_steps_are_errors() -> None:
 def test_saliency_map_by_hand() -> None:
     gradient = np.array([[[0, -1], [2, 3]], [[1, 1], [-1, -4]]])
     # sums of absolute values: 1 2 / 3 7; their 99th percentile: 3 + 0.97 * (7 - 3) = 6.88
-    assert planes.saliency_map(gradient) == pytest.approx(np.array([[0, 1 / 5.88], [2 / 5.88, 1]]))
-    assert planes.saliency_map(-gradient.astype(np.float32)) == pytest.approx(planes.saliency_map(gradient))
+    assert saliency_figure.saliency_map(gradient) == pytest.approx(np.array([[0, 1 / 5.88], [2 / 5.88, 1]]))
+    assert saliency_figure.saliency_map(-gradient.astype(np.float32)) == pytest.approx(
+        saliency_figure.saliency_map(gradient)
+    )
 
 
 def test_saliency_map_of_a_flat_and_of_a_sparse_gradient() -> None:
-    assert not planes.saliency_map(np.full((3, 4, 4), 2.0)).any()
+    assert not saliency_figure.saliency_map(np.full((3, 4, 4), 2.0)).any()
     gradient = np.zeros((3, 20, 20))
     gradient[1, 2, 3] = -5
     expected = np.zeros((20, 20))
     expected[2, 3] = 1
-    assert np.array_equal(planes.saliency_map(gradient), expected)
+    assert np.array_equal(saliency_figure.saliency_map(gradient), expected)
 
 
 def test_saliency_map_refuses_other_shapes_and_what_is_not_finite() -> None:
     with pytest.raises(ValueError, match=r"\(C,H,W\)"):
-        planes.saliency_map(np.zeros((4, 4)))
+        saliency_figure.saliency_map(np.zeros((4, 4)))
     with pytest.raises(ValueError, match="finite"):
-        planes.saliency_map(np.full((3, 4, 4), np.nan))
+        saliency_figure.saliency_map(np.full((3, 4, 4), np.nan))
 
 
 def test_saliency_draws_the_image_and_a_map_a_gradient() -> None:
@@ -358,4 +371,6 @@ def test_saliency_draws_the_image_and_a_map_a_gradient() -> None:
     assert maps[1].max() == 255
     assert np.array_equal(maps[1], maps[2][::-1])
     with pytest.raises(ValueError, match="2 columns, but 2 gradients"):
-        planes.saliency("", "", [("a", np.zeros((4, 4), np.uint8), [np.zeros((3, 4, 4))] * 2)], ["image", "plain"])
+        saliency_figure.saliency(
+            "", "", [("a", np.zeros((4, 4), np.uint8), [np.zeros((3, 4, 4))] * 2)], ["image", "plain"]
+        )

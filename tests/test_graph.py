@@ -38,7 +38,7 @@ OTHERS_TABLES = {
     "models.weights.registry": {"models/weights/unusable.csv"}
 }  # read before anything runs, and never by a stage
 # The folder of templates, which make the report's page and nothing else.
-TEMPLATES = {"pages": {"templates"}}
+TEMPLATES = {"report.html.page": {"report/html/templates"}}
 PACKAGE = ROOT / "crossfool"
 
 

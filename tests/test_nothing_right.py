@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from test_pages import Parsed, complete
 from test_report import DETAIL, FGSM, SG, TARGETED, make
 
-from crossfool import pages
 from crossfool.__main__ import main
 from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
@@ -25,6 +24,7 @@ from crossfool.pipeline import subset
 from crossfool.pipeline.evaluation import detail_metrics, success
 from crossfool.pipeline.evaluation.predictions_file import read_cell, read_transformed
 from crossfool.report import write
+from crossfool.report.html import page as html_page
 from crossfool.stats import rates as stats_rates
 from crossfool.storage.json_files import read_json, write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -97,7 +97,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
 def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
     """tables.md and the page, once all of the report is written; no JSON has a NaN, no CSV a word for nothing."""
     write.write_report(folder, experiment, folder / "report")
-    pages.write([folder], folder / "report/index.html")
+    html_page.write([folder], folder / "report/index.html")
     for path in (folder / "agreement.json", *folder.glob("metrics/**/*.json")):
         json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
     for path in folder.glob("report/*.csv"):
@@ -110,7 +110,7 @@ def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
 @pytest.fixture
 def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn, and not saved, which is what takes long."""
-    monkeypatch.setattr(write.figures, "save", lambda figure, path: path.touch())
+    monkeypatch.setattr(write.style, "save", lambda figure, path: path.touch())
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -153,7 +153,7 @@ def test_no_image_right_is_said_by_every_command(tmp_path: Path) -> None:
     assert "8 of mnist: every one, whether models are right on it or not; no image is right under all models" in shown
     compared = told("compare", "fgsm", "sg_fgsm", "--folder", str(tmp_path))
     assert "counted are all attacked images, whether models are right on the clean ones or not" in compared
-    pages.write([tmp_path, tmp_path], tmp_path / "all.html", ["one", "two"], timed=True)
+    html_page.write([tmp_path, tmp_path], tmp_path / "all.html", ["one", "two"], timed=True)
     assert (tmp_path / "all.html").read_text(encoding="utf-8").count(SAID) == 4
 
 

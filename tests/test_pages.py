@@ -25,12 +25,14 @@ from browser import Page, chromium, executable
 from PIL import Image
 from test_report import FGSM, FOOLED, SG, make
 
-from crossfool import gallery, page_tables, pages, pictures
 from crossfool.errors import UserError
 from crossfool.experiment import loading
-from crossfool.pages import Figure, Group, View
 from crossfool.report import write
-from crossfool.sheets import Cell, Table, csv_text, escaped
+from crossfool.report.html import comparison_tables, csv_reading, gallery
+from crossfool.report.html import images as html_images
+from crossfool.report.html import page as html_page
+from crossfool.report.html.page import Figure, Group, View
+from crossfool.report.table import Cell, Table, csv_text, escaped
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -67,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiment = make(folder, FOOLED, images=images)
     complete(folder)
     write.write_report(folder, experiment, folder / "report")
-    pages.write([folder], folder / "report/index.html")
+    html_page.write([folder], folder / "report/index.html")
     return folder
 
 
@@ -154,7 +156,7 @@ def test_heat_maps_have_rates_intervals_marks_and_the_papers_figures(parsed: Par
 def test_colours_are_the_rates(text: str) -> None:
     assert re.search(r'<td class="h62 has" data-value="62.5" tabindex="0"><span class="rate">62.5</span>', text)
     assert re.search(r'<td class="h100 whitebox" data-value="100.0"><span class="rate">100.0<abbr title="white-', text)
-    shades = {percent: (background, ink) for percent, background, ink in pages.shades()}
+    shades = {percent: (background, ink) for percent, background, ink in html_page.shades()}
     assert shades[0] == ("#00224e", "#fff") and shades[100] == ("#fee838", "#000") and len(shades) == 101
     assert shades[5][0] == "#042a5f"
 
@@ -162,7 +164,7 @@ def test_colours_are_the_rates(text: str) -> None:
 @pytest.mark.parametrize("percent", range(101))
 def test_numbers_can_be_read_on_their_colours(percent: int) -> None:
     """Contrast of at least 4.5 to 1, as WCAG 2 asks."""
-    _, background, ink = pages.shades()[percent]
+    _, background, ink = html_page.shades()[percent]
 
     def luminance(colour: str) -> float:
         parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
@@ -208,7 +210,7 @@ def test_a_figures_data_are_a_table(tmp_path: Path) -> None:
     grid = "x,rate,low,high,n,line,panel,source,target,attack\n5,62.5,30.5742,,8,m = 5,fnn0 → fnn2,fnn0,fnn2,a_e5\n"
     (tmp_path / "grid_a.csv").write_text(grid, encoding="utf-8")
     (tmp_path / "scatter.csv").write_text("error,parameters\n", encoding="utf-8")
-    (table,) = page_tables.drawn(tmp_path)
+    (table,) = comparison_tables.drawn(tmp_path)
     assert (table.name, table.corner, table.csv) == ("grid_a", "x", grid)
     head, cells = table.rows[0]
     assert (head, cells[0], cells[2], cells[4]) == ("5", Cell("62.5", 62.5), Cell(""), Cell("m = 5"))
@@ -322,9 +324,9 @@ def test_pictures_keep_every_pixel(channels: int) -> None:
     )
     for pixels in (noise, smooth):
         expected = pixels[0] if channels == 1 else pixels.transpose(1, 2, 0)
-        png = base64.b64encode(pictures.png(pixels)).decode()
+        png = base64.b64encode(html_images.png(pixels)).decode()
         assert np.array_equal(decoded(png), expected)
-        stacked = decoded(base64.b64encode(pictures.png(pictures.difference(noise, pixels))).decode())
+        stacked = decoded(base64.b64encode(html_images.png(html_images.difference(noise, pixels))).decode())
         again = pixels + stacked.reshape(channels, 17, 23)  # modulo 256
         assert np.array_equal(again, noise)
 
@@ -401,7 +403,7 @@ def hostile() -> View:
         attacks=[(EVIL, EVIL, 1)],
         models=table,
         groups=[Group("rates", EVIL, EVIL, [table]), Group("claims", EVIL, EVIL, [claims])],
-        figures=[Figure(EVIL, EVIL, pictures.file_uri("image/svg+xml", EVIL.encode()))],
+        figures=[Figure(EVIL, EVIL, html_images.file_uri("image/svg+xml", EVIL.encode()))],
         pictures=shown,
         params=EVIL,
         command=EVIL,
@@ -410,7 +412,7 @@ def hostile() -> View:
 
 @pytest.fixture(scope="module")
 def harmful() -> str:
-    return pages.render([hostile(), hostile()])
+    return html_page.render([hostile(), hostile()])
 
 
 def test_everything_shown_is_escaped(harmful: str, text: str) -> None:
@@ -427,8 +429,8 @@ def test_everything_shown_is_escaped(harmful: str, text: str) -> None:
 
 
 def test_a_folder_is_quoted_in_its_command() -> None:
-    assert pages._command("experiments/a b; rm -rf x") == "dvc repro 'experiments/a b; rm -rf x/dvc.yaml'"
-    assert pages._command(".") == pages._command("") == "dvc repro"
+    assert html_page._command("experiments/a b; rm -rf x") == "dvc repro 'experiments/a b; rm -rf x/dvc.yaml'"
+    assert html_page._command(".") == html_page._command("") == "dvc repro"
 
 
 def test_a_file_name_that_would_do_harm(tmp_path: Path) -> None:
@@ -437,13 +439,14 @@ def test_a_file_name_that_would_do_harm(tmp_path: Path) -> None:
     path = tmp_path / "subset/subset.csv"
     rows = [row | {"file": EVIL} for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())]
     path.write_text(csv_text(list(rows[0]), rows), encoding="utf-8")
-    pages.write([tmp_path], tmp_path / "index.html")
+    html_page.write([tmp_path], tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "<script>alert" not in text and embedded(text)["images"][0]["file"] == EVIL
 
 
 def test_a_second_run_writes_the_same_bytes(made: Path, tmp_path: Path) -> None:
-    code = "import sys, pathlib; from crossfool import pages; pages.write([pathlib.Path()], pathlib.Path(sys.argv[1]))"
+    imports = "import sys, pathlib; from crossfool.report.html import page"
+    code = f"{imports}; page.write([pathlib.Path()], pathlib.Path(sys.argv[1]))"
     for seed in ("1", "2"):  # of the order of sets
         command = [sys.executable, "-c", code, str(tmp_path / f"{seed}.html")]
         subprocess.run(command, cwd=made, env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
@@ -454,7 +457,7 @@ def test_a_second_run_writes_the_same_bytes(made: Path, tmp_path: Path) -> None:
 def test_what_is_not_there_is_left_out(made: Path, tmp_path: Path) -> None:
     """Of a clone, git has metrics and params.yaml alone."""
     subprocess.run(["cp", "-r", made / "metrics", made / "params.yaml", tmp_path], check=True)
-    pages.write([tmp_path], tmp_path / "index.html")
+    html_page.write([tmp_path], tmp_path / "index.html")
     page = Parsed((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert page.table("fgsm: top-1")[1][0] == "fnn0"
     assert not page.attributes("img", "src") and not any("claims" in caption for caption in page.captions)
@@ -464,7 +467,7 @@ def test_a_damaged_table_of_the_report_is_one_line(made: Path, tmp_path: Path) -
     folder = tmp_path / "made"
     shutil.copytree(made, folder)
     damaged = 0
-    for path in (folder / "report" / f"{name}.csv" for name in (*page_tables.READ, *page_tables.HEADS)):
+    for path in (folder / "report" / f"{name}.csv" for name in (*csv_reading.READ, *csv_reading.HEADS)):
         whole = path.read_bytes() if path.exists() else b""
         if whole.count(b"\n") < 2:
             continue  # nothing in it, and nothing shown
@@ -476,24 +479,24 @@ def test_a_damaged_table_of_the_report_is_one_line(made: Path, tmp_path: Path) -
         ):
             path.write_bytes(broken)
             with pytest.raises(UserError, match=rf"^\S*{path.name} is damaged \(.*\); delete it and run `dvc repro`$"):
-                pages.write([folder], folder / "report/index.html")
+                html_page.write([folder], folder / "report/index.html")
             damaged += 1
-        for column in page_tables.READ.get(path.stem, ()):
-            if page_tables.READ[path.stem][column] is not str:
+        for column in csv_reading.READ.get(path.stem, ()):
+            if csv_reading.READ[path.stem][column] is not str:
                 place = head.split(b",").index(column.encode())
                 values = next(csv.reader([first.decode()]))
                 values[place] = "x"
                 path.write_bytes(b"\n".join([head, b",".join(b'"%s"' % one.encode() for one in values), *others]))
                 with pytest.raises(UserError, match=f"{path.name} is damaged \\({column} of row 1 is 'x'"):
-                    pages.write([folder], folder / "report/index.html")
+                    html_page.write([folder], folder / "report/index.html")
                 damaged += 1
         path.write_bytes(whole)
-    pages.write([folder], folder / "report/index.html")
+    html_page.write([folder], folder / "report/index.html")
     assert damaged > 15
 
 
 def test_one_page_of_several_folders(made: Path, tmp_path: Path) -> None:
-    pages.write([made, made], tmp_path / "all.html")
+    html_page.write([made, made], tmp_path / "all.html")
     page = Parsed((tmp_path / "all.html").read_text(encoding="utf-8"))
     contents = page.table("Experiments on this page")
     assert [row[0] for row in contents[1:]] == [made.as_posix()] * 2
@@ -502,7 +505,9 @@ def test_one_page_of_several_folders(made: Path, tmp_path: Path) -> None:
 
 
 def test_pages_load_nothing_heavy() -> None:
-    code = "import sys; from crossfool import pages; print({'torch', 'matplotlib', 'scipy'} & set(sys.modules))"
+    code = (
+        "import sys; from crossfool.report.html import page; print({'torch', 'matplotlib', 'scipy'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -521,9 +526,9 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "report/vector").mkdir(parents=True)
     for name in ("destruction", "scatter", "grid_a"):
         (folder / f"report/vector/{name}.svg").write_text("<svg>" + "<path d='M 0 0'/>" * 6400 + "</svg>")
-    one = pages.view(folder, "experiments/one", pages.ROOM // 12)
+    one = html_page.view(folder, "experiments/one", html_page.ROOM // 12)
     views = [dataclasses.replace(one, name=f"experiments/{number}") for number in range(12)]
-    (folder / "all.html").write_text(pages.render(views), encoding="utf-8")
+    (folder / "all.html").write_text(html_page.render(views), encoding="utf-8")
     return folder / "all.html"
 
 
@@ -570,7 +575,7 @@ def test_it_opens_without_complaint(page: Page) -> None:
 def test_axe_finds_nothing_serious(browser: Page, made: Path, tmp_path: Path, theme: str, several: bool) -> None:
     """Deque's axe-core, all its rules of WCAG 2, over the page with everything open."""
     axe = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
-    pages.write([made, made] if several else [made], tmp_path / "page.html")
+    html_page.write([made, made] if several else [made], tmp_path / "page.html")
     browser.open(tmp_path / "page.html")
     browser.run(f"document.documentElement.dataset.theme = '{theme}'")
     browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -783,8 +788,8 @@ def test_wide_tables_fit_on_paper(browser: Page, made: Path, tmp_path: Path) -> 
         Table(name="pairs", columns=names, rows=tuple((name, cells) for name in names), **about),
         Table(name="rates", columns=names[:10], rows=tuple((name, rates) for name in names), **about),
     ]
-    view = dataclasses.replace(pages.view(made, "", 0), groups=[Group("ranking", "Compared", "", tables)])
-    (tmp_path / "wide.html").write_text(pages.render([view]), encoding="utf-8")
+    view = dataclasses.replace(html_page.view(made, "", 0), groups=[Group("ranking", "Compared", "", tables)])
+    (tmp_path / "wide.html").write_text(html_page.render([view]), encoding="utf-8")
     browser.open(tmp_path / "wide.html")
     browser.ask("Emulation.setDeviceMetricsOverride", width=680, height=1010, deviceScaleFactor=1, mobile=False)
     widths = "[...document.querySelectorAll('.wide')].map((one) => one.offsetWidth)"

@@ -104,7 +104,7 @@ def test_experiment_by_command_line_reruns_its_cells_alone(repository):
 
 
 def test_plot_code_reruns_the_report_alone(repository):
-    figures = repository.path / "crossfool/figures.py"
+    figures = repository.path / "crossfool/report/figures/style.py"
     before = figures.read_text()
     figures.write_text(before + "\n# a remark\n")
     assert repository.repro() == {"report"}

@@ -9,13 +9,13 @@ import pytest
 from scipy.stats import t
 from test_report import DETAIL, FGSM, FOOLED, SG, make
 
-from crossfool import page_tables
 from crossfool.experiment import loading
 from crossfool.experiment.results import ranking, ranking_tables
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.pipeline.evaluation import success
 from crossfool.report import write
-from crossfool.sheets import csv_text
+from crossfool.report.html import comparison_tables
+from crossfool.report.table import csv_text
 from crossfool.stats import rates
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -99,7 +99,7 @@ def test_cells_of_pairs_by_hand(made):
     }
     assert (found[0]["first_rate"], found[0]["second_rate"]) == ("62.5", "25")
     assert all(float(row["low"]) < float(row["difference"]) < float(row["high"]) for row in found)
-    (shown,) = page_tables.each_cell(made / "report")
+    (shown,) = comparison_tables.each_cell(made / "report")
     head, cells = shown.rows[1]
     assert head == "fgsm − sg_fgsm"
     assert [cell.text for cell in cells] == ["fnn0 → fnn4", "0.0", "25.0", "−25.0", "0", "2", "0.5", "1"]
@@ -159,18 +159,18 @@ def test_lpips_stands_where_it_was_measured(tmp_path, made):
     text = (tmp_path / "report/tables.md").read_text()
     assert "| L2 | SSIM | LPIPS |" in text and "perceptual distance from it (LPIPS, 0 if the same)" in text
     assert " | 0.500 | 0.188 |" in text and " | 0.500 | – |" in text
-    (table,) = [table for table in page_tables.ranked(tmp_path / "report") if table.name == "ranking"]
+    (table,) = [table for table in comparison_tables.ranked(tmp_path / "report") if table.name == "ranking"]
     assert table.columns[-1] == "lpips" and "Lpips: perceptual distance" in table.notes[-1]
     assert [cells[-1].text for _, cells in table.rows] == ["0.188", "", ""]
 
     text = (made / "report/tables.md").read_text()  # nowhere measured
     assert "| L2 | SSIM |" in text and "LPIPS" not in text
-    (table,) = [table for table in page_tables.ranked(made / "report") if table.name == "ranking"]
+    (table,) = [table for table in comparison_tables.ranked(made / "report") if table.name == "ranking"]
     assert table.columns[-1] == "ssim" and "lpips" not in " ".join(table.notes).lower()
 
 
 def test_the_page_has_them_as_tables(made):
-    tables = {table.name: table for table in page_tables.ranked(made / "report")}
+    tables = {table.name: table for table in comparison_tables.ranked(made / "report")}
     assert set(tables) == {"ranking", "quantisation", "denominators"}  # one pair and one spread are no table
     assert [head for head, _ in tables["ranking"].rows] == ["fgsm", "sg_fgsm", "far"]
     page = ranking_page(made)
@@ -178,9 +178,9 @@ def test_the_page_has_them_as_tables(made):
 
 
 def ranking_page(folder: Path) -> str:
-    from crossfool import pages
+    from crossfool.report.html import page as html_page
 
-    pages.write([folder], folder / "report/index.html")
+    html_page.write([folder], folder / "report/index.html")
     return (folder / "report/index.html").read_text(encoding="utf-8")
 
 
@@ -274,7 +274,7 @@ def test_attacks_at_equal_cost_in_words(costly):
 
 
 def test_the_page_sets_every_attack_against_every_other(costly):
-    tables = {table.name: table for table in page_tables.ranked(costly / "report")}
+    tables = {table.name: table for table in comparison_tables.ranked(costly / "report")}
     against, cost = tables["pairwise_untargeted"], tables["budget_untargeted"]
     cells = {
         (head, column): cell for head, row in against.rows for column, cell in zip(against.columns, row, strict=True)
@@ -319,7 +319,7 @@ def test_what_differs_stands_out(tmp_path):
     ]
     text = csv_text(ranking_tables.COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
     (tmp_path / "pairwise.csv").write_text(text, encoding="utf-8")
-    (table,) = page_tables.ranked(tmp_path)
+    (table,) = comparison_tables.ranked(tmp_path)
     stressed = {one + other for one, row in table.rows for other, cell in zip("abc", row, strict=True) if cell.stressed}
     assert stressed == {"ab", "ba"} and "1 of 3 pairs, in bold" in table.notes[0]
     by_attack = dict(table.rows)

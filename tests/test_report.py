@@ -15,7 +15,6 @@ import yaml
 from conftest import EMPTY
 from rich.console import Console
 
-from crossfool import figures
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.experiment import formulas, loading
@@ -24,6 +23,7 @@ from crossfool.experiment.results import metrics, ranking_tables
 from crossfool.pipeline.evaluation import success
 from crossfool.pipeline.evaluation.predictions_file import write_cell, write_clean, write_transformed
 from crossfool.report import csv_writing, panel, write
+from crossfool.report.figures import heatmap
 from crossfool.report.reported import published_rates
 from crossfool.show import show
 from crossfool.stats import rates as stats_rates
@@ -308,8 +308,8 @@ def test_the_panel_tells_right_from_wrong(made: tuple[Path, Experiment]) -> None
 
 def test_a_heat_maps_scale_is_fixed_and_its_numbers_are_printed() -> None:
     rates = (np.array([[12.5, 100.0]]), np.array([[2.2, 67.6]]), np.array([[47.1, 100.0]]))
-    grid = figures.Grid(["a"], ["b", "a"], rates, np.array([[False, True]]))
-    figure = figures.heatmap(grid, "igsm", "in words")
+    grid = heatmap.Grid(["a"], ["b", "a"], rates, np.array([[False, True]]))
+    figure = heatmap.heatmap(grid, "igsm", "in words")
     axes = figure.axes[0]
     assert axes.images[0].get_clim() == (0, 100)
     assert [text.get_text() for text in axes.texts] == ["12.5", "2.2 – 47.1", "100.0*", "67.6 – 100.0"]

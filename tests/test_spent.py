@@ -8,13 +8,13 @@ from rich.console import Console
 from test_cells import CPU, cell
 from test_report import FGSM, FOOLED, SG, make
 
-from crossfool import pages
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import cost_effectiveness
 from crossfool.experiment.results.cost_effectiveness import Spent
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.models.inference import pixel_model
 from crossfool.pipeline.crafting import chunks, timings, weights_record
+from crossfool.report.html import page
 from crossfool.show import show
 
 
@@ -73,13 +73,13 @@ def test_seconds_of_other_rows_or_sources_are_none(made):
 
 def test_the_tracked_page_has_no_seconds(made):
     folder, _ = made
-    pages.write([folder], folder / "page.html")
+    page.write([folder], folder / "page.html")
     before = (folder / "page.html").read_bytes()
     for source in ("fnn0", "fnn2+fnn0"):
         noted(made, source, "fgsm", 8, 1.0)
-    pages.write([folder], folder / "page.html")
+    page.write([folder], folder / "page.html")
     assert (folder / "page.html").read_bytes() == before
-    pages.write([folder], folder / "timed.html", timed=True)
+    page.write([folder], folder / "timed.html", timed=True)
     text = (folder / "timed.html").read_text(encoding="utf-8")
     assert "success a second" in text and "CPU, 2 threads" in text
 

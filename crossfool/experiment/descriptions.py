@@ -5,6 +5,11 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.metrics import Results
 
 
+def wrapped(model: str) -> str:
+    """A model's name as a column's head: over two lines where it is long."""
+    return model.replace("_", "_\n", 1) if len(model) > 14 else model
+
+
 def words(attack: Attack) -> str:
     """An attack's parameters, for a title."""
     parts: list[str] = [attack.objective]

@@ -7,7 +7,7 @@ from typing import Any
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
 from crossfool.report.reported.published_rates import reported
-from crossfool.sheets import csv_text
+from crossfool.report.table import csv_text
 from crossfool.storage.atomic import replacing
 
 COLUMNS = [

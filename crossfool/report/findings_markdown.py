@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from crossfool import claims, comparison
+from crossfool.report.claims import paper_claims
+from crossfool.report.reported import agreement as reported_agreement
 
 
-def agreement(rows: Sequence[dict[str, Any]], found: Sequence[claims.Claim], untested: str = "") -> dict[str, Any]:
+def agreement(
+    rows: Sequence[dict[str, Any]], found: Sequence[paper_claims.Claim], untested: str = ""
+) -> dict[str, Any]:
     """The whole in few numbers, for `dvc metrics`: agreement with the paper's figures, and each claim's verdict.
 
     `untested` says why claims could not be tested; it stands there only where it says something.
@@ -20,14 +23,14 @@ def agreement(rows: Sequence[dict[str, Any]], found: Sequence[claims.Claim], unt
         for claim in found
     }
     about = {"untested": untested} if untested else {}
-    return {"paper": comparison.summary(rows), "claims": verdicts, **about}
+    return {"paper": reported_agreement.summary(rows), "claims": verdicts, **about}
 
 
-def lines(rows: Sequence[dict[str, Any]], found: Sequence[claims.Claim]) -> list[str]:
+def lines(rows: Sequence[dict[str, Any]], found: Sequence[paper_claims.Claim]) -> list[str]:
     """The same for tables.md: paragraphs and tables."""
     parts = []
     if rows:
-        total = comparison.summary(rows)
+        total = reported_agreement.summary(rows)
         rank = total["rank_correlation"]
         parts += [
             "## Agreement with the paper",

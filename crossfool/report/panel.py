@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from crossfool import figures
 from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.descriptions import chosen, words
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.evaluation import predictions_file
+from crossfool.report.figures import image_panel, style
 from crossfool.storage.tensors import TensorFile
 
 IMAGES = 4  # rows of the panel
@@ -20,7 +21,7 @@ TARGETS = 3  # whose answers it shows
 
 def build_panel(
     folder: Path, results: Results, subset: TensorFile, cells: Mapping[tuple[str, str], TensorFile]
-) -> figures.Figure | None:
+) -> Figure | None:
     """The first images of the subset, clean and under two attacks of one source, with black-box targets' answers."""
     experiment = results.experiment
     attacks = _two_attacks(tuple(experiment.attacks))
@@ -33,7 +34,7 @@ def build_panel(
     tables = {model: folder / "predictions/clean" / f"{model}.parquet" for model in targets}
     before = {model: predictions_file.read_clean(path)[1][ids, 0] for model, path in tables.items()}
 
-    columns, shots = ["clean"], [[figures.Shot(figures.picture(image))] for image in clean]
+    columns, shots = ["clean"], [[image_panel.Shot(style.picture(image))] for image in clean]
     for row, own in enumerate(shots):
         own[0] = _shot(clean[row], [before[model][row] for model in targets], labels[row], names)
     for attack in attacks:
@@ -49,7 +50,7 @@ def build_panel(
         for row, own in enumerate(shots):
             own.append(_shot(adversarial[row], [after[model][row] for model in targets], labels[row], names))
             change = adversarial[row].astype(float) - clean[row]
-            own.append(figures.Shot(figures.picture(np.clip(np.rint(128 + gain * change), 0, 255).astype(np.uint8))))
+            own.append(image_panel.Shot(style.picture(np.clip(np.rint(128 + gain * change), 0, 255).astype(np.uint8))))
     kind = "black-box" if targets[0] not in source.split("+") else "white-box"
     subtitle = "\n".join(
         [
@@ -58,7 +59,7 @@ def build_panel(
         ]
     )
     rows = [(names[label], own) for label, own in zip(labels, shots, strict=True)]
-    return figures.panel("Images and answers", subtitle, columns, targets, rows)
+    return image_panel.panel("Images and answers", subtitle, columns, targets, rows)
 
 
 def _two_attacks(names: tuple[str, ...]) -> list[str]:
@@ -90,5 +91,5 @@ def _answers(path: Path, model: str, count: int) -> np.ndarray:
     return top[:, 0]
 
 
-def _shot(pixels: np.ndarray, given: Sequence[int], label: int, names: Sequence[str]) -> figures.Shot:
-    return figures.Shot(figures.picture(pixels), [(names[answer], bool(answer == label)) for answer in given])
+def _shot(pixels: np.ndarray, given: Sequence[int], label: int, names: Sequence[str]) -> image_panel.Shot:
+    return image_panel.Shot(style.picture(pixels), [(names[answer], bool(answer == label)) for answer in given])

@@ -5,20 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from crossfool import claims, comparison, drawings, figures
 from crossfool.errors import UserError
 from crossfool.experiment import leftover_files
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.descriptions import chosen, uncounted, words
+from crossfool.experiment.descriptions import chosen, uncounted, words, wrapped
 from crossfool.experiment.results import outcomes, pooled_destruction, ranking_tables
 from crossfool.experiment.results.metrics import Results, load_metrics
 from crossfool.pipeline.evaluation.config import TRANSFORMS
-from crossfool.report import findings_markdown, ranking_markdown
+from crossfool.report import experiment_figures, findings_markdown, ranking_markdown
+from crossfool.report.claims import paper_claims
 from crossfool.report.csv_writing import COLUMNS, destruction_rows, pooled_rows, success_rows, write_csv, write_text
-from crossfool.report.figures.style import wrapped
+from crossfool.report.figures import destruction as destruction_figure
+from crossfool.report.figures import heatmap, style
 from crossfool.report.panel import build_panel
 from crossfool.report.rates_markdown import tables
+from crossfool.report.reported import agreement
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
 
@@ -48,9 +51,9 @@ def write_report(folder: Path, experiment: Experiment, out: Path) -> None:
     columns = ["source", "target", "attack", "whitebox", "transform", "level", "rate", "low", "high", "n"]
     write_csv(out / "destruction.csv", columns, destruction_rows(results))
     evidence = outcomes.gather(folder, results)
-    compared, found = comparison.rows(results), claims.check(evidence)
-    write_csv(out / "comparison.csv", comparison.COLUMNS, compared)
-    write_csv(out / "claims.csv", claims.COLUMNS, claims.table(found))
+    compared, found = agreement.rows(results), paper_claims.check(evidence)
+    write_csv(out / "comparison.csv", agreement.COLUMNS, compared)
+    write_csv(out / "claims.csv", paper_claims.COLUMNS, paper_claims.table(found))
     untested = uncounted(experiment) if evidence.empty else ""
     write_json(folder / "agreement.json", findings_markdown.agreement(compared, found, untested))
     against = ranking_tables.tables(results, evidence)
@@ -66,34 +69,34 @@ def write_report(folder: Path, experiment: Experiment, out: Path) -> None:
     if untested:
         parts += ["## No comparison", untested]
     write_text(out / "tables.md", "\n\n".join(parts) + "\n")
-    data = drawings.tables(results, evidence)
+    data = experiment_figures.tables(results, evidence)
     for name, rows in data.items():
-        write_csv(out / f"{name}.csv", drawings.COLUMNS[name], rows)
+        write_csv(out / f"{name}.csv", experiment_figures.COLUMNS[name], rows)
     for kind in ("figures", "vector"):
         (out / kind).mkdir(parents=True, exist_ok=True)
     for attack in experiment.attacks if experiment.sources else ():
         title = f"{words(experiment.attacks[attack])}\n{chosen(results)}; Wilson 95% intervals"
-        _both(figures.heatmap(_grid(results, attack), attack, title), out, f"heatmap_{attack}")
+        _both(heatmap.heatmap(_grid(results, attack), attack, title), out, f"heatmap_{attack}")
     if shots is not None:
-        figures.save(shots, out / "figures/panel.png")
+        style.save(shots, out / "figures/panel.png")
     if against["cost"]:
-        _both(drawings.cost(results), out, "cost")
-    for name, figure in drawings.draw(folder, results, data, compared):
+        _both(experiment_figures.cost(results), out, "cost")
+    for name, figure in experiment_figures.draw(folder, results, data, compared):
         _both(figure, out, name)
     curves = {name: lines for name, lines in pools.items() if any(lines.values())}
     if curves:
         _both(_destruction_figure(results, curves), out, "destruction")
 
 
-def _both(figure: figures.Figure, out: Path, name: str) -> None:
-    figures.save(figure, out / "figures" / f"{name}.png")
-    figures.save(figure, out / "vector" / f"{name}.svg")
+def _both(figure: Figure, out: Path, name: str) -> None:
+    style.save(figure, out / "figures" / f"{name}.png")
+    style.save(figure, out / "vector" / f"{name}.svg")
 
 
 # --- figures ----------------------------------------------------------------------------------------
 
 
-def _grid(results: Results, attack: str) -> figures.Grid:
+def _grid(results: Results, attack: str) -> heatmap.Grid:
     sources, targets = results.experiment.sources, results.experiment.answering
 
     def values(key: str) -> np.ndarray:
@@ -101,13 +104,13 @@ def _grid(results: Results, attack: str) -> figures.Grid:
 
     rates = (values("top1"), values("top1_low"), values("top1_high"))
     rows, columns = [source.replace("+", "+\n") for source in sources], [wrapped(target) for target in targets]
-    return figures.Grid(rows, columns, rates, values("whitebox"))
+    return heatmap.Grid(rows, columns, rates, values("whitebox"))
 
 
-def _destruction_figure(results: Results, curves: Mapping[str, Any]) -> figures.Figure:
+def _destruction_figure(results: Results, curves: Mapping[str, Any]) -> Figure:
     units = {name: unit for name, (_, _, unit) in TRANSFORMS.items()}
     subtitle = (
         "Of the adversarial images that fool a target, the share that it gets right again after the transform. "
         f"Black-box pairs pooled; {chosen(results)}; 95% intervals over images."
     )
-    return figures.destruction("Destruction rates", subtitle, units, curves)
+    return destruction_figure.destruction("Destruction rates", subtitle, units, curves)

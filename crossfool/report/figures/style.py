@@ -1,9 +1,145 @@
 """Style of all figures: colours, fonts, axes, legends, and how a figure is saved."""
 
+import functools
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
-# --- in words ---------------------------------------------------------------------------------------
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from crossfool.storage.atomic import replacing
+
+SMALL = 8  # points: numbers on the axes, and legends
+ROUND = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 40, 50)  # ends of a percent axis that need not reach 100
 
 
-def wrapped(model: str) -> str:
-    """A model's name as a column's head: over two lines where it is long."""
-    return model.replace("_", "_\n", 1) if len(model) > 14 else model
+@dataclass(frozen=True)
+class Point:
+    """A measured value `y` at `x`, with the ends of its interval."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+def sorted_arrays(points: Sequence[Point]) -> np.ndarray:
+    """(4,N): x, y, low and high, sorted by x."""
+    return np.array(sorted((point.x, point.y, point.low, point.high) for point in points)).T
+
+
+def level_ticks(axes: Axes, levels: Sequence[float], wide: float) -> None:
+    """A tick for each level; a number too, unless it would touch the one before. `wide` inches is the axis."""
+    start, end = axes.transData.transform([(axes.get_xlim()[0], 1), (axes.get_xlim()[1], 1)])[:, 0]
+    places = axes.transData.transform([(level, 1) for level in levels])[:, 0]
+    texts, free = [], -np.inf
+    for place, level in zip((places - start) / (end - start) * wide, levels, strict=True):
+        text = f"{level:g}"
+        half = 0.045 * len(text)
+        texts.append(text if place - half > free else "")
+        free = place + half + 0.03 if texts[-1] else free
+    axes.set_xticks(levels, texts)
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def axis_end(highest: float, ends: Sequence[int] = ROUND) -> float:
+    """The end of a percent axis that holds `highest`: the first of `ends`, or 100."""
+    return next((float(end) for end in ends if end >= highest), 100.0)
+
+
+def percent_axis(axes: Axes, top: float) -> None:
+    axes.set_ylim(-0.025 * top, 1.025 * top)
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def fold_name(name: str, room: int) -> str:
+    """A name broken over lines of at most `room` characters, after spaces and plus signs alone."""
+    lines = [""]
+    for piece in re.split(r"(?<=[+ ])", name):
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > room:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def add_legend(
+    figure: Figure, handles: Sequence[Any], names: Sequence[str], corner: tuple[float, float], **options: Any
+) -> None:
+    """A frameless legend with its upper left corner there, in parts of the figure."""
+    legend = figure.legend(
+        list(handles),
+        list(names),
+        loc="upper left",
+        bbox_to_anchor=corner,
+        frameon=False,
+        borderaxespad=0,
+        borderpad=0,
+        fontsize=SMALL,
+        title_fontsize=SMALL,
+        alignment="left",
+        **options,
+    )
+    legend.get_title().set_fontweight("bold")
+
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "crossfool",
+}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B")
+MARKERS = "osD^vPX*"
+
+# a matplotlibrc of the user's changes no byte of a report, and asks for no LaTeX
+SETTINGS = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"} | STYLE
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(function)
+    def inner(*arguments: P.args, **options: P.kwargs) -> R:
+        with matplotlib.rc_context(SETTINGS):
+            return function(*arguments, **options)
+
+    return inner
+
+
+@styled
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG or SVG, by the path's suffix."""
+    FigureCanvasAgg(figure)
+    kind = path.suffix[1:]
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=kind, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
+
+
+def picture(pixels: np.ndarray) -> np.ndarray:
+    """(C,H,W) as matplotlib wants it: (H,W) grey, or (H,W,3)."""
+    return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+
+
+def add_heading(
+    figure: Figure, title: str, subtitle: str, left: float, right: float, bottom: float, width: float, height: float
+) -> None:
+    """A bold title and wrapped lines below it, the lowest at `bottom`; inches, of a figure `width` by `height`."""
+    room = max(36, int((right - left) / 0.072))
+    whole = subtitle.replace(" = ", "\u00a0=\u00a0")  # no break within "ε = 15"
+    lines = [part for line in whole.split("\n") for part in textwrap.wrap(line, room)]
+    for number, line in enumerate(reversed(lines)):
+        figure.text(left / width, (bottom + 0.17 * number) / height, line, size=8.5, color="0.3", va="bottom")
+    top = bottom + 0.17 * len(lines) + 0.05
+    figure.text(left / width, top / height, title, size=12, weight="bold", va="bottom")

@@ -15,13 +15,15 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from crossfool import comparison, gallery, page_tables, pictures
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.descriptions import chosen, compared, denominator, uncounted, words
 from crossfool.experiment.results.metrics import Results, load_metrics
-from crossfool.gallery import GAIN, Gallery
-from crossfool.sheets import Table
+from crossfool.report.html import comparison_tables, gallery, rate_tables
+from crossfool.report.html import images as html_images
+from crossfool.report.html.gallery import GAIN, Gallery
+from crossfool.report.reported import agreement
+from crossfool.report.table import Table
 from crossfool.storage.atomic import replacing
 from crossfool.storage.tensors import TensorFile
 
@@ -157,8 +159,8 @@ def render(views: Sequence[View]) -> str:
         undefined=StrictUndefined,
     )
     environment.filters["broken"] = broken
-    environment.filters["csv_uri"] = lambda text: pictures.file_uri("text/csv", text.encode())
-    environment.filters["latex_uri"] = lambda text: pictures.file_uri("text/x-tex", text.encode())
+    environment.filters["csv_uri"] = lambda text: html_images.file_uri("text/csv", text.encode())
+    environment.filters["latex_uri"] = lambda text: html_images.file_uri("text/x-tex", text.encode())
     return environment.get_template("page.html").render(views=views, shades=shades(), gain=GAIN) + "\n"
 
 
@@ -192,7 +194,7 @@ def view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
         summary=f"{chosen(results)}. All rates are percent of these images, with Wilson 95% intervals in brackets.",
         facts=list(_facts(results, headers)),
         attacks=[(key, words(attack), attack.gradients) for key, attack in experiment.attacks.items()],
-        models=page_tables.clean(results, _hashes(headers)),
+        models=rate_tables.clean(results, _hashes(headers)),
         groups=list(_groups(folder, results, timed)),
         figures=list(_figures(folder / "report", whole=not name)),
         pictures=gallery.gather(folder, experiment, room),
@@ -255,18 +257,25 @@ def _groups(folder: Path, results: Results, timed: bool) -> Iterator[Group]:
         "(Kurakin et al. 2017). Black-box pairs pooled; they share images, so that the 95% intervals are of "
         "as many pairs as tell as much. report/destruction.csv has each pair."
     )
-    against = [*(page_tables.costed(folder, results) if timed else ()), *page_tables.ranked(folder / "report")]
+    against = [
+        *(comparison_tables.costed(folder, results) if timed else ()),
+        *comparison_tables.ranked(folder / "report"),
+    ]
     missing = "" if compared(results) else uncounted(results.experiment)
     groups = (
-        Group("rates", "Success rates", rates, list(page_tables.success(results))),
+        Group("rates", "Success rates", rates, list(rate_tables.success(results))),
         Group("ranking", "Attacks compared", missing or RANKED, against),
         Group(
-            "cells", "Attacks compared, cell by cell", "", list(page_tables.each_cell(folder / "report")), folded=True
+            "cells",
+            "Attacks compared, cell by cell",
+            "",
+            list(comparison_tables.each_cell(folder / "report")),
+            folded=True,
         ),
-        Group("claims", "The paper's claims", missing, list(page_tables.claimed(folder / "report"))),
-        Group("paper", "Agreement with the paper", "", list(page_tables.compared(comparison.rows(results)))),
-        Group("destruction", "Destruction rates", destroyed, list(page_tables.destruction(folder / "report", results))),
-        Group("data", "Data of the figures", "", list(page_tables.drawn(folder / "report")), folded=True),
+        Group("claims", "The paper's claims", missing, list(comparison_tables.claimed(folder / "report"))),
+        Group("paper", "Agreement with the paper", "", list(comparison_tables.compared(agreement.rows(results)))),
+        Group("destruction", "Destruction rates", destroyed, list(rate_tables.destruction(folder / "report", results))),
+        Group("data", "Data of the figures", "", list(comparison_tables.drawn(folder / "report")), folded=True),
     )
     return (group for group in groups if group.tables or (missing and group.note == missing))
 
@@ -281,9 +290,9 @@ def _figures(report: Path, *, whole: bool) -> Iterator[Figure]:
             continue
         raster = report / "figures" / f"{place.stem}.png"
         if place.stat().st_size > (LARGEST if whole else LARGEST / 3) and raster.exists():
-            yield Figure(raster.name, _shown(place.stem), pictures.file_uri("image/png", raster.read_bytes()))
+            yield Figure(raster.name, _shown(place.stem), html_images.file_uri("image/png", raster.read_bytes()))
         else:
-            yield Figure(place.name, _shown(place.stem), pictures.file_uri("image/svg+xml", place.read_bytes()))
+            yield Figure(place.name, _shown(place.stem), html_images.file_uri("image/svg+xml", place.read_bytes()))
 
 
 def _shown(name: str) -> str:

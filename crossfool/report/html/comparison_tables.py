@@ -3,23 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
-from crossfool import claims, comparison
-from crossfool.attacks.config import Attack
-from crossfool.experiment.descriptions import words
 from crossfool.experiment.results import cost_effectiveness, sample_equivalence, snapshots
 from crossfool.experiment.results.metrics import Results
-from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.report import ranking_markdown
-from crossfool.report.reported.published_rates import reported
-from crossfool.sheets import Cell, Table
-from crossfool.stats.rates import wilson_ends
-from crossfool.storage import csv_files
+from crossfool.report.html.csv_reading import COLUMNS, ENDS, HEADS, csv_cell, csv_rows
+from crossfool.report.html.rate_tables import METRICS
+from crossfool.report.reported import agreement
+from crossfool.report.table import Cell, Table
 
-ENDS = ("low", "high")
-METRICS = {"top1": "top-1", "top5": "top-5"}
 CLAIMED = "Each is a paired test on the same images; a claim holds where the effect has the claimed sign and p < 0.05."
 RANKED = {  # name of a CSV of `ranking` -> title and note
     "ranking": (
@@ -42,11 +35,6 @@ RANKED = {  # name of a CSV of `ranking` -> title and note
         "Success over other images",
         "Over all images, those that the target gets right, and those that all get right; with the clean error.",
     ),
-}
-COLUMNS = {"lpips": "Lpips: perceptual distance from the clean image, 0 if the same."}  # that are not always there
-HEADS = {
-    **dict.fromkeys(("ranking", "samples"), ("attack",)),
-    **dict.fromkeys(("seeds", "quantisation", "denominators"), ("source", "target")),
 }
 PLACES = {  # after the point; as they are, where nothing stands
     **dict.fromkeys(
@@ -80,155 +68,6 @@ DATA = {
     "similarity": "Data of the figure of gradients' similarity",
 }
 
-ENDED: dict[str, type | UnionType] = dict.fromkeys(ENDS, float)
-READ: dict[str, Mapping[str, type | UnionType]] = {  # CSV of the report -> columns that a table here makes use of
-    "destruction_pooled": {"transform": str, "attack": str, "level": str, "rate": float, **ENDED, "n": int},
-    "claims": {
-        **dict.fromkeys(claims.COLUMNS, str),
-        "effect": float,
-        "p": float | None,
-        "comparisons": int,
-        "images": int,
-    },
-    "budget": {
-        **dict.fromkeys(("objective", "budget", "attack", "gradients", "place"), str),
-        "success": float,
-        **ENDED,
-    },
-    "pairwise": {
-        **dict.fromkeys(("objective", "first", "second", "differs"), str),
-        "difference": float,
-        "low": float | None,
-        "high": float | None,
-        "p_holm": float,
-    },
-    "mcnemar": {
-        **dict.fromkeys(("first", "second", "source", "target", "differs"), str),
-        **dict.fromkeys(
-            ("first_rate", "second_rate", "difference", "first_alone", "second_alone", "p", "p_holm"), float
-        ),
-        **ENDED,
-    },
-}
-
-
-def success(results: Results) -> Iterator[Table]:
-    """For each attack a heat map of its top-1 success rates; of a targeted attack also of its top-5 rates."""
-    for name, attack in results.experiment.attacks.items():
-        for metric in METRICS if attack.targeted else ("top1",):
-            yield _success(results, name, metric)
-
-
-def _success(results: Results, name: str, metric: str) -> Table:
-    experiment = results.experiment
-    attack = experiment.attacks[name]
-    tables = set()
-    rows, records = [], []
-    for source in experiment.sources:
-        cells = []
-        for target in experiment.answering:
-            rates = results.success[source, name][target]
-            figure = reported(experiment, source, target, attack).get(metric)
-            ends = rates[f"{metric}_low"], rates[f"{metric}_high"]
-            paper = None if figure is None else figure.percent
-            cells.append(_rate(rates[metric], *ends, paper=paper, whitebox=rates["whitebox"]))
-            record = {"source": source, "target": target, "attack": name, "metric": metric, "rate": rates[metric]}
-            record |= {"low": ends[0], "high": ends[1], "n": rates["n"], "whitebox": rates["whitebox"]}
-            record |= {"paper": paper, "difference": None, "paper_table": None}
-            if figure is not None:
-                tables.add(figure.table.replace("table", "table "))
-                record |= {"difference": round(rates[metric] - figure.percent, 4), "paper_table": figure.table}
-            records.append(record)
-        rows.append((source, tuple(cells)))
-    return Table(
-        name=f"{name}-{metric}",  # like no other table's, whatever an attack is called: names have no hyphen
-        title=f"{name}: {METRICS[metric]} success rate, %",
-        notes=(f"{_capital(words(attack))}; {_evaluations(attack)}.", _goal(attack, metric), *_quoted(tables)),
-        corner="source",
-        columns=experiment.answering,
-        rows=tuple(rows),
-        records=tuple(records),
-        command=f"dvc repro --glob 'evaluate@*-{name}'",
-    )
-
-
-def _rate(rate: float, low: float, high: float, **more: Any) -> Cell:
-    return Cell(f"{rate:.1f}", rate, f"[{low:.1f}, {high:.1f}]", heat=rate, **more)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _evaluations(attack: Attack) -> str:
-    count = "1 gradient evaluation" if attack.gradients == 1 else f"{attack.gradients} gradient evaluations"
-    return f"{count} an image and model"
-
-
-def _goal(attack: Attack, metric: str) -> str:
-    if metric == "top5":
-        return "Success: the target label is among the first five answers."
-    goal = "are given the target label" if attack.targeted else "are not given the true label"
-    return f"Success: images that {goal}."
-
-
-def _quoted(tables: set[str]) -> tuple[str, ...]:
-    return (f"The paper's figures are of its {', '.join(sorted(tables))}.",) if tables else ()
-
-
-def clean(results: Results, hashes: Mapping[str, str]) -> Table:
-    """The models: accuracy on the whole data set, size, and the sha256 of their weights where a source has them."""
-    rows = []
-    for model, accuracy in results.clean.items():
-        published, first = accuracy["published_top1"], (accuracy["top1_low"], accuracy["top1_high"])
-        five = wilson_ends(accuracy["top5"], accuracy["n"])
-        cells = (
-            Cell(f"{accuracy['top1']:.1f}", accuracy["top1"], "[{:.1f}, {:.1f}]".format(*first)),
-            Cell(f"{accuracy['top5']:.1f}", accuracy["top5"], "[{:.1f}, {:.1f}]".format(*five)),
-            Cell("" if published is None else f"{published:.1f}", published),
-            Cell(f"{accuracy['n']:,}", accuracy["n"]),
-            Cell(f"{accuracy['parameters']:,}", accuracy["parameters"]),
-            Cell(hashes.get(model, "")[:12]),
-        )
-        rows.append((model, cells))
-    return Table(
-        name="clean",
-        title="Clean accuracy, %",
-        notes=("On the whole data set, before any attack; sha256 is of the weights, its first twelve digits.",),
-        corner="model",
-        columns=("top-1", "top-5", "published top-1", "images", "parameters", "sha256"),
-        rows=tuple(rows),
-        records=tuple({"model": model, **row, "sha256": hashes.get(model)} for model, row in results.clean.items()),
-        command="dvc repro --glob 'predict@*'",
-    )
-
-
-def destruction(report: Path, results: Results) -> Iterator[Table]:
-    """For each transform a heat map of its destruction rates, black-box pairs pooled, as `report` has them."""
-    found = _rows(report, "destruction_pooled")
-    for transform, levels in results.experiment.transforms.items():
-        records = [row for row in found if row["transform"] == transform]
-        if not levels or not found:
-            continue
-        rows = []
-        for attack in results.experiment.attacks:
-            at = {row["level"]: row for row in records if row["attack"] == attack}
-            rates = [_rate(*(float(at[level][key]) for key in ("rate", *ENDS))) for level in at]
-            shown = dict(zip(at, rates, strict=True))
-            fooled = int(next(iter(at.values()))["n"]) if at else 0
-            cells = (shown.get(f"{level:g}", Cell("–")) for level in levels)
-            rows.append((attack, (*cells, Cell(f"{fooled:,}", fooled))))
-        yield Table(
-            name=f"destruction_{transform}",
-            title=f"{transform}: destruction rate, %",
-            notes=(f"Levels: {TRANSFORMS[transform][2]}.",),
-            corner="attack",
-            columns=(*(f"{level:g}" for level in levels), "fooled"),
-            rows=tuple(rows),
-            records=tuple(records),
-            command="dvc repro --glob 'transform@*'",
-        )
-
 
 def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
     """Our success rates beside the paper's; nothing where the paper has none of the cells."""
@@ -246,7 +85,7 @@ def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
             Cell(row["paper_table"].replace("table", "table ")),
         )
         lines.append((f"{row['source']} → {row['target']}", cells))
-    total = comparison.summary(rows)
+    total = agreement.summary(rows)
     rank = total["rank_correlation"]
     said = (
         f"{total['cells']} of the paper's figures have a cell here. Mean absolute difference "
@@ -267,7 +106,7 @@ def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
 
 def claimed(report: Path) -> Iterator[Table]:
     """The paper's claims with their verdicts, as `report`/claims.csv has them; nothing where it is not there."""
-    rows = _rows(report, "claims")
+    rows = csv_rows(report, "claims")
     if rows:
         yield Table(
             name="claims",
@@ -300,7 +139,7 @@ def ranked(report: Path) -> Iterator[Table]:
     yield from _listed(report, first, *about)
     for objective in snapshots.OBJECTIVES:
         for make, name in ((_at_cost, "budget"), (_against, "pairwise")):
-            rows = [row for row in _rows(report, name) if row["objective"] == objective]
+            rows = [row for row in csv_rows(report, name) if row["objective"] == objective]
             if len(rows) > 1:
                 yield make(objective, rows)
     for name, about in others:
@@ -333,7 +172,7 @@ def costed(folder: Path, results: Results) -> Iterator[Table]:
 
 def _listed(report: Path, name: str, title: str, note: str) -> Iterator[Table]:
     """A CSV of `ranking` as it is, if it has two rows and more; without columns in which nothing stands."""
-    rows = _rows(report, name)
+    rows = csv_rows(report, name)
     if len(rows) > 1:
         columns = [column for column in rows[0] if column not in HEADS[name] and any(row[column] for row in rows)]
         yield Table(
@@ -343,7 +182,7 @@ def _listed(report: Path, name: str, title: str, note: str) -> Iterator[Table]:
             corner=" → ".join(HEADS[name]),
             columns=tuple(column.replace("_", " ") for column in columns),
             rows=tuple(
-                (_head(row, HEADS[name]), tuple(_read(row[one], PLACES.get(one)) for one in columns)) for row in rows
+                (_head(row, HEADS[name]), tuple(csv_cell(row[one], PLACES.get(one)) for one in columns)) for row in rows
             ),
             records=tuple(rows),
             command="dvc repro report",
@@ -385,7 +224,7 @@ def _against(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
 
 def each_cell(report: Path) -> Iterator[Table]:
     """Every two attacks on each black-box cell; nothing where they are too many for a page."""
-    rows = _rows(report, "mcnemar")
+    rows = csv_rows(report, "mcnemar")
     if not 1 < len(rows) <= PAIRS:
         return
 
@@ -450,16 +289,10 @@ def _head(row: Mapping[str, str], names: Sequence[str]) -> str:
     return " → ".join(row[name] for name in names)
 
 
-def _rows(report: Path, name: str) -> list[dict[str, str]]:
-    """Rows of a CSV of the report, whose columns that are shown as numbers are such; none where it is not there."""
-    path, columns = report / f"{name}.csv", READ.get(name) or dict.fromkeys(HEADS.get(name, ()), str)
-    return csv_files.read_csv(path, columns, others=True) if path.exists() else []
-
-
 def drawn(report: Path) -> Iterator[Table]:
     """What the figures of sweeps, scatter and similarity are drawn from, as it lies in `report`."""
     for name, title in DATA.items():
-        rows = _rows(report, name)
+        rows = csv_rows(report, name)
         if rows:
             first, *others = rows[0]
             yield Table(
@@ -468,15 +301,7 @@ def drawn(report: Path) -> Iterator[Table]:
                 notes=(),
                 corner=first,
                 columns=tuple(others),
-                rows=tuple((row[first], tuple(_read(row[column]) for column in others)) for row in rows),
+                rows=tuple((row[first], tuple(csv_cell(row[column]) for column in others)) for row in rows),
                 records=tuple(rows),
                 command="dvc repro report",
             )
-
-
-def _read(text: str, places: int | None = None) -> Cell:
-    """A cell of a CSV: a number, where it is one, to so many places after the point."""
-    try:
-        return Cell(f"{float(text):.6g}" if places is None else f"{float(text):.{places}f}", float(text))
-    except ValueError:
-        return Cell(text)

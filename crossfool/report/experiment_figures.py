@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from crossfool import curves, planes
 from crossfool.attacks import sweeps
 from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
@@ -18,9 +18,16 @@ from crossfool.experiment.descriptions import chosen, words
 from crossfool.experiment.results import snapshots
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.figures import Figure, picture
 from crossfool.models.families import family
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency
+from crossfool.report.figures import agreement as agreement_figure
+from crossfool.report.figures import boundary as boundary_figure
+from crossfool.report.figures import saliency as saliency_figure
+from crossfool.report.figures import scatter as scatter_figure
+from crossfool.report.figures import similarity as similarity_figure
+from crossfool.report.figures import style
+from crossfool.report.figures import sweep as sweep_figure
+from crossfool.report.figures.style import picture
 from crossfool.stats import intervals as stats_intervals
 from crossfool.storage.tensors import TensorFile
 
@@ -73,18 +80,16 @@ def draw(folder: Path, results: Results, data: Mapping[str, Rows], compared: Row
             for row in compared
         ]
         subtitle = f"Success rates, a point a cell; {chosen(results)}; Wilson 95% intervals"
-        yield "agreement", curves.agreement("Ours and the paper's", subtitle, points)
+        yield "agreement", agreement_figure.agreement("Ours and the paper's", subtitle, points)
 
 
 def cost(results: Results) -> Figure:
     """Success against gradient evaluations: a line an attack, a point where no steps were recorded of it."""
-    panels: dict[str, dict[str, list[curves.Point]]] = {}
+    panels: dict[str, dict[str, list[style.Point]]] = {}
     crowded = len(results.experiment.attacks) > CROWD
     for attack, row in results.experiment.attacks.items():
         points = [
-            curves.Point(
-                gradients, rates["success"], *(rates["success" if crowded else end] for end in ("low", "high"))
-            )
+            style.Point(gradients, rates["success"], *(rates["success" if crowded else end] for end in ("low", "high")))
             for gradients, rates in snapshots.reached(results, attack).items()
         ]
         if points:
@@ -93,7 +98,7 @@ def cost(results: Results) -> Figure:
     subtitle = f"Mean over black-box cells{ends}; {chosen(results)}"
     label = "gradient evaluations an image and model"
     about = "Success against cost", subtitle, label, "success rate, %", "attack"
-    return curves.sweep(*about, panels, logarithmic=True, kinds=True)
+    return sweep_figure.sweep(*about, panels, logarithmic=True, kinds=True)
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -142,10 +147,10 @@ def _line(figure: sweeps.GridFigure, values: Mapping[str, Any]) -> str:
 def _draw_sweep(grid: sweeps.Grid, results: Results, rows: Rows) -> Figure:
     figure = grid.figure
     assert figure is not None and grid.attack is not None
-    panels: dict[str, dict[str, list[curves.Point]]] = {}
+    panels: dict[str, dict[str, list[style.Point]]] = {}
     for row in rows:
         line = panels.setdefault(row["panel"], {}).setdefault(row["line"], [])
-        line.append(curves.Point(row["x"], row["rate"], row["low"], row["high"]))
+        line.append(style.Point(row["x"], row["rate"], row["low"], row["high"]))
     fixed = [
         f"{LETTER[axis]} = {getattr(grid, axis)[0]}".replace("α = epsilon", "α = ε")
         for axis in sweeps.AXES
@@ -156,7 +161,7 @@ def _draw_sweep(grid: sweeps.Grid, results: Results, rows: Rows) -> Figure:
     subtitle = f"{grid.attack.objective}, {', '.join(fixed)}{mean}; {chosen(results)}; {intervals}"
     ylabel = f"{'top-1' if figure.metric == 'top1' else 'top-5'} success rate, %"
     label = "" if figure.lines is None else AXIS[figure.lines]
-    return curves.sweep(f"Success against {LETTER[figure.x]}", subtitle, AXIS[figure.x], ylabel, label, panels)
+    return sweep_figure.sweep(f"Success against {LETTER[figure.x]}", subtitle, AXIS[figure.x], ylabel, label, panels)
 
 
 # --- scatter (figures 1 and 8) ------------------------------------------------------------------------------------
@@ -186,9 +191,11 @@ def _scatter(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def _draw_scatter(results: Results, rows: Rows) -> Figure:
-    panels: dict[str, list[curves.Dot]] = {}
+    panels: dict[str, list[scatter_figure.Dot]] = {}
     for row in rows:
-        dot = curves.Dot(*(row[key] for key in ("source", "family", "error", "parameters", "rate", "low", "high")))
+        dot = scatter_figure.Dot(
+            *(row[key] for key in ("source", "family", "error", "parameters", "rate", "low", "high"))
+        )
         panels.setdefault(f"{row['attack']} → {row['target']}", []).append(dot)
     experiment = results.experiment
     kin = "" if experiment.scatter.same_family else "; sources of the target's own family are left out"
@@ -197,7 +204,7 @@ def _draw_scatter(results: Results, rows: Rows) -> Figure:
         f"{attacks}.\nNumbers at the left are success rates, texts in the middle the model within its family{kin}. "
         f"Top-1 error on the whole data set. {chosen(results)}; Wilson 95% intervals"
     )
-    return curves.scatter("Success over the source's error and size", subtitle, panels)
+    return scatter_figure.scatter("Success over the source's error and size", subtitle, panels)
 
 
 # --- similarity (figure 3a) ---------------------------------------------------------------------------------------
@@ -213,13 +220,13 @@ def _similarity(evidence: Evidence) -> Iterator[dict[str, Any]]:
 
 
 def _draw_similarity(experiment: Experiment, rows: Rows) -> Figure:
-    lines: dict[str, tuple[curves.Point, list[curves.Point]]] = {}
+    lines: dict[str, tuple[style.Point, list[style.Point]]] = {}
     pairs = [(row.source, row.target) for row in experiment.similarity.values()]
     sigmas = {row.sigma for row in experiment.similarity.values()}
     counts = sorted({row.images for row in experiment.similarity.values()})
     for name, row in experiment.similarity.items():
         points = [
-            curves.Point(one["samples"], one["cosine"], one["low"], one["high"])
+            style.Point(one["samples"], one["cosine"], one["low"], one["high"])
             for one in rows
             if one["analysis"] == name
         ]
@@ -233,7 +240,7 @@ def _draw_similarity(experiment: Experiment, rows: Rows) -> Figure:
         f"Cosine of the source's smoothed gradient{spread} with the target's gradient, mean over "
         f"{images} images with normal 95% intervals; dashed: the source's plain gradient"
     )
-    return curves.similarity("Similarity of gradients", subtitle, lines)
+    return similarity_figure.similarity("Similarity of gradients", subtitle, lines)
 
 
 # --- planes (figures 3b, 6 and 9) ---------------------------------------------------------------------------------
@@ -255,7 +262,7 @@ def _draw_boundary(folder: Path, name: str, plane: Boundary, experiment: Experim
     u, v = np.asarray(file["u"], float), np.asarray(file["v"], float)
     labels = f"u along the {ends[0]} ({unit})", f"v along the {ends[1]}"
     title = f"Decision boundaries ({'signs' if plane.sign else 'unit vectors'})"
-    return planes.boundary(title, subtitle, *labels, u, v, picture(file["image"]), answers, label, names)
+    return boundary_figure.boundary(title, subtitle, *labels, u, v, picture(file["image"]), answers, label, names)
 
 
 def _draw_saliency(folder: Path, name: str, row: Saliency, experiment: Experiment) -> Figure:
@@ -271,4 +278,4 @@ def _draw_saliency(folder: Path, name: str, row: Saliency, experiment: Experimen
         f"{row.model}: absolute gradient of the loss, summed over channels and clipped at its 99th percentile; "
         f"smoothed with σ = {row.sigma:g}"
     )
-    return planes.saliency("Saliency", subtitle, shown, columns)
+    return saliency_figure.saliency("Saliency", subtitle, shown, columns)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import pictures
 from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import predictions_file
+from crossfool.report.html import images as html_images
 from crossfool.storage import csv_files
 from crossfool.storage.tensors import TensorFile
 
@@ -87,7 +87,7 @@ def gather(folder: Path, experiment: Experiment, room: int) -> Gallery | None:
     for cell in _cells(folder, experiment, subset["images"].shape):
         if not cells:
             taken = sum(map(len, _shown(clean[0], cell.images[0])))
-        taken += len(_png(pictures.difference(cell.images[0], clean[0])))
+        taken += len(_png(html_images.difference(cell.images[0], clean[0])))
         if cells and taken > room:
             break
         cells.append(cell)
@@ -183,8 +183,8 @@ def build(
 
 def _shown(clean: np.ndarray, adversarial: np.ndarray) -> tuple[str, str, str]:
     """An image, what an attack made of it, and what it added, as data URIs."""
-    added = pictures.enlarged(adversarial, clean, GAIN)
-    return pictures.png_uri(clean), pictures.png_uri(adversarial), pictures.png_uri(added)
+    added = html_images.enlarged(adversarial, clean, GAIN)
+    return html_images.png_uri(clean), html_images.png_uri(adversarial), html_images.png_uri(added)
 
 
 def _image(
@@ -201,7 +201,7 @@ def _image(
             {
                 "source": cell.source,
                 "attack": cell.attack,
-                "difference": _png(pictures.difference(cell.images[place], clean)),
+                "difference": _png(html_images.difference(cell.images[place], clean)),
                 "after": [top[place].tolist() for top in cell.after.values()],
             }
             for cell in cells
@@ -210,7 +210,7 @@ def _image(
 
 
 def _png(pixels: np.ndarray) -> str:
-    return base64.b64encode(pictures.png(pixels)).decode()
+    return base64.b64encode(html_images.png(pixels)).decode()
 
 
 def _flat(tops: Sequence[Sequence[int]]) -> set[int]:

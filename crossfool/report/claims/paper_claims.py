@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from crossfool import claims_sweeps
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import depth, family
+from crossfool.report.claims import sweep_claims
 from crossfool.report.claims.claim import SAID, Claim, claim, contrasted, listed
 from crossfool.stats.paired_tests import LEVEL, holm, mcnemar, ranked, rho
 
@@ -28,7 +28,7 @@ def check(evidence: Evidence) -> list[Claim]:
     """The claims that the experiment has the cells to check, in the order of the paper."""
     models = (_asymmetry, _same_family, _depth, _accuracy, _capacity)
     smoothing = (_smoothing, _momentum, _ensembles, _transforms)
-    found = [one for look in (*models, *smoothing, *claims_sweeps.CHECKS) for one in look(evidence)]
+    found = [one for look in (*models, *smoothing, *sweep_claims.CHECKS) for one in look(evidence)]
     return sorted(found, key=lambda one: list(SAID).index(one.name))
 
 

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from crossfool.curves import SMALL, _folded, _legend
-from crossfool.figures import _heading, _styled
+from crossfool.report.figures.style import SMALL, add_heading, add_legend, fold_name, styled
 
 TRUE, OTHER = "#DDDDDD", "#4D4D4D"  # the true class, and the classes past the palette
 PALETTE = (  # Paul Tol's "muted": told apart by the colour-blind, and from both greys
@@ -30,7 +29,7 @@ PALETTE = (  # Paul Tol's "muted": told apart by the colour-blind, and from both
 LONGEST = 22  # characters of a class's name
 
 
-@_styled
+@styled
 def boundary(
     title: str,
     subtitle: str,
@@ -67,14 +66,14 @@ def boundary(
     down = -(-len(planes) // 5)
     across = -(-len(planes) // down)
     side, gap = (2.0 if across < 3 else 1.6 if across < 4 else 1.32), 0.12  # inches
-    models = [_folded(model, int(side / 0.082)) for model in planes]
+    models = [fold_name(model, int(side / 0.082)) for model in planes]
     head = 0.1 + 0.15 * max(model.count("\n") + 1 for model in models)
     start = 0.0 if image is None else side + 0.75
     width, height = start + across * (side + gap) - gap, down * (side + head + gap) - gap
     figure = Figure(figsize=(width, height))
     if image is not None:
         axes = figure.add_axes((0, 1 - (head + side) / height, side / width, side / height))
-        _picture(axes, image)
+        show_image(axes, image)
         axes.set_title("clean image", size=SMALL, weight="bold", pad=4)
     for number, (model, plane) in enumerate(zip(models, planes.values(), strict=True)):
         x = start + (number % across) * (side + gap)
@@ -107,8 +106,8 @@ def boundary(
     left = 0 if image is not None else -0.5
     handles = [Patch(facecolor=colour, edgecolor="0.4", linewidth=0.4) for colour in legend.values()]
     options = {"ncol": columns, "columnspacing": 1.2, "handlelength": 1.2, "handleheight": 0.9}
-    _legend(figure, handles, list(legend), (left / width, -0.52 / height), **options)
-    _heading(figure, title, subtitle, left, width, height + 0.1, width, height)
+    add_legend(figure, handles, list(legend), (left / width, -0.52 / height), **options)
+    add_heading(figure, title, subtitle, left, width, height + 0.1, width, height)
     return figure
 
 
@@ -156,61 +155,6 @@ def _extent(u: np.ndarray, v: np.ndarray) -> tuple[float, float, float, float]:
     return ends[0], ends[1], ends[2], ends[3]
 
 
-def _picture(axes: Axes, image: np.ndarray) -> None:
+def show_image(axes: Axes, image: np.ndarray) -> None:
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_axis_off()
-
-
-def saliency_map(gradient: np.ndarray) -> np.ndarray:
-    """How much each pixel matters, (H,W) from 0 to 1, of a (C,H,W) gradient.
-
-    The channels' absolute values are added; then the lowest sum becomes 0 and the 99th percentile, and all above it,
-    1 (Smilkov et al., 2017). A gradient that is the same everywhere gives 0.
-    """
-    if gradient.ndim != 3:
-        raise ValueError(f"a gradient is (C,H,W), and not {gradient.shape}")
-    total = np.abs(gradient.astype(np.float64)).sum(0)
-    if not np.isfinite(total).all():
-        raise ValueError("a gradient has numbers that are not finite")
-    low, high = total.min(), np.percentile(total, 99)
-    if high <= low:  # fewer than one pixel in a hundred differ from the rest
-        return (total > low).astype(np.float64)
-    return np.clip((total - low) / (high - low), 0, 1)
-
-
-@_styled
-def saliency(
-    title: str,
-    subtitle: str,
-    rows: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]],
-    columns: Sequence[str],
-) -> Figure:
-    """Saliency maps of gradients: a row an image, with the image first.
-
-    Args:
-        title, subtitle: Above all.
-        rows: What each image shows, its (H,W,3) or (H,W) uint8 pixels, and (C,H,W) gradients: the plain one, then the
-            smoothed ones in the order of their samples.
-        columns: A heading for each column, the image's too.
-    """
-    for name, _, gradients in rows:
-        if len(gradients) + 1 != len(columns):
-            raise ValueError(f"{len(columns)} columns, but {len(gradients)} gradients and the image for {name}")
-    side, gap = 1.3, 0.08  # inches
-    labels = [_folded(name, 14) for name, _, _ in rows]
-    start = 0.075 * max([len(line) for label in labels for line in label.split("\n")], default=0) + 0.12
-    headings = [_folded(heading, int(side / 0.085)) for heading in columns]
-    head = 0.08 + 0.15 * max(heading.count("\n") + 1 for heading in headings)
-    width, height = start + len(columns) * (side + gap) - gap, len(rows) * (side + gap) - gap + head
-    figure = Figure(figsize=(width, height))
-    for column, heading in enumerate(headings):
-        x = start + column * (side + gap) + side / 2
-        figure.text(x / width, 1 - (head - 0.05) / height, heading, ha="center", va="bottom", size=SMALL, weight="bold")
-    for number, (label, (_, image, gradients)) in enumerate(zip(labels, rows, strict=True)):
-        y = height - head - number * (side + gap) - side
-        figure.text((start - 0.1) / width, (y + side / 2) / height, label, ha="right", va="center", size=SMALL)
-        for column, pixels in enumerate([image, *(255 * saliency_map(gradient) for gradient in gradients)]):
-            x = start + column * (side + gap)
-            _picture(figure.add_axes((x / width, y / height, side / width, side / height)), pixels)
-    _heading(figure, title, subtitle, 0, width, height + 0.08, width, height)
-    return figure

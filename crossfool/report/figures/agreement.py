@@ -1,0 +1,55 @@
+"""Figure: our success rates over the published ones."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from crossfool.report.figures.style import COLOURS, MARKERS, SMALL, add_heading, add_legend, styled
+
+
+@styled
+def agreement(title: str, subtitle: str, points: Sequence[tuple[str, float, float, float, float]]) -> Figure:
+    """Our rates against the paper's, with intervals and the diagonal on which they agree.
+
+    Args:
+        title, subtitle: Above all.
+        points: The paper's table, the paper's rate, ours, and the ends of our interval; percent.
+    """
+    side = 3.3  # inches
+    figure = Figure(figsize=(side, side))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.plot([0, 100], [0, 100], color="0.6", linewidth=0.9, zorder=1)
+    drawn: dict[str, Any] = {}
+    tables = list(dict.fromkeys(point[0] for point in points))
+    for number, table in enumerate(tables):
+        paper, ours, low, high = np.array([point[1:] for point in points if point[0] == table]).T
+        drawn[table] = axes.errorbar(
+            paper,
+            ours,
+            yerr=np.clip([ours - low, high - ours], 0, None),
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=4.5,
+            mec="white",
+            mew=0.2,
+            linestyle="",
+            elinewidth=0.7,
+            alpha=0.85,
+        )
+    axes.set_xlim(-2, 102)
+    axes.set_ylim(-2, 102)
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_yticks(range(0, 101, 20))
+    axes.set_aspect("equal")
+    axes.tick_params(labelsize=SMALL)
+    axes.grid(color="0.92")
+    axes.set_axisbelow(True)
+    axes.set_xlabel("success rate in the paper, %")
+    axes.set_ylabel("success rate here, %")
+    handles = [*drawn.values(), Line2D([], [], color="0.6", linewidth=0.9)]
+    add_legend(figure, handles, [*drawn, "equal"], (1 + 0.12 / side, 1))
+    add_heading(figure, title, subtitle, -0.5, side + 0.9, side + 0.12, side, side)
+    return figure

@@ -1,0 +1,77 @@
+"""Figure: success rates of all sources and targets as a heat map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from crossfool.report.figures.style import add_heading, styled
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rates of one attack: a row a source, a column a target.
+
+    Attributes:
+        sources, targets: Names, broken over lines where they are long.
+        rates: (S,T) arrays: the rate, and the ends of its interval.
+        whitebox: (S,T) bool.
+    """
+
+    sources: Sequence[str]
+    targets: Sequence[str]
+    rates: tuple[np.ndarray, np.ndarray, np.ndarray]
+    whitebox: np.ndarray
+
+
+@styled
+def heatmap(grid: Grid, title: str, subtitle: str) -> Figure:
+    """Success rates, colour and number, on a scale that is 0 to 100 in every picture."""
+    rate, low, high = grid.rates
+    longest = max(len(line) for name in grid.targets for line in name.split("\n"))
+    wide, tall = (
+        max(1.0, 0.08 * longest + 0.15),
+        max(0.62, 1.2 / len(grid.sources), 0.16 * (_lines(grid.sources) + 1) + 0.1),
+    )
+    width, height = wide * len(grid.targets), tall * len(grid.sources)
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    colours = axes.imshow(rate, aspect="auto", cmap="cividis", vmin=0, vmax=100)
+    for row, column in np.ndindex(rate.shape):
+        red, green, blue, _ = colours.to_rgba(rate[row, column])
+        ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+        star = "*" if grid.whitebox[row, column] else ""
+        axes.text(column, row - 0.13, f"{rate[row, column]:.1f}{star}", color=ink, ha="center", va="center", size=11)
+        interval = f"{low[row, column]:.1f} – {high[row, column]:.1f}"
+        axes.text(column, row + 0.24, interval, color=ink, ha="center", va="center", size=6.5)
+        if star:
+            inset = Rectangle((column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor=ink, linestyle="--")
+            axes.add_patch(inset)
+    axes.set_xticks(range(len(grid.targets)), grid.targets)
+    axes.set_yticks(range(len(grid.sources)), grid.sources)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("target")
+    axes.set_ylabel("source")
+    axes.tick_params(length=0)
+    axes.set_xticks(np.arange(len(grid.targets) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(grid.sources) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=2)
+    axes.tick_params(which="minor", length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    bar = figure.colorbar(colours, cax=figure.add_axes((1 + 0.15 / width, 0, 0.14 / width, 1)))
+    bar.set_label("success rate, %")
+    bar.set_ticks([0, 25, 50, 75, 100])
+    left = -0.09 * max(len(line) for name in grid.sources for line in name.split("\n")) - 0.35  # inches: the labels
+    add_heading(figure, title, subtitle, left, width + 0.6, height + 0.62 + 0.14 * _lines(grid.targets), width, height)
+    if grid.whitebox.any():
+        note = "* in a frame: white-box, the source has the target in it"
+        figure.text(left / width, -0.2 / height, note, size=7.5, color="0.3", va="top")
+    return figure
+
+
+def _lines(names: Sequence[str]) -> int:
+    return max(name.count("\n") for name in names)

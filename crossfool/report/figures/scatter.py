@@ -1,0 +1,156 @@
+"""Figure: success rate over a model's size, a colour an architecture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from crossfool.report.figures.label_placement import annotate
+from crossfool.report.figures.style import (
+    COLOURS,
+    ROUND,
+    SMALL,
+    add_heading,
+    add_legend,
+    axis_end,
+    level_ticks,
+    percent_axis,
+    styled,
+)
+
+FAMILIES = {  # marker, colour and size; the first five as in the paper's figures 1 and 8
+    "resnet": ("*", "#0072B2", 9.0),
+    "densenet": ("s", "#D55E00", 5.0),
+    "vgg": ("o", "#009E73", 5.5),
+    "alexnet": ("^", "#000000", 6.0),
+    "squeezenet": ("D", "#CC79A7", 5.0),
+}
+NEXT = tuple(zip("vPXph<>d", COLOURS[4:6] + COLOURS[7:] + COLOURS[:4] + COLOURS[6:7], strict=True))
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A source model against one target.
+
+    Attributes:
+        name: Of the model; what follows the family's name is written at its dot.
+        family: Gives the dot its marker and colour.
+        error: Top-1 error, percent.
+        parameters: How many the model has.
+        rate, low, high: Success rate and the ends of its interval, percent.
+    """
+
+    name: str
+    family: str
+    error: float
+    parameters: int
+    rate: float
+    low: float
+    high: float
+
+
+@styled
+def scatter(title: str, subtitle: str, panels: Mapping[str, Sequence[Dot]]) -> Figure:
+    """Success rate, top-1 error and capacity of source models: a row of three plots for each attack onto a target.
+
+    The plots of a row: parameters against error with the rates written at the dots, as in the paper; rate against
+    error, with the rest of each model's name after its family's; rate against parameters (log axis).
+
+    Args:
+        title, subtitle: Above all.
+        panels: Row, such as "igsm → vgg19_bn" -> a dot a source.
+    """
+    dots = [dot for row in panels.values() for dot in row]
+    if not dots:
+        raise ValueError("nothing to draw: no row has a dot")
+    wide, tall, gap_x, gap_y = (3.3, 2.9, 2.5), 2.9, 0.6, 0.78  # inches
+    width, height = sum(wide) + 2 * gap_x, len(panels) * (tall + gap_y) - gap_y
+    looks = _families([dot.family for dot in dots])
+    top = axis_end(max(max(dot.high, dot.rate) for dot in dots), (*ROUND, 60, 80))
+    errors = _around([dot.error for dot in dots], 0.06)
+    millions = [dot.parameters / 1e6 for dot in dots]
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)  # measures the texts
+    for number, (name, row) in enumerate(panels.items()):
+        y = (height - tall - number * (tall + gap_y)) / height
+        left, middle, right = (
+            figure.add_axes(((sum(wide[:place]) + place * gap_x) / width, y, wide[place] / width, tall / height))
+            for place in range(3)
+        )
+        left.set_title(name, loc="left", size=9, weight="bold")
+        left.set_xlim(*errors)
+        left.set_ylim(-0.04 * max(millions), 1.1 * max(millions))
+        left.set_ylabel("parameters, millions")
+        middle.set_xlim(*errors)
+        right.set_xscale("log")
+        right.set_xlim(min(millions) / 1.35, max(millions) * 1.35)
+        level_ticks(right, _decades(*right.get_xlim()), wide[2])
+        right.set_xlabel("parameters, millions")
+        for axes in (left, middle):
+            axes.set_xlabel("top-1 error, %")
+        for axes in (middle, right):
+            percent_axis(axes, top)
+            axes.set_ylabel("success rate, %")
+        for axes in (left, middle, right):
+            axes.tick_params(labelsize=SMALL)
+            axes.grid(color="0.92")
+            axes.set_axisbelow(True)
+        _dots(left, middle, right, row, looks)
+    handles = [
+        Line2D([], [], linestyle="", marker=marker, color=colour, markersize=size)
+        for marker, colour, size in looks.values()
+    ]
+    add_legend(figure, handles, list(looks), (0, -0.55 / height), ncol=min(len(looks), 8), columnspacing=1.5)
+    add_heading(figure, title, subtitle, -0.5, width, height + 0.35, width, height)
+    return figure
+
+
+def _families(names: Sequence[str]) -> dict[str, tuple[str, str, float]]:
+    """Marker, colour and size of each family there is: the paper's, then others in the order of their names."""
+    there = set(names)
+    looks = {name: look for name, look in FAMILIES.items() if name in there}
+    for number, name in enumerate(sorted(there - set(FAMILIES))):
+        looks[name] = (*NEXT[number % len(NEXT)], 5.5)
+    return looks
+
+
+def _around(values: Sequence[float], part: float) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    room = part * ((high - low) or 1)
+    return low - room, high + room
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten between."""
+    return [
+        step * 10.0**power for power in range(-4, 7) for step in (1, 2, 5) if low <= step * 10.0**power * 1.0001 <= high
+    ]
+
+
+def _dots(left: Axes, middle: Axes, right: Axes, row: Sequence[Dot], looks: Mapping[str, Any]) -> None:
+    for dot in row:
+        marker, colour, size = looks[dot.family]
+        look = {"marker": marker, "color": colour, "markersize": size, "linestyle": "", "mec": "white", "mew": 0.4}
+        bars: dict[str, Any] = {"fmt": "none", "ecolor": colour, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
+        error = np.clip([[dot.rate - dot.low], [dot.high - dot.rate]], 0, None)
+        left.plot(dot.error, dot.parameters / 1e6, **look)
+        for axes, x in ((middle, dot.error), (right, dot.parameters / 1e6)):
+            axes.errorbar(x, dot.rate, yerr=error, **bars)
+            axes.plot(x, dot.rate, **look)
+    places = np.array([(dot.error, dot.parameters / 1e6) for dot in row]).reshape(-1, 2)
+    annotate(left, [f"{dot.rate:.1f}" for dot in row], places, places, places, 7)
+    places, low, high = (
+        np.array([(dot.error, value(dot)) for dot in row]).reshape(-1, 2)
+        for value in (lambda dot: dot.rate, lambda dot: dot.low, lambda dot: dot.high)
+    )
+    annotate(middle, [_rest(dot) for dot in row], places, low, high, 6)
+
+
+def _rest(dot: Dot) -> str:
+    """A model's name after its family's: "11_bn" of vgg11_bn; all of it where it does not begin so; "" of alexnet."""
+    return dot.name.removeprefix(dot.family).strip("_")
