@@ -32,7 +32,7 @@ install: .venv/installed
 	touch $@
 
 repro: install
-	@crossfool mend . experiments/depth-mnist
+	@crossfool repair-locks . experiments/depth-mnist
 	dvc repro
 	cd experiments/depth-mnist && dvc repro
 	crossfool show . experiments/depth-mnist

@@ -1,3 +1,0 @@
-"""crossfool: adversarial transferability, measured exactly."""
-
-__version__ = "0.1.0"

@@ -184,8 +184,8 @@ def repro_kills(count: int, seed: int) -> Outcome:
 
 def _mended(one: Repository) -> str:
     """What was cut off is put back by hand, where nobody was left to do it: a power failure, DVC before any stage."""
-    said = one.run(sys.executable, "-m", "crossfool", "mend")
-    return "" if said.endswith("is whole\n") else "`crossfool mend`, "
+    said = one.run(sys.executable, "-m", "crossfool", "repair-locks")
+    return "" if said.endswith("is whole\n") else "`crossfool repair-locks`, "
 
 
 def _after(one: Repository, right: dict[str, str]) -> str:

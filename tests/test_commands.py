@@ -24,11 +24,13 @@ from PIL import Image
 from repositories import Repository, made
 from test_report import FGSM, FOOLED, LABELS, SG, make
 
-from crossfool import listing, scaffold, text_encoding
-from crossfool.__main__ import main
+from crossfool import text_encoding
 from crossfool.attacks.config import Attack
 from crossfool.cli import check as cli_check
-from crossfool.completing import KINDS
+from crossfool.cli import list as listing
+from crossfool.cli import new as cli_new
+from crossfool.cli.completion import KINDS
+from crossfool.cli.main import main
 from crossfool.datasets import image_files
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
@@ -321,7 +323,7 @@ def test_why_git_refuses_is_told(project: Path, small: Path, monkeypatch, variab
         monkeypatch.setenv(name, value)
     text = told("compare", "workspace", "HEAD", "--folder", str(small), code=2)
     assert "unknown attack 'HEAD'; valid: " in text and not [part for part in said if part not in text]
-    text = told("mend", str(small), code=2)  # what the last commit has is not known: the file stays
+    text = told("repair-locks", str(small), code=2)  # what the last commit has is not known: the file stays
     assert not [part for part in said if part not in text]
     assert (small / "dvc.lock").read_text().endswith("  a")
 
@@ -330,7 +332,7 @@ def test_without_git_mend_removes_what_was_cut_off(project: Path, small: Path) -
     (project / ".dvc/config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
     shutil.rmtree(project / ".git")
     (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
-    assert "which was cut off" in told("mend", str(small))
+    assert "which was cut off" in told("repair-locks", str(small))
     assert not (small / "dvc.lock").exists()
 
 
@@ -366,7 +368,9 @@ def test_a_name_of_several_revisions_is_refused(project: Path, small: Path) -> N
     assert "reeky-rort means several DVC experiments" in text and first[:12] in text
 
 
-@pytest.mark.parametrize("command", [("check", "."), ("mend", "."), ("compare", "HEAD", "HEAD~1")], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "command", [("check", "."), ("repair-locks", "."), ("compare", "HEAD", "HEAD~1")], ids=lambda c: c[0]
+)
 def test_why_dvc_refuses_is_told(project: Path, small: Path, monkeypatch, command: tuple[str, ...]) -> None:
     from dvc.lock import Lock
 
@@ -748,7 +752,7 @@ def test_check_finds_files_that_are_wrong(repository: Repository, monkeypatch: p
     left.unlink()
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "make room" in told("check", str(repository.path), code=2)
-    folder = scaffold.new("mine", repository.path)
+    folder = cli_new.new("mine", repository.path)
     (folder / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
     assert "dvc.yaml is not the root's; copy it: cp " in told("check", str(folder), code=2)
 
@@ -826,7 +830,7 @@ def test_a_run_is_checked_explained_and_compared(repository: Repository) -> None
 @pytest.mark.parametrize("name", ["../x", "a b", "", ".", "-x", "a/b", "ä", ".hidden", "x\n"])
 def test_bad_names_are_refused(project: Path, name: str) -> None:
     with pytest.raises(UserError, match="is no name for an experiment"):
-        scaffold.new(name, project)
+        cli_new.new(name, project)
     assert list((project / "experiments").iterdir()) == []
 
 
@@ -847,19 +851,19 @@ def test_a_new_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_new_experiment_from_another(project: Path, small: Path) -> None:
     text = (small / "params.yaml").read_text(encoding="utf-8") + "# the last line\n"
     (small / "params.yaml").write_text(text, encoding="utf-8")
-    folder = scaffold.new("mine", small, "small")
+    folder = cli_new.new("mine", small, "small")
     assert (folder / "params.yaml").read_text(encoding="utf-8") == text.replace("root: .\n", "root: ../..\n")
     with pytest.raises(UserError, match="unknown experiment 'smal'; did you mean small"):
-        scaffold.new("other", project, "smal")
+        cli_new.new("other", project, "smal")
     (small / "params.yaml").write_text("root: 3\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"params.yaml"):
-        scaffold.new("other", project, "small")
+        cli_new.new("other", project, "small")
     assert not (project / "experiments/other").exists()
 
 
 def test_relative_paths_lead_where_they_led(project: Path) -> None:
     make(project, {}, dataset={"name": "imagefolder", "path": "my photos", "classes": "mnist", "train_folder": "t"})
-    folder = scaffold.new("mine", project, ".")
+    folder = cli_new.new("mine", project, ".")
     experiment = loading.load(folder / "params.yaml")
     assert (experiment.dataset.path, experiment.root) == ("../../my photos", "../..")
 
@@ -909,7 +913,7 @@ def test_a_list_is_filtered() -> None:
 def test_lists_and_help_load_nothing_heavy() -> None:
     for arguments in (["list"], ["compare", "--help"], ["new", "../x"]):
         code = (
-            "import sys; from crossfool.__main__ import main\n"
+            "import sys; from crossfool.cli.main import main\n"
             f"try: main({arguments!r})\nexcept SystemExit: pass\n"
             "heavy = {'torch', 'pandas', 'matplotlib', 'scipy', 'pyarrow', 'dvc', 'torchvision'}\n"
             "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
@@ -946,7 +950,7 @@ def completed(*words: str) -> list[str]:
 
 def test_commands_are_completed() -> None:
     assert completed("") == [
-        *("list", "new", "check", "show", "report", "compare", "explain", "smoke", "tidy", "mend"),
+        *("list", "new", "check", "show", "report", "compare", "explain", "smoke", "remove-leftovers", "repair-locks"),
     ]
     assert completed("c") == ["check", "compare"]
     assert completed("list", "d") == ["datasets"]
@@ -1075,14 +1079,16 @@ def test_an_attack_of_another_experiment_is_told_where(small: Path, monkeypatch:
 def test_small_mistakes_are_told_in_one_line(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small.parents[1])
     assert told("list", "experiment", code=2) == "error: unknown kind 'experiment'; did you mean experiments?\n"
-    assert told("tidy", "small") == "nothing is left over in experiments/small\n"
+    assert told("remove-leftovers", "small") == "nothing is left over in experiments/small\n"
     left = small / "metrics/fnn0/gone.json"
     left.write_text("{}", encoding="utf-8")
-    assert told("tidy", "small").startswith("not made by crossfool, left alone: experiments/small/metrics/fnn0/g")
-    left.unlink()  # who deletes what tidy may: test_places.py
-    assert "did you mean small?" in told("tidy", "smal", code=2)
+    assert told("remove-leftovers", "small").startswith(
+        "not made by crossfool, left alone: experiments/small/metrics/fnn0/g"
+    )
+    left.unlink()  # who deletes what remove-leftovers may: test_places.py
+    assert "did you mean small?" in told("remove-leftovers", "smal", code=2)
     (small / "dvc.lock").unlink()
-    assert told("mend", "small") == "experiments/small/dvc.lock is not there yet\n"
+    assert told("repair-locks", "small") == "experiments/small/dvc.lock is not there yet\n"
 
 
 def test_check_doubts_steps_that_do_not_fit_the_ball(tmp_path: Path) -> None:
@@ -1127,7 +1133,7 @@ SHOWN = {
     "check": ("3 models, 2 sources x 3 attacks",),
     "list transforms": ("----", "levels"),
     "list attacks": ("Hammersley & Morton 1956",),
-    "tidy": ("nothing is left over",),
+    "remove-leftovers": ("nothing is left over",),
 }
 
 
@@ -1173,7 +1179,7 @@ def test_a_file_that_no_stream_can_name_is_told(small: Path, environment: dict[s
     for name in (b"ol\xff", "alt ü ε".encode()):
         (Path(os.fsdecode(os.fsencode(small) + b"/metrics/fnn0/" + name + b".json"))).write_text("{}")
     variables = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHON"))}
-    command = [sys.executable, "-m", "crossfool", "tidy", "."]
+    command = [sys.executable, "-m", "crossfool", "remove-leftovers", "."]
     done = subprocess.run(command, cwd=small, env=variables | environment, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"left alone: metrics/fnn0/") == 2 and b"ol\\xff.json" in done.stdout

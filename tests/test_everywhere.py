@@ -17,7 +17,7 @@ import yaml
 from conftest import made_digits
 from repositories import ROOT, Repository, made
 
-from crossfool import scaffold
+from crossfool.cli import new as cli_new
 from crossfool.experiment import dvc_status, loading
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -108,7 +108,7 @@ def checked(tmp_path_factory) -> Repository:
     folder = tmp_path_factory.mktemp("checked")
     (folder / "author").mkdir()
     found = made(folder / "author", folder / "digits")
-    scaffold.new("mine", found.path, ".")
+    cli_new.new("mine", found.path, ".")
     (found.path / "experiments/mine/notes.csv").write_bytes(b"a,b\r\n1,2\r\n")
     (found.path / "experiments/mine/picture.png").write_bytes(bytes(range(256)))
     found.repro("check")
@@ -135,7 +135,7 @@ def test_a_clone_has_every_byte_whatever_git_is_told_of_line_ends(checked, tmp_p
     assert _committed(checked, tmp_path / "clone") == _committed(checked, checked.path)
     clone = Repository(tmp_path / "clone", tmp_path)
     clone.run("git", "add", "--renormalize", ".")
-    scaffold.new("another", clone.path, "mine")
+    cli_new.new("another", clone.path, "mine")
     clone.run("git", "add", "--all")
     changed = clone.run("git", "status", "--porcelain").splitlines()
     assert len(changed) == 3 and all("experiments/another/" in line for line in changed)
@@ -196,7 +196,7 @@ def test_a_user_id_without_an_account(checked, home):
             return done.stdout + done.stderr
 
         assert "valid: 2 models" in run("-m", "crossfool", "check", code=0)
-        assert "dvc.lock is whole" in run("-m", "crossfool", "mend", code=0)
+        assert "dvc.lock is whole" in run("-m", "crossfool", "repair-locks", code=0)
         values = yaml.safe_load((folder / "params.yaml").read_text())
         (folder / "params.yaml").write_text(yaml.safe_dump(values | {"dataset": {"name": "imagenet-sample"},
             "models": ["efficientnet_lite0"], "sources": ["efficientnet_lite0"], "training": None}))  # fmt: skip
@@ -211,7 +211,7 @@ def test_params_of_any_editor_are_read(checked, tmp_path, start, end):
     text = (folder / "params.yaml").read_bytes()
     (tmp_path / "params.yaml").write_bytes(start + text.replace(b"\n", end))
     assert loading.load(tmp_path / "params.yaml") == loading.load(folder / "params.yaml")
-    made = scaffold._copied(tmp_path, tmp_path / "x")
+    made = cli_new._copied(tmp_path, tmp_path / "x")
     assert made == text.decode().replace("root: .\n", "root: ../..\n")
 
 

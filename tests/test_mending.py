@@ -11,7 +11,7 @@ import pytest
 import yaml
 from repositories import IDENTITY
 
-from crossfool import mending
+from crossfool.cli import repair_locks
 from crossfool.errors import UserError
 from crossfool.pipeline import warm_start
 
@@ -77,7 +77,7 @@ def test_what_has_run_does_not_run_again(small, committed):
         run("git", "commit", "--quiet", "--message", "without")
     (small / "dvc.lock").write_text(whole[: whole.index("stage5") + 60].rpartition(":")[0])
     assert "dvc.lock" in run(sys.executable, "-m", "dvc", "repro", code=255)
-    said = mending.mend(small)
+    said = repair_locks.repair(small)
     assert said.startswith("put back" if committed else "removed"), said
     assert not repro()
     assert (small / "dvc.lock").read_text() == whole
@@ -91,7 +91,7 @@ def test_wherever_it_was_cut_off_dvc_reads_it_again(small):
     whole, draw, mended = (small / "dvc.lock").read_bytes(), random.Random(0), 0
     for cut in [0, *draw.sample(range(len(whole)), 30)]:
         (small / "dvc.lock").write_bytes(whole[:cut])
-        found = mending.mend(small)
+        found = repair_locks.repair(small)
         mended += found is not None
         with Repo(".") as repo:
             assert set(Lockfile(repo, str(small / "dvc.lock")).load()["stages"]) <= {f"stage{n}" for n in range(STAGES)}
@@ -105,13 +105,13 @@ def committed():
 
 def test_a_whole_one_stays(small):
     whole = (small / "dvc.lock").read_bytes()
-    assert mending.mend(small) is None
+    assert repair_locks.repair(small) is None
     (small / "dvc.lock").unlink()
-    assert mending.mend(small) is None and not (small / "dvc.lock").exists()
+    assert repair_locks.repair(small) is None and not (small / "dvc.lock").exists()
     (small / "dvc.lock").write_bytes(whole)
     warm_start._mend(str(small))
     assert (small / "dvc.lock").read_bytes() == whole
-    assert run(sys.executable, "-m", "crossfool", "mend", ".") == "dvc.lock is whole\n"
+    assert run(sys.executable, "-m", "crossfool", "repair-locks", ".") == "dvc.lock is whole\n"
 
 
 def test_what_dvc_may_be_writing_is_left_alone(small):
@@ -119,7 +119,7 @@ def test_what_dvc_may_be_writing_is_left_alone(small):
 
     (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
     with Repo(".") as repo, repo.lock, pytest.raises(UserError, match=r"^a DVC command is at work in .*; wait"):
-        mending.mend(small)
+        repair_locks.repair(small)
     assert (small / "dvc.lock").read_text().endswith("  a")
 
 
@@ -137,23 +137,23 @@ def test_dvcs_own_lock_that_was_cut_off_is_removed(small, left, by_hand):
     assert "rwlock" in run(sys.executable, "-m", "dvc", "repro", code=255)
     if by_hand:
         assert (
-            mending.mend(small)
+            repair_locks.repair(small)
             == f"removed {os.path.join('.dvc', 'tmp', 'rwlock')}, which was cut off; DVC makes it anew"
         )
     else:
         (small / "below").mkdir()
         warm_start._mend(str(small / "below"))
-    assert not repro() and mending.mend(small) is None
+    assert not repro() and repair_locks.repair(small) is None
     assert (small / "dvc.lock").read_bytes() == whole
 
 
 def test_dvcs_own_lock_that_is_whole_stays(small):
     (small / ".dvc" / "tmp" / "rwlock").write_text('{"write": {}, "read": {}}')
-    assert mending.mend(small) is None
+    assert repair_locks.repair(small) is None
     warm_start._mend(str(small))
     assert (small / ".dvc" / "tmp" / "rwlock").read_text() == '{"write": {}, "read": {}}'
 
 
 def test_outside_a_repository_it_is_one_line(tmp_path):
     with pytest.raises(UserError, match="is in no DVC repository"):
-        mending.mend(tmp_path)
+        repair_locks.repair(tmp_path)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from test_pages import Parsed, complete
 from test_report import DETAIL, FGSM, SG, TARGETED, make
 
-from crossfool.__main__ import main
+from crossfool.cli.main import main
 from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
 from crossfool.experiment import descriptions, loading

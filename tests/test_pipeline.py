@@ -122,8 +122,10 @@ def test_new_target_is_one_edit_and_attacks_nothing(repository):
     repository.run("git", "checkout", "--quiet", ".")
     # what the removed model left behind is refused by name, not silently read
     refused = repository.dvc("repro", code=255)
-    assert "fnn4" in refused and "`crossfool tidy`" in refused and "Traceback" not in refused
-    assert "deleted weights/fnn4.safetensors" in repository.run(sys.executable, "-m", "crossfool", "tidy", "--yes")
+    assert "fnn4" in refused and "`crossfool remove-leftovers`" in refused and "Traceback" not in refused
+    assert "deleted weights/fnn4.safetensors" in repository.run(
+        sys.executable, "-m", "crossfool", "remove-leftovers", "--yes"
+    )
     assert repository.repro() == set()
 
 
@@ -137,8 +139,8 @@ def test_new_attack_is_one_edit(repository):
     assert ran == expected
     repository.run("git", "checkout", "--quiet", ".")
     refused = repository.dvc("repro", code=255)
-    assert "migsm" in refused and "`crossfool tidy`" in refused
-    assert repository.run(sys.executable, "-m", "crossfool", "tidy", "--yes").count("deleted ") == 12
+    assert "migsm" in refused and "`crossfool remove-leftovers`" in refused
+    assert repository.run(sys.executable, "-m", "crossfool", "remove-leftovers", "--yes").count("deleted ") == 12
     assert repository.repro() == set()
 
 
@@ -169,10 +171,10 @@ def test_a_grid_is_a_cell_each_and_a_new_value_runs_its_cells_alone(repository):
         assert len(file.readlines()) == 1 + 2 * 2  # fnn0 onto fnn2, the one black-box pair
     repository.run("git", "checkout", "--quiet", ".")
     assert "a_e100_T1_aepsilon_m0_s15" in repository.dvc("repro", code=255)  # left over, and named
-    repository.run(sys.executable, "-m", "crossfool", "tidy", "--yes")
+    repository.run(sys.executable, "-m", "crossfool", "remove-leftovers", "--yes")
     assert repository.repro() == set()
     repository.run("git", "revert", "--no-edit", "HEAD")
-    repository.run(sys.executable, "-m", "crossfool", "tidy", "--yes")
+    repository.run(sys.executable, "-m", "crossfool", "remove-leftovers", "--yes")
     assert repository.repro() == set()
 
 

@@ -14,8 +14,8 @@ from conftest import made_digits
 from repositories import PARAMS, ROOT, Repository, made
 from test_commands import git, lock, project, small, told  # noqa: F401
 
-from crossfool import mending, standins, terminal
-from crossfool.__main__ import main
+from crossfool.cli import console, repair_locks, stand_ins
+from crossfool.cli.main import main
 from crossfool.errors import UserError
 from crossfool.experiment import dvc_records, leftover_files, loading, params_file, written_folders
 from crossfool.experiment.config import Experiment
@@ -145,14 +145,16 @@ def test_a_users_weights_survive_every_command(repository, section):
     repository.edit(lambda values: values.update(section))
     said = repository.dvc("repro", code=255)
     assert "move it" in said or "give a folder of your own" in said
-    assert "Traceback" not in said and "tidy" not in said and len(re_errors(said)) == 1
+    assert "Traceback" not in said and "remove-leftovers" not in said and len(re_errors(said)) == 1
     said = told("check", str(folder), code=2)
-    assert "tidy" not in said and ("give a folder of your own" in said or "move it away, such as to own/" in said)
+    assert "remove-leftovers" not in said and (
+        "give a folder of your own" in said or "move it away, such as to own/" in said
+    )
     stage = [sys.executable, "-P", "stages/select.py"]
     done = subprocess.run(stage, cwd=folder, env=repository.environment, text=True, capture_output=True)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "tidy" not in done.stderr
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "remove-leftovers" not in done.stderr
     for options in ([], ["--yes"]):
-        done = CliRunner().invoke(main, ["tidy", str(folder), *options])
+        done = CliRunner().invoke(main, ["remove-leftovers", str(folder), *options])
         assert "deleted" not in done.output and done.exit_code == (2 if section["weights"] else 0)
     assert [(folder / name).read_text() for name in OWN] == [f"my {name}" for name in OWN]
 
@@ -188,7 +190,7 @@ def test_a_table_where_a_stage_writes_is_told_from_one_of_ours(tmp_path):
             written_folders.refuse_strangers(tmp_path, [Path("data/images.csv")])
 
 
-# --- tidy -------------------------------------------------------------------------------------------
+# --- remove-leftovers -------------------------------------------------------------------------------------------
 
 TAKEN = ("predictions/fnn0/far.parquet", "predictions/fnn2+fnn0/far.parquet", "adversarial/fnn0/far.safetensors")
 
@@ -217,32 +219,32 @@ def recorded(folder: Path) -> list[str]:
 def test_tidy_deletes_what_is_recorded_and_nothing_else(taken):
     names = recorded(taken)
     assert set(TAKEN) <= set(names)
-    said = told("tidy", str(taken), "--yes")
+    said = told("remove-leftovers", str(taken), "--yes")
     assert said.count("deleted ") == len(names) and all(f"deleted {taken / name}\n" in said for name in names)
     assert f"not made by crossfool, left alone: {taken / 'metrics/fnn0/notes.txt'}\n" in said
     assert left(taken) == ["metrics/fnn0/notes.txt"]
-    assert "nothing else is left over" in told("tidy", str(taken), "--yes")
+    assert "nothing else is left over" in told("remove-leftovers", str(taken), "--yes")
 
 
 def test_tidy_leaves_a_recorded_file_that_was_written_over(taken):
     (taken / TAKEN[0]).write_bytes(b"mine")
-    assert f"left alone: {taken / TAKEN[0]}" in told("tidy", str(taken), "--yes")
+    assert f"left alone: {taken / TAKEN[0]}" in told("remove-leftovers", str(taken), "--yes")
     assert (taken / TAKEN[0]).read_bytes() == b"mine" and not (taken / TAKEN[1]).exists()
 
 
 def test_tidy_without_a_terminal_deletes_nothing(taken):
     before = left(taken)
-    said = told("tidy", str(taken), code=2)  # one line
+    said = told("remove-leftovers", str(taken), code=2)  # one line
     assert "nothing was deleted" in said and "give --yes" in said and left(taken) == before
-    done = CliRunner().invoke(main, ["tidy", str(taken)], input="y\n")
+    done = CliRunner().invoke(main, ["remove-leftovers", str(taken)], input="y\n")
     assert done.exit_code == 2 and left(taken) == before
 
 
 @pytest.mark.parametrize("answer", ["y", "n", ""])
 def test_tidy_asks_on_a_terminal(taken, answer, monkeypatch):
-    monkeypatch.setattr(terminal, "asks", lambda: True)
+    monkeypatch.setattr(console, "asks", lambda: True)
     before, names = left(taken), recorded(taken)
-    done = CliRunner().invoke(main, ["tidy", str(taken)], input=f"{answer}\n")
+    done = CliRunner().invoke(main, ["remove-leftovers", str(taken)], input=f"{answer}\n")
     assert done.exit_code == 0 and f"delete these {len(names)} files? [y/N]" in done.output
     assert all(str(taken / name) in done.output.partition("delete these")[0] for name in names)
     assert left(taken) == (["metrics/fnn0/notes.txt"] if answer == "y" else before)
@@ -283,7 +285,7 @@ def test_a_refusal_advises_tidy_for_what_tidy_deletes_alone(taken):
     with pytest.raises(UserError, match=r"notes.txt was not made by crossfool.*move it to a folder of your own"):
         leftover_files.refuse(taken, experiment, *leftover_files.FOLDERS)
     (taken / "metrics/fnn0/notes.txt").unlink()
-    with pytest.raises(UserError, match=r"is of no model, source or attack .* `crossfool tidy`"):
+    with pytest.raises(UserError, match=r"is of no model, source or attack .* `crossfool remove-leftovers`"):
         leftover_files.refuse(taken, experiment, *leftover_files.FOLDERS)
 
 
@@ -308,7 +310,7 @@ def test_smoke_writes_into_no_folder_of_somebody_elses(tmp_path, monkeypatch):
 def test_smoke_takes_an_empty_folder_and_its_own(tmp_path):
     (tmp_path / "small").mkdir()
     for _ in range(2):
-        assert standins.build(ROOT, tmp_path / "small", standins.POOLS)
+        assert stand_ins.build(ROOT, tmp_path / "small", stand_ins.POOLS)
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "notes.html", "experiments/small/metrics/fnn0/fgsm.json"])
@@ -342,5 +344,5 @@ def test_mend_leaves_a_merge_to_who_merges(project):  # noqa: F811
     text = "schema: '2.0'\n<<<<<<< HEAD\nstages: {}\n=======\nstages: {a: 1}\n>>>>>>> other\n"
     (project / "dvc.lock").write_text(text)
     with pytest.raises(UserError, match="holds the conflict of a merge; take one side"):
-        mending.mend(project)
+        repair_locks.repair(project)
     assert (project / "dvc.lock").read_text() == text

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_hostile import SEEDED
 
-from crossfool import scaffold
+from crossfool.cli import new as cli_new
 from crossfool.config import located
 from crossfool.errors import UserError
 from crossfool.experiment import git, loading, params_file
@@ -67,7 +67,7 @@ def test_no_committed_file_or_page_shows_a_shared_object():
     for path in (*ROOT.glob("docs/*.md"), ROOT / "README.md", *ROOT.glob("experiments/*/README.md")):
         for block in re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
             assert not re.search(r": [&*][a-z]|<<:", block), path
-    params_file.strict(scaffold.TEMPLATE)
+    params_file.strict(cli_new.TEMPLATE)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_new_experiment_of_an_old_file_shares_nothing(tmp_path):
     (project / "params.yaml").write_text(old, encoding="utf-8")
     with pytest.raises(UserError, match="the alias"):
         loading.load(project / "params.yaml")
-    text = (scaffold.new("mine", project, ".") / "params.yaml").read_text(encoding="utf-8")
+    text = (cli_new.new("mine", project, ".") / "params.yaml").read_text(encoding="utf-8")
     assert "sources: [efficientnet_lite0, efficientnet_lite1]  # and again\n" in text
     assert text.count(UNUSED) == 2 and not re.search("[&*](all|unused)", text)
     assert params_file.strict(text) == params_file.lenient(old) | {"root": "../.."}

@@ -16,6 +16,7 @@ from conftest import EMPTY
 from rich.console import Console
 
 from crossfool.attacks.config import Attack
+from crossfool.cli.show import show
 from crossfool.errors import UserError
 from crossfool.experiment import formulas, loading
 from crossfool.experiment.config import Experiment
@@ -25,7 +26,6 @@ from crossfool.pipeline.evaluation.predictions_file import write_cell, write_cle
 from crossfool.report import csv_writing, panel, write
 from crossfool.report.figures import heatmap
 from crossfool.report.reported import published_rates
-from crossfool.show import show
 from crossfool.stats import rates as stats_rates
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -459,7 +459,7 @@ def test_many_targets_in_a_narrow_terminal_are_legible(tmp_path: Path) -> None:
 
 def test_show_loads_nothing_heavy(made: tuple[Path, Experiment]) -> None:
     code = (
-        "import sys; from pathlib import Path; from rich.console import Console; from crossfool.show import show; "
+        "import sys; from pathlib import Path; from rich.console import Console; from crossfool.cli.show import show; "
         f"show(Path({str(made[0])!r}), Console(quiet=True)); "
         "print(sorted({'torch', 'pandas', 'matplotlib', 'scipy', 'pyarrow'} & set(sys.modules)))"
     )

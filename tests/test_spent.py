@@ -8,6 +8,7 @@ from rich.console import Console
 from test_cells import CPU, cell
 from test_report import FGSM, FOOLED, SG, make
 
+from crossfool.cli.show import show
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import cost_effectiveness
 from crossfool.experiment.results.cost_effectiveness import Spent
@@ -15,7 +16,6 @@ from crossfool.experiment.results.metrics import load_metrics
 from crossfool.models.inference import pixel_model
 from crossfool.pipeline.crafting import chunks, timings, weights_record
 from crossfool.report.html import page
-from crossfool.show import show
 
 
 @pytest.fixture

@@ -23,15 +23,16 @@ import pytest
 from conftest import made_digits
 from PIL import Image
 
-from crossfool import smoke, standins
 from crossfool.attacks import sweeps
+from crossfool.cli import smoke as cli_smoke
+from crossfool.cli import stand_ins
 from crossfool.errors import UserError
 from crossfool.experiment import leftover_files, loading, params_file
 from crossfool.experiment.config import Experiment
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {path.parent.name: path for path in sorted(ROOT.glob("experiments/*/params.yaml"))}
-POOLS = {"photographs": standins.PHOTOGRAPHS, "digits": standins.DIGITS}
+POOLS = {"photographs": stand_ins.PHOTOGRAPHS, "digits": stand_ins.DIGITS}
 # Of photographs and their networks alone: tried by `make smoke`, and by test_adapter.py attack by attack.
 PHOTOGRAPHIC = {"torchattack"}
 SMALL = [(name, pool) for name in EXPERIMENTS for pool in POOLS if pool == "photographs" or name not in PHOTOGRAPHIC]
@@ -47,7 +48,7 @@ def values_of(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("name", "pool"), SMALL)
 def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
     whole, pool, values = loading.load(EXPERIMENTS[name]), POOLS[pool], values_of(name)
-    (tmp_path / "params.yaml").write_text(params_file.written(standins.shrunk(values, pool)))
+    (tmp_path / "params.yaml").write_text(params_file.written(stand_ins.shrunk(values, pool)))
     assert values == values_of(name)  # shrinking changes nothing in what it is given
     small = loading.load(tmp_path / "params.yaml")
 
@@ -86,7 +87,7 @@ def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
 @pytest.mark.parametrize(("name", "pool"), SMALL)
 def test_attacks_of_one_cost_stay_so(name, pool):
     whole = loading.load(EXPERIMENTS[name])
-    small = Experiment.model_validate(standins.shrunk(values_of(name), POOLS[pool]))
+    small = Experiment.model_validate(stand_ins.shrunk(values_of(name), POOLS[pool]))
     equal = [
         (a, b)
         for a, b in itertools.combinations(whole.attacks, 2)
@@ -102,7 +103,7 @@ def test_attacks_of_one_cost_stay_so(name, pool):
 
 def test_no_experiments_here(tmp_path):
     with pytest.raises(UserError, match="holds no experiments; run the command in the root of the repository"):
-        standins.build(tmp_path, tmp_path / "small", standins.POOLS)
+        stand_ins.build(tmp_path, tmp_path / "small", stand_ins.POOLS)
 
 
 # --- end to end -------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ def in_order(folder: Path) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory, digits) -> Small:
-    pool = standins.Pool(
+    pool = stand_ins.Pool(
         {
             "name": "imagefolder",
             "path": str(digits),
@@ -151,7 +152,7 @@ def small(tmp_path_factory, digits) -> Small:
         points=3,
     )
     folder = tmp_path_factory.mktemp("all in small")
-    made = standins.build(ROOT, folder, dict.fromkeys(standins.POOLS, pool))
+    made = stand_ins.build(ROOT, folder, dict.fromkeys(stand_ins.POOLS, pool))
     assert [path.name for path in made] == list(EXPERIMENTS)
     ordered = in_order(folder)
     names = [Path(stage.wdir).name for stage in ordered]
@@ -227,7 +228,9 @@ PAPER = {"depth-mnist": 6}  # its fgsm is the paper's, whatever digits these are
 @pytest.mark.parametrize("there", [True, False])
 def test_an_attack_whose_library_is_not_there_is_left_out(there, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if there else None)
-    lacking = {name for name in EXPERIMENTS if smoke.lacking(loading.load(ROOT / "experiments" / name / "params.yaml"))}
+    lacking = {
+        name for name in EXPERIMENTS if cli_smoke.lacking(loading.load(ROOT / "experiments" / name / "params.yaml"))
+    }
     assert lacking == (set() if there else {"torchattack"})
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
-from crossfool import listing
 from crossfool.attacks.torchattack import catalogue
+from crossfool.cli import list as listing
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment
@@ -232,7 +232,7 @@ def test_an_attack_that_knows_a_networks_layers_knows_it_by_its_tag():
 
 @pytest.mark.parametrize("text", ["timm_resnet50__a1_in1k", "timm_", "TIMM_ens_adv_inception_resnet_v2"])
 def test_list_tells_of_every_name_of_timm(capsys, text):
-    from crossfool import terminal
+    from crossfool.cli import console
 
-    listing.show("models", text, terminal.console(), ROOT)
+    listing.show("models", text, console.console(), ROOT)
     assert "timm_<name>__<tag>" in capsys.readouterr().out

@@ -10,8 +10,9 @@ import torch
 import yaml
 from click.testing import CliRunner
 
-from crossfool import listing, standins
-from crossfool.__main__ import main
+from crossfool.cli import list as listing
+from crossfool.cli import stand_ins
+from crossfool.cli.main import main
 from crossfool.errors import UserError
 from crossfool.experiment import costs, loading, preflight
 from crossfool.experiment.config import Experiment
@@ -111,7 +112,7 @@ def test_every_command_takes_it(tmp_path, monkeypatch, spec):
         (["new", "two", "--from", "one"], "made experiments/two"),
         (["check", "two"], "valid: 2 models"),
         (["list", "experiments"], "one"),
-        (["tidy", "one"], "nothing is left over"),
+        (["remove-leftovers", "one"], "nothing is left over"),
     ):
         done = CliRunner().invoke(main, arguments)
         assert done.exit_code == 0, (arguments, done.output, done.exception)
@@ -124,8 +125,8 @@ def test_every_command_takes_it(tmp_path, monkeypatch, spec):
         monkeypatch.chdir(made)
         done = CliRunner().invoke(main, prog_name="crossfool", env=environment)
         assert f"plain,{words}" in done.output
-    pool = standins.POOLS[values.dataset.name]
-    small = standins.shrunk(yaml.safe_load((made / "params.yaml").read_text()), pool)
+    pool = stand_ins.POOLS[values.dataset.name]
+    small = stand_ins.shrunk(yaml.safe_load((made / "params.yaml").read_text()), pool)
     assert "mine" not in Experiment.model_validate(small).models
 
 

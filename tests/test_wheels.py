@@ -12,7 +12,7 @@ from conftest import made_digits
 from repositories import made
 
 from crossfool import errors
-from crossfool.__main__ import main
+from crossfool.cli.main import main
 from crossfool.datasets import cifar10
 from crossfool.errors import UserError
 from crossfool.models.weights import published, registry
@@ -161,7 +161,9 @@ def test_what_is_refused_elsewhere_names_no_variable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("check", "."), ("mend", "."), ("list", "datasets"), ("tidy", ".")], ids=lambda c: c[0]
+    "command",
+    [("check", "."), ("repair-locks", "."), ("list", "datasets"), ("remove-leftovers", ".")],
+    ids=lambda c: c[0],
 )
 def test_commands_need_neither_a_name_nor_a_home(
     homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from crossfool.cli.console import put, table
 from crossfool.experiment.results.comparison import LEVEL, Comparison, Pooled
 from crossfool.stats.paired_difference import Difference
-from crossfool.terminal import put, table
 
 # --- printed ----------------------------------------------------------------------------------------
 

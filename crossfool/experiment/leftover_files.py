@@ -60,7 +60,7 @@ def refuse(folder: Path, experiment: Experiment, *within: str) -> None:
         )
     raise UserError(
         f"{ours[0]}{_more(ours)} is of no model, source or attack that params.yaml lists; "
-        "delete what was left over with `crossfool tidy`, then run again"
+        "delete what was left over with `crossfool remove-leftovers`, then run again"
     )
 
 

@@ -290,7 +290,7 @@ def _mend(folder: str) -> None:
     for path, end in files:
         with contextlib.suppress(OSError), open(path, "rb") as file:
             if not file.read().endswith(end):
-                command = [sys.executable, "-P", "-m", "crossfool", "mend"]
+                command = [sys.executable, "-P", "-m", "crossfool", "repair-locks"]
                 subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, check=False)
                 return
 

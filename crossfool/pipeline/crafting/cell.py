@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-import crossfool
 from crossfool.attacks.config import Attack
 from crossfool.attacks.torchattack import catalogue
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
 from crossfool.storage.hashing import sha256
+from crossfool.version import VERSION
 
 Tensors = Mapping[str, np.ndarray]  # what a cell or a chunk holds: `images`, and what `craft` says of the others
 Found = Generator[tuple[slice, Tensors], None, None]
@@ -52,7 +52,7 @@ def describe(cell: Cell) -> dict[str, str]:
         "seed": str(cell.attack.first_seed),
         "weights": json.dumps({name: member["sha256"] for name, member in cell.source["members"].items()}),
         "subset": sha256(cell.subset),
-        "crossfool": crossfool.__version__,
+        "crossfool": VERSION,
         "torch": torch.__version__,
         **_takes(cell.attack),
         **_libraries(cell),

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from crossfool.experiment.config import Experiment
 
+
 KINDS = ("models", "attacks", "datasets", "transforms", "experiments")
 
 

@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfool.attacks.torchattack import catalogue
+from crossfool.cli.console import put, table
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project
 from crossfool.models.weights import registry
 from crossfool.pipeline.evaluation.config import TRANSFORMS
-from crossfool.terminal import put, table
 
 
 @dataclass(frozen=True)

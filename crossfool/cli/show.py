@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool import terminal
+from crossfool.cli import console as cli_console
 from crossfool.experiment import loading
 from crossfool.experiment.descriptions import chosen, compared, uncounted, words, wrapped
 from crossfool.experiment.results import cost_effectiveness
@@ -38,7 +38,7 @@ def show(folder: Path, console: Console) -> None:
     if len(costs) > 1:
         console.print()
         console.print(Text("Attacks by success, beside what they cost", style="bold"))
-        terminal.put(console, _costs(costs))
+        cli_console.put(console, _costs(costs))
         console.print(Text(cost_effectiveness.said(costs), style="dim"))
     console.print()
     console.print(_accuracy(results))
@@ -86,7 +86,7 @@ def _cell(results: Results, source: str, target: str, attack: str, paper: str, i
 def _costs(costs: Sequence[cost_effectiveness.Spent]) -> Table:
     heads = ("attack", ">success", ">gradients", ">success a gradient", ">s an image", ">success a second")
     timed = any(one.seconds is not None for one in costs)
-    table = terminal.table(heads if timed else heads[:4])
+    table = cli_console.table(heads if timed else heads[:4])
     table.columns[0].overflow = "fold"
     for one in costs:
         success = Text.assemble(f"{one.success:.1f} ", (f"{one.low:.1f}–{one.high:.1f}", "dim"))

@@ -15,7 +15,7 @@ from crossfool.storage.atomic import replacing
 NAME = "dvc.lock"
 
 
-def mend(folder: Path) -> str | None:
+def repair(folder: Path) -> str | None:
     """Put a whole dvc.lock in the place of a broken one: the last commit's, or none where that has none.
 
     Nothing that has run is lost by it: `dvc repro` takes from DVC's run cache what the older file does not know of.

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from crossfool import standins
 from crossfool.attacks.torchattack import catalogue
+from crossfool.cli import stand_ins
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
@@ -21,7 +21,7 @@ def run(root: Path, folder: Path) -> None:
     Raises:
         UserError: one failed; its output is in the file that is named.
     """
-    made = standins.build(root, folder, standins.POOLS)
+    made = stand_ins.build(root, folder, stand_ins.POOLS)
     failed = []
     for experiment in made:
         if lacking(loading.load(experiment / "params.yaml")):

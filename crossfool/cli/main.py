@@ -1,0 +1,282 @@
+"""The command `crossfool`. Each command imports what it needs when it runs, so that --help starts at once."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crossfool.cli import completion
+from crossfool.pipeline.stage import friendly, say
+from crossfool.version import VERSION
+
+FOLDER = click.option(
+    "--folder",
+    default=".",
+    show_default="here",
+    shell_complete=completion.experiments,
+    help="The experiment: a folder, or a name under experiments/.",
+)
+
+
+class Ordered(click.Group):
+    """Commands in the order in which they are used, not of their letters."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=Ordered,
+    # click asks the terminal alone whether to colour, rich NO_COLOR too
+    context_settings={"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None},
+)
+@click.version_option(VERSION, prog_name="crossfool")
+def main() -> None:
+    """A benchmark of adversarial transferability.
+
+    \b
+    Examples:
+      crossfool list models --filter resnet
+      crossfool new mine --from depth-mnist
+      crossfool check experiments/mine
+      dvc repro experiments/mine/dvc.yaml
+      crossfool show experiments/mine
+      crossfool compare sg_fgsm fgsm --folder experiments/mine
+
+    Exit codes: 0, done; 1, interrupted, or an error of the program; 2, an error of yours, told in one line.
+    """
+
+
+@main.command("list")
+@click.argument("kind", required=False, shell_complete=completion.kinds, metavar=f"[{'|'.join(completion.KINDS)}]")
+@click.option("--filter", "text", default="", help="Lines that hold this, whatever its case.")
+@friendly
+def list_(kind: str | None, text: str) -> None:
+    """List what params.yaml can name, and the experiments here: what each is, and its source.
+
+    \b
+    Examples:
+      crossfool list
+      crossfool list models --filter densenet
+      crossfool list attacks
+    """
+    from crossfool.cli import console
+    from crossfool.cli import list as listing
+    from crossfool.errors import unknown
+
+    if kind is not None and kind not in completion.KINDS:
+        raise unknown("kind", kind, completion.KINDS)
+    listing.show(kind, text, console.console(), Path())
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--from", "origin", shell_complete=completion.experiments, help="Take params.yaml from this experiment, or folder."
+)
+@friendly
+def new(name: str, origin: str | None) -> None:
+    """Make the folder experiments/NAME with the shared graph, a params.yaml and a README to fill in.
+
+    \b
+    Examples:
+      crossfool new mine
+      crossfool new smaller-steps --from depth-mnist
+      crossfool new mine --from .
+    """
+    from crossfool.cli import new as cli_new
+
+    folder = cli_new.new(name, Path(), origin)
+    say(f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:")
+    for line in cli_new.following(folder):
+        say(f"  {line}")
+
+
+@main.command()
+@click.argument("folder", default=".", shell_complete=completion.experiments)
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Gradients a second, for the time.")
+@friendly
+def check(folder: str, rate: float | None) -> None:
+    """Check params.yaml and data of an experiment; say what will run, and its gradients, time and disk.
+
+    Nothing is computed or decoded: of images that are yet to be, names and sizes are looked at. FOLDER is a folder,
+    or a name under experiments/ (here, if none is given).
+
+    \b
+    Examples:
+      crossfool check
+      crossfool check sensitivity
+      crossfool check experiments/momentum --rate 150
+    """
+    from crossfool.cli import check as cli_check
+    from crossfool.cli import console
+    from crossfool.experiment import preflight, project
+
+    cli_check.show(preflight.check(project.experiment(folder)), console.console(), rate)
+
+
+@main.command()
+@click.argument("folders", nargs=-1, shell_complete=completion.experiments)
+@friendly
+def show(folders: tuple[str, ...]) -> None:
+    """Print the success-rate tables of experiments (of the one here, if none is given).
+
+    \b
+    Examples:
+      crossfool show
+      crossfool show . depth-mnist
+      crossfool show experiments/depth-cifar10
+    """
+    from rich.console import Console
+
+    from crossfool.cli.show import show as show_folder
+    from crossfool.experiment import project
+
+    for folder in folders or (".",):
+        show_folder(project.experiment(folder), Console())
+
+
+@main.command()
+@click.argument("folders", nargs=-1, shell_complete=completion.experiments)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="report.html", show_default=True)
+@friendly
+def report(folders: tuple[str, ...], out: Path) -> None:
+    """Write one page, which needs no network, of several experiments that have run: tables, figures, gallery.
+
+    Without FOLDERS, of all that have results.
+
+    \b
+    Examples:
+      crossfool report
+      crossfool report . depth-mnist
+      crossfool report depth-mnist momentum --out momentum.html
+    """
+    from crossfool.experiment import project
+    from crossfool.report.html import page
+
+    project.refuse_other_file(out)
+    wanted = [project.experiment(folder) for folder in folders]
+    if not folders:
+        wanted, left_out = project.finished(project.experiments(project.root(Path())).values())
+        for line in left_out:
+            say(f"left out: {line}", err=True)
+    page.write(wanted, out, [project.named(folder) for folder in wanted], timed=True)
+    say(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+@main.command()
+@click.argument("first", metavar="A", shell_complete=completion.attacks)
+@click.argument("second", metavar="B", shell_complete=completion.attacks)
+@FOLDER
+@click.option("--source", shell_complete=completion.sources, help="Cells of this source alone.")
+@click.option("--target", shell_complete=completion.targets, help="Answers of this target alone.")
+@click.option("--metric", type=click.Choice(["top1", "top5"]), default="top1", show_default=True, help="Of success.")
+@friendly
+def compare(first: str, second: str, folder: str, **options: Any) -> None:
+    """Compare two attacks of an experiment, or two revisions of it, on the same images.
+
+    A and B are attacks of its params.yaml; else git revisions or DVC experiments, whose predictions are read from
+    DVC's cache; `workspace` is the files as they are. Printed are A less B in percent points, a 95% interval
+    (Newcombe's for paired proportions), and p: the exact McNemar test, corrected for the table by Holm's method.
+    Black-box cells together: Student's t interval over images, and a permutation test.
+
+    \b
+    Examples:
+      crossfool compare sg_igsm igsm
+      crossfool compare sg_fgsm fgsm --folder depth-mnist --target fnn8
+      crossfool compare workspace HEAD
+      crossfool compare HEAD~1 main --source efficientnet_lite0
+    """
+    from crossfool.cli import compare as cli_compare
+    from crossfool.cli import console
+    from crossfool.experiment import project
+    from crossfool.experiment.results import comparison
+
+    found = comparison.compare(first, second, project.experiment(folder), **options)
+    cli_compare.show(found, console.console(), options["metric"])
+
+
+@main.command()
+@click.argument("cell", shell_complete=completion.cells)
+@FOLDER
+@friendly
+def explain(cell: str, folder: str) -> None:
+    """Say what was computed in CELL, from which bytes, and how to compute it again.
+
+    CELL is source/attack, source-attack as DVC writes it, or the path of an adversarial file, there or not.
+
+    \b
+    Examples:
+      crossfool explain efficientnet_lite0/sg_igsm
+      crossfool explain fnn4/fgsm --folder depth-mnist
+      crossfool explain experiments/depth-mnist/adversarial/fnn4/fgsm.safetensors
+    """
+    from crossfool.cli import console
+    from crossfool.cli import explain as cli_explain
+    from crossfool.experiment import project, provenance
+
+    cli_explain.show(provenance.find(cell, project.experiment(folder)), console.console())
+
+
+@main.command()
+@click.option("--folder", default=".crossfool/smoke", type=click.Path(path_type=Path), help="Where to compute.")
+@friendly
+def smoke(folder: Path) -> None:
+    """Run every experiment end to end in small: few embedded images, small models in place of the paper's.
+
+    \b
+    Examples:
+      crossfool smoke
+      crossfool smoke --folder /tmp/smoke
+    """
+    from crossfool.cli import smoke as cli_smoke
+
+    cli_smoke.run(Path(), folder)
+
+
+@main.command("remove-leftovers")
+@click.argument("name", metavar="FOLDER", default=".", shell_complete=completion.experiments)
+@click.option("--yes", is_flag=True, help="Delete without being asked.")
+@friendly
+def remove_leftovers(name: str, yes: bool) -> None:
+    """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more.
+
+    FOLDER is a folder, or a name under experiments/ (here, if none is given). The files are listed, and deleted if
+    you agree. Deleted is what DVC's records name as an output of the pipeline, and nothing else.
+
+    \b
+    Examples:
+      crossfool remove-leftovers
+      crossfool remove-leftovers sensitivity --yes
+    """
+    from crossfool.cli import remove_leftovers as command
+    from crossfool.experiment import project
+
+    command.remove(project.experiment(name), confirmed=yes)
+
+
+@main.command("repair-locks")
+@click.argument("folders", nargs=-1, shell_complete=completion.experiments)
+@friendly
+def repair_locks(folders: tuple[str, ...]) -> None:
+    """Repair dvc.lock and .dvc/tmp/rwlock, where DVC was killed while writing them.
+
+    FOLDERS are experiments (the one here, if none is given).
+
+    Then `dvc repro` says "'dvc.lock' validation failed" or "Unable to read RWLock-file". The last commit's dvc.lock
+    takes the broken one's place; what has run since is in DVC's run cache, and does not run again. A broken rwlock is
+    removed.
+
+    \b
+    Examples:
+      crossfool repair-locks
+      crossfool repair-locks . depth-mnist
+    """
+    from crossfool.cli import repair_locks as command
+    from crossfool.experiment import project
+
+    for name in folders or (".",):
+        folder = project.experiment(name)
+        there = (folder / command.NAME).exists()
+        say(command.repair(folder) or f"{folder / command.NAME} {'is whole' if there else 'is not there yet'}")

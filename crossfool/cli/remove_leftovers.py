@@ -1,0 +1,44 @@
+"""Deletion of files that stages made for models, sources and attacks which params.yaml lists no more."""
+
+from pathlib import Path
+
+import click
+
+from crossfool.cli import console
+from crossfool.errors import UserError
+from crossfool.experiment import dvc_records, leftover_files, loading
+from crossfool.pipeline.stage import say
+
+
+def remove(folder: Path, *, confirmed: bool) -> None:
+    """List the left-over files of an experiment's folder and delete them, once the user agrees.
+
+    Deleted is what DVC's records name as an output with these bytes; every other file is left alone.
+
+    Args:
+        folder: The experiment's.
+        confirmed: Whether the user has agreed already.
+
+    Raises:
+        UserError: params.yaml is wrong, or there is no terminal to ask.
+    """
+    found = leftover_files.find(folder, loading.load(folder / "params.yaml"), *leftover_files.FOLDERS)
+    ours, others = dvc_records.divided(folder, found)
+    if ours and not confirmed and not console.asks():
+        more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""
+        raise UserError(
+            f"nothing was deleted: {ours[0]}{more} would be, and there is no terminal to ask you; give --yes to delete"
+        )
+    for path in others:
+        say(f"not made by crossfool, left alone: {path}")
+    if not ours:
+        say(f"nothing{' else' if others else ''} is left over in {folder}")
+        return
+    if not confirmed:
+        say("\n".join(["left over:", *(f"  {path}" for path in ours)]))
+        if not click.confirm(f"delete {'this file' if len(ours) == 1 else f'these {len(ours)} files'}?"):
+            say("nothing was deleted")
+            return
+    for path in ours:
+        path.unlink()
+        say(f"deleted {path}")
