@@ -99,7 +99,8 @@ def _unit(gradient: Tensor) -> Tensor:
     """Each image's gradient (N,C,H,W) as a row of length 1, however small it is; zeros stay zeros."""
     flat, tiny = gradient.flatten(1), torch.finfo(gradient.dtype).tiny
     flat = flat / flat.abs().amax(1, keepdim=True).clamp_(min=tiny)
-    return flat / flat.norm(dim=1, keepdim=True).clamp_(min=tiny)
+    result: Tensor = flat / flat.norm(dim=1, keepdim=True).clamp_(min=tiny)
+    return result
 
 
 def _around(

@@ -184,7 +184,7 @@ def passed_over(others: Mapping[str, str]) -> str:
     return printable(f"passed over: {files}: {', '.join(said)}; first {first} (images are {endings})")
 
 
-def _opener(path: Path) -> Callable | None:
+def _opener(path: Path) -> Callable[..., Any] | None:
     """What decompresses a file, by its first bytes; None where nothing needs to."""
     with open(path, "rb") as file:
         start = file.read(6)

@@ -95,7 +95,10 @@ def _attacked(
     model = library.AttackModel(architecture, source, lambda image: image, normalise)
     try:
         with warnings.catch_warnings(action="ignore"):
-            return getattr(library, attack)(model, normalise, x.device, **options)(x.contiguous(), goal).detach()
+            result: Tensor = getattr(library, attack)(model, normalise, x.device, **options)(
+                x.contiguous(), goal
+            ).detach()
+            return result
     except torch.OutOfMemoryError:
         raise UserError(f"{row.method}: {len(x)} images do not fit in memory at once; lower compute: chunk") from None
     except Exception as error:  # foreign code raises many kinds

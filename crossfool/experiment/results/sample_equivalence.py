@@ -49,7 +49,8 @@ def _measured(evidence: Evidence, plain: Sequence[str], others: Sequence[str]) -
     def success(names: Sequence[str]) -> np.ndarray:
         """Of each image, the mean over cells: (N, names)."""
         hits = [[evidence.success(source, name, target) for source, target in cells] for name in names]
-        return np.mean(hits, 1).T
+        result: np.ndarray = np.mean(hits, 1).T
+        return result
 
     samples = np.array([attacks[name].samples for name in plain], float)
     known, found = success(plain), success(others)

@@ -65,7 +65,8 @@ def build(name: str, library: str) -> nn.Module:
         if name in SIDES:
             extra["image_size"] = SIDES[name]
         try:
-            return models.get_model(name, weights=None, **extra)
+            result: nn.Module = models.get_model(name, weights=None, **extra)
+            return result
         except ValueError:
             raise unknown("network of torchvision", name, models.list_models()) from None
     if library != "timm":

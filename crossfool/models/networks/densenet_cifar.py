@@ -55,4 +55,5 @@ class DenseNetCIFAR(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x).mean((2, 3)))
+        result: Tensor = self.classifier(self.features(x).mean((2, 3)))
+        return result

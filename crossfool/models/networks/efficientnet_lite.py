@@ -54,7 +54,8 @@ class Block(nn.Module):
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expand else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
-        return x + y if self.skip else y
+        result: Tensor = x + y if self.skip else y
+        return result
 
 
 class EfficientNetLite(nn.Module):
@@ -87,7 +88,8 @@ class EfficientNetLite(nn.Module):
         for block in self._blocks:
             x = block(x)
         x = F.relu6(self._bn1(self._conv_head(x)))
-        return self._fc(x.mean((2, 3)))
+        result: Tensor = self._fc(x.mean((2, 3)))
+        return result
 
     @property
     def parameter_count(self) -> int:

@@ -18,4 +18,5 @@ class FNN(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.output(self.hidden(x.flatten(1)))
+        result: Tensor = self.output(self.hidden(x.flatten(1)))
+        return result

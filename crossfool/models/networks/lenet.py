@@ -19,4 +19,5 @@ class LeNet(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(64 * 5 * 5, 256), nn.ReLU(), nn.Linear(256, 10))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x).flatten(1))
+        result: Tensor = self.classifier(self.features(x).flatten(1))
+        return result

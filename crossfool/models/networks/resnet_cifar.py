@@ -55,7 +55,8 @@ class ResNetCIFAR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.linear(x.mean((2, 3)))
+        result: Tensor = self.linear(x.mean((2, 3)))
+        return result
 
 
 def blocks(inputs: int, outputs: int, stride: int, count: int) -> nn.Sequential:

@@ -56,7 +56,8 @@ def _rotation(images: Tensor, degrees: float) -> Tensor:
     from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2.functional import rotate
 
-    return rotate(images, degrees, interpolation=InterpolationMode.BILINEAR, fill=[0.0])
+    result: Tensor = rotate(images, degrees, interpolation=InterpolationMode.BILINEAR, fill=[0.0])
+    return result
 
 
 def _noise(images: Tensor, sigma: float, ids: Sequence[int], seed: int) -> Tensor:

@@ -71,7 +71,8 @@ class Lpips:
 
 
 def _unit(features: Tensor) -> Tensor:
-    return features / (features.norm(dim=1, keepdim=True) + 1e-10)
+    result: Tensor = features / (features.norm(dim=1, keepdim=True) + 1e-10)
+    return result
 
 
 def load(path: Path, device: torch.device, *, asked: bool) -> Lpips | None:

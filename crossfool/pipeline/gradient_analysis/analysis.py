@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from crossfool.attacks import gradients, losses
 from crossfool.attacks import noise as attacks_noise
+from crossfool.attacks.loop import Loss
 from crossfool.errors import UserError
 from crossfool.models.inference.pixel_model import Pixels
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
@@ -145,7 +146,7 @@ def chosen(images: np.ndarray, id: int) -> np.ndarray:
     return np.array(images[id])
 
 
-def _loss(model: Pixels, label: int) -> losses.Loss:
+def _loss(model: Pixels, label: int) -> Loss:
     log_probabilities = losses.source([model], "probabilities")
     return lambda x: losses.untargeted(log_probabilities, torch.full((len(x),), label, device=x.device))(x)
 
@@ -160,4 +161,5 @@ def _unit(direction: Tensor, row: Boundary) -> Tensor:
     norm = direction.norm()
     if not norm > 0:
         raise UserError(f"{row.source} has no gradient at image {row.image}; take another image")
-    return direction / norm
+    result: Tensor = direction / norm
+    return result

@@ -22,8 +22,10 @@ def saliency_map(gradient: np.ndarray) -> np.ndarray:
         raise ValueError("a gradient has numbers that are not finite")
     low, high = total.min(), np.percentile(total, 99)
     if high <= low:  # fewer than one pixel in a hundred differ from the rest
-        return (total > low).astype(np.float64)
-    return np.clip((total - low) / (high - low), 0, 1)
+        scaled: np.ndarray = (total > low).astype(np.float64)
+    else:
+        scaled = np.clip((total - low) / (high - low), 0, 1)
+    return scaled
 
 
 @styled

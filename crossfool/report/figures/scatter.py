@@ -145,8 +145,7 @@ def _dots(left: Axes, middle: Axes, right: Axes, row: Sequence[Dot], looks: Mapp
     places = np.array([(dot.error, dot.parameters / 1e6) for dot in row]).reshape(-1, 2)
     annotate(left, [f"{dot.rate:.1f}" for dot in row], places, places, places, 7)
     places, low, high = (
-        np.array([(dot.error, value(dot)) for dot in row]).reshape(-1, 2)
-        for value in (lambda dot: dot.rate, lambda dot: dot.low, lambda dot: dot.high)
+        np.array([(dot.error, getattr(dot, end)) for dot in row]).reshape(-1, 2) for end in ("rate", "low", "high")
     )
     annotate(middle, [_rest(dot) for dot in row], places, low, high, 6)
 

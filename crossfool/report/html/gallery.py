@@ -97,7 +97,8 @@ def gather(folder: Path, experiment: Experiment, room: int) -> Gallery | None:
 
 
 def _clean_answers(folder: Path, model: str, ids: np.ndarray) -> np.ndarray:
-    return predictions_file.read_clean(folder / "predictions/clean" / f"{model}.parquet")[1][ids]
+    result: np.ndarray = predictions_file.read_clean(folder / "predictions/clean" / f"{model}.parquet")[1][ids]
+    return result
 
 
 def _cells(folder: Path, experiment: Experiment, shape: tuple[int, ...]) -> Iterator[Cell]:

@@ -51,12 +51,14 @@ def difference(adversarial: np.ndarray, clean: np.ndarray) -> np.ndarray:
 
     A perturbation has few values, so that its PNG is a third of the adversarial image's.
     """
-    return (adversarial - clean).reshape(1, -1, clean.shape[-1])
+    result: np.ndarray = (adversarial - clean).reshape(1, -1, clean.shape[-1])
+    return result
 
 
 def enlarged(adversarial: np.ndarray, clean: np.ndarray, gain: float) -> np.ndarray:
     """The perturbation times `gain`, about a middle grey."""
-    return np.clip(np.rint(128 + gain * (adversarial.astype(float) - clean)), 0, 255).astype(np.uint8)
+    result: np.ndarray = np.clip(np.rint(128 + gain * (adversarial.astype(float) - clean)), 0, 255).astype(np.uint8)
+    return result
 
 
 def png_uri(pixels: np.ndarray) -> str:

@@ -32,8 +32,10 @@ class Clamp:
         """The gradient where the output lies strictly between the limits, else 0; in place if it is our own."""
         into = gradient if own else torch.empty_like(gradient)
         if self.high == INFINITY:
-            return torch.ops.aten.threshold_backward.grad_input(gradient, output, self.low, grad_input=into)
-        return torch.ops.aten.hardtanh_backward.grad_input(gradient, output, self.low, self.high, grad_input=into)
+            torch.ops.aten.threshold_backward.grad_input(gradient, output, self.low, grad_input=into)
+        else:
+            torch.ops.aten.hardtanh_backward.grad_input(gradient, output, self.low, self.high, grad_input=into)
+        return into
 
 
 class Affine:
@@ -101,20 +103,25 @@ class Convolution:
         # the input is looked at for its shape alone
         like = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last)
         geometry = (self.stride, self.padding, self.dilation, False, [0, 0], self.groups)
-        found = torch.ops.aten.convolution_backward(gradient, like, self.weight, None, *geometry, [True, False, False])
-        return found[0]
+        gradients = torch.ops.aten.convolution_backward(
+            gradient, like, self.weight, None, *geometry, [True, False, False]
+        )
+        of_input: Tensor = gradients[0]
+        return of_input
 
     def _packed(self, weight: Tensor, x: Tensor, padding: list[int]) -> Tensor:
-        return onednn._reorder_convolution_weight(
+        packed: Tensor = onednn._reorder_convolution_weight(
             weight, padding, self.stride, self.dilation, self.groups, list(x.shape)
         )
+        return packed
 
     def _fused(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, padding: list[int], attr: str, scalars: list[float]
     ) -> Tensor:
-        return onednn._convolution_pointwise(
+        output: Tensor = onednn._convolution_pointwise(
             x, weight, bias, padding, self.stride, self.dilation, self.groups, attr, scalars, ""
         )
+        return output
 
 
 def _ints(values: Any) -> list[int]:

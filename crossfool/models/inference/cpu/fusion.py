@@ -46,7 +46,8 @@ class Fused(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         if torch.is_grad_enabled() and x.requires_grad:
-            return _Differentiable.apply(x, self)
+            result: Tensor = _Differentiable.apply(x, self)
+            return result
         return _joined([self.run(piece)[-1] for piece in x.split(self.at_once(x))])
 
     def at_once(self, x: Tensor) -> int:
@@ -209,7 +210,8 @@ def _usable() -> bool:
         conv.backward(conv.forward(x), x.shape)
     except (AttributeError, RuntimeError):
         return False
-    return torch.backends.mkldnn.is_available()
+    result: bool = torch.backends.mkldnn.is_available()
+    return result
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:
