@@ -280,3 +280,29 @@ def repair_locks(folders: tuple[str, ...]) -> None:
         folder = project.experiment(name)
         there = (folder / command.NAME).exists()
         say(command.repair(folder) or f"{folder / command.NAME} {'is whole' if there else 'is not there yet'}")
+
+
+@main.command()
+@click.argument("names", metavar="[FOLDER]...", nargs=-1, shell_complete=completion.experiments)
+@friendly
+def upgrade(names: tuple[str, ...]) -> None:
+    """Bring experiments of the first edition over to this one (the one here, if no FOLDER is given).
+
+    FOLDER is a folder, or a name under experiments/. Its dvc.yaml becomes today's, aliases in params.yaml are written
+    out, its README.md has today's commands. Results are made again by `dvc repro`: everything runs once.
+
+    \b
+    Examples:
+      crossfool upgrade experiments/mine
+    """
+    from crossfool.cli import upgrade as command
+    from crossfool.experiment import project
+
+    for name in names or (".",):
+        folder = project.experiment(name)
+        changes = 0
+        for line in command.upgrade(folder):
+            say(line)
+            changes += 1
+        again = os.path.join(name, "dvc.yaml") if (folder / "dvc.yaml").is_file() else name
+        say(f"{folder} is of this edition" + (f"; `dvc repro {again}` runs everything once" if changes else " already"))

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from crossfool.errors import UserError
@@ -111,3 +112,15 @@ def _line(said: bytes) -> str:
 
 def _refused(folder: Path, said: str) -> Refused:
     return Refused(f"git cannot read {folder.resolve()}: {said}")
+
+
+def versions(folder: Path, name: str) -> Iterator[bytes]:
+    """The bytes that a file of the folder has had in each commit that changed it; nothing where git cannot tell."""
+    try:
+        done = _run(folder, "log", "--all", "--format=%H", "--", name)
+        for revision in done.stdout.decode("ascii").split():
+            content = file(revision, name, folder)
+            if content is not None:
+                yield content
+    except Refused:
+        return

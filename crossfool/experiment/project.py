@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from crossfool import first_edition
 from crossfool.errors import UserError, unknown
 from crossfool.experiment import loading
-from crossfool.experiment import project as experiment_project
 from crossfool.experiment.results.metrics import load_metrics
 
 
@@ -42,7 +42,9 @@ def experiment(name: str, start: Path = Path()) -> Path:
     raise unknown("experiment", name, known)
 
 
-BRAND = b'<p class="brand">crossfool</p>'  # in every page: templates/page.html
+BRANDS = tuple(  # one of them is in every page: report/html/templates/page.html
+    f'<p class="brand">{name}</p>'.encode() for name in ("crossfool", first_edition.NAME)
+)
 
 
 def finished(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -76,10 +78,10 @@ def refuse_other_file(out: Path) -> None:
     """
     if not out.exists():
         return
-    if not out.is_file() or BRAND not in out.read_bytes():
+    if not out.is_file() or not any(brand in out.read_bytes() for brand in BRANDS):
         raise UserError(f"{out} is there and is no report of crossfool; give another name with --out")
 
 
 def named(folder: Path) -> str:
     """An experiment's folder as it is called from the project's, wherever one stands; "." is the project's own."""
-    return Path(os.path.relpath(folder.resolve(), experiment_project.root(folder))).as_posix()
+    return Path(os.path.relpath(folder.resolve(), root(folder))).as_posix()

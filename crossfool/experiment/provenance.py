@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossfool import first_edition
 from crossfool.attacks import sweeps
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError, unknown
@@ -244,7 +245,7 @@ def _origin(cell: Cell, name: str, about: Mapping[str, Any]) -> str:
 
 
 def _libraries(cell: Cell) -> Iterator[Fact]:
-    known = ("crossfool", "torch", "torchvision", "timm")
+    known = ("crossfool", first_edition.NAME, "torch", "torchvision", "timm")
     found = [f"{name} {cell.metadata[name]}" for name in known if name in cell.metadata]
     if found:
         yield "libraries", ", ".join(found)

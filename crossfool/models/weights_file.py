@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossfool import first_edition
 from crossfool.errors import UserError
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -23,6 +24,8 @@ def account(file: TensorFile, name: str | None = None) -> dict[str, Any]:
         UserError: it says nothing, something that describes no model, or is another model's.
     """
     about = file.said_json("model")
+    if isinstance(about.get("library"), str):
+        about["library"] = first_edition.current(about["library"])
 
     def number(value: Any, least: float) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < 1e6

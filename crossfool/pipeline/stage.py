@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from crossfool import signals, text_encoding
+from crossfool import first_edition, signals, text_encoding
 from crossfool.errors import UserError, printable
 
 ABSENT = "/nonexistent"  # what is not read where there is no home: DVC's own settings, matplotlib's
@@ -32,6 +32,7 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
         text_encoding.streams()
         _nameless()
         try:
+            first_edition.refuse_variables(os.environ)
             signals.unwound(functools.partial(main, *arguments, **options))
             _flushed()
         except UserError as error:

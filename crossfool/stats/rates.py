@@ -45,7 +45,6 @@ def wilson_share(share: float, n: float) -> tuple[float, float]:
 
 def wilson_ends(percent: float, n: int) -> tuple[float, float]:
     """The Wilson 95% interval of a share of n images, in percent."""
-    from crossfool.stats.rates import wilson
 
     low, high = wilson(round(percent * n / 100), n)
     return 100 * low, 100 * high

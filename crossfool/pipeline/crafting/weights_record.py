@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crossfool import first_edition
 from crossfool.errors import UserError
 from crossfool.models.weights_file import account
 from crossfool.storage.hashing import sha256
@@ -42,6 +43,8 @@ def read(path: Path) -> dict[str, Any]:
         recipe, published = member.get("recipe", TRAINED), member.keys() if "file" in member else PUBLISHED
         if not isinstance(recipe, dict) or not TRAINED.keys() <= recipe.keys() or not published >= PUBLISHED:
             raise UserError(f"{path} does not say whence the weights of {name} are; delete it and run `dvc repro`")
+    for member in members.values():
+        member["library"] = first_edition.current(member["library"])
     return dict(found)
 
 

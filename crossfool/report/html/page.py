@@ -15,6 +15,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from crossfool import first_edition
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.descriptions import chosen, compared, denominator, uncounted, words
@@ -233,7 +234,7 @@ def _facts(results: Results, headers: Sequence[Mapping[str, str]]) -> Iterator[t
     transforms = [f"{key} ({', '.join(f'{at:g}' for at in levels)})" for key, levels in experiment.transforms.items()]
     if any(experiment.transforms.values()):
         yield "transforms", ", ".join(transforms)
-    for key in ("crossfool", "torch", "compute"):
+    for key in ("crossfool", first_edition.NAME, "torch", "compute"):
         said = sorted({one[key] for one in headers if key in one})
         if said:
             yield key, "; ".join(map(_settings, said) if key == "compute" else said)
