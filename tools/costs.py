@@ -1,4 +1,4 @@
-"""Print what every experiment costs, as a Markdown table, from its params.yaml alone: see `crossfool/costs.py`.
+"""Print what every experiment costs, as a Markdown table, from its params.yaml alone: see `crossfool/experiment/costs.py`.
 
 GPU hours of our own networks, which are small, are said as "minutes".
 """
