@@ -26,20 +26,22 @@ def account(file: TensorFile, name: str | None = None) -> dict[str, Any]:
     """
     description = file.said_json("model")
 
-    def number(value: Any, least: float) -> bool:
+    def is_number(value: Any, least: float) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < 1e6
 
-    def numbers(value: Any, least: float) -> bool:
+    def are_numbers(value: Any, least: float) -> bool:
         channels = 1 if description["family"] == "mnist" else 3
-        return isinstance(value, list) and len(value) == channels and all(number(element, least) for element in value)
+        return (
+            isinstance(value, list) and len(value) == channels and all(is_number(element, least) for element in value)
+        )
 
     checks: dict[str, Callable[[Any], bool]] = {
         **dict.fromkeys(("name", "family", "library", "published_preprocessing"), lambda value: isinstance(value, str)),
-        "mean": lambda value: numbers(value, -1e6),
-        "std": lambda value: numbers(value, 1e-6),
-        "side": lambda value: isinstance(value, int) and number(value, 1),
+        "mean": lambda value: are_numbers(value, -1e6),
+        "std": lambda value: are_numbers(value, 1e-6),
+        "side": lambda value: isinstance(value, int) and is_number(value, 1),
         "interpolation": lambda value: value in ("bilinear", "bicubic"),
-        "published_top1": lambda value: value is None or number(value, 0),
+        "published_top1": lambda value: value is None or is_number(value, 0),
     }
     for key, fits in checks.items():
         if key not in description:

@@ -146,7 +146,7 @@ def wrap(
         if isinstance(module, nn.Conv2d):  # convolutions run fastest with channels last; the arithmetic is the same
             module.to(memory_format=torch.channels_last)
     if compute.compile:
-        network = compiled(network, device)
+        network = compile_network(network, device)
     elif device.type == "cpu" and compute.precision != "bfloat16" and not as_built:
         network = dense_blocks.joined(fusion.fused(network))
     model = Pixels(
@@ -161,7 +161,7 @@ def wrap(
 
 
 def fold_std(network: nn.Module, std: Sequence[float]) -> bool:
-    """Divide a traced network's first weights by `std`, if one convolution alone reads the images; whether it was done.
+    """Divide a traced network's first weights by `std`, if a single convolution reads the images; True if done.
 
     Exact up to rounding, whatever the padding: zeros stay zeros. A mean would not let them, and is not folded.
     """
@@ -182,7 +182,7 @@ def fold_std(network: nn.Module, std: Sequence[float]) -> bool:
     return True
 
 
-def compiled(network: nn.Module, device: torch.device) -> nn.Module:
+def compile_network(network: nn.Module, device: torch.device) -> nn.Module:
     """Compile a network by `torch.compile`, whose cache later stages reuse; on a GPU as CUDA graphs."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(".crossfool/compiled").absolute()))
     mode = "reduce-overhead" if device.type == "cuda" else "default"
@@ -198,7 +198,7 @@ def folded(network: nn.Module) -> nn.Module:
     if len(inspect.signature(network.forward).parameters) > 1:
         return network
     try:
-        traced = inplace_writes.traced(network)  # shares the network's modules, no copies
+        traced = inplace_writes.trace(network)  # shares the network's modules, no copies
     except Exception:  # torch.fx raises many kinds; unfolded is right too, only slower
         return network
     graph, modules = traced.graph, dict(traced.named_modules())

@@ -101,10 +101,10 @@ def timm_name(name: str) -> str:
         architecture, _, new_tag = str(replaced[architecture]).partition(".")
         tag = tag or new_tag
     if not registry.is_model(architecture):
-        known = _timm_names()
-        if not difflib.get_close_matches(name, known, n=1):
+        valid_names = _timm_names()
+        if not difflib.get_close_matches(name, valid_names, n=1):
             raise UserError(f"unknown model {name!r}: timm has no such model; see timm.list_models()")
-        raise unknown("model", name, known, "timm has no such model")
+        raise unknown("model", name, valid_names, "timm has no such model")
     tags = [full.partition(".")[2] for full in registry.get_arch_pretrained_cfgs(architecture)]
     if tag and tag not in tags:
         valid = [f"timm_{architecture}__{other}" if other else f"timm_{architecture}" for other in tags]

@@ -116,7 +116,7 @@ def misfits(candidate: Candidate, network: nn.Module, expected: Mapping[str, Ten
     return errors
 
 
-def no_state_fits(
+def no_fit_error(
     name: str,
     network: nn.Module,
     expected: Mapping[str, Tensor],

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from crossfool.errors import UserError
-from crossfool.models.weights.state_dict_misfits import adapted, misfits, no_state_fits, normalisation_kind
+from crossfool.models.weights.state_dict_misfits import adapted, misfits, no_fit_error, normalisation_kind
 from crossfool.models.weights.state_dict_search import EXAMPLES, Candidate, candidates, first_names, mappings, quoted
 
 
@@ -24,14 +24,14 @@ class Taken:
         place: Keys that lead to the state.
         prefix: Prefix that was taken off the names; "" where none was.
         normalisation: `mean` and `std` for pixels 0..255, a number a channel; empty where the file holds none.
-        left: Names of tensors that were left out and are no weights.
+        left_out: Names of tensors that were left out and are no weights.
         others: Places of other states that fit and differ.
     """
 
     place: tuple[str, ...]
     prefix: str
     normalisation: dict[str, list[float]]
-    left: tuple[str, ...]
+    left_out: tuple[str, ...]
     others: tuple[str, ...]
 
     def told(self, file: str) -> str:
@@ -47,8 +47,8 @@ class Taken:
             note = f"took {under} in {file}" if under else ""
         if self.normalisation:
             note += f"{'; ' if note else f'{file}: '}the file's own normalisation is taken"
-        if self.left:
-            note += f"{'; ' if note else f'{file}: '}left out {first_names(self.left)}"
+        if self.left_out:
+            note += f"{'; ' if note else f'{file}: '}left out {first_names(self.left_out)}"
         if self.others:
             note += f"{'; ' if note else f'{file}: '}not taken, though it fits: {', '.join(self.others)}"
         return note
@@ -84,7 +84,7 @@ def load_published(
     ]
     fitting = sorted((state for state in states if not misfits(state, network, expected)), key=lambda state: state.rank)
     if not fitting:
-        raise no_state_fits(name, network, expected, states, checkpoint)
+        raise no_fit_error(name, network, expected, states, checkpoint)
     best = fitting[0]
     rivals = [other for other in fitting[1:] if other.rank[:2] == best.rank[:2]] if best.rank[1] else []
     if any(not _equal(best.state, rival.state) for rival in rivals):
@@ -93,11 +93,11 @@ def load_published(
         raise UserError(
             f"{name}: weights: {count} states fit ({places}), and nothing says which is meant; save that one alone"
         )
-    normalisation, left = _normalisation(name, best, channels)
+    normalisation, left_out = _normalisation(name, best, channels)
     state = adapted(network, best.state)
     network.load_state_dict({key: state.get(key, tensor) for key, tensor in expected.items()})
     others = tuple(other.description for other in fitting[1:] if not _equal(best.state, other.state))
-    return Taken(best.place, best.prefix, normalisation, left, others)
+    return Taken(best.place, best.prefix, normalisation, left_out, others)
 
 
 def _normalisation(name: str, best: Candidate, channels: int) -> tuple[dict[str, list[float]], tuple[str, ...]]:
@@ -107,11 +107,11 @@ def _normalisation(name: str, best: Candidate, channels: int) -> tuple[dict[str,
         UserError: a mean or a deviation stands alone, is not one number a channel, or there are several.
     """
     normalisation: dict[str, list[float]] = {}
-    left = []
+    left_out = []
     for key, value in best.rest.items():
         kind = normalisation_kind(key, value)
         if kind is None:
-            left += [key] if isinstance(value, Tensor) else []
+            left_out += [key] if isinstance(value, Tensor) else []
             continue
         values = [float(number) for number in value.flatten()]
         if normalisation.setdefault(kind, values) != values:
@@ -122,7 +122,7 @@ def _normalisation(name: str, best: Candidate, channels: int) -> tuple[dict[str,
         raise UserError(f"{name}: weights: the normalisation in the file is {normalisation}, expected {wanted}")
     if normalisation and max(map(abs, (*normalisation["mean"], *normalisation["std"]))) <= 1:  # for pixels 0..1
         normalisation = {kind: [255 * number for number in values] for kind, values in normalisation.items()}
-    return normalisation, tuple(left)
+    return normalisation, tuple(left_out)
 
 
 def _equal(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

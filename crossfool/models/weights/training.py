@@ -81,12 +81,12 @@ def train(
     )
     steps = math.ceil(len(images) / recipe.batch_size)
     rates = schedule(recipe, recipe.epochs * steps)
-    done = _restore(checkpoint, run, network, optimizer) if checkpoint else 0
+    epochs_done = _restore(checkpoint, run, network, optimizer) if checkpoint else 0
 
     with tqdm(
-        total=recipe.epochs * len(images), initial=done * len(images), desc=label, unit="image", unit_scale=True
+        total=recipe.epochs * len(images), initial=epochs_done * len(images), desc=label, unit="image", unit_scale=True
     ) as progress:
-        for epoch in range(done, recipe.epochs):
+        for epoch in range(epochs_done, recipe.epochs):
             draw = np.random.default_rng((recipe.seed, epoch))
             order = draw.permutation(len(images))
             for step in range(steps):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from crossfool.models.inference.cpu import convolution
-from crossfool.models.inference.cpu.fusion import Chain, Fused, rebuilt
+from crossfool.models.inference.cpu.fusion import Chain, Fused, rebuild
 from crossfool.models.inference.cpu.inplace_writes import Writers
 
 
@@ -30,7 +30,7 @@ class Block(Fused):
         self.widths = [layer.convolutions[-1].outputs for layer in layers]
 
     def at_once(self, x: Tensor) -> int:
-        """How many images go through at a time: as many as their features stay in the cache."""
+        """How many images go through at a time: so many that the block's features stay in the cache."""
         image = x.element_size() * x.shape[2] * x.shape[3] * (x.shape[1] + sum(self.widths))
         return max(2, convolution.CACHE // image // 2 * 2)  # an even number: threads share images
 
@@ -48,7 +48,7 @@ class Block(Fused):
             channels += width
         return [*kept, features]
 
-    def back(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+    def backward(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
         """The gradient of the block's input, from that of its features and what `run` kept."""
         gradient = gradient.clone(memory_format=torch.channels_last)
         remaining, end = list(kept[:-1]), gradient.shape[1]
@@ -56,8 +56,8 @@ class Block(Fused):
             read, appended = gradient[:, : end - width], gradient[:, end - width : end]
             inner = remaining[-len(layer.convolutions) :]
             del remaining[-len(layer.convolutions) :]
-            # a layer ends in no activation, so that `back` does not look at its output
-            layer.back(appended, [*inner, appended], read.shape, add_to=read)
+            # a layer ends in no activation, so that `backward` does not look at its output
+            layer.backward(appended, [*inner, appended], read.shape, add_to=read)
             end -= width
         return gradient[:, :end].contiguous(memory_format=torch.channels_last)
 
@@ -87,7 +87,7 @@ def joined(network: nn.Module) -> nn.Module:
         with graph.inserting_before(last):
             replacement = graph.call_module(name, (start,))
         last.replace_all_uses_with(replacement)
-    return rebuilt(network)
+    return rebuild(network)
 
 
 def _layer(node: fx.Node, network: fx.GraphModule) -> Chain | None:

@@ -58,7 +58,7 @@ class Fused(nn.Module):
         """The tensors that the backward pass needs, always as many, and the output behind them."""
         raise NotImplementedError
 
-    def back(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+    def backward(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
         """The gradient of an input of this shape.
 
         Args:
@@ -106,13 +106,13 @@ class Chain(Fused):
             kept.append(x)
         return kept
 
-    def back(
+    def backward(
         self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int], add_to: Tensor | None = None
     ) -> Tensor:
-        """The gradient of an input of this shape, as `Fused.back` has it.
+        """The gradient of an input of this shape, as `Fused.backward` has it.
 
         Args:
-            gradient, kept, shape: As in `Fused.back`.
+            gradient, kept, shape: As in `Fused.backward`.
             add_to: A tensor that the gradient is added to, in place, where batch normalisation comes first.
         """
         in_place, remaining = False, list(kept)  # the gradient that is given must not be overwritten
@@ -157,7 +157,7 @@ class _Differentiable(torch.autograd.Function):
         for number, (piece_gradient, piece_output) in enumerate(pieces):
             inner = kept[number * each : (number + 1) * each]
             shape = (len(piece_gradient), *ctx.shape[1:])
-            gradients.append(ctx.part.back(piece_gradient, [*inner, piece_output], shape))
+            gradients.append(ctx.part.backward(piece_gradient, [*inner, piece_output], shape))
         return _concatenated(gradients), None
 
 
@@ -201,10 +201,10 @@ def fused(network: nn.Module) -> nn.Module:
         nodes[-1].replace_all_uses_with(replacement)
         for old in reversed(nodes):
             graph.erase_node(old)
-    return rebuilt(network)
+    return rebuild(network)
 
 
-def rebuilt(network: fx.GraphModule) -> fx.GraphModule:
+def rebuild(network: fx.GraphModule) -> fx.GraphModule:
     """Rebuild a network whose graph was changed, without the operations and modules that nothing uses any more."""
     remove_dead_code(network)
     network.delete_all_unused_submodules()

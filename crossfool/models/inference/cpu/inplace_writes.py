@@ -51,7 +51,7 @@ for _name in AUGMENTED:
     setattr(_Proxy, f"__i{_name}__", _augmented(getattr(operator, f"i{_name}")))
 
 
-def traced(network: nn.Module) -> fx.GraphModule:
+def trace(network: nn.Module) -> fx.GraphModule:
     """Trace a network like `torch.fx.symbolic_trace`, but keep operations in place; raises whatever that raises."""
     tracer = _Tracer()
     graph = tracer.trace(network)
