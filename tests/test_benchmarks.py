@@ -179,7 +179,7 @@ def one_weight(network: nn.Module, monkeypatch) -> None:
 def no_mask(network: nn.Module, monkeypatch) -> None:
     from crossfool.models.inference.cpu import convolution
 
-    monkeypatch.setattr(convolution.Clamp, "backward", lambda self, gradient, output, *, own: gradient)
+    monkeypatch.setattr(convolution.Clamp, "backward", lambda self, gradient, output, *, in_place: gradient)
 
 
 @pytest.mark.parametrize("break_it", [None, one_weight, no_mask])

@@ -213,7 +213,7 @@ def test_a_flipped_byte_of_mnists_files_is_one_line(tmp_path: Path) -> None:
     for number, place in enumerate(range(10, len(whole), 7)):  # behind the header
         packed.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
         with pytest.raises(UserError, match=rf"^\S+/{name}\.gz is damaged \(.+\); fetch it again$"):
-            mnist._unzip(raw, tmp_path / str(number), [name])
+            mnist._unpack(raw, tmp_path / str(number), [name])
 
 
 # --- class folders -------------------------------------------------------------------------------------------------

@@ -330,7 +330,7 @@ def test_a_full_disk_is_no_damaged_tar(folder: Path, monkeypatch: pytest.MonkeyP
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(image_files.shutil, "copyfileobj", full)
+    monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
         image_files.open_images(pack(folder, "w:gz")).__enter__()
 

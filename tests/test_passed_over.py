@@ -16,7 +16,7 @@ from PIL import Image
 from repositories import PARAMS
 from test_datasets import make_devkit, refused, save, write_idx
 
-from crossfool.datasets import cifar10, devkit, image_files, prepare
+from crossfool.datasets import cifar10, devkit, image_files, image_names, prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight
@@ -91,7 +91,7 @@ def test_few_files_are_told_in_few_words(tmp_path: Path) -> None:
         (tmp_path / "d/cat" / name).touch()
     (note,) = surveyed(**given(tmp_path / "d")).notes
     assert note.startswith("passed over: 3 files: .gif (2), .txt (1); first cat/a/b.gif (images are .jpg")
-    assert image_files.passed_over({"x\n.q": ".q"}).startswith("passed over: 1 file: .q (1); first x\\n.q (")
+    assert image_names.passed_over_note({"x\n.q": ".q"}).startswith("passed over: 1 file: .q (1); first x\\n.q (")
 
 
 @KINDS

@@ -172,7 +172,7 @@ def test_its_weights_are_read_and_describe_it(tmp_path, spec):
     if not spec.published:
         about, state = preprocessing.describe(spec, network), network.state_dict()
     elif not spec.side:
-        with pytest.raises(UserError, match=r"^mine: its Spec in zoo\.py lacks a mean, a std or a side"):
+        with pytest.raises(UserError, match=r"^mine: its Spec in registry\.py lacks a mean, a std or a side"):
             published.fetch(pinned, where)
         return
     else:

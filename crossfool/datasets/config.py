@@ -1,25 +1,21 @@
-"""The sections `dataset` and `subset` of params.yaml."""
+"""The sections `dataset` and `subset` of params.yaml: evaluation images, and which of them are attacked."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from crossfool.config import Count, Section, Seed
 
 
 class Dataset(Section):
-    """The evaluation (and training) images.
+    """The data set of evaluation images, and of training images where models are trained.
 
     Attributes:
-        name: Which data set.
+        name: The data set.
         path: A folder or tar file with the images; relative to params.yaml, `~` and `$VARIABLES` expanded.
-        classes: For `imagefolder`: whose class names the folders bear.
+        classes: For `imagefolder`: the data set whose class names the folders bear.
         folder: For `imagefolder`: the folder inside `path` whose sub-folders are the classes.
-        train_folder: For `imagefolder`: likewise for the training images, where models are trained.
+        train_folder: For `imagefolder`: the same for the training images, where models are trained.
     """
 
     name: Literal["mnist", "cifar10", "imagenet", "imagenet-sample", "imagefolder"]
@@ -29,10 +25,10 @@ class Dataset(Section):
     train_folder: str | None = None
 
     @model_validator(mode="after")
-    def _used(self) -> "Dataset":
-        folder = self.name == "imagefolder"
+    def _refuse_unused_keys(self) -> "Dataset":
+        imagefolder = self.name == "imagefolder"
         for key in ("classes", "folder", "train_folder"):
-            if getattr(self, key) is not None and not folder:
+            if getattr(self, key) is not None and not imagefolder:
                 raise ValueError(f"{key} is used by imagefolder, not by {self.name}; remove it")
         if self.name == "imagenet-sample" and self.path is not None:
             raise ValueError("path is not used by imagenet-sample, whose images come with foolbox; remove it")
@@ -42,20 +38,20 @@ class Dataset(Section):
 
     @property
     def family(self) -> str:
-        """Whose classes the labels are: mnist, cifar10 or imagenet."""
+        """Family of the classes that the labels stand for: mnist, cifar10 or imagenet."""
         if self.name == "imagefolder":
             return self.classes or "imagenet"
         return "imagenet" if self.name == "imagenet-sample" else self.name
 
 
 class Subset(Section):
-    """Which images are attacked: drawn from those that all models classify correctly (paper section 4).
+    """The images that are attacked: drawn from those that all models classify correctly (paper section 4).
 
     Attributes:
-        images: How many, or `all`.
-        seed: Of the draw of images and of target labels.
+        images: Number of images, or `all`.
+        seed: Seed of the draw of images and of target labels.
         targets: How a targeted attack's label is drawn: `random` among the other classes, or the `next` class.
-        of: Drawn from the images that all models classify correctly (`correct`), or from `all`.
+        of: The images to draw from: those that all models classify correctly (`correct`), or `all`.
     """
 
     images: Count | Literal["all"]

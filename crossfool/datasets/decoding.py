@@ -1,6 +1,6 @@
-"""Image files, in a folder or a tar, to uint8 arrays: listed, decoded on all cores, streamed in order.
+"""Decoding of image files to uint8 arrays, on all cores, streamed in order.
 
-Arithmetic of the decoding is torchvision's on PIL images: Resize(256), then CenterCrop(224). Imports no torch.
+The arithmetic is torchvision's on PIL images: Resize(256), then CenterCrop(224). Imports no torch.
 """
 
 import io
@@ -18,23 +18,26 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from crossfool.datasets.image_files import FEW, FORMATS, ImageFiles
-from crossfool.errors import UserError
+from crossfool.datasets.image_files import ImageFiles
+from crossfool.errors import UserError, brief
 from crossfool.runtime import end_with_parent, lacking_semaphores
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # no others are tried: some of Pillow's readers start other programs
+FEW = 64  # up to so many images, starting processes takes longer than decoding
 
 
 def decode(data: bytes, name: str, *, resize: int | None, side: int, channels: int = 3) -> np.ndarray:
-    """The pixels of an image file.
+    """Decode an image file to pixels.
 
     The EXIF orientation is applied; transparency is dropped; of 16-bit values the upper byte counts; of an
     animation the first frame.
 
     Args:
         data: The file's bytes.
-        name: Of the file, for errors.
+        name: The file's name, for errors.
         resize: Length in pixels that the shorter side is resized to (bilinear, antialiased) before the centre crop;
             None where the image must be side x side already.
-        side: Of the result, in pixels; at most `resize`.
+        side: Side of the result in pixels; at most `resize`.
         channels: 3 (RGB) or 1 (grey).
 
     Returns:
@@ -50,9 +53,9 @@ def decode(data: bytes, name: str, *, resize: int | None, side: int, channels: i
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(data), formats=FORMATS)
-            opened.load()
-            image = _eight_bit(_upright(opened), "RGB" if channels == 3 else "L")
+            stored = Image.open(io.BytesIO(data), formats=FORMATS)
+            stored.load()
+            image = _eight_bit(_upright(stored), "RGB" if channels == 3 else "L")
     except UnidentifiedImageError:
         raise UserError(f"{name} is no JPEG, PNG, BMP or WebP image; replace it or remove it") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -60,8 +63,7 @@ def decode(data: bytes, name: str, *, resize: int | None, side: int, channels: i
             f"{name} has more than {Image.MAX_IMAGE_PIXELS} pixels (a decompression bomb?); shrink it or remove it"
         ) from None
     except Exception as error:  # damaged bytes make Pillow raise many kinds
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{name} cannot be decoded ({reason}); replace it or remove it") from None
+        raise UserError(f"{name} cannot be decoded ({brief(error)}); replace it or remove it") from None
     if resize is not None:
         image = _resized(image, name, resize)
     elif image.size != (side, side):
@@ -74,7 +76,7 @@ def decode(data: bytes, name: str, *, resize: int | None, side: int, channels: i
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF orientation says; as it is where the EXIF data cannot be read."""
+    """Turn an image as its EXIF orientation says; unchanged where the EXIF data cannot be read."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # Pillow raises many kinds; the pixels are whole
@@ -82,7 +84,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image, mode: str) -> Image.Image:
-    """The image as RGB or L; Pillow's own conversion would clip 16-bit grey at 255."""
+    """Convert an image to RGB or L; Pillow's own conversion would clip 16-bit grey at 255."""
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
         image = Image.fromarray(values.astype(np.uint8))
@@ -90,6 +92,11 @@ def _eight_bit(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _resized(image: Image.Image, name: str, resize: int) -> Image.Image:
+    """Resize an image so that its shorter side has `resize` pixels.
+
+    Raises:
+        UserError: the image is so narrow that the longer side would be huge.
+    """
     width, height = image.size
     short, long = min(width, height), max(width, height)
     longer = int(resize * long / short)
@@ -112,18 +119,18 @@ def decode_many(
     """Decode images on all cores, in order, with a progress bar; only a few batches are in memory at a time.
 
     Args:
-        files: Where they are.
-        names: Which, in the order wanted.
+        files: The folder or tar with the images.
+        names: The images, in the order wanted.
         resize, side, channels: As in `decode`.
-        write: Is called with the next images, (n, channels, side, side) uint8, again and again.
-        processes: How many; None for one a core. The result does not depend on it.
+        write: Called with the next images, (n, channels, side, side) uint8, again and again.
+        processes: Number of processes; None for one a core. The result does not depend on it.
 
     Raises:
         UserError: as `decode` does, for the first image in order that is bad.
     """
     from tqdm import tqdm
 
-    batch = max(1, min(256, (1 << 21) // (channels * side * side)))  # of about 2 MB
+    batch = max(1, min(256, (1 << 21) // (channels * side * side)))  # images of about 2 MB
     batches = [list(names[start : start + batch]) for start in range(0, len(names), batch)]
     if processes is None:
         processes = (
@@ -135,62 +142,68 @@ def decode_many(
         processes = 1
     with tqdm(total=len(names), desc="decoding", unit=" images", unit_scale=False, file=sys.stderr) as bar:
 
-        def done(images: np.ndarray) -> None:
+        def take(images: np.ndarray) -> None:
             write(images)
             bar.update(len(images))
 
-        job = _Job(files, resize, side, channels)
+        decoder = _Decoder(files, resize, side, channels)
         if processes == 1:
-            for some in batches:
-                done(job.decode(some))
+            for batch_names in batches:
+                take(decoder.decode(batch_names))
         else:
-            _in_processes(job, batches, min(processes, len(batches)), done)
+            _in_processes(decoder, batches, min(processes, len(batches)), take)
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Decoder:
+    """Arguments of `decode`, sent to every process that decodes."""
+
     files: ImageFiles
     resize: int | None
     side: int
     channels: int
 
     def decode(self, names: Sequence[str]) -> np.ndarray:
+        """Decode images by name: (n, channels, side, side) uint8."""
         images = np.empty((len(names), self.channels, self.side, self.side), np.uint8)
         for image, name in zip(images, names, strict=True):
-            where = self.files.where(name)
             data = self.files.read(name)
-            image[:] = decode(data, where, resize=self.resize, side=self.side, channels=self.channels)
+            image[:] = decode(data, self.files.where(name), resize=self.resize, side=self.side, channels=self.channels)
         return images
 
 
-def _in_processes(job: _Job, batches: list[list[str]], processes: int, done: Callable[[np.ndarray], None]) -> None:
-    """Decode batches in worker processes; results come in order, and no more than a few wait at a time."""
+def _in_processes(
+    decoder: _Decoder, batches: list[list[str]], processes: int, take: Callable[[np.ndarray], None]
+) -> None:
+    """Decode batches in worker processes; `take` gets them in order, and no more than a few wait at a time."""
     context = multiprocessing.get_context("spawn")  # safe whatever threads the caller has
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (job,))
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (decoder,))
     waiting: deque[Future[np.ndarray]] = deque()
     try:
         for names in batches:
             waiting.append(pool.submit(_decode_batch, names))
             if len(waiting) > 4 * processes:
-                done(waiting.popleft().result())
+                take(waiting.popleft().result())
         while waiting:
-            done(waiting.popleft().result())
+            take(waiting.popleft().result())
     except BrokenProcessPool:
         raise UserError("a process that decodes images died (out of memory?); free memory and run again") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_job: _Job | None = None  # a worker's only state, set once at its start
+_decoder: _Decoder | None = None  # a worker's only state, set once at its start
 
 
-def _start_worker(job: _Job) -> None:
-    global _job
-    _job = job
+def _start_worker(decoder: _Decoder) -> None:
+    """Prepare a worker process."""
+    global _decoder
+    _decoder = decoder
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     end_with_parent()
 
 
 def _decode_batch(names: list[str]) -> np.ndarray:
-    assert _job is not None
-    return _job.decode(names)
+    """Decode a batch in a worker process."""
+    assert _decoder is not None
+    return _decoder.decode(names)

@@ -10,17 +10,25 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from crossfool.datasets import image_files
 from crossfool.datasets.class_names import class_folders
-from crossfool.errors import UserError
+from crossfool.datasets.image_files import ImageFiles
+from crossfool.errors import UserError, brief
 
 IMAGENET_IMAGES = 50_000
 DEVKIT = "ILSVRC2012_devkit_t12"
 FLAT = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 
-def flat_labels(files: image_files.ImageFiles, names: Sequence[str]) -> list[int]:
-    """Labels of the validation images by the number in their names, from the devkit's ground truth."""
+def validation_labels(files: ImageFiles, names: Sequence[str]) -> list[int]:
+    """Labels of validation images, by the numbers in their names, from the devkit's ground truth.
+
+    Args:
+        files: The folder or tar with the images; the devkit lies in it or beside it.
+        names: The images.
+
+    Raises:
+        UserError: a name is no validation image's or is there twice, or the devkit is missing or damaged.
+    """
     truth = _ground_truth(files.path)
     numbers: set[int] = set()
     labels = []
@@ -40,18 +48,18 @@ def flat_labels(files: image_files.ImageFiles, names: Sequence[str]) -> list[int
 
 
 def _ground_truth(path: Path) -> list[int]:
-    """The labels of the validation images 1 to 50,000 from the devkit in the folder `path` or beside it.
+    """Labels of the validation images 1 to 50,000, from the devkit in the folder `path` or beside it.
 
     The devkit numbers the classes in an order of its own; its meta.mat says which WordNet id each number is.
     """
     place = devkit_place(path)
-    texts, meta = (_devkit_file(place, name) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat"))
-    label_of = {name: label for label, name in enumerate(class_folders("imagenet"))}
+    truth, meta = (_devkit_file(place, name) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat"))
+    by_id = {name: label for label, name in enumerate(class_folders("imagenet"))}
     try:
-        label = {number: label_of[name] for number, name in _synsets(meta).items()}
-        labels = [label[int(line)] for line in texts.split()]
+        by_number = {number: by_id[name] for number, name in _synsets(meta).items()}
+        labels = [by_number[int(line)] for line in truth.split()]
     except Exception as error:  # scipy raises many kinds at damaged bytes
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        reason = brief(f"{type(error).__name__}: {error}")
         raise UserError(f"{place / DEVKIT}: the devkit cannot be read ({reason}); fetch it again") from None
     if len(labels) != IMAGENET_IMAGES:
         raise UserError(
@@ -61,7 +69,7 @@ def _ground_truth(path: Path) -> list[int]:
 
 
 def devkit_place(path: Path) -> Path:
-    """The folder in which the devkit of the images in `path` lies.
+    """The folder that holds the devkit of the images in `path`: that folder, or the one around it.
 
     Raises:
         UserError: there is none.
@@ -76,26 +84,26 @@ def devkit_place(path: Path) -> Path:
 
 
 def _synsets(meta: bytes) -> dict[int, str]:
-    """The devkit's number of each class -> its WordNet id, read in another process: damaged bytes can crash scipy."""
+    """Number of each class in the devkit -> WordNet id, read in another process: damaged bytes can crash scipy."""
     command = [sys.executable, "-P", "-c", "from crossfool.datasets import devkit; devkit.print_synsets()"]
-    done = subprocess.run(command, input=meta, capture_output=True)
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise ValueError(*last or [f"meta.mat crashes its reader ({done.returncode})"])
-    return {int(number): name for number, name in json.loads(done.stdout)}
+    reader = subprocess.run(command, input=meta, capture_output=True)
+    if reader.returncode:
+        last = reader.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise ValueError(*last or [f"meta.mat crashes its reader ({reader.returncode})"])
+    return {int(number): name for number, name in json.loads(reader.stdout)}
 
 
 def print_synsets() -> None:
-    """Read meta.mat from standard input; print pairs of number and WordNet id as JSON."""
+    """Read meta.mat from standard input and print pairs of number and WordNet id as JSON."""
     from scipy.io import loadmat
 
     synsets = loadmat(io.BytesIO(sys.stdin.buffer.read()), squeeze_me=True)["synsets"]
-    leaves = [one for one in synsets if int(one["num_children"]) == 0]
-    print(json.dumps([(int(one["ILSVRC2012_ID"]), str(one["WNID"])) for one in leaves]))
+    leaves = [synset for synset in synsets if int(synset["num_children"]) == 0]
+    print(json.dumps([(int(leaf["ILSVRC2012_ID"]), str(leaf["WNID"])) for leaf in leaves]))
 
 
 def _devkit_file(place: Path, name: str) -> bytes:
-    """A file of the devkit's data folder, from the unpacked devkit in the folder `place`, or else its archive."""
+    """Bytes of a file of the devkit's data folder, from the unpacked devkit in the folder `place`, or its archive."""
     unpacked, packed = place / DEVKIT / "data" / name, place / f"{DEVKIT}.tar.gz"
     try:
         if unpacked.is_file() or not packed.is_file():

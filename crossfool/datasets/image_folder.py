@@ -1,4 +1,4 @@
-"""Images in class folders, in a folder or tar."""
+"""Image files in class folders, in a folder or tar file, as splits of a data set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,42 +6,68 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from crossfool.datasets import decoding, image_files
+from crossfool.datasets import decoding
 from crossfool.datasets.class_names import class_folders
 from crossfool.datasets.config import Dataset
 from crossfool.datasets.devkit import DEVKIT, FLAT, devkit_place
-from crossfool.datasets.split import SHAPES, Split, Write
+from crossfool.datasets.image_files import ImageFiles
+from crossfool.datasets.image_names import EXTENSIONS, HIDDEN, passed_over_note
+from crossfool.datasets.split import SHAPES, Append, Split
 from crossfool.errors import UserError, unknown
 from crossfool.storage import hashing
-
-# --- image files ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Image files in a folder or tar, and what the outputs' metadata say of it: never a machine's path."""
+    """Image files in a folder or tar, with the origin that outputs' metadata name.
 
-    files: image_files.ImageFiles
+    Attributes:
+        files: The image files.
+        kind: folder or tar, and never a path, which differs between machines.
+        sha256: Hash of the tar; "" for a folder.
+    """
+
+    files: ImageFiles
     kind: str
     sha256: str
 
     @classmethod
-    def of(cls, files: image_files.ImageFiles) -> "ImageSource":
+    def from_files(cls, files: ImageFiles) -> "ImageSource":
+        """Make a source of open image files; a tar is hashed."""
         return cls(files, "folder", "") if files.tar is None else cls(files, "tar", hashing.sha256(files.path))
 
     def split(self, family: str, names: Sequence[str], labels: Sequence[int], split: str, base: str = "") -> Split:
+        """Make a split of named images.
+
+        Args:
+            family: The family of their classes: mnist, cifar10 or imagenet.
+            names: Files, in order.
+            labels: A label for each.
+            split: Name of the split.
+            base: The folder whose other files the split's note counts.
+        """
         shape = SHAPES[family]
 
-        def write(append: Write) -> None:
+        def write(append: Append) -> None:
             decoding.decode_many(self.files, names, shape.resize, shape.side, append, channels=shape.channels)
 
-        others = {name: why for name, why in self.files.others(base).items() if not name.startswith(DEVKIT)}
-        note = image_files.passed_over(others)
+        reasons = {name: why for name, why in self.files.passed_over(base).items() if not name.startswith(DEVKIT)}
+        note = passed_over_note(reasons)
         return Split(np.array(labels, np.int64), names, write, split, self.kind, self.sha256, note)
 
     def by_class(self, family: str, folder: str | None, split: str) -> Split:
-        """The images of a folder whose sub-folders are classes; classes may be missing, strangers may not."""
-        base = self._base(family, folder)
+        """Make a split of a folder whose sub-folders are classes; classes may be missing, other folders are refused.
+
+        Args:
+            family: The family of the classes: mnist, cifar10 or imagenet.
+            folder: The folder inside the source; None for the source itself.
+            split: Name of the split.
+
+        Raises:
+            UserError: there are no images, a folder is no class, an image lies in no class folder, or no file
+                of a class folder is read.
+        """
+        base = self._class_parent(family, folder)
         place = self.files.where(base) if base else str(self.files.path)
         valid = {name: label for label, name in enumerate(class_folders(family))}
         for name in self.files.folders(base):
@@ -51,14 +77,13 @@ class ImageSource:
                 if self.files.folders(f"{base}/{name}" if base else name):
                     hint += "; if the class folders lie deeper, give their folder as dataset: folder"
                 raise UserError(f"{place}: the class folder {name!r} is no {kind}; {hint}")
-        names, others = self.files.names(base), self.files.others(base)
+        names, reasons = self.files.names(base), self.files.passed_over(base)
         if not names:
-            said = f"; {image_files.passed_over(others)}" if others else ""
+            note = f"; {passed_over_note(reasons)}" if reasons else ""
             raise UserError(
-                f"{place} holds no images ({', '.join(image_files.EXTENSIONS)}); "
-                f"expected class folders with images{said}"
+                f"{place} holds no images ({', '.join(EXTENSIONS)}); expected class folders with images{note}"
             )
-        self._none_lost(base, names, others)
+        self._refuse_lost_classes(base, names, reasons)
         labels = []
         for name in names:
             inside = name.removeprefix(f"{base}/").split("/") if base else name.split("/")
@@ -67,22 +92,32 @@ class ImageSource:
             labels.append(valid[inside[0]])
         return self.split(family, names, labels, split, base)
 
-    def _none_lost(self, base: str, names: Sequence[str], others: Mapping[str, str]) -> None:
-        """Refuse a class folder that has files, none of which is an image that is read; an empty one may be there."""
+    def _refuse_lost_classes(self, base: str, names: Sequence[str], reasons: Mapping[str, str]) -> None:
+        """Refuse a class folder that has files but no image that is read; an empty class folder may be there.
+
+        Args:
+            base: The folder that holds the class folders.
+            names: Images that are read.
+            reasons: Files that are passed over, as `ImageFiles.passed_over` has them.
+        """
         start = len(base) + 1 if base else 0
-        taken = {name[start:].split("/")[0] for name in names}
-        for name in others:
+        classes = {name[start:].split("/")[0] for name in names}
+        for name in reasons:
             folder, _, inside = name[start:].partition("/")
-            if inside and others[name] != image_files.HIDDEN and folder not in taken:
-                lost = {one: why for one, why in others.items() if one[start:].startswith(f"{folder}/")}
+            if inside and reasons[name] != HIDDEN and folder not in classes:
+                lost = {other: why for other, why in reasons.items() if other[start:].startswith(f"{folder}/")}
                 place = self.files.where(f"{base}/{folder}" if base else folder)
                 raise UserError(
-                    f"{place}: no file of the class folder is taken; {image_files.passed_over(lost)}; "
+                    f"{place}: no file of the class folder is taken; {passed_over_note(lost)}; "
                     "convert them, to .png say, or remove the folder"
                 )
 
-    def likely(self, dataset: Dataset) -> None:
-        """Refuse the start of a tar if no image in it lies in a class folder, or is of the flat validation set."""
+    def refuse_unlikely_start(self, dataset: Dataset) -> None:
+        """Check the start of a tar: an image lies in a class folder, or belongs to ImageNet's flat validation set.
+
+        Raises:
+            UserError: neither is so, or the flat validation set comes without its devkit.
+        """
         valid, names = set(class_folders(dataset.family)), self.files.names()
         flat = dataset.name == "imagenet" and any(FLAT.fullmatch(PurePosixPath(name).name) for name in names)
         if names and not flat and not any(valid & set(name.split("/")[:-1]) for name in names):
@@ -94,7 +129,7 @@ class ImageSource:
         if flat and not any(valid & set(name.split("/")[:-1]) for name in names):
             devkit_place(self.files.path)
 
-    def _base(self, family: str, folder: str | None) -> str:
+    def _class_parent(self, family: str, folder: str | None) -> str:
         """The folder that holds the class folders, going down through a lone folder that wraps everything."""
         wanted = [part for part in (folder or "").split("/") if part not in ("", ".")]
         if ".." in wanted:

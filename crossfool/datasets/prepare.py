@@ -1,4 +1,4 @@
-"""The data sets: where their images come from, how they are labelled, and one way to write them down.
+"""Preparation of a data set: find the loader of its splits, and write images, labels and the table of files.
 
 A loader makes a `Split` for evaluation and, where a model is trained, one for training; `prepare` writes both.
 """
@@ -16,9 +16,9 @@ from crossfool.datasets import image_files
 from crossfool.datasets.cifar10 import (
     CIFAR10_FOLDER,
     cifar10_from_torchvision,
-    cifar10_is_complete,
     cifar10_root,
     download_cifar10,
+    refuse_incomplete_cifar10,
 )
 from crossfool.datasets.class_names import class_names
 from crossfool.datasets.config import Dataset
@@ -32,11 +32,11 @@ from crossfool.storage import atomic, tensors
 
 @dataclass(frozen=True)
 class Survey:
-    """What is seen of a data set before anything is decoded.
+    """Result of a look at a data set before anything is decoded.
 
     Attributes:
-        images: How many are evaluated; None where that is not seen: a download, or a large tar.
-        notes: On files that are passed over.
+        images: Number of evaluation images; None where it is not known yet: for a download, or a large tar.
+        notes: Lines on files that are passed over.
     """
 
     images: int | None
@@ -54,11 +54,11 @@ def prepare(
     """Write a data set's evaluation images, their table and its training images; all three or none.
 
     Args:
-        dataset: Which.
+        dataset: The data set.
         images_path: safetensors: `images` (N,C,H,W) uint8 and `labels` (N,) int64.
         table_path: CSV with a row an image: id, label, file.
-        train_path: As images_path; of zero images where the data set has none or `training` is false.
-        training: Whether a model is trained.
+        train_path: As images_path; with no images where the data set has none or `training` is false.
+        training: Whether a model is trained, so that training images are needed.
 
     Returns:
         Lines on files that were passed over.
@@ -84,10 +84,10 @@ def prepare(
 
 
 def survey(dataset: Dataset, *, training: bool) -> Survey:
-    """Look for a data set's files as `prepare` does, by their names alone: nothing is decoded, hashed or fetched.
+    """Look at a data set's files as `prepare` does, by names and sizes alone: nothing is decoded, hashed or fetched.
 
     Raises:
-        UserError: what `prepare` would refuse, as far as names and sizes show it.
+        UserError: whatever `prepare` would refuse, as far as names and sizes show it.
     """
     if dataset.path is None:
         return Survey(None)
@@ -95,26 +95,26 @@ def survey(dataset: Dataset, *, training: bool) -> Survey:
     if dataset.name == "mnist":
         return Survey(count_mnist(path))
     if dataset.name == "cifar10" and (cifar10_root(path) / CIFAR10_FOLDER).is_dir():
-        cifar10_is_complete(cifar10_root(path) / CIFAR10_FOLDER)
+        refuse_incomplete_cifar10(cifar10_root(path) / CIFAR10_FOLDER)
         return Survey(None)
     source = ImageSource(image_files.peek(path), "", "")
     if not source.files.whole:
-        source.likely(dataset)
+        source.refuse_unlikely_start(dataset)
         return Survey(None)
     evaluation, train = _from_files(dataset, source, training)
     for split in (evaluation, *([train] if train else [])):
-        blank = source.files.empty(split.files)
-        if blank is not None:
-            raise UserError(f"{source.files.where(blank)} is empty (0 bytes); replace it or remove it")
+        empty = source.files.first_empty(split.files)
+        if empty is not None:
+            raise UserError(f"{source.files.where(empty)} is empty (0 bytes); replace it or remove it")
     notes = dict.fromkeys(split.note for split in (evaluation, train) if split and split.note)
     return Survey(len(evaluation.labels), tuple(notes))
 
 
 def located(dataset: Dataset) -> Path:
-    """Where a data set's `path` leads.
+    """The folder or tar file that a data set's `path` leads to.
 
     Raises:
-        UserError: nowhere.
+        UserError: there is none.
     """
     path = config.located(dataset.path or "", "dataset: path")
     if not path.exists():
@@ -123,7 +123,7 @@ def located(dataset: Dataset) -> Path:
 
 
 def _write_images(stack: contextlib.ExitStack, path: str | Path, dataset: Dataset, split: Split) -> None:
-    """Stream a split to a file that appears when the stack is left in peace."""
+    """Stream a split to a file that appears when the stack is left without an error."""
     shape, count = SHAPES[dataset.family], len(split.labels)
     metadata = {
         "dataset": dataset.name,
@@ -144,7 +144,7 @@ def _write_images(stack: contextlib.ExitStack, path: str | Path, dataset: Datase
 
 
 def _load(dataset: Dataset, training: bool, stack: contextlib.ExitStack) -> tuple[Split, Split | None]:
-    """The evaluation images, and the training images where wanted; the stack keeps open what they read from."""
+    """The evaluation images, and the training images where wanted; the stack keeps their files open."""
     if dataset.path is None:
         load = {"mnist": mnist_from_wheel, "cifar10": download_cifar10, "imagenet-sample": imagenet_sample}[
             dataset.name
@@ -155,11 +155,11 @@ def _load(dataset: Dataset, training: bool, stack: contextlib.ExitStack) -> tupl
         return mnist_from_files(path, training)
     if dataset.name == "cifar10" and (cifar10_root(path) / CIFAR10_FOLDER).is_dir():
         return cifar10_from_torchvision(cifar10_root(path), training, download=False)
-    return _from_files(dataset, ImageSource.of(stack.enter_context(image_files.open_images(path))), training)
+    return _from_files(dataset, ImageSource.from_files(stack.enter_context(image_files.open_images(path))), training)
 
 
-def _from_files(dataset: Dataset, source: "ImageSource", training: bool) -> tuple[Split, Split | None]:
-    """The splits of a data set in image files; neither decoded nor hashed before they are written."""
+def _from_files(dataset: Dataset, source: ImageSource, training: bool) -> tuple[Split, Split | None]:
+    """The splits of a data set that consists of image files; nothing is decoded before it is written."""
     if dataset.name == "cifar10":
         train = source.by_class("cifar10", "train", "train") if training else None
         return source.by_class("cifar10", "test", "test"), train

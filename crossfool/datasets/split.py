@@ -1,4 +1,4 @@
-"""A split of a data set: images in order, with labels and file names, before they are written down."""
+"""Splits of a data set: labelled images in order, which are written out before all are in memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,17 @@ import numpy as np
 
 from crossfool.storage import clean_images
 
-Write = Callable[[np.ndarray], None]
+Append = Callable[[np.ndarray], None]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How a family's images are stored, and how image files become so.
+    """Shape of a family's stored images, and the resizing of image files to it.
 
     Attributes:
-        channels, side: Of the stored images.
-        resize: What the shorter side of a file is resized to before the centre crop; None: must be side x side.
+        channels, side: Channels and side in pixels of the stored images.
+        resize: Length in pixels that a file's shorter side is resized to before the centre crop; None: a file must be
+            side x side.
     """
 
     channels: int
@@ -30,21 +31,21 @@ SHAPES = {name: Shape(channels, side, RESIZED.get(name)) for name, (channels, si
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled images that can be written out, not yet in memory.
+    """Labelled images of a data set, not yet in memory.
 
     Attributes:
         labels: (N,) int64.
-        files: Their N file names, "" where they come from no file.
+        files: N file names, "" for images that come from no file.
         write: Calls its argument with the next images, (n, C, H, W) uint8, until all N are through.
         split: validation, test, train or all, as the data set calls it.
-        source: What the images come from (a wheel, torchvision's files, a folder, a tar), the same on every machine.
-        sha256: Of the one file that they come from, "" where there is no such file.
-        note: On files that were passed over, "" where none were.
+        source: Origin of the images (a wheel, torchvision's files, a folder, a tar), the same on every machine.
+        sha256: Hash of the file that all images come from, "" where there is no single one.
+        note: Text on files that were passed over, "" where none were.
     """
 
     labels: np.ndarray
     files: Sequence[str]
-    write: Callable[[Write], None]
+    write: Callable[[Append], None]
     split: str
     source: str
     sha256: str = ""
@@ -52,5 +53,5 @@ class Split:
 
 
 def split_of_arrays(pixels: np.ndarray, labels: np.ndarray, split: str, source: str, sha256: str = "") -> Split:
-    """A split that is in memory: pixels (N,C,H,W) uint8."""
+    """Make a split of images that are in memory: pixels (N,C,H,W) uint8, labels (N,)."""
     return Split(labels.astype(np.int64), [""] * len(labels), lambda write: write(pixels), split, source, sha256)

@@ -1,4 +1,4 @@
-"""A weights file of the project: the state dict, and the account of the model in its metadata."""
+"""Weights files of the project: a state dict, and a description of the model in the metadata."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -14,49 +14,53 @@ if TYPE_CHECKING:
 
 
 def account(file: TensorFile, name: str | None = None) -> dict[str, Any]:
-    """What a weights file says of its model (`weights.describe`), checked as far as it is made use of.
+    """Read and check the description of the model in a weights file's metadata (as `preprocessing.describe` has it).
+
+    Only values that are used are checked.
 
     Args:
-        file: The file.
-        name: Whose weights it is to hold; anybody's, where not given.
+        file: The weights file.
+        name: The model whose weights it has to hold; any model's, where not given.
 
     Raises:
-        UserError: it says nothing, something that describes no model, or is another model's.
+        UserError: a value is missing or cannot be right, or the weights are another model's.
     """
-    about = file.said_json("model")
-    if isinstance(about.get("library"), str):
-        about["library"] = first_edition.current(about["library"])
+    description = file.said_json("model")
+    if isinstance(description.get("library"), str):
+        description["library"] = first_edition.current(description["library"])
 
-    def number(value: Any, least: float) -> bool:
+    def is_number(value: Any, least: float) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < 1e6
 
-    def numbers(value: Any, least: float) -> bool:
-        channels = 1 if about["family"] == "mnist" else 3
-        return isinstance(value, list) and len(value) == channels and all(number(one, least) for one in value)
+    def are_numbers(value: Any, least: float) -> bool:
+        channels = 1 if description["family"] == "mnist" else 3
+        return (
+            isinstance(value, list) and len(value) == channels and all(is_number(element, least) for element in value)
+        )
 
-    right: dict[str, Callable[[Any], bool]] = {
+    checks: dict[str, Callable[[Any], bool]] = {
         **dict.fromkeys(("name", "family", "library", "published_preprocessing"), lambda value: isinstance(value, str)),
-        "mean": lambda value: numbers(value, -1e6),
-        "std": lambda value: numbers(value, 1e-6),
-        "side": lambda value: isinstance(value, int) and number(value, 1),
+        "mean": lambda value: are_numbers(value, -1e6),
+        "std": lambda value: are_numbers(value, 1e-6),
+        "side": lambda value: isinstance(value, int) and is_number(value, 1),
         "interpolation": lambda value: value in ("bilinear", "bicubic"),
-        "published_top1": lambda value: value is None or number(value, 0),
+        "published_top1": lambda value: value is None or is_number(value, 0),
     }
-    for key, fits in right.items():
-        if key not in about:
+    for key, fits in checks.items():
+        if key not in description:
             raise UserError(f"{file.path}: its metadata lacks {key!r} of the model; delete it and run `dvc repro`")
-        if not fits(about[key]):
-            shown = ascii(about[key])[:60]
+        if not fits(description[key]):
+            shown = ascii(description[key])[:60]
             raise UserError(f"{file.path}: {key} of its model cannot be {shown}; delete it and run `dvc repro`")
-    if name is not None and about["name"] != name:
-        raise UserError(f"{file.path} holds the weights of {about['name'][:60]!r}; delete it and run `dvc repro`")
-    return about
+    if name is not None and description["name"] != name:
+        raise UserError(f"{file.path} holds the weights of {description['name'][:60]!r}; delete it and run `dvc repro`")
+    return description
 
 
-def write(path: Path, state: Mapping[str, "Tensor"], about: Mapping[str, Any]) -> None:
-    """Write a weights file: the state dict, and the account of the model as JSON in the metadata."""
+def write(path: Path, state: Mapping[str, "Tensor"], description: Mapping[str, Any]) -> None:
+    """Write a weights file: the state dict, floats as float32, and the description as JSON in the metadata."""
     tensors = {
         name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in state.items()
     }
-    write_tensors(path, tensors, {"model": json.dumps(dict(about), sort_keys=True)})
+    write_tensors(path, tensors, {"model": json.dumps(dict(description), sort_keys=True)})

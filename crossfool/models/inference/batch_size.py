@@ -1,4 +1,4 @@
-"""How much goes through a model at once: halved whenever the device's memory runs out, never failing for size."""
+"""Number of images that go through a model at once: halved whenever the device's memory runs out."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 Result = TypeVar("Result")
 
-# Images a backward pass gains from: two cores are busy with 8, a GPU with hundreds (and halves where they do not fit).
+# Images that a backward pass gains from: 8 keep two cores busy, hundreds a GPU (and halves where they do not fit).
 ROOM = {"cpu": 8, "cuda": 256}
-LEAST = 2  # images of a pass, whatever their size: matrix products of one are too narrow
+LEAST = 2  # images of a pass, whatever their size: matrix products of a single one are too narrow
 WIDE = 20 << 20  # bytes of a layer's output beyond which a CPU gains nothing from more images, and pays in memory
 
 
@@ -18,13 +18,13 @@ def widest(models: Iterable[Any], image: Tensor) -> int:
     """Bytes of the largest output that a layer of these models gives for one image (1,C,H,W), pixels 0..255."""
     sizes = [0]
 
-    def look(layer: nn.Module, given: object, output: object) -> None:
+    def record(layer: nn.Module, inputs: object, output: object) -> None:
         if isinstance(output, Tensor):
             sizes.append(output.nbytes)
 
     for model in models:
         layers = [layer for layer in model.modules() if not list(layer.children())]
-        hooks = [layer.register_forward_hook(look) for layer in layers]
+        hooks = [layer.register_forward_hook(record) for layer in layers]
         with torch.inference_mode():
             model(image)
         for hook in hooks:
@@ -33,12 +33,12 @@ def widest(models: Iterable[Any], image: Tensor) -> int:
 
 
 class Fit:
-    """Remembers how many images fit in a pass, so that memory runs out once and not at every chunk.
+    """The number of images that fit in a pass, remembered so that memory runs out once and not at every chunk.
 
     Args:
         batch: Images of a chunk.
-        device: Where they are computed; says how many copies of fewer images are worth stacking.
-        widest: Bytes that `WIDE` is about, of one image; 0 where no limit is wanted.
+        device: Where the images are computed; decides how many copies of fewer images to stack.
+        widest: Bytes of a layer's largest output for one image, which `WIDE` limits; 0 for no limit.
     """
 
     def __init__(self, batch: int, device: torch.device, widest: int = 0) -> None:
@@ -48,32 +48,32 @@ class Fit:
             self.size = max(LEAST, min(self.size, WIDE // widest))
 
     def map(self, work: Callable[[slice, int], Result], count: int, copies: int = 1) -> list[Result]:
-        """`work` of consecutive parts of `count` images, as large as they fit, in order.
+        """Call `work` on consecutive parts of `count` images, each as large as fits; the results, in order.
 
         Args:
-            work: Takes a part, and how many copies of it to stack in a pass.
+            work: Takes a part's slice, and how many copies of the part to stack in a pass.
             count: How many images there are.
-            copies: How many copies of each image (noise samples) there are to compute, at most.
+            copies: How many copies of each image (noise samples) a pass may stack, at most.
 
         Raises:
             torch.OutOfMemoryError: not even one image fits.
         """
-        done: list[Result] = []
+        results: list[Result] = []
         start = 0
         while start < count:
-            left, most = min(self.batch, count - start), min(self.batch, self.size)
-            images = -(-left // -(-left // most))  # parts of equal size: 4 and 4 of 8, not 6 and 2
+            chunk, most = min(self.batch, count - start), min(self.batch, self.size)
+            images = -(-chunk // -(-chunk // most))  # parts of equal size: 4 and 4 of 8, not 6 and 2
             part = slice(start, start + images)
-            together = max(1, min(copies, self.size // images))
+            stacked = max(1, min(copies, self.size // images))
             try:
-                done.append(work(part, together))
+                results.append(work(part, stacked))
             except torch.OutOfMemoryError:
-                if images * together == 1:
+                if images * stacked == 1:
                     raise
-                self.size = images * together // 2
+                self.size = images * stacked // 2
             else:
                 start = part.stop
                 continue
             if torch.cuda.is_available():  # once the failed attempt's tensors are gone
                 torch.cuda.empty_cache()
-        return done
+        return results

@@ -1,10 +1,10 @@
-"""The section `compute` of params.yaml."""
+"""The section `compute` of params.yaml: precision, compilation and chunk."""
 
 from crossfool.config import Count, Precision, Section
 
 
 class Compute(Section):
-    """What changes a result's bytes beside the mathematics.
+    """Settings of the computation that change a result's bytes beside the mathematics.
 
     Attributes:
         precision: Of the networks' arithmetic: float32; or tf32 or bfloat16, for a GPU's speed.

@@ -1,4 +1,4 @@
-"""The arithmetic that networks compute in: `precision` in params.yaml.
+"""Arithmetic of the networks: `precision` in params.yaml, set in torch's switches.
 
 float32 means float32 on a GPU, too, and the same every time: no TF32, deterministic kernels. tf32 and
 bfloat16 are for speed: a GPU may then choose its kernels by trying them, so that equal statistics, not
@@ -12,7 +12,7 @@ import torch
 
 
 def configure(precision: str) -> None:
-    """Set torch's switches for a precision, for the whole process."""
+    """Set torch's switches for a precision (float32, tf32 or bfloat16), for the whole process."""
     exact = precision == "float32"
     torch.backends.cuda.matmul.allow_tf32 = not exact
     torch.backends.cudnn.allow_tf32 = not exact
@@ -21,5 +21,5 @@ def configure(precision: str) -> None:
 
 
 def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """The context in which a network computes: as it is, or bfloat16 where torch thinks it safe."""
+    """A context for a network's computation: bfloat16 where torch deems it safe, or no change for other precisions."""
     return torch.autocast(device, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class Layer(nn.Module):
-    """Appends `growth` channels to its input, by way of a bottleneck of four times as many."""
+    """A layer that appends `growth` channels to its input, by way of a bottleneck of four times as many."""
 
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Layer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Halves the side, and the channels."""
+    """A transition between dense blocks: halves the side, and reduces the channels to `outputs`."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -55,5 +55,5 @@ class DenseNetCIFAR(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.classifier(self.features(x).mean((2, 3)))
-        return result
+        logits: Tensor = self.classifier(self.features(x).mean((2, 3)))
+        return logits

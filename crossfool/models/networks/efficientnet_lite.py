@@ -11,7 +11,7 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# (repeats, kernel, stride, expansion, input channels, output channels) of the base network.
+# the base network: (repeats, kernel, stride, expansion, input channels, output channels)
 STAGES = [
     (1, 3, 1, 1, 32, 16),
     (2, 3, 2, 6, 16, 24),
@@ -21,7 +21,7 @@ STAGES = [
     (4, 5, 2, 6, 112, 192),
     (1, 3, 1, 6, 192, 320),
 ]
-ZEROS = "zeros_added"  # attribute of a convolution: how many `same_conv` gave it
+ZEROS = "zeros_added"  # attribute of a convolution: how many zeros `same_conv` added to its kernel
 SCALES = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # lite number -> width, depth
 
 
@@ -35,7 +35,7 @@ def same_conv(inputs: int, outputs: int, kernel: int, *, stride: int, groups: in
 
 
 class Block(nn.Module):
-    """Expand, filter by channel, project; add the input where the shapes agree."""
+    """An inverted residual: expand, filter by channel, project; add the input where the shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, side: int) -> None:
         super().__init__()
@@ -54,8 +54,8 @@ class Block(nn.Module):
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expand else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
-        result: Tensor = x + y if self.skip else y
-        return result
+        output: Tensor = x + y if self.skip else y
+        return output
 
 
 class EfficientNetLite(nn.Module):
@@ -69,10 +69,10 @@ class EfficientNetLite(nn.Module):
         side = math.ceil(side / 2)
         blocks: list[nn.Module] = []
         for position, (repeats, kernel, stride, expansion, inputs, outputs) in enumerate(STAGES):
-            ends = position in (0, len(STAGES) - 1)  # the lite networks do not deepen their ends
+            at_an_end = position in (0, len(STAGES) - 1)  # the lite networks do not deepen their ends
             inputs = inputs if position == 0 else round_channels(inputs, width)
             outputs = round_channels(outputs, width)
-            for repeat in range(repeats if ends else math.ceil(repeats * depth)):
+            for repeat in range(repeats if at_an_end else math.ceil(repeats * depth)):
                 first = repeat == 0
                 blocks.append(
                     Block(inputs if first else outputs, outputs, kernel, stride if first else 1, expansion, side)
@@ -88,26 +88,26 @@ class EfficientNetLite(nn.Module):
         for block in self._blocks:
             x = block(x)
         x = F.relu6(self._bn1(self._conv_head(x)))
-        result: Tensor = self._fc(x.mean((2, 3)))
-        return result
+        logits: Tensor = self._fc(x.mean((2, 3)))
+        return logits
 
     @property
     def parameter_count(self) -> int:
-        """Of the published network: without the zeros that `same_conv` adds."""
+        """Number of parameters of the published network: without the zeros that `same_conv` adds."""
         return sum(p.numel() for p in self.parameters()) - sum(getattr(m, ZEROS, 0) for m in self.modules())
 
     def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Published weights with a row and column of zeros added to the kernels that `same_conv` extended."""
-        own = self.state_dict()
+        shapes = {name: tensor.shape for name, tensor in self.state_dict().items()}
 
         def extended(name: str, value: Tensor) -> bool:
-            return name in own and value.ndim == 4 and own[name].shape[-1] == value.shape[-1] + 1
+            return name in shapes and value.ndim == 4 and shapes[name][-1] == value.shape[-1] + 1
 
         return {n: F.pad(v, (1, 0, 1, 0)) if extended(n, v) else v for n, v in state.items()}
 
 
 def round_channels(channels: int, width: float) -> int:
-    """Scale and round to a multiple of eight, never below nine tenths."""
+    """Scale a number of channels and round it to a multiple of eight, never below nine tenths of the scaled one."""
     scaled = channels * width
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * scaled else rounded + 8

@@ -18,5 +18,5 @@ class FNN(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.output(self.hidden(x.flatten(1)))
-        return result
+        logits: Tensor = self.output(self.hidden(x.flatten(1)))
+        return logits

@@ -19,5 +19,5 @@ class LeNet(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(64 * 5 * 5, 256), nn.ReLU(), nn.Linear(256, 10))
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.classifier(self.features(x).flatten(1))
-        return result
+        logits: Tensor = self.classifier(self.features(x).flatten(1))
+        return logits

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Shortcut(nn.Module):
-    """Option A: every second pixel, and zeros for the new channels; no parameters."""
+    """A shortcut without parameters (option A of the paper): every second pixel, and zeros for the new channels."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ class ResNetCIFAR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        result: Tensor = self.linear(x.mean((2, 3)))
-        return result
+        logits: Tensor = self.linear(x.mean((2, 3)))
+        return logits
 
 
 def blocks(inputs: int, outputs: int, stride: int, count: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""Reading a state dict from a safetensors or torch file, so that nothing in it runs."""
+"""Read a state dict from a safetensors or torch file without running any code in it."""
 
 import warnings
 from pathlib import Path
@@ -7,23 +7,23 @@ from typing import Any
 import torch
 
 from crossfool.errors import UserError
-from crossfool.models.weights.checkpoint_kind import foreign, is_safetensors
+from crossfool.models.weights.checkpoint_kind import foreign_kind, is_safetensors
 from crossfool.models.weights.checkpoint_pickle import HARMLESS, why_refused
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A state dict, or a checkpoint with one in it, from a safetensors or torch file; nothing in it is executed.
+    """Read a state dict, or a checkpoint that contains one, from a safetensors or torch file; no code in it runs.
 
-    The file's first bytes say which of the two it is, not its name.
+    The file's first bytes decide which of the two it is, not its name.
 
     Raises:
         UserError: the file is damaged, of another kind, or holds more than tensors and plain values.
     """
-    kind = foreign(path)
-    if kind:
-        what, _, advice = kind.partition("; ")
+    description = foreign_kind(path)
+    if description:
+        kind, _, advice = description.partition("; ")
         raise UserError(
-            f"{path} is {what}, expected a PyTorch state dict or safetensors; {advice or 'give such a file'}"
+            f"{path} is {kind}, expected a PyTorch state dict or safetensors; {advice or 'give such a file'}"
         )
     try:
         if is_safetensors(path):
@@ -31,7 +31,7 @@ def read(path: Path) -> dict[str, Any]:
 
             return load_file(path)
         allowed = torch.serialization.safe_globals(list(HARMLESS))
-        # torch's doubts about old pickle protocols; a file and no path, whose ending would count
+        # ignored: torch's warnings about old pickle protocols; a file, since torch would go by a path's ending
         with allowed, warnings.catch_warnings(action="ignore"), open(path, "rb") as file:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises many kinds

@@ -1,12 +1,10 @@
-"""What kind of file a checkpoint is, by its first bytes; kinds that hold no weights are named."""
+"""Kind of a file that is given as a checkpoint, by its first bytes; kinds that hold no weights are named."""
 
 import zipfile
 from pathlib import Path, PurePosixPath
 
-# --- other files ------------------------------------------------------------------------------------
-
 SAVE = "save the state dict alone: torch.save(model.state_dict(), FILE)"
-STARTS = {  # of files that are named or taken for weights now and then
+STARTS = {  # first bytes of files that are now and then mistaken for weights
     b"version https://git-lfs": "a git-lfs pointer and not the file itself; fetch that with `git lfs pull`",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file (Keras, h5py)",
     b"\x93NUMPY": "a numpy array (.npy)",
@@ -20,11 +18,11 @@ STARTS = {  # of files that are named or taken for weights now and then
     b"\x89PNG": "a picture (PNG)",
     b"\xff\xd8\xff": "a picture (JPEG)",
 }
-LEVELDB = bytes.fromhex("57fb808b247547db")  # ends the index of a TensorFlow checkpoint
+LEVELDB = bytes.fromhex("57fb808b247547db")  # last bytes of a TensorFlow checkpoint's index
 
 
-def foreign(path: Path) -> str:
-    """A file's kind and what to do, if it is known and holds no weights for PyTorch; "" else."""
+def foreign_kind(path: Path) -> str:
+    """Kind of a file that holds no weights for PyTorch, with advice behind "; "; "" where the kind is not known."""
     with open(path, "rb") as file:
         start = file.read(512)
         file.seek(max(path.stat().st_size - len(LEVELDB), 0))
@@ -38,9 +36,9 @@ def foreign(path: Path) -> str:
         return "a web page (HTML or XML) and not the file itself; fetch it from the file's own address"
     if text.startswith((b"{", b"[")):
         return "JSON text"
-    found = next((kind for magic, kind in STARTS.items() if start.startswith(magic)), "")
-    if found:
-        return found
+    kind = next((kind for magic, kind in STARTS.items() if start.startswith(magic)), "")
+    if kind:
+        return kind
     if start[257:262] == b"ustar":
         return "a tar archive, maybe of torch 0.1; unpack it, or load it with that torch and save it with another"
     if start[4:8] == b"TFL3":
@@ -51,11 +49,11 @@ def foreign(path: Path) -> str:
         return "a TensorFlow SavedModel"
     if start[0] == 8 and start[1:2] < b"\x20" and start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42"):
         return "an ONNX model"
-    return _archived(path) if start.startswith(b"PK\x03\x04") else ""
+    return _archive_kind(path) if start.startswith(b"PK\x03\x04") else ""
 
 
-def _archived(path: Path) -> str:
-    """A zip archive's kind, unless torch.save made it or it is damaged."""
+def _archive_kind(path: Path) -> str:
+    """Kind of a zip archive that holds no weights; "" if torch.save wrote it, or it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [PurePosixPath(name) for name in archive.namelist()]
@@ -76,7 +74,7 @@ def _archived(path: Path) -> str:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins with a length that it can have, and a JSON object."""
+    """Whether a file is safetensors: it begins with a possible length of its header, and a JSON object."""
     with open(path, "rb") as file:
         start = file.read(9)
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size - 8

@@ -1,4 +1,4 @@
-"""Pickles in checkpoints: plain stand-ins for harmless types, and what an unsafe file asks for, by name."""
+"""Pickles in checkpoints: plain stand-ins for harmless types, and the reason why torch refuses an unsafe file."""
 
 import datetime
 import pickletools
@@ -12,11 +12,9 @@ from typing import Any
 from crossfool.errors import brief
 from crossfool.models.weights.checkpoint_kind import SAVE, is_safetensors
 
-# --- what a pickle asks for -------------------------------------------------------------------------
-
 
 class _Dtype:
-    """In place of numpy's, whose own would parse what a file says: a kind and size such as f8, and a byte order."""
+    """A stand-in for numpy's dtype, which would parse the file's text: a kind and size such as f8, and a byte order."""
 
     def __init__(self, kind: object, *_: object) -> None:
         self.kind = str(kind, "ascii") if isinstance(kind, bytes) else str(kind)
@@ -28,7 +26,7 @@ class _Dtype:
 
 
 def _scalar(dtype: _Dtype, data: Any = b"") -> Any:
-    """numpy's number or text of a dtype as a plain one; of another dtype, what the pickle holds of it."""
+    """numpy's number or text as a plain one; for another dtype, the bytes that the pickle holds."""
     import numpy as np
 
     if not isinstance(data, bytes) or dtype.order not in "<>=":
@@ -41,50 +39,59 @@ def _scalar(dtype: _Dtype, data: Any = b"") -> Any:
 
 
 def _named(module: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of ours under the name by which a pickle asks for another's."""
-    made = types.FunctionType(function.__code__, function.__globals__, name, function.__defaults__)
-    made.__module__, made.__qualname__ = module, name
-    return made
+    """A copy of a function under the module and name by which a pickle asks for another one."""
+    stand_in = types.FunctionType(function.__code__, function.__globals__, name, function.__defaults__)
+    stand_in.__module__, stand_in.__qualname__ = module, name
+    return stand_in
 
 
 def _dtype(*arguments: Any) -> _Dtype:
+    """A stand-in for calling numpy.dtype."""
     return _Dtype(*arguments)
 
 
 def _plain_dict(*_: Any) -> dict[Any, Any]:
-    """In place of a defaultdict, which would make what it is asked for."""
+    """A stand-in for a defaultdict, which would call its factory."""
     return {}
 
 
-def _joined(*parts: Any) -> str:
-    """A path as text, which leads nowhere by itself."""
+def _path_text(*parts: Any) -> str:
+    """A stand-in for a path: its text, which opens nothing by itself."""
     return "/".join(str(part).rstrip("/") for part in parts)
 
 
-# Beside torch's own: what stands next to weights in checkpoints and cannot do anything.
+# Types that stand next to weights in checkpoints and cannot do any harm; torch allows its own.
 HARMLESS: tuple[Any, ...] = (
     _Dtype,
     _named("numpy", "dtype", _dtype),
     _named("numpy.core.multiarray", "scalar", _scalar),
     _named("numpy._core.multiarray", "scalar", _scalar),
-    *(_named(m, n, _joined) for m in ("pathlib", "pathlib._local") for n in ("PosixPath", "WindowsPath")),
+    *(_named(m, n, _path_text) for m in ("pathlib", "pathlib._local") for n in ("PosixPath", "WindowsPath")),
     _named("collections", "defaultdict", _plain_dict),
-    *(list, dict, tuple, frozenset, int, float, bool),  # no type that makes much of little
+    *(list, dict, tuple, frozenset, int, float, bool),  # no type that a short pickle can blow up
     *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone),
 )
 
 
 def why_refused(path: Path, error: str) -> str:
-    """The reason why torch refused a file, by the name of what it asks for; and what to do."""
-    protocol, asked = _asked(path)
+    """Explain why torch refused a file, by the name that its pickle asks for, and what to do.
+
+    Args:
+        path: The file.
+        error: torch's message.
+
+    Returns:
+        The end of an error message.
+    """
+    protocol, requested = _requested_names(path)
     error = error.rpartition("WeightsUnpickler error: ")[2].partition("Check the documentation")[0]
     if "must be imported to load DTensors" in error:
-        name = next((full for full in asked if full.endswith("DTensor")), "torch.distributed.tensor.DTensor")
+        name = next((full for full in requested if full.endswith("DTensor")), "torch.distributed.tensor.DTensor")
         return f": its tensors are {name}, spread over processes; gather them (full_tensor()) and {SAVE}"
-    found = re.search(r"GLOBAL (\S+)", error)
-    refused = [full for full in asked if not _allowed(full)]
-    name = found[1] if found else next(iter(refused), "")
-    name = next((full for full in asked if full == f"builtins.{name}"), name)
+    match = re.search(r"GLOBAL (\S+)", error)
+    refused = [full for full in requested if not _allowed(full)]
+    name = match[1] if match else next(iter(refused), "")
+    name = next((full for full in requested if full == f"builtins.{name}"), name)
     if name:
         shown = name if len(name) <= 200 else f"{name[:200]}..."
         return (
@@ -100,49 +107,51 @@ def why_refused(path: Path, error: str) -> str:
     return f" ({brief(error.split('. ')[0])}); fetch it again"
 
 
-# What torch asks for in every state dict, its wrappers of tensors among it.
-TORCHS = re.compile(
+# Names that any state dict of torch's may ask for, wrappers of tensors among them.
+TORCH_NAMES = re.compile(
     r"torch\.(\w+|_utils\.\w+|_tensor\.\w+|nn\.parameter\.\w+|serialization\._get_layout|(\w+\.)?\w*Storage)"
     r"|collections\.(OrderedDict|Counter)|_codecs\.encode|builtins\.(set|bytearray|complex)"
 )
 
 
 def _allowed(full: str) -> bool:
-    """Whether a name that a pickle asks for is no reason to refuse it, as far as the name tells."""
-    ours = {f"{one.__module__}.{one.__qualname__}" for one in HARMLESS}
-    return full in ours or TORCHS.fullmatch(full) is not None
+    """Whether a name that a pickle asks for is harmless, as far as the name tells."""
+    harmless = {f"{kind.__module__}.{kind.__qualname__}" for kind in HARMLESS}
+    return full in harmless or TORCH_NAMES.fullmatch(full) is not None
 
 
-def _asked(path: Path) -> tuple[int, list[str]]:
-    """The highest protocol of a file's pickles (0 where it is none), and what they ask for by name; nothing runs."""
-    protocol, asked = 0, []
+def _requested_names(path: Path) -> tuple[int, list[str]]:
+    """The highest protocol of a file's pickles (0 where there is none), and the names they ask for; nothing runs."""
+    protocol, names = 0, []
     for opcode, argument, before in _opcodes(path):
         if opcode == "PROTO":
             protocol = max(protocol, argument)
         elif opcode in ("GLOBAL", "INST"):
-            asked.append(str(argument).replace(" ", ".").replace("__builtin__.", "builtins."))
+            names.append(str(argument).replace(" ", ".").replace("__builtin__.", "builtins."))
         elif opcode == "STACK_GLOBAL" and len(before) == 2:
-            asked.append(".".join(before))
-    return protocol, list(dict.fromkeys(asked))
+            names.append(".".join(before))
+    return protocol, list(dict.fromkeys(names))
 
 
 def _opcodes(path: Path) -> Iterator[tuple[str, Any, list[str]]]:
-    """Each of a file's pickles' operations, as far as they can be read: name, argument, the two texts before it."""
+    """The operations of a file's pickles, as far as they can be read: name, argument, the two texts before it."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 inner = next(name for name in archive.namelist() if name.endswith("data.pkl"))
                 with archive.open(inner) as file:
-                    yield from _of_pickle(file)
+                    yield from _pickle_opcodes(file)
         else:
             with open(path, "rb") as file:
-                for _ in range(5):  # of torch's old format: a number, a version, the machine, the object, its storages
-                    yield from _of_pickle(file)
-    except Exception:  # damaged, and told as that
+                # torch's old format has five: a number, a version, the machine, the object, its storages
+                for _ in range(5):
+                    yield from _pickle_opcodes(file)
+    except Exception:  # damaged: the caller reports what was read before
         return
 
 
-def _of_pickle(file: Any) -> Iterator[tuple[str, Any, list[str]]]:
+def _pickle_opcodes(file: Any) -> Iterator[tuple[str, Any, list[str]]]:
+    """The operations of the pickle that begins where the file stands, as `_opcodes` has them."""
     texts: list[str] = []
     memo: dict[int, str] = {}
     for opcode, argument, _ in pickletools.genops(file):

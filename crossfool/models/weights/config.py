@@ -8,11 +8,11 @@ from crossfool.config import Count, Name, NotNegative, Positive, Precision, Sect
 
 
 class Weights(Section):
-    """Where published weights come from.
+    """Settings of published weights: where they come from.
 
     Attributes:
         dir: A local folder that is searched first; relative to params.yaml.
-        sha256: Model name -> the sha256 that its weights file must have, where the zoo pins none.
+        sha256: Model name -> the sha256 that its weights file must have, where the registry pins none.
     """
 
     dir: str | None = None
@@ -28,10 +28,10 @@ class Training(Section):
         learning_rate: Peak of the one-cycle schedule.
         momentum: Nesterov momentum of SGD.
         weight_decay: L2 penalty.
-        label_smoothing: 0 for none.
+        label_smoothing: Share of the label that goes to all classes; 0 for none.
         augment: Random shifts of four pixels and mirror images.
-        precision: Of the arithmetic: float32; or tf32 or bfloat16, for a GPU's speed.
-        seed: Of initial weights, order and augmentation.
+        precision: Arithmetic: float32; or tf32 or bfloat16, for a GPU's speed.
+        seed: Decides initial weights, order and augmentation.
         retrain: Models that are trained here although `weights: dir` holds published weights of them.
     """
 

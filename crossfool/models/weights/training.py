@@ -24,11 +24,11 @@ from crossfool.runtime import code
 from crossfool.storage.tensors import TensorFile, write_tensors
 
 SHIFT = 4  # pixels, the usual augmentation of CIFAR-10
-LOOK = 20  # steps between two looks at the loss, for which a GPU has to wait
+LOOK = 20  # steps between two checks of the loss, for which a GPU has to wait
 
 
 def seeded_init(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """A network with random weights that depend on the seed alone; torch's global generator is left as it was."""
+    """Build a network with random weights that depend on the seed alone; torch's global generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
@@ -51,12 +51,12 @@ def train(
         network: Initialised; takes normalised images and returns logits.
         images: (N,C,H,W) uint8.
         labels: (N,) int64.
-        recipe: What params.yaml says.
+        recipe: The section `training` of params.yaml.
         normalise: Mean and standard deviation, each per channel or one for all, in pixels 0..255.
         device: Where to train.
-        checkpoint: A file to resume from and to write after each epoch but the last; the caller's to delete once the
-            result is kept. One that belongs to another network, recipe, data, code or torch version is ignored.
-        label: Of the progress bar and of errors.
+        checkpoint: A file to resume from and to write after each epoch but the last; the caller deletes it once the
+            result is kept. A file of another network, recipe, data, code or torch version is ignored.
+        label: Text for the progress bar and errors.
 
     Returns:
         The state dict, on the CPU.
@@ -81,18 +81,18 @@ def train(
     )
     steps = math.ceil(len(images) / recipe.batch_size)
     rates = schedule(recipe, recipe.epochs * steps)
-    done = _restore(checkpoint, run, network, optimizer) if checkpoint else 0
+    epochs_done = _restore(checkpoint, run, network, optimizer) if checkpoint else 0
 
     with tqdm(
-        total=recipe.epochs * len(images), initial=done * len(images), desc=label, unit="image", unit_scale=True
+        total=recipe.epochs * len(images), initial=epochs_done * len(images), desc=label, unit="image", unit_scale=True
     ) as progress:
-        for epoch in range(done, recipe.epochs):
+        for epoch in range(epochs_done, recipe.epochs):
             draw = np.random.default_rng((recipe.seed, epoch))
             order = draw.permutation(len(images))
             for step in range(steps):
-                chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-                x = torch.from_numpy(images[chosen]).to(device)
-                y = torch.from_numpy(labels[chosen]).to(device)
+                batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+                x = torch.from_numpy(images[batch]).to(device)
+                y = torch.from_numpy(labels[batch]).to(device)
                 if recipe.augment:
                     x = augmented(x, draw)
                 x = ((x.float() - mean) / std).contiguous(memory_format=torch.channels_last)
@@ -108,17 +108,17 @@ def train(
                     if not math.isfinite(value):
                         raise _diverged(label, recipe, epoch)
                     progress.set_postfix_str(f"epoch {epoch + 1}/{recipe.epochs}, loss {value:.3f}", refresh=False)
-                progress.update(len(chosen))
+                progress.update(len(batch))
             if checkpoint and epoch + 1 < recipe.epochs:
                 _save(checkpoint, run, network, optimizer, epoch + 1)
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    if not all(value.isfinite().all() for value in state.values()):  # the very last step
+    if not all(value.isfinite().all() for value in state.values()):  # the very last step may break them
         raise _diverged(label, recipe, recipe.epochs - 1)
     return state
 
 
 def schedule(recipe: Training, steps: int) -> list[float]:
-    """The learning rate of every step: up to the recipe's for 30% of them, then down to nothing, both by cosine."""
+    """Learning rates of all steps: up to the recipe's for 30% of the steps, then down to nothing, both by cosine."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=recipe.learning_rate)
     one_cycle = OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps, cycle_momentum=False)
     rates = []
@@ -131,7 +131,7 @@ def schedule(recipe: Training, steps: int) -> list[float]:
 
 
 def augmented(x: Tensor, draw: np.random.Generator) -> Tensor:
-    """Images (N,C,H,W), each shifted by up to four pixels (black comes in) and every second one mirrored."""
+    """Shift images (N,C,H,W) by up to four pixels each (black comes in), and mirror each with probability 1/2."""
     n, _, height, width = x.shape
     top, left = (torch.from_numpy(draw.integers(0, 2 * SHIFT + 1, (n, 1))).to(x.device) for _ in range(2))
     mirror = torch.from_numpy(draw.random((n, 1)) < 0.5).to(x.device)
@@ -140,7 +140,7 @@ def augmented(x: Tensor, draw: np.random.Generator) -> Tensor:
     columns = left + torch.where(mirror, width - 1 - column, column)
     padded = F.pad(x, (SHIFT,) * 4)
     image = torch.arange(n, device=x.device)[:, None, None]
-    # indices on both sides of the channels: these come last
+    # with indices on both sides of the channels, the channels come last in the result
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
@@ -152,8 +152,8 @@ def fingerprint(
     normalise: tuple[Sequence[float], Sequence[float]],
     device: torch.device,
 ) -> str:
-    """A hash of all that decides the result: a checkpoint is for one such run only."""
-    about = [
+    """Hash of all that decides a training's result; a checkpoint belongs to runs of equal fingerprint."""
+    settings = [
         recipe.model_dump(exclude={"retrain"}),
         normalise,
         repr(network),
@@ -162,7 +162,7 @@ def fingerprint(
         torch.__version__,
         code(),
     ]
-    digest = hashlib.sha256(json.dumps(about).encode())
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for value in network.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     digest.update(np.ascontiguousarray(labels).data)
@@ -172,18 +172,18 @@ def fingerprint(
 
 
 def _save(path: Path, run: str, network: nn.Module, optimizer: torch.optim.Optimizer, epochs: int) -> None:
-    """Write the state after some epochs: the network's, and the momentum of each parameter."""
+    """Write a checkpoint: the network's state after so many epochs, and the momentum of each parameter."""
     tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         momentum = optimizer.state[parameter].get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum.{name}"] = momentum
-    written = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_tensors(path, written, {"run": run, "epochs": str(epochs)})
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_tensors(path, contiguous, {"run": run, "epochs": str(epochs)})
 
 
 def _restore(path: Path, run: str, network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Take up the state of a checkpoint of the same run; the epochs that it has seen, 0 where there is none."""
+    """Load the checkpoint of an equal run; the number of epochs behind it, 0 where there is no such checkpoint."""
     try:
         file = TensorFile(path)
         if file.metadata.get("run") != run:
@@ -201,6 +201,7 @@ def _restore(path: Path, run: str, network: nn.Module, optimizer: torch.optim.Op
 
 
 def _diverged(label: str, recipe: Training, epoch: int) -> UserError:
+    """An error for a loss or weights that are no longer finite."""
     return UserError(
         f"{label}: training diverged in epoch {epoch + 1} of {recipe.epochs}, the loss is no longer finite; "
         f"lower training: learning_rate, which is {recipe.learning_rate:g}"

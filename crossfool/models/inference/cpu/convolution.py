@@ -1,4 +1,7 @@
-"""Convolutions with their activation, bias and normalisation folded in, and the gradient for the input."""
+"""Convolutions with bias and activation applied by oneDNN, and the gradient for their input.
+
+`fusion` builds chains of them. Nothing here computes a gradient of a weight.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,28 +21,34 @@ onednn = torch.ops.mkldnn  # its fused convolution and packed weights, as torch'
 
 @dataclass(frozen=True)
 class Clamp:
-    """ReLU (0, infinity) or ReLU6 (0, 6)."""
+    """An activation that limits its input: ReLU (0, infinity) or ReLU6 (0, 6)."""
 
     low: float
     high: float
 
     @property
-    def fused(self) -> tuple[str, list[float]]:
-        """Its name and numbers for oneDNN."""
+    def onednn_arguments(self) -> tuple[str, list[float]]:
+        """Name and numbers by which oneDNN knows the activation."""
         return ("relu", []) if self.high == INFINITY else ("hardtanh", [self.low, self.high])
 
-    def backward(self, gradient: Tensor, output: Tensor, *, own: bool) -> Tensor:
-        """The gradient where the output lies strictly between the limits, else 0; in place if it is our own."""
-        into = gradient if own else torch.empty_like(gradient)
+    def backward(self, gradient: Tensor, output: Tensor, *, in_place: bool) -> Tensor:
+        """The gradient where the output lies strictly between the limits, else 0.
+
+        Args:
+            gradient: That of the activation's output.
+            output: The activation's output.
+            in_place: Whether the result may overwrite `gradient`.
+        """
+        result = gradient if in_place else torch.empty_like(gradient)
         if self.high == INFINITY:
-            torch.ops.aten.threshold_backward.grad_input(gradient, output, self.low, grad_input=into)
+            torch.ops.aten.threshold_backward.grad_input(gradient, output, self.low, grad_input=result)
         else:
-            torch.ops.aten.hardtanh_backward.grad_input(gradient, output, self.low, self.high, grad_input=into)
-        return into
+            torch.ops.aten.hardtanh_backward.grad_input(gradient, output, self.low, self.high, grad_input=result)
+        return result
 
 
 class Affine:
-    """Batch normalisation before an activation and a convolution, as DenseNet has it."""
+    """Scale and shift (1,C,1,1) of batch normalisation before an activation and a convolution, as in DenseNet."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         assert norm.running_mean is not None and norm.running_var is not None
@@ -49,7 +58,7 @@ class Affine:
 
 
 class Convolution:
-    """One convolution: forward with its activation, and the gradient of its input.
+    """A convolution: forward with its activation, and the gradient of its input.
 
     Weights are packed when they are first used, and kept in no other form where that serves.
     """
@@ -61,65 +70,67 @@ class Convolution:
         self.outputs, self.groups = len(weight), conv.groups
         self.padding, self.stride, self.dilation = _ints(conv.padding), _ints(conv.stride), _ints(conv.dilation)
         self.clamp = clamp
-        self.attr, self.scalars = ("none", []) if clamp is None else clamp.fused
-        self.turned = _turned_padding(weight, self.padding, self.stride, self.dilation, self.groups)
-        self.phases = _Phases.of(weight, self.padding, self.stride, self.dilation, self.groups)
+        self.activation, self.limits = ("none", []) if clamp is None else clamp.onednn_arguments
+        self.flipped_padding = _flipped_padding(weight, self.padding, self.stride, self.dilation, self.groups)
+        self.phases = _Phases.if_suited(weight, self.padding, self.stride, self.dilation, self.groups)
         self._plain = self.padding == self.stride == self.dilation == [1, 1] and self.groups == 1
         self._winograd: Winograd | None = None
-        self._ahead: Tensor | None = None
-        self._back: Tensor | None = None
+        self._forward_weight: Tensor | None = None
+        self._backward_weight: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Activated output of images (N,C,H,W), channels last."""
-        if self._ahead is None and self._winograd is None:
+        if self._forward_weight is None and self._winograd is None:
             assert self.weight is not None
             if self._plain and Winograd.pays(self.weight, min(x.shape[2:])):
                 self._winograd, self.weight = Winograd(self.weight), None
             else:
-                self._ahead = self._packed(self.weight, x, self.padding)
+                self._forward_weight = self._packed(self.weight, x, self.padding)
         if self._winograd is not None:
             output = self._winograd.forward(x)
             if self.bias is not None:
                 output += self.bias.view(1, -1, 1, 1)
             return output if self.clamp is None else output.clamp_(self.clamp.low, self.clamp.high)
-        assert self._ahead is not None
-        return self._fused(x, self._ahead, self.bias, self.padding, self.attr, self.scalars)
+        assert self._forward_weight is not None
+        return self._fused(x, self._forward_weight, self.bias, self.padding, self.activation, self.limits)
 
     def backward(self, gradient: Tensor, shape: Sequence[int]) -> Tensor:
         """The gradient of an input of this shape, from that of the output before its activation."""
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         if self._winograd is not None:
             return self._winograd.backward(gradient)
-        if self.turned is not None:
-            if self._back is None:
-                assert self.weight is not None and self._ahead is not None
-                turned = self.weight.flip(2, 3) if self.groups > 1 else self.weight.flip(2, 3).transpose(0, 1)
-                turned = turned.contiguous(memory_format=torch.channels_last)
-                self._back, self.weight = self._packed(turned, gradient, self.turned), None
-            return self._fused(gradient, self._back, None, self.turned, "none", [])
+        if self.flipped_padding is not None:
+            if self._backward_weight is None:
+                assert self.weight is not None and self._forward_weight is not None
+                flipped = self.weight.flip(2, 3) if self.groups > 1 else self.weight.flip(2, 3).transpose(0, 1)
+                flipped = flipped.contiguous(memory_format=torch.channels_last)
+                self._backward_weight, self.weight = self._packed(flipped, gradient, self.flipped_padding), None
+            return self._fused(gradient, self._backward_weight, None, self.flipped_padding, "none", [])
         if self.phases is not None and self.phases.fits(gradient, shape):
             return self.phases.backward(gradient, shape)
         assert self.weight is not None
-        # the input is looked at for its shape alone
-        like = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last)
+        # only the shape of the input matters to the gradient for the input
+        unread_input = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last)
         geometry = (self.stride, self.padding, self.dilation, False, [0, 0], self.groups)
         gradients = torch.ops.aten.convolution_backward(
-            gradient, like, self.weight, None, *geometry, [True, False, False]
+            gradient, unread_input, self.weight, None, *geometry, [True, False, False]
         )
-        of_input: Tensor = gradients[0]
-        return of_input
+        input_gradient: Tensor = gradients[0]
+        return input_gradient
 
     def _packed(self, weight: Tensor, x: Tensor, padding: list[int]) -> Tensor:
+        """The weight in the layout that oneDNN wants for inputs of the shape of `x`."""
         packed: Tensor = onednn._reorder_convolution_weight(
             weight, padding, self.stride, self.dilation, self.groups, list(x.shape)
         )
         return packed
 
     def _fused(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, padding: list[int], attr: str, scalars: list[float]
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, padding: list[int], activation: str, limits: list[float]
     ) -> Tensor:
+        """oneDNN's convolution with a packed weight, followed by an activation."""
         output: Tensor = onednn._convolution_pointwise(
-            x, weight, bias, padding, self.stride, self.dilation, self.groups, attr, scalars, ""
+            x, weight, bias, padding, self.stride, self.dilation, self.groups, activation, limits, ""
         )
         return output
 
@@ -128,13 +139,16 @@ def _ints(values: Any) -> list[int]:
     return [int(value) for value in values]
 
 
-def _turned_padding(
+def _flipped_padding(
     weight: Tensor, padding: list[int], stride: list[int], dilation: list[int], groups: int
 ) -> list[int] | None:
-    """Padding of the convolution that is this one's backward pass; None where there is none (a stride, groups)."""
+    """Padding of the convolution that computes the backward pass; None where no single convolution does.
+
+    That is so with a stride, or with groups of more than one channel.
+    """
     depthwise = weight.shape[1] == 1 and groups == weight.shape[0]
-    around = [d * (k - 1) - p for d, k, p in zip(dilation, weight.shape[2:], padding, strict=True)]
-    return around if stride == [1, 1] and min(around) >= 0 and (groups == 1 or depthwise) else None
+    borders = [d * (k - 1) - p for d, k, p in zip(dilation, weight.shape[2:], padding, strict=True)]
+    return borders if stride == [1, 1] and min(borders) >= 0 and (groups == 1 or depthwise) else None
 
 
 class _Phases:
@@ -145,9 +159,10 @@ class _Phases:
     """
 
     @classmethod
-    def of(
+    def if_suited(
         cls, weight: Tensor, padding: list[int], stride: list[int], dilation: list[int], groups: int
     ) -> "_Phases | None":
+        """The phases of a square, strided convolution of at most four channels a group; None for any other."""
         square = stride[0] == stride[1] and padding[0] == padding[1] and weight.shape[2] == weight.shape[3]
         few = weight.shape[1] <= 4 and stride[0] > 1
         return cls(weight, padding[0], stride[0]) if few and square and groups == 1 and dilation == [1, 1] else None
@@ -161,25 +176,26 @@ class _Phases:
         trail = taps * stride - weight.shape[2] - lead
         weight = F.pad(weight, (lead, trail, lead, trail))
         outputs, channels = weight.shape[:2]
-        # (O,C,t,r,t,r) -> (r,r,C,O,t,t), the taps turned around
+        # (O,C,t,r,t,r) -> (r,r,C,O,t,t), the taps flipped around
         kernel = weight.view(outputs, channels, taps, stride, taps, stride).permute(3, 5, 1, 0, 2, 4).flip(4, 5)
         self.kernel = kernel.reshape(-1, outputs, taps, taps).contiguous(memory_format=torch.channels_last)
         self.channels = channels
         self.skip = (padding + lead) // stride  # rows of the dense convolution before the first pixel's
-        self.around = taps - 1
+        self.padding = taps - 1
 
     def fits(self, gradient: Tensor, shape: Sequence[int]) -> bool:
         """Whether the dense convolution reaches every pixel."""
         return all(
-            side % self.stride == 0 and self.skip + side // self.stride <= out + self.around
+            side % self.stride == 0 and self.skip + side // self.stride <= out + self.padding
             for side, out in zip(shape[2:], gradient.shape[2:], strict=True)
         )
 
     def backward(self, gradient: Tensor, shape: Sequence[int]) -> Tensor:
-        s = self.stride
-        phases = F.conv2d(gradient, self.kernel, padding=self.around).permute(0, 2, 3, 1)
-        rows, columns = shape[2] // s, shape[3] // s
+        """The gradient of an input of this shape, from the output's."""
+        stride = self.stride
+        phases = F.conv2d(gradient, self.kernel, padding=self.padding).permute(0, 2, 3, 1)
+        rows, columns = shape[2] // stride, shape[3] // stride
         phases = phases[:, self.skip : self.skip + rows, self.skip : self.skip + columns]
-        found = gradient.new_empty(shape[0], rows, s, columns, s, self.channels)
-        found.copy_(phases.unflatten(3, (s, s, self.channels)).permute(0, 1, 3, 2, 4, 5))
-        return found.view(shape[0], shape[2], shape[3], self.channels).permute(0, 3, 1, 2)
+        interleaved = gradient.new_empty(shape[0], rows, stride, columns, stride, self.channels)
+        interleaved.copy_(phases.unflatten(3, (stride, stride, self.channels)).permute(0, 1, 3, 2, 4, 5))
+        return interleaved.view(shape[0], shape[2], shape[3], self.channels).permute(0, 3, 1, 2)

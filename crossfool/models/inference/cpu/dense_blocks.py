@@ -1,9 +1,9 @@
-"""DenseNet's blocks without concatenation, for the input's gradient and nothing else, on the CPU.
+"""DenseNet's blocks without concatenation, for the gradient of the input and nothing else, on the CPU.
 
 Every layer of a dense block reads what came in and what all layers before it gave. torch copies all of that for
 each layer, and adds up as many pieces of its gradient. Here the block's features lie side by side in one tensor,
 channels last: a layer reads the first channels, puts its own behind them, and in the backward pass adds its
-gradient to the first channels'. See `fusing` for the layers themselves.
+gradient to the first channels'. See `fusion` for the layers themselves.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from crossfool.models.inference.cpu import convolution
-from crossfool.models.inference.cpu.fusion import Chain, Fused, rebuilt
+from crossfool.models.inference.cpu.fusion import Chain, Fused, rebuild
 from crossfool.models.inference.cpu.inplace_writes import Writers
 
 
@@ -30,11 +30,12 @@ class Block(Fused):
         self.widths = [layer.convolutions[-1].outputs for layer in layers]
 
     def at_once(self, x: Tensor) -> int:
-        """So many images that their features stay in the cache."""
+        """How many images go through at a time: so many that the block's features stay in the cache."""
         image = x.element_size() * x.shape[2] * x.shape[3] * (x.shape[1] + sum(self.widths))
         return max(2, convolution.CACHE // image // 2 * 2)  # an even number: threads share images
 
     def run(self, x: Tensor) -> list[Tensor]:
+        """The tensors inside each layer, and the block's features (N,C+growth,H,W)."""
         count, channels, *sides = x.shape
         shape = (count, channels + sum(self.widths), *sides)
         features = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
@@ -47,20 +48,22 @@ class Block(Fused):
             channels += width
         return [*kept, features]
 
-    def back(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+    def backward(self, gradient: Tensor, kept: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+        """The gradient of the block's input, from that of its features and what `run` kept."""
         gradient = gradient.clone(memory_format=torch.channels_last)
-        left, end = list(kept[:-1]), gradient.shape[1]
+        remaining, end = list(kept[:-1]), gradient.shape[1]
         for layer, width in zip(reversed(self.layers), reversed(self.widths), strict=True):
-            before, own = gradient[:, : end - width], gradient[:, end - width : end]
-            inner = left[-len(layer.convolutions) :]
-            del left[-len(layer.convolutions) :]
-            layer.back(own, [*inner, own], before.shape, add_to=before)  # no activation: its output is not looked at
+            read, appended = gradient[:, : end - width], gradient[:, end - width : end]
+            inner = remaining[-len(layer.convolutions) :]
+            del remaining[-len(layer.convolutions) :]
+            # a layer ends in no activation, so that `backward` does not look at its output
+            layer.backward(appended, [*inner, appended], read.shape, add_to=read)
             end -= width
         return gradient[:, :end].contiguous(memory_format=torch.channels_last)
 
 
 def joined(network: nn.Module) -> nn.Module:
-    """A traced network whose chains were fused, with its dense blocks replaced; any other as it is."""
+    """Replace the dense blocks of a traced network whose chains were fused; any other network stays as it is."""
     if not isinstance(network, fx.GraphModule):
         return network
     graph, writers = network.graph, Writers(network)
@@ -68,46 +71,50 @@ def joined(network: nn.Module) -> nn.Module:
     reader = {_parts(node.args[0]): node for node in layers}
     concatenation = {_parts(node): node for node in graph.nodes if _is_concatenation(node)}
     for first in layers:
-        known = (*_parts(first.args[0]), first)  # what comes in, and the layers so far
-        if len(known) != 2 or known not in concatenation:
+        parts = (*_parts(first.args[0]), first)  # the block's input, and the layers so far
+        if len(parts) != 2 or parts not in concatenation:
             continue
-        while known in reader and (*known, reader[known]) in concatenation:
-            known = (*known, reader[known])
-        start, *block = known
+        while parts in reader and (*parts, reader[parts]) in concatenation:
+            parts = (*parts, reader[parts])
+        start, *block = parts
         if len(block) < 2 or any(not _is_concatenation(user) for layer in block for user in layer.users):
             continue
-        name, last = f"block_{first.name}", concatenation[known]
-        joins = {node for reader in (*block, last) for node in _joins(reader.args[0] if reader in layers else reader)}
-        if any(writers.later(node) for node in (*known, *joins)):
+        name, last = f"block_{first.name}", concatenation[parts]
+        joins = {join for node in (*block, last) for join in _joins(node.args[0] if node in layers else node)}
+        if any(writers.later(node) for node in (*parts, *joins)):
             continue  # the block reads its input late, and its output is kept
         network.add_submodule(name, Block([layers[layer] for layer in block]))
         with graph.inserting_before(last):
             replacement = graph.call_module(name, (start,))
         last.replace_all_uses_with(replacement)
-    return rebuilt(network)
+    return rebuild(network)
 
 
 def _layer(node: fx.Node, network: fx.GraphModule) -> Chain | None:
+    """The chain that a node calls, if it can be a dense block's layer; None for any other node."""
     chain = network.get_submodule(str(node.target)) if node.op == "call_module" else None
-    right = isinstance(chain, Chain) and chain.before is not None and chain.convolutions[-1].clamp is None
-    return chain if right else None  # type: ignore[return-value]
+    if not isinstance(chain, Chain) or chain.before is None or chain.convolutions[-1].clamp is not None:
+        return None
+    return chain
 
 
 def _is_concatenation(node: Any) -> bool:
-    """Of channels."""
+    """Whether a node concatenates along the channels."""
     if node.op != "call_function" or node.target is not torch.cat:
         return False
     return bool((node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)) == 1)
 
 
 def _joins(node: Any) -> Iterator[fx.Node]:
-    """A concatenation and those that it concatenates; none of any other node."""
+    """A concatenation and the concatenations among its parts, at any depth; nothing for any other node."""
     if _is_concatenation(node):
         yield node
-        for own in node.args[0]:
-            yield from _joins(own)
+        for part in node.args[0]:
+            yield from _joins(part)
 
 
 def _parts(node: Any) -> tuple[fx.Node, ...]:
-    """What a node concatenates, and what that concatenates, and so on; any other node is its own part."""
-    return tuple(part for own in node.args[0] for part in _parts(own)) if _is_concatenation(node) else (node,)
+    """The nodes that a concatenation consists of, nested ones taken apart; any other node is its only part."""
+    if not _is_concatenation(node):
+        return (node,)
+    return tuple(part for operand in node.args[0] for part in _parts(operand))

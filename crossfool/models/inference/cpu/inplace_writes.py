@@ -1,7 +1,7 @@
-"""Operations of a traced network that write into their input, and whose memory they may alter.
+"""Operations of a traced network that write into their input, and the memory that they may alter.
 
-torch.fx traces an in-place operation as any other, and says nothing of memory. Who moves, joins or removes
-operations has to know: an output that is kept for the backward pass must not be altered behind it.
+torch.fx traces an in-place operation like any other, and records nothing about memory. Code that moves, joins or
+removes operations has to know: an output that is kept for the backward pass must not be altered behind it.
 """
 
 import inspect
@@ -28,50 +28,53 @@ NEW_FUNCTIONS = {torch.cat, torch.add, torch.mul, F.batch_norm, F.conv2d, F.line
 AUGMENTED = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")
 INPLACE_OPERATORS = {operator.setitem, operator.delitem, *(getattr(operator, f"i{name}") for name in AUGMENTED)}
 TUPLES = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind", "hsplit", "vsplit", "dsplit"}
-OWN = {"torch", "_operator", "operator", "builtins", "math"}  # packages whose functions say what they write into
+KNOWN = {"torch", "_operator", "operator", "builtins", "math"}  # packages whose in-place functions are recognisable
 
 
 class _Proxy(fx.Proxy):
-    """A value in a network that is being traced; `x += y` writes into x, which torch.fx's own makes `x = x + y` of."""
+    """A value in a network that is being traced; keeps `x += y` in place, where torch.fx's own has `x = x + y`."""
 
 
 class _Tracer(fx.Tracer):
+    """torch.fx's tracer, with values that keep operations in place."""
+
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
 
 
 def _augmented(target: Callable[[Any, Any], Any]) -> Callable[[fx.Proxy, Any], fx.Proxy]:
-    return lambda own, other: own.tracer.create_proxy("call_function", target, (own, other), {})
+    """The method of `_Proxy` that traces an augmented assignment as the in-place operator `target`."""
+    return lambda left, right: left.tracer.create_proxy("call_function", target, (left, right), {})
 
 
 for _name in AUGMENTED:
     setattr(_Proxy, f"__i{_name}__", _augmented(getattr(operator, f"i{_name}")))
 
 
-def traced(network: nn.Module) -> fx.GraphModule:
-    """As `torch.fx.symbolic_trace`, and true to operations in place; raises whatever that does."""
+def trace(network: nn.Module) -> fx.GraphModule:
+    """Trace a network like `torch.fx.symbolic_trace`, but keep operations in place; raises whatever that raises."""
     tracer = _Tracer()
     graph = tracer.trace(network)
-    made = fx.GraphModule(tracer.root, graph, type(network).__name__)
-    altered = Writers(made)
+    module = fx.GraphModule(tracer.root, graph, type(network).__name__)
+    writers = Writers(module)
     for node in list(graph.nodes):
-        # what the network made anew at each call is a constant of the graph
-        if node.op == "get_attr" and str(node.target).startswith("_tensor_constant") and altered.later(node):
+        # a tensor that the network creates at each call is one constant of the graph: writes need a copy
+        if node.op == "get_attr" and str(node.target).startswith("_tensor_constant") and writers.later(node):
             with graph.inserting_after(node):
-                copied = graph.call_function(torch.clone, (node,))
-            node.replace_all_uses_with(copied, lambda user, copied=copied: user is not copied)
+                copy = graph.call_function(torch.clone, (node,))
+            node.replace_all_uses_with(copy, lambda user, copy=copy: user is not copy)
         elif node.op == "call_method" and node.target == "view":
             node.target = "reshape"  # a convolution's output has its channels last here, which not every view can take
-    made.recompile()
-    return made
+    module.recompile()
+    return module
 
 
-def written(node: fx.Node, modules: dict[str, nn.Module]) -> list[fx.Node]:
-    """The nodes whose values an operation alters in place; of a function that nobody knows, all that it reads."""
+def written_nodes(node: fx.Node, modules: dict[str, nn.Module]) -> list[fx.Node]:
+    """The nodes whose values an operation alters in place; for an unknown function, all that it reads."""
     if node.op == "call_module":
-        return _first(node) if getattr(modules.get(str(node.target)), "inplace", False) else []
+        return _first_argument(node) if getattr(modules.get(str(node.target)), "inplace", False) else []
     if node.op == "call_method":
-        return _first(node) if _underscored(str(node.target)) else []
+        return _first_argument(node) if _underscored(str(node.target)) else []
     if node.op != "call_function":
         return []
     if schema := getattr(node.target, "_schema", None):  # torch.ops
@@ -79,17 +82,17 @@ def written(node: fx.Node, modules: dict[str, nn.Module]) -> list[fx.Node]:
     if "out" in node.kwargs:
         return _nodes(node.kwargs["out"])
     if node.target in INPLACE_OPERATORS or _underscored(getattr(node.target, "__name__", "")):
-        return _first(node)
-    if str(getattr(node.target, "__module__", None) or "torch").split(".")[0] not in OWN:
+        return _first_argument(node)
+    if str(getattr(node.target, "__module__", None) or "torch").split(".")[0] not in KNOWN:
         return node.all_input_nodes
-    return _first(node) if _told_to(node) else []
+    return _first_argument(node) if _asked_in_place(node) else []
 
 
 class Writers:
-    """Who writes into which values of a network.
+    """The operations that write into each value of a network.
 
     Args:
-        network: Traced; not to be changed meanwhile.
+        network: Traced; must not change while this object is in use.
     """
 
     def __init__(self, network: fx.GraphModule) -> None:
@@ -100,61 +103,63 @@ class Writers:
         for node in network.graph.nodes:
             sources = self._shared(node)
             self._memory[node] = frozenset().union(*(self._memory[source] for source in sources)) or frozenset([node])
-            for into in written(node, self._modules):
-                for owner in self._memory[into]:
+            for target in written_nodes(node, self._modules):
+                for owner in self._memory[target]:
                     self._writers[owner].add(node)
 
     def later(self, node: fx.Node) -> bool:
-        """Whether something behind a node may alter its value."""
+        """Whether an operation behind a node may alter the node's value."""
         return any(
             self._place[writer] > self._place[node] for owner in self._memory[node] for writer in self._writers[owner]
         )
 
     def _shared(self, node: fx.Node) -> list[fx.Node]:
-        """The nodes whose memory this one's value may lie in."""
-        into = written(node, self._modules)
+        """The nodes whose memory may hold the value of `node`."""
+        targets = written_nodes(node, self._modules)
         if node.op == "call_module":
             module = self._modules[str(node.target)]
             new = isinstance(module, NEW_MODULES) or getattr(module, "NEW_MEMORY", False)
-            return [] if new else into or node.all_input_nodes
-        if node.op == "call_function" and not into:
+            return [] if new else targets or node.all_input_nodes
+        if node.op == "call_function" and not targets:
             arithmetic = node.target in ARITHMETIC and not any(map(_is_tuple, node.args))
             if arithmetic or node.target in NEW_FUNCTIONS:
                 return []
-        return into or node.all_input_nodes
+        return targets or node.all_input_nodes
 
 
-def dead_code(network: fx.GraphModule) -> None:
-    """Remove what nothing reads; but not what writes into something, which torch.fx would take for unused, too."""
+def remove_dead_code(network: fx.GraphModule) -> None:
+    """Remove operations that nothing reads, except writes, which torch.fx alone would remove, too."""
     modules = dict(network.named_modules())
-    network.graph.eliminate_dead_code(lambda node: node.is_impure() or bool(written(node, modules)))
+    network.graph.eliminate_dead_code(lambda node: node.is_impure() or bool(written_nodes(node, modules)))
 
 
-def _first(node: fx.Node) -> list[fx.Node]:
-    """What an operation takes first, in whatever way it is given."""
+def _first_argument(node: fx.Node) -> list[fx.Node]:
+    """The nodes in an operation's first argument, given by position or by name."""
     return _nodes(node.args[0] if node.args else node.kwargs.get("input", tuple(node.kwargs.values())))
 
 
 def _nodes(value: Any) -> list[fx.Node]:
-    found: list[fx.Node] = []
-    fx.node.map_arg(value, found.append)
-    return found
+    """All nodes in an argument, at any depth."""
+    nodes: list[fx.Node] = []
+    fx.node.map_arg(value, nodes.append)
+    return nodes
 
 
 def _underscored(name: str) -> bool:
+    """Whether a name ends in one underscore, as torch's in-place operations do."""
     return name.endswith("_") and not name.endswith("__")
 
 
-def _told_to(node: fx.Node) -> bool:
-    """Whether a function is given `inplace`, by name or by place."""
+def _asked_in_place(node: fx.Node) -> bool:
+    """Whether a function is called with a true `inplace`, by name or by position."""
     if "inplace" in node.kwargs:
         return bool(node.kwargs["inplace"])
     try:
         names = list(inspect.signature(node.target).parameters)  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # one of C: these have no such argument
+    except (TypeError, ValueError):  # a function written in C: these have no such argument
         return False
-    place = names.index("inplace") if "inplace" in names else len(node.args)
-    return place < len(node.args) and bool(node.args[place])
+    position = names.index("inplace") if "inplace" in names else len(node.args)
+    return position < len(node.args) and bool(node.args[position])
 
 
 def _is_tuple(value: Any) -> bool:
