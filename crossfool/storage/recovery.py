@@ -12,15 +12,15 @@ def missing(path: str | Path) -> UserError:
     return UserError(f"{path} is missing; {getting(path)}")
 
 
-def changed(path: str | Path, what: str) -> UserError:
+def changed(path: str | Path, part: str) -> UserError:
     """Make the error for a file whose content no longer has its sha256.
 
     Args:
         path: The file.
-        what: The part of its content, with a verb: "its header has".
+        part: The part of its content, with a verb: "its header has".
     """
     return UserError(
-        f"{path} has changed since it was written: {what} another sha256; "
+        f"{path} has changed since it was written: {part} another sha256; "
         f"delete it, and its copy in .dvc/cache, and run {again(path)}"
     )
 
