@@ -1,39 +1,34 @@
 """Types of values in params.yaml (counts, seeds, pixel distances, paths) and the base class of its sections.
 
-Pixels are 0..255. A number that is written for pixels 0..1 is an error that says what was meant."""
+Pixels are 0..255. A number that is written for pixels 0..1 is an error that says which number was meant.
+"""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from crossfool.errors import UserError, not_a_number, too_small
 
 
-def _number(value: Any) -> Any:
-    """A number in pixel values; of a text the error says which number it stands for."""
+def _refuse_text(value: Any) -> Any:
+    """Refuse a text, such as 8/255, and name the number of pixel values that it stands for."""
     if isinstance(value, str):
-        raise PydanticCustomError("pixels", "{said}", {"said": not_a_number(value)})
+        raise PydanticCustomError("pixels", "{message}", {"message": not_a_number(value)})
     return value
 
 
-def _of_pixels(value: float) -> float:
-    """Refuse what is written for pixels 0..1."""
-    if said := too_small(value):
-        raise PydanticCustomError("pixels", "{said}", {"said": said})
+def _refuse_unit_scale(value: float) -> float:
+    """Refuse a number that is written for pixels 0..1."""
+    if message := too_small(value):
+        raise PydanticCustomError("pixels", "{message}", {"message": message})
     return value
 
 
-Written, Scaled = BeforeValidator(_number), AfterValidator(_of_pixels)
+Written, Scaled = BeforeValidator(_refuse_text), AfterValidator(_refuse_unit_scale)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$")]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]  # a float32 holds the square of it, too
@@ -51,6 +46,8 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class Section(BaseModel):
+    """A section of params.yaml: immutable, with no keys but its own, and with tuples for YAML's lists."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     @field_validator("*", mode="before")
@@ -60,23 +57,21 @@ class Section(BaseModel):
 
 
 def located(path: str, key: str = "", folder: Path = Path()) -> Path:
-    """A path from params.yaml, `~` and `$VARIABLES` expanded.
+    """Expand `~` and `$VARIABLES` in a path from params.yaml.
 
     Args:
-        path: As it is written.
-        key: Where it is written, for who is about to read there: then every variable has to be set.
-        folder: What a relative path is relative to.
+        path: The path as it is written.
+        key: The key of params.yaml that holds it. Where given, a variable that is not set is an error.
+        folder: The folder that a relative path starts from.
 
     Raises:
-        UserError: a variable is not set, and there is no file or folder whose name has the dollar sign.
+        UserError: a variable is not set, and no file or folder has the dollar sign in its name.
     """
-    import os
-
     expanded = os.path.expandvars(path)
-    found = folder / os.path.expanduser(expanded)
-    left = re.search(r"\$(\w+)", expanded)
-    if key and left and not os.path.lexists(found):
+    location = folder / os.path.expanduser(expanded)
+    unset = re.search(r"\$(\w+)", expanded)
+    if key and unset and not os.path.lexists(location):
         raise UserError(
-            f"{key}: {path}: ${left[1]} is not set; set it (`export {left[1]}=...`), or write the path itself"
+            f"{key}: {path}: ${unset[1]} is not set; set it (`export {unset[1]}=...`), or write the path itself"
         )
-    return found
+    return location

@@ -1,4 +1,4 @@
-"""Where a stage runs, and by which code: device, threads, memory. Nothing here enters DVC's hashes."""
+"""Device, memory and processes of a stage, and a hash of this package's code. Nothing here enters DVC's hashes."""
 
 import ctypes
 import gc
@@ -15,15 +15,15 @@ from crossfool.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # parameters of glibc's mallopt
 
 
 def keep_memory() -> None:
     """Have glibc keep freed memory instead of giving it back and faulting it in again at every layer.
 
-    What is free by now is given back first, and what only its own cycles hold (a network as it was before it was
-    folded, 110 MB of vgg16_bn). Same results, about 1.5 times the speed on the CPU. Nothing happens on other C
-    libraries. `warm.TUNABLES` goes with it.
+    Memory that is free by now is given back first, and objects that only reference cycles hold (a network as it was
+    before it was folded, 110 MB of vgg16_bn). Same results, about 1.5 times the speed on the CPU. Nothing happens on
+    other C libraries. `pipeline.warm_start.TUNABLES`, which glibc reads when a process starts, goes with it.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -38,7 +38,7 @@ def keep_memory() -> None:
 
 
 def code() -> str:
-    """A hash of this package's code: what a killed run left is taken up by the same code alone."""
+    """The sha256 of this package's code, so that only the same code resumes a killed run."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
@@ -46,7 +46,7 @@ def code() -> str:
 
 
 def end_with_parent() -> None:
-    """Have a worker process end when its parent is killed: it would hold its memory, or GPU, for ever."""
+    """End this worker process when its parent is killed; else it would hold its memory, or GPU, for ever."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -58,7 +58,7 @@ def end_with_parent() -> None:
 
 
 def lacking_semaphores() -> str | None:
-    """Why the system gives processes no semaphores, by which they share work; None where it does."""
+    """The reason why processes cannot have the semaphores by which they share work; None where they can."""
     try:
         multiprocessing.get_context("spawn").Lock()
     except (OSError, ImportError, NotImplementedError) as error:
@@ -68,18 +68,18 @@ def lacking_semaphores() -> str | None:
 
 
 def device() -> "torch.device":
-    """`CROSSFOOL_DEVICE`, or the first GPU, or the CPU.
+    """The device to compute on: `CROSSFOOL_DEVICE`, or the first GPU, or the CPU.
 
     Raises:
-        UserError: the device named is not there.
+        UserError: the device that `CROSSFOOL_DEVICE` names cannot be used.
     """
     import torch
 
     name = os.environ.get("CROSSFOOL_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(name)
-        torch.empty(1, device=found)
+        chosen = torch.device(name)
+        torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"CROSSFOOL_DEVICE is {name!r}, which cannot be used here: {reason}") from None
-    return found
+    return chosen

@@ -1,9 +1,9 @@
-"""Seeds of random draws, from what a draw is for."""
+"""Seeds of random draws, derived from what identifies a draw: the attack's seed, the image, the step."""
 
 import hashlib
 
 
 def derived(*parts: int) -> int:
-    """63 bits that differ wherever the parts do, each a whole number of at most 63 bits."""
+    """A seed of 63 bits, the same for the same parts alone; each part is a whole number of at most 63 bits."""
     digest = hashlib.blake2b(b"".join(int(part).to_bytes(8, "little") for part in parts), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1

@@ -1,12 +1,12 @@
-"""How a process ends that a signal tells to: SIGTERM, SIGHUP or Ctrl-C.
+"""The orderly end of a process on a signal: SIGTERM, SIGHUP or Ctrl-C.
 
 The signal's handler raises an exception in the main thread. It unwinds, so that temporary files go and jobs are
-cancelled. Then the process ends at once, by `os._exit`, and not by Python's own end. That takes the interpreter away
-from threads that still run; one that is in torch's code then aborts the process (SIGABRT). There is such a thread where
-the exception has interrupted its start or its join: Python does not wait for it.
+cancelled. Then the process ends at once, by `os._exit`, and not by Python's finalisation. Finalisation takes the
+interpreter away from threads that still run; a thread in torch's code then aborts the process (SIGABRT). There is such
+a thread where the exception has interrupted its start or its join: Python does not wait for it.
 
-Python drops an exception that is raised while it closes an object that nobody holds any more (a generator, say), and
-goes on. Here it is raised again. Further signals are passed over: what is being tidied up is tidied up once.
+Python drops an exception that is raised while it closes an object that nothing refers to any more (a generator, say),
+and goes on. Here the exception is raised again. Further signals are ignored, so that the clean-up runs once.
 """
 
 import atexit
@@ -20,20 +20,20 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-CODES = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 1}  # exit codes; click's of a Ctrl-C
-AGAIN = 0.02  # seconds until an exception that Python has dropped is raised again
+CODES = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 1}  # signal -> exit code; click's for a Ctrl-C
+RAISE_AGAIN_AFTER = 0.02  # seconds until an exception that Python has dropped is raised again
 
-_signal = 0  # the one that has told this process to end
-_raised: BaseException | None = None
+_signal = 0  # the signal that ends this process
+_raised: BaseException | None = None  # the exception that its handler raises
 
 
 def told() -> bool:
-    """Whether a signal has told this process to end."""
+    """Whether this process is ending on a signal."""
     return _raised is not None
 
 
 def unwound(main: Callable[[], object]) -> None:
-    """Call a function; a signal that tells the process to end unwinds it and then ends the process.
+    """Call a function; SIGTERM, SIGHUP or Ctrl-C unwinds it and then ends the process.
 
     Signals that are ignored stay ignored (nohup). In a thread other than the main one, the function is just called.
     """
@@ -44,12 +44,12 @@ def unwound(main: Callable[[], object]) -> None:
     handlers = {number: handler for number, handler in all_handlers.items() if handler not in (signal.SIG_IGN, None)}
     try:
         try:
-            sys.unraisablehook = _dropped
+            sys.unraisablehook = _on_dropped_exception
             for number in handlers:
-                signal.signal(number, _told)
+                signal.signal(number, _on_signal)
             main()
         finally:
-            if told():  # an exception that was dropped last is not raised again
+            if told():  # no exception is raised again from here on
                 signal.signal(signal.SIGALRM, signal.SIG_IGN)
             else:
                 for number, handler in handlers.items():
@@ -58,14 +58,14 @@ def unwound(main: Callable[[], object]) -> None:
     except BaseException as error:
         if not told():
             raise
-        _release(error)
+        _clear_frames(error)
     if told():
         _end()
 
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """Keep this process's signal handlers where a library puts its own in their place."""
+    """Restore this process's signal handlers after a block in which a library replaces them."""
     handlers = {number: signal.getsignal(number) for number in CODES}
     try:
         yield
@@ -75,8 +75,8 @@ def kept() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _told(number: int, frame: FrameType | None) -> None:
-    """Unwind; but an import at once: native code in it may take the exception for its own and print it."""
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    """Unwind the process, on the first signal alone."""
     global _raised, _signal
     if told():
         return
@@ -85,11 +85,15 @@ def _told(number: int, frame: FrameType | None) -> None:
     _raise(frame)
 
 
-def _again(number: int, frame: FrameType | None) -> None:
+def _on_alarm(number: int, frame: FrameType | None) -> None:
     _raise(frame)
 
 
 def _raise(frame: FrameType | None) -> NoReturn:
+    """Raise the exception that unwinds the process; but end the process at once where a module is being imported.
+
+    Native code in an import may take the exception for its own and print it.
+    """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             _leave()
@@ -98,33 +102,34 @@ def _raise(frame: FrameType | None) -> NoReturn:
     raise _raised
 
 
-def _dropped(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Raise our exception again a little later, when Python has dropped it; show any other, as Python does."""
+def _on_dropped_exception(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raise our exception again a little later when Python has dropped it; show any other, as Python does."""
     if _raised is None or unraisable.exc_value is not _raised:
         sys.__unraisablehook__(unraisable)
         return
-    signal.signal(signal.SIGALRM, _again)
-    signal.setitimer(signal.ITIMER_REAL, AGAIN)
+    signal.signal(signal.SIGALRM, _on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, RAISE_AGAIN_AFTER)
 
 
-def _release(error: BaseException | None) -> None:
-    """Close what the frames of an exception hold: generators, and so the blocks that these are in."""
+def _clear_frames(error: BaseException | None) -> None:
+    """Close the generators that an exception's frames refer to, and so the `with` blocks inside them."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
 
 
 def _end() -> NoReturn:
-    """End a process that has unwound. Worker processes do not finish what they are at."""
+    """End a process that has unwound, and its worker processes in the middle of their work."""
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is not None:
         for process in multiprocessing.active_children():
             process.terminate()
-    atexit._run_exitfuncs()  # of libraries, and of `warm`
+    atexit._run_exitfuncs()  # those of libraries and of `pipeline.warm_start`
     _leave()
 
 
 def _leave() -> NoReturn:
+    """Flush standard output and error, and end the process with the signal's exit code."""
     if _signal == signal.SIGINT:
         with contextlib.suppress(Exception):
             print("\nAborted!", file=sys.stderr)

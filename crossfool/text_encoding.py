@@ -1,11 +1,11 @@
-"""Text on streams that cannot encode all of it: ASCII that is near it, in place of a UnicodeEncodeError."""
+"""Similar ASCII for characters that a stream cannot encode, in place of a UnicodeEncodeError."""
 
 import codecs
 import contextlib
 import sys
 import unicodedata
 
-ERRORS = "crossfool.text_encoding"  # the name by which Python finds `_replaced`
+ERRORS = "crossfool.text_encoding"  # the name by which Python finds `_replace_unencodable`
 SIGNS = {
     "−": "-", "–": "-", "—": "-", "×": "x", "·": ".", "∗": "*", "→": "->", "≤": "<=", "≥": ">=", "±": "+-",
     "∞": "inf", "∇": "grad ", "‖": "||", "⟨": "<", "⟩": ">", "✓": "yes", "✗": "no", "◎": "o",
@@ -15,29 +15,29 @@ SCRIPTS = {"<sub>": "_", "<super>": "^"}
 
 
 def streams() -> None:
-    """Have standard output and standard error spell what their encoding lacks, whoever writes to them."""
-    codecs.register_error(ERRORS, _replaced)
+    """Have standard output and standard error write similar ASCII for characters that their encoding lacks."""
+    codecs.register_error(ERRORS, _replace_unencodable)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):  # none, another's own stream, or one that is closed
+        with contextlib.suppress(AttributeError, ValueError):  # no stream, a stream of another type, or a closed one
             stream.reconfigure(errors=ERRORS)  # type: ignore[union-attr]
 
 
 def spelled(text: str) -> str:
-    """The text in ASCII: `xₜ₊₁ ≤ ε` is `x_t+1 <= epsilon`; what has no spelling there is escaped."""
-    found, script = [], ""
+    """Spell a text in ASCII: `xₜ₊₁ ≤ ε` as `x_t+1 <= epsilon`; a character without a spelling is escaped."""
+    pieces, script = [], ""
     for character in text:
         kind = unicodedata.decomposition(character).partition(" ")[0]
         if kind in SCRIPTS and kind != script:
-            found.append(SCRIPTS[kind])
+            pieces.append(SCRIPTS[kind])
         script = kind
-        found.append(character if character.isascii() else _spelled(character))
-    return "".join(found)
+        pieces.append(character if character.isascii() else _spell_character(character))
+    return "".join(pieces)
 
 
-def _spelled(character: str) -> str:
+def _spell_character(character: str) -> str:
     if character in SIGNS:
         return SIGNS[character]
-    if "\udc80" <= character <= "\udcff":  # a byte of a file's name, as Python keeps it
+    if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is no UTF-8, as Python represents it
         return f"\\x{ord(character) - 0xDC00:02x}"
     parts = unicodedata.normalize("NFKD", character)
     plain = "".join(SIGNS.get(part, part if part.isascii() else "") for part in parts)
@@ -52,7 +52,8 @@ def _spelled(character: str) -> str:
     return character.encode("ascii", "backslashreplace").decode("ascii")
 
 
-def _replaced(error: UnicodeError) -> tuple[str, int]:
+def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
+    """Python's hook for encoding errors: the spelling of the characters at fault, and where to go on."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return spelled(error.object[error.start : error.end]), error.end

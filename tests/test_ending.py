@@ -224,7 +224,7 @@ def test_a_command_leaves_signals_as_they_were():
     signals.unwound(lambda: seen.append(signal.getsignal(signal.SIGTERM)))
     with pytest.raises(ZeroDivisionError):
         signals.unwound(lambda: 1 / 0)
-    assert seen == [signals._told]
+    assert seen == [signals._on_signal]
     assert ([signal.getsignal(number) for number in signals.CODES], sys.unraisablehook) == before
 
 
@@ -233,7 +233,7 @@ def test_in_another_thread_a_command_just_runs():
     thread = threading.Thread(target=signals.unwound, args=(lambda: seen.append(signal.getsignal(signal.SIGTERM)),))
     thread.start()
     thread.join()
-    assert len(seen) == 1 and seen != [signals._told]
+    assert len(seen) == 1 and seen != [signals._on_signal]
 
 
 # A process a moment: each is told to end before another of the instructions that write a file.
@@ -346,4 +346,4 @@ def test_ray_does_not_keep_the_signals(monkeypatch):
         seen.append(signal.getsignal(signal.SIGTERM))
 
     signals.unwound(main)
-    assert seen == [signals._told] and signal.getsignal(signal.SIGTERM) is before
+    assert seen == [signals._on_signal] and signal.getsignal(signal.SIGTERM) is before

@@ -1,4 +1,4 @@
-"""A row of `attacks` as the parts that the loop takes."""
+"""The loss, the gradient estimator and the update rule that a row of `attacks` in params.yaml describes."""
 
 from collections.abc import Sequence
 
@@ -11,40 +11,54 @@ SETTLING = 0.94  # GRA's eta (Zhu et al. 2023)
 
 
 def loss(row: Attack, given: Loss, ids: Sequence[int]) -> Loss:
-    """The loss whose gradients a row takes, of the source's; for one attack on images of these ids."""
+    """The loss whose gradients a row takes: the source's loss, of diverse images where the row says so.
+
+    Args:
+        row: The attack.
+        given: The source's loss.
+        ids: The images' ids in the data set, (N,). Make a new loss for each attack on images.
+    """
     if row.diversity is None:
         return given
     return diverse(given, row.seed or 0, ids, row.diversity, row.smallest, row.copies)
 
 
 def estimate(row: Attack, ids: Sequence[int], together: int = 1) -> Estimate:
-    """A row's gradient estimator for one attack on images of these ids, `together` copies of each in a pass."""
+    """A row's gradient estimator, fresh for one attack on images.
+
+    Args:
+        row: The attack.
+        ids: The images' ids in the data set, (N,).
+        together: Number of copies of each image that share a pass through the model.
+    """
     scales = row.scales or 1
-    found: Estimate = gradients.plain
+    estimator: Estimate = gradients.plain
     if row.gradient == "smoothed":
         assert row.samples is not None
-        found = gradients.smoothed(row.samples, _noise(row, ids), together, scales)
+        estimator = gradients.smoothed(row.samples, _gaussian_noise(row, ids), together, scales)
     elif row.gradient in ("varied", "relevant"):
         assert row.samples is not None and row.radius is not None
-        made = gradients.varied if row.gradient == "varied" else gradients.relevant
-        found = made(row.samples, noise.uniform(row.seed or 0, ids, row.radius), together, scales)
+        make_estimator = gradients.varied if row.gradient == "varied" else gradients.relevant
+        estimator = make_estimator(row.samples, noise.uniform(row.seed or 0, ids, row.radius), together, scales)
     elif scales > 1:
-        found = gradients.smoothed(1, noise.still, together, scales)
-    return found if row.kernel is None else gradients.convolved(found, row.kernel)
+        estimator = gradients.smoothed(1, noise.still, together, scales)
+    return estimator if row.kernel is None else gradients.convolved(estimator, row.kernel)
 
 
-def _noise(row: Attack, ids: Sequence[int]) -> noise.Noise:
+def _gaussian_noise(row: Attack, ids: Sequence[int]) -> noise.Noise:
+    """The smoothed gradient's noise: Gaussian, its antithetic pairs, or a Latin hypercube of it."""
     assert row.samples is not None and row.sigma is not None
     if row.noise == "latin":
         return noise.latin(row.seed or 0, ids, row.sigma, row.samples)
-    drawn = noise.gaussian(row.seed or 0, ids, row.sigma)
-    return noise.antithetic(drawn) if row.noise == "antithetic" else drawn
+    gaussian = noise.gaussian(row.seed or 0, ids, row.sigma)
+    return noise.antithetic(gaussian) if row.noise == "antithetic" else gaussian
 
 
 def update(row: Attack) -> Update:
     """A row's update rule."""
-    found: Update = update_rules.sign
-    if row.decay is not None:
-        nesterov = row.update == "nesterov"
-        found = update_rules.nesterov(row.decay, row.step_size) if nesterov else update_rules.momentum(row.decay)
-    return update_rules.settling(found, SETTLING) if row.gradient == "relevant" else found
+    update_rule: Update = update_rules.sign
+    if row.decay is not None and row.update == "nesterov":
+        update_rule = update_rules.nesterov(row.decay, row.step_size)
+    elif row.decay is not None:
+        update_rule = update_rules.momentum(row.decay)
+    return update_rules.settling(update_rule, SETTLING) if row.gradient == "relevant" else update_rule

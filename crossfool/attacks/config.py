@@ -1,49 +1,46 @@
-"""One row of `attacks` in params.yaml: its keys, their ranges, and which key needs which other."""
+"""A row of `attacks` in params.yaml: its keys, their ranges, and which key needs which other."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from crossfool.attacks.torchattack import catalogue
 from crossfool.config import Count, Deviation, NotNegative, Pixels, Radius, Section, Seed, Step
 from crossfool.errors import no_step
 
-OF_METHODS = ("method", "options", "epsilon", "steps", "step_size", "seed", "objective", "fusion")
+# the keys that a row with a method may have
+METHOD_KEYS = ("method", "options", "epsilon", "steps", "step_size", "seed", "objective", "fusion")
 
 
 class Attack(Section):
-    """One row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, those of later attacks,
-    or another library's attack.
+    """A row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, parts of later attacks, or a method.
+
+    A method is another library's attack.
 
     Attributes:
-        epsilon: Radius of the L-inf ball.
-        steps: T, the number of iterations; with `method`, as many as the library takes where not given.
-        step_size: alpha; with `method`, epsilon / steps where not given.
+        epsilon: Radius of the L-inf ball, in pixel values.
+        steps: T, the number of iterations; with `method`, the library's own number where not given.
+        step_size: alpha, in pixel values; with `method`, epsilon / steps where not given.
         method: Another library's attack (`torchattack/MIFGSM`) in place of the loop.
-        options: What else that attack takes, by the library's names.
+        options: Further arguments of that attack, by the library's names.
         gradient: `plain`, `smoothed` (sg-*, equation 8), `varied` (VMI) or `relevant` (GRA).
-        samples: m of the smoothed gradient; neighbours of the others.
-        sigma: Standard deviation of the smoothed gradient's noise.
-        noise: Of the smoothed gradient: `gaussian`, `antithetic` pairs of it, or a `latin` hypercube of it.
-        radius: Neighbours of the varied and relevant gradients differ by this in each value, at most.
+        samples: m of the smoothed gradient; the number of neighbours of the varied and relevant gradients.
+        sigma: Standard deviation of the smoothed gradient's noise, in pixel values.
+        noise: Kind of the smoothed gradient's noise: `gaussian`, `antithetic` pairs of it, or a `latin` hypercube.
+        radius: Largest difference of a value between an image and its neighbours (varied, relevant).
         diversity: Probability that an image is resized and padded before the gradient (DI).
-        resize: The smallest side that it gets then, as a part of its own (0.9 where not given).
-        scales: How many halvings of the images, the whole among them, the gradient is the mean of (SI).
+        resize: Smallest side of a resized image, as a part of its own side (0.9 where not given).
+        scales: Number of halvings of the images, the whole among them, that the gradient is the mean of (SI).
         kernel: Side of the Gaussian kernel that the gradient is convolved with (TI).
-        seed: Of noise and diversity, or of what a `method` draws (0 where not given).
+        seed: Seed of noise and diversity, or of a method's random draws (0 where not given).
         update: `sign`, `momentum` (equation 5) or `nesterov` (NI).
         decay: mu of the momentum.
         objective: `untargeted` or `targeted`.
         fusion: What an ensemble takes the mean of (equation 3); a single model is the same under all three.
-        record_steps: Steps, rising, after which the images are kept, too: success against cost, from one run. What
-            ends with `steps` is taken without it, whose images are the attack's.
-        seeds: In place of `seed`: the first is the attack's, the others are run as well, for the spread.
+        record_steps: Steps, rising, after which snapshots of the images are kept: success against cost, from one run.
+            A last entry equal to `steps` is dropped: the images after that step are the attack's.
+        seeds: Seeds in place of `seed`: the first is the attack's, the others are run as well, for the spread.
         quantisation: Keep the last images as floats, too: success before and after rounding and truncating.
     """
 
@@ -72,8 +69,8 @@ class Attack(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _filled(cls, values: Any) -> Any:
-        """A method's steps and step size, where params.yaml leaves them to it."""
+    def _fill_in_steps(cls, values: Any) -> Any:
+        """Fill in a method's steps and step size, where params.yaml does not give them."""
         if not isinstance(values, Mapping) or "method" not in values:
             return values
         if not isinstance(values["method"], str | None):
@@ -87,8 +84,8 @@ class Attack(Section):
 
     @field_validator("record_steps")
     @classmethod
-    def _recorded(cls, recorded: tuple[int, ...] | None, known: ValidationInfo) -> tuple[int, ...] | None:
-        """The steps below `steps`: the images after the last one are the attack's own, which are kept anyway."""
+    def _check_record_steps(cls, recorded: tuple[int, ...] | None, known: ValidationInfo) -> tuple[int, ...] | None:
+        """Keep the recorded steps below `steps`: the images after the last step are the attack's and kept anyway."""
         steps = known.data.get("steps")
         if recorded is None or steps is None:
             return recorded
@@ -100,11 +97,13 @@ class Attack(Section):
         return below
 
     @model_validator(mode="after")
-    def _used(self) -> "Attack":
-        if said := no_step(self.epsilon, self.steps, self.step_size):
-            raise ValueError(said)
+    def _check_keys(self) -> "Attack":
+        """Refuse keys that the row makes no use of, missing keys, and combinations that cannot work."""
+        if message := no_step(self.epsilon, self.steps, self.step_size):
+            raise ValueError(message)
         if self.method is not None:
-            return self._of_method(self.method)
+            self._check_method(self.method)
+            return self
         if self.options is not None:
             raise ValueError("options are used only with method; remove them")
         for key, option, values, optional in (
@@ -117,10 +116,10 @@ class Attack(Section):
         ):
             used, given = getattr(self, option) in values, getattr(self, key) is not None
             if given and not used:
-                some = " or ".join(values)
+                choices = " or ".join(values)
                 raise ValueError(
-                    f"{key} is used only with {option}: {some}, and here {option} is "
-                    f"{getattr(self, option)}; remove {key} or set {option}: {some}"
+                    f"{key} is used only with {option}: {choices}, and here {option} is "
+                    f"{getattr(self, option)}; remove {key} or set {option}: {choices}"
                 )
             if used and not given and not optional:
                 raise ValueError(f"{key} is missing; {option}: {getattr(self, option)} needs it")
@@ -129,7 +128,7 @@ class Attack(Section):
                 "seed is used only with gradient: smoothed, varied or relevant, or with diversity, and nothing is "
                 "drawn here; remove seed"
             )
-        self._takes_are_possible()
+        self._check_snapshots()
         if self.resize is not None and self.diversity is None:
             raise ValueError("resize is used only with diversity; remove resize or give diversity, a probability")
         if self.kernel is not None and self.kernel % 2 == 0:
@@ -140,7 +139,8 @@ class Attack(Section):
             raise ValueError("gradient: varied differs from plain from its second step on; set steps: 2 or more")
         return self
 
-    def _takes_are_possible(self) -> None:
+    def _check_snapshots(self) -> None:
+        """Refuse `seeds` and `quantisation` where they would give the same images again."""
         seeds = self.seeds
         if seeds is not None and (len(seeds) < 2 or len(set(seeds)) < len(seeds)):
             raise ValueError(f"seeds are {list(seeds)}, expected two or more that differ")
@@ -153,80 +153,27 @@ class Attack(Section):
                 "quantisation: with whole epsilon and step_size every image is of whole numbers already; remove it"
             )
 
-    @property
-    def whole(self) -> bool:
-        """Whether every step leaves whole numbers; GRA's steps shrink, and another library's are its own."""
-        own = self.method is None and self.gradient != "relevant"
-        return own and all(value == int(value) for value in (self.epsilon, self.step_size))
-
-    @property
-    def first_seed(self) -> int:
-        """Of the attack's own images."""
-        return self.seeds[0] if self.seeds else self.seed or 0
-
-    @property
-    def takes(self) -> tuple[tuple[int, int], ...]:
-        """(Seed, step) of the images that are kept beside the first seed's last."""
-        recorded = [(self.first_seed, step) for step in self.record_steps or ()]
-        return (*recorded, *((seed, self.steps) for seed in (self.seeds or ())[1:]))
-
-    def with_seed(self, seed: int) -> "Attack":
-        """The same attack with one seed and no takes."""
-        alone = {"seed": seed, "seeds": None, "record_steps": None, "quantisation": None}
-        return self.model_copy(update=alone)
-
-    @property
-    def evaluated(self) -> int:
-        """Gradient evaluations an image and model, of all seeds."""
-        return self.gradients * len(self.seeds or (0,))
-
-    def _of_method(self, name: str) -> "Attack":
-        """The row, which has nothing that its method makes no use of."""
-        known = catalogue.method(name)
+    def _check_method(self, name: str) -> None:
+        """Refuse keys and options that the row's method makes no use of."""
+        method = catalogue.method(name)
         catalogue.options(name, self.options or {})
         for key, field in type(self).model_fields.items():
-            if key not in OF_METHODS and getattr(self, key) != field.default:
+            if key not in METHOD_KEYS and getattr(self, key) != field.default:
                 raise ValueError(f"{key} is not used with method, but by the loop of this package; remove it")
-        if self.seed is not None and not known.random:
+        if self.seed is not None and not method.random:
             raise ValueError(f"seed is not used by {name}, which draws nothing; remove it")
-        if self.targeted and not known.targeted:
+        if self.targeted and not method.targeted:
             raise ValueError(f"objective: {name} cannot aim at a label; remove it")
-        if not known.steps and (self.steps != 1 or self.step_size != self.epsilon):
+        if not method.steps and (self.steps != 1 or self.step_size != self.epsilon):
             raise ValueError(f"{name} takes one step of epsilon; remove steps and step_size")
-        return self
 
     def __hash__(self) -> int:
         values = self.model_dump() | {"options": frozenset((self.options or {}).items())}
         return hash(tuple(values.items()))
 
     @property
-    def copies(self) -> int:
-        """Gradient evaluations an image, model and step."""
-        own = self.gradient in ("varied", "relevant")  # the gradient itself, beside its neighbours'
-        return (self.scales or 1) * ((self.samples or 1) + own)
-
-    @property
-    def gradients(self) -> int:
-        """Gradient evaluations an image and model, of one seed."""
-        if self.method is not None:
-            return catalogue.method(self.method).cost(self.steps, catalogue.options(self.method, self.options or {}))
-        return self.steps * self.copies
-
-    @property
-    def drawn(self) -> bool:
-        """Whether anything is drawn at random."""
-        if self.known is not None:
-            return self.known.random
-        return self.samples is not None or self.diversity is not None
-
-    @property
-    def smallest(self) -> float:
-        """The smallest side of diversity, as a part of the whole."""
-        return 0.9 if self.resize is None else self.resize
-
-    @property
     def known(self) -> catalogue.Method | None:
-        """What is known of the row's method; None where it is the loop of this package."""
+        """The catalogue's entry for the row's method; None where the row is the loop of this package."""
         return None if self.method is None else catalogue.method(self.method)
 
     @property
@@ -236,11 +183,64 @@ class Attack(Section):
 
     @property
     def targeted(self) -> bool:
+        """Whether the attack aims at the target labels."""
         return self.objective == "targeted"
 
     @property
+    def drawn(self) -> bool:
+        """Whether the attack draws anything at random."""
+        if self.known is not None:
+            return self.known.random
+        return self.samples is not None or self.diversity is not None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every step leaves whole numbers; GRA's steps shrink, and another library's may be fractional."""
+        fixed_steps = self.method is None and self.gradient != "relevant"
+        return fixed_steps and all(value == int(value) for value in (self.epsilon, self.step_size))
+
+    @property
+    def smallest(self) -> float:
+        """The smallest side of a resized image, as a part of its own side."""
+        return 0.9 if self.resize is None else self.resize
+
+    @property
     def later(self) -> bool:
-        """Whether it has parts that the paper's attacks do not have."""
-        own = (self.radius, self.diversity, self.scales, self.kernel, self.method)
+        """Whether the row has parts that the paper's attacks do not have."""
+        parts = (self.radius, self.diversity, self.scales, self.kernel, self.method)
         noisy = self.noise not in (None, "gaussian")
-        return noisy or self.update == "nesterov" or any(part is not None for part in own)
+        return noisy or self.update == "nesterov" or any(part is not None for part in parts)
+
+    @property
+    def copies(self) -> int:
+        """Gradient evaluations an image, model and step."""
+        centre = self.gradient in ("varied", "relevant")  # the image's gradient, beside its neighbours'
+        return (self.scales or 1) * ((self.samples or 1) + centre)
+
+    @property
+    def gradients(self) -> int:
+        """Gradient evaluations an image and model, of one seed."""
+        if self.method is not None:
+            return catalogue.method(self.method).cost(self.steps, catalogue.options(self.method, self.options or {}))
+        return self.steps * self.copies
+
+    @property
+    def evaluated(self) -> int:
+        """Gradient evaluations an image and model, of all seeds."""
+        return self.gradients * len(self.seeds or (0,))
+
+    @property
+    def first_seed(self) -> int:
+        """The seed of the attack's own images."""
+        return self.seeds[0] if self.seeds else self.seed or 0
+
+    @property
+    def takes(self) -> tuple[tuple[int, int], ...]:
+        """(Seed, step) of each snapshot: the images that are kept beside the first seed's last."""
+        recorded = [(self.first_seed, step) for step in self.record_steps or ()]
+        return (*recorded, *((seed, self.steps) for seed in (self.seeds or ())[1:]))
+
+    def with_seed(self, seed: int) -> "Attack":
+        """The same attack with one seed and no snapshots."""
+        alone = {"seed": seed, "seeds": None, "record_steps": None, "quantisation": None}
+        return self.model_copy(update=alone)

@@ -1,4 +1,8 @@
-"""Gradient estimators: plain, smoothed (paper equation 8), and those of later attacks; and the noise that they draw."""
+"""Gradient estimators: plain, smoothed (paper equation 8), varied (VMI), relevant (GRA), scaled (SI), convolved (TI).
+
+An estimator takes a loss and images x (N,C,H,W), pixels 0..255, and returns a raw gradient of that shape. One that
+draws noise is made afresh for every attack on images, since it counts the steps.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -24,26 +28,26 @@ def plain(loss: Loss, x: Tensor) -> Tensor:
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, NotImplementedError) as error:
-        if any(word in str(error) for word in ("out of memory", "allocate memory", "CUDA error")):
-            raise  # the machine's fault, not the network's
+        if any(phrase in str(error) for phrase in ("out of memory", "allocate memory", "CUDA error")):
+            raise  # a fault of the machine and not of the network
         raise Underivable(f"torch has no gradient of the network by its images ({brief(error)})") from error
 
 
 class Underivable(UserError):
-    """A network whose output torch cannot differentiate by its images: it may be a target, but no source."""
+    """The error for a network that torch cannot differentiate by its images: it may be a target, but no source."""
 
 
 def smoothed(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> Estimate:
     """An estimator of the smoothed gradient G = (1/m) sum_i grad J(x + xi_i) (paper equation 8).
 
-    The noisy images are not clipped, and every step draws afresh. Make a new one for every attack: it
-    counts the steps for its noise, from 0.
+    The noisy images are not clipped, and every step draws afresh. Make a new estimator for every attack: it counts the
+    steps for its noise, from 0.
 
     Args:
         samples: m.
-        noise: Where the samples come from (`gaussian`).
-        together: How many samples go through the model in one pass, one batch of images behind the other.
-        scales: Of each sample (`each`).
+        noise: The samples' distribution, such as `noise.gaussian`.
+        together: Number of samples that share a pass through the model, one batch of images behind the other.
+        scales: Number of halvings of each sample, see `each`.
     """
     steps = itertools.count()
 
@@ -57,65 +61,65 @@ def smoothed(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> 
 
 
 def varied(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> Estimate:
-    """The gradient tuned by its variance around the step before (VMI, arXiv 2103.15571, algorithm 1).
+    """An estimator of the gradient tuned by its variance around the last step (VMI, arXiv 2103.15571, algorithm 1).
 
-    The gradient g_t = grad J(x_t) is returned as g_t + v_t, with v_0 = 0 and v_{t+1} = (1/n) sum_i grad J(x_t + r_i)
-    - g_t. Arguments as `smoothed`.
+    It returns g_t + v_t, where g_t = grad J(x_t), v_0 = 0 and v_{t+1} = (1/n) sum_i grad J(x_t + r_i) - g_t. Arguments
+    as in `smoothed`.
     """
     steps = itertools.count()
     variance: Tensor | None = None
 
     def estimate(loss: Loss, x: Tensor) -> Tensor:
         nonlocal variance
-        own, around = _around(loss, x, noise(next(steps), x), samples, together, scales)
-        tuned = own if variance is None else own + variance
-        variance = around - own
+        gradient, neighbours = _gradient_and_neighbours(loss, x, noise(next(steps), x), samples, together, scales)
+        tuned = gradient if variance is None else gradient + variance
+        variance = neighbours - gradient
         return tuned
 
     return estimate
 
 
 def relevant(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> Estimate:
-    """The gradient g mixed with its neighbours' mean h by their cosine s: s g + (1 - s) h (GRA, Zhu et al. 2023).
+    """An estimator that mixes the gradient g with its neighbours' mean h by their cosine s (GRA, Zhu et al. 2023).
 
-    A gradient of zeros has cosine 0 with every other. Arguments as `smoothed`.
+    It returns s g + (1 - s) h. A gradient of zeros has cosine 0 with every other. Arguments as in `smoothed`.
     """
     steps = itertools.count()
 
     def estimate(loss: Loss, x: Tensor) -> Tensor:
-        own, around = _around(loss, x, noise(next(steps), x), samples, together, scales)
-        alike = _cosine(own, around).view(-1, *[1] * (x.ndim - 1))
-        return alike * own + (1 - alike) * around
+        gradient, neighbours = _gradient_and_neighbours(loss, x, noise(next(steps), x), samples, together, scales)
+        similarity = _cosine(gradient, neighbours).view(-1, *[1] * (x.ndim - 1))
+        return similarity * gradient + (1 - similarity) * neighbours
 
     return estimate
 
 
 def _cosine(first: Tensor, second: Tensor) -> Tensor:
-    """Of each image's gradients (N,C,H,W), whatever their length; (N,)."""
+    """The cosine (N,) of two gradients (N,C,H,W) of each image, however small or large they are."""
     return (_unit(first) * _unit(second)).sum(1)
 
 
 def _unit(gradient: Tensor) -> Tensor:
-    """Each image's gradient (N,C,H,W) as a row of length 1, however small it is; zeros stay zeros."""
+    """Scale each image's gradient (N,C,H,W) to a row of length 1, however small it is; zeros stay zeros."""
     flat, tiny = gradient.flatten(1), torch.finfo(gradient.dtype).tiny
     flat = flat / flat.abs().amax(1, keepdim=True).clamp_(min=tiny)
-    result: Tensor = flat / flat.norm(dim=1, keepdim=True).clamp_(min=tiny)
-    return result
+    unit: Tensor = flat / flat.norm(dim=1, keepdim=True).clamp_(min=tiny)
+    return unit
 
 
-def _around(
+def _gradient_and_neighbours(
     loss: Loss, x: Tensor, drawn: Iterator[Tensor], samples: int, together: int, scales: int
 ) -> tuple[Tensor, Tensor]:
-    """The gradient at x, and the mean of those at x + each of so many samples."""
-    found = each(loss, x, itertools.chain([torch.zeros_like(x)], drawn), samples + 1, together, scales)
-    own, total = next(found), torch.zeros_like(x)
-    for gradient in found:
+    """The gradient at x, and the mean of the gradients at x + r for `samples` drawn r."""
+    gradients = each(loss, x, itertools.chain([torch.zeros_like(x)], drawn), samples + 1, together, scales)
+    centre, total = next(gradients), torch.zeros_like(x)
+    for gradient in gradients:
         total += gradient
-    return own, total / samples
+    return centre, total / samples
 
 
 def convolved(estimate: Estimate, side: int) -> Estimate:
-    """An estimate convolved with a Gaussian kernel, channel by channel (TI, arXiv 1904.02884).
+    """An estimator whose gradient is convolved with a Gaussian kernel, channel by channel (TI, arXiv 1904.02884).
 
     The kernel has `side` x `side` values, an odd number; its ends lie three standard deviations from its middle, as in
     the authors' code, so that sigma is (side - 1) / 6 pixels. Beyond the image's edge the gradient is zero.
@@ -123,43 +127,48 @@ def convolved(estimate: Estimate, side: int) -> Estimate:
     bell = torch.exp(-(torch.linspace(-3, 3, side, dtype=torch.float64) ** 2) / 2)
     kernel = torch.outer(bell, bell) / bell.sum() ** 2
 
-    def smeared(loss: Loss, x: Tensor) -> Tensor:
+    def convolve(loss: Loss, x: Tensor) -> Tensor:
         gradient = estimate(loss, x)
-        own = kernel.to(gradient).expand(gradient.shape[1], 1, side, side)
-        return torch.nn.functional.conv2d(gradient, own, padding=side // 2, groups=gradient.shape[1])
+        channels = gradient.shape[1]
+        kernels = kernel.to(gradient).expand(channels, 1, side, side)
+        return torch.nn.functional.conv2d(gradient, kernels, padding=side // 2, groups=channels)
 
-    return smeared
+    return convolve
 
 
 def each(
     loss: Loss, x: Tensor, drawn: Iterator[Tensor], samples: int, together: int = 1, scales: int = 1
 ) -> Iterator[Tensor]:
-    """The gradient at x + each of so many samples, in order, each (N,C,H,W).
+    """Yield the gradients at x + sample for the first `samples` drawn, in order, each (N,C,H,W).
 
-    With several scales it is the mean of those of J(y / 2^i) by y, i < scales, at y = x + sample (SI, arXiv
-    1908.06281; y in pixel values): `samples` x `scales` evaluations, of which `together` share a pass.
+    With several scales, a sample's gradient is the mean over i < scales of the gradients of J(y / 2^i) by y, at
+    y = x + sample (SI, arXiv 1908.06281; y in pixel values): `samples` x `scales` gradient evaluations, of which
+    `together` share a pass.
     """
     if scales == 1:
         for gradient in passes(loss, x, drawn, samples, together):
             yield from gradient.split(len(x))
         return
     points = ((x + sample) / 2**i for sample in drawn for i in range(scales))
-    stacked = _stacked(loss, points, samples * scales, together)
-    parts = itertools.chain.from_iterable(gradient.split(len(x)) for gradient in stacked)
+    batches = _batched(loss, points, samples * scales, together)
+    gradients = itertools.chain.from_iterable(batch.split(len(x)) for batch in batches)
     for _ in range(samples):
         total = torch.zeros_like(x)
         for i in range(scales):
-            total += next(parts) / 2**i
+            total += next(gradients) / 2**i
         yield total / scales
 
 
 def passes(loss: Loss, x: Tensor, drawn: Iterator[Tensor], samples: int, together: int) -> Iterator[Tensor]:
-    """The gradients at x + each of so many samples, pass by pass: (kN,C,H,W) of k <= `together` samples."""
-    yield from _stacked(loss, (x + sample for sample in drawn), samples, together)
+    """Yield the gradients at x + sample for the first `samples` drawn, pass by pass.
+
+    Each pass is (kN,C,H,W), the gradients of k <= `together` samples one behind the other.
+    """
+    yield from _batched(loss, (x + sample for sample in drawn), samples, together)
 
 
-def _stacked(loss: Loss, points: Iterator[Tensor], count: int, together: int) -> Iterator[Tensor]:
-    """The gradients at so many points, each (N,C,H,W), of which `together` share a pass; (kN,C,H,W) a pass."""
+def _batched(loss: Loss, points: Iterator[Tensor], count: int, together: int) -> Iterator[Tensor]:
+    """Yield the gradients at the first `count` points, each (N,C,H,W), of which `together` share a pass (kN,C,H,W)."""
     for start in range(0, count, together):
-        some = list(itertools.islice(points, min(together, count - start)))
-        yield plain(loss, some[0] if len(some) == 1 else torch.cat(some))
+        batch = list(itertools.islice(points, min(together, count - start)))
+        yield plain(loss, batch[0] if len(batch) == 1 else torch.cat(batch))

@@ -1,4 +1,4 @@
-"""The attack loop, once. FGSM, IGSM, mIGSM, sg-* and later attacks differ only in what is passed to it."""
+"""The attack loop. FGSM, IGSM, mIGSM, sg-* and later attacks differ only in the parts that are passed to it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from torch import Tensor
 
 from crossfool.errors import PIXEL, UserError, no_step, refuse_small, refuse_unit_images
 
-Loss = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> one loss an image (N,)
+Loss = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> a loss for each image (N,)
 Estimate = Callable[[Loss, Tensor], Tensor]  # loss, images -> raw gradient, shaped as the images
-Direction = Callable[[Tensor], Tensor]  # raw gradient -> what the step takes the sign of
+Direction = Callable[[Tensor], Tensor]  # raw gradient -> direction, whose sign is the step
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How far and how long: radius of the ball and step size in pixel values, number of steps.
+    """An attack's budget: radius of the ball and step size in pixel values, number of steps.
 
     Raises:
-        UserError: a radius or a step so small that no pixel of 0..255 changes.
+        UserError: a radius or a step is so small that no pixel of 0..255 changes.
     """
 
     epsilon: float
@@ -27,17 +27,17 @@ class Budget:
 
     def __post_init__(self) -> None:
         refuse_small("epsilon", self.epsilon)
-        if said := no_step(self.epsilon, self.steps, self.step_size):
-            raise UserError(said)
+        if message := no_step(self.epsilon, self.steps, self.step_size):
+            raise UserError(message)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An update rule with more to say than a direction; it has the state of one call of `attack`.
+    """An update rule with more than a direction; it holds the state of a single call of `attack`.
 
     Attributes:
-        direction: What the step takes the sign of.
-        look: Images -> where the next gradient is taken; not clipped.
+        direction: Raw gradient -> direction.
+        look: Images -> points where the next gradient is taken; not clipped.
         step: Direction -> the step, in step sizes.
     """
 
@@ -49,9 +49,9 @@ class Rule:
 Update = Callable[[], Direction | Rule]  # makes a fresh update rule
 
 
-def rule(made: Direction | Rule) -> Rule:
-    """What an update made, as a rule."""
-    return made if isinstance(made, Rule) else Rule(made)
+def rule(direction: Direction | Rule) -> Rule:
+    """Wrap a direction as a rule that steps by its sign; a rule is returned as it is."""
+    return direction if isinstance(direction, Rule) else Rule(direction)
 
 
 def project_linf(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
@@ -71,12 +71,12 @@ def attack(
     """Maximise a per-example loss in the L-inf ball around x (paper equations 4, 5 and 8).
 
     Args:
-        loss: What to maximise, an image at a time; a targeted attack passes the negative.
+        loss: The loss to maximise, an image at a time; a targeted attack passes the negative.
         x: Clean images (N,C,H,W), pixels 0..255; where the iteration starts.
         budget: Radius, number of steps, step size.
         estimate: Gradient estimator (`gradients.py`).
-        update: Makes a fresh update rule (`updates.py`).
-        each: Shown the images after each step; steps are numbered from 1.
+        update: Makes a fresh update rule (`update_rules.py`).
+        each: Called with the step, numbered from 1, and the images after it.
 
     Returns:
         Adversarial images, shaped as x. With integer x, epsilon and step size they are integers.
@@ -90,21 +90,22 @@ def attack(
             f"pixels are 0..{PIXEL}, and these images go from {float(x.min()):.3g} to {float(x.max()):.3g}; give them "
             "as they are stored: models normalise inside"
         )
-    own, x_adv = rule(update()), x
-    for step in range(budget.steps):
-        gradient = estimate(loss, own.look(x_adv))  # raw: not signed, not normalised
-        x_adv = project_linf(x_adv + budget.step_size * own.step(own.direction(gradient)), x, budget.epsilon)
-        each(step + 1, x_adv)
+    update_rule, x_adv = rule(update()), x
+    for number in range(1, budget.steps + 1):
+        gradient = estimate(loss, update_rule.look(x_adv))  # raw: not signed, not normalised
+        step = budget.step_size * update_rule.step(update_rule.direction(gradient))
+        x_adv = project_linf(x_adv + step, x, budget.epsilon)
+        each(number, x_adv)
     return x_adv
 
 
 def quantise(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
-    """Round to uint8 and project again, so that what is stored lies in the ball; exact for integers.
+    """Round images to uint8 and project them again, so that the stored images lie in the ball; exact for integers.
 
     A fractional epsilon leaves whole pixel values within floor(epsilon) of a whole-numbered x.
 
     Raises:
-        UserError: an epsilon between 0 and 1, which would leave none but x.
+        UserError: epsilon is between 0 and 1, where only x lies in the ball.
     """
     refuse_small("epsilon", epsilon)
     return project_linf(x_adv.round(), x, float(int(epsilon))).to(torch.uint8)

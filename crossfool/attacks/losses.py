@@ -1,7 +1,7 @@
-"""What an attack maximises: a per-example loss of the source's answer.
+"""Losses that an attack maximises: the cross-entropy of the source model's prediction for each image.
 
-A source is one model or an ensemble; `fusion` says what an ensemble takes the mean of (paper equation 3
-leaves it open). All three fusions are log-probabilities, so that one cross-entropy serves them.
+A source is a model or an ensemble; `fusion` says what an ensemble takes the mean of (paper equation 3 leaves it open).
+All three fusions give log-probabilities, so that the same cross-entropy serves them.
 """
 
 import math
@@ -34,20 +34,20 @@ FUSIONS = {"probabilities": probabilities, "logits": logits, "losses": losses}
 
 
 def source(members: Sequence[Model], fusion: str) -> Model:
-    """Log-probabilities (N,K) of a source. An ensemble of one is the model, whatever the fusion."""
+    """A source's log-probabilities (N,K). An ensemble of one member is that model, whatever the fusion."""
     fuse = FUSIONS[fusion]
     return lambda x: fuse(torch.stack([member(x).float() for member in members]))
 
 
 def untargeted(log_probabilities: Model, labels: Tensor) -> Loss:
-    """Cross-entropy of the true label, to be driven up; labels (N,), for images (kN,C,H,W), k times over."""
-    return lambda x: -_of(labels, log_probabilities(x))
+    """Cross-entropy of the true label, to be driven up; labels (N,), repeated k times for images (kN,C,H,W)."""
+    return lambda x: -_label_log_probability(labels, log_probabilities(x))
 
 
 def targeted(log_probabilities: Model, target_labels: Tensor) -> Loss:
-    """Minus the cross-entropy of the target label, to be driven up; target_labels (N,), as `labels` above."""
-    return lambda x: _of(target_labels, log_probabilities(x))
+    """Minus the cross-entropy of the target label, to be driven up; target_labels (N,), as in `untargeted`."""
+    return lambda x: _label_log_probability(target_labels, log_probabilities(x))
 
 
-def _of(labels: Tensor, log_probabilities: Tensor) -> Tensor:
+def _label_log_probability(labels: Tensor, log_probabilities: Tensor) -> Tensor:
     return log_probabilities.gather(1, labels.repeat(len(log_probabilities) // len(labels))[:, None])[:, 0]

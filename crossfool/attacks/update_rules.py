@@ -1,4 +1,4 @@
-"""Update rules: what the attack loop takes the sign of. Each call makes one with fresh state."""
+"""Update rules of the attack loop: from a raw gradient to a step. Each call of an update makes a fresh rule."""
 
 from collections.abc import Callable
 
@@ -35,24 +35,24 @@ def momentum(decay: float) -> Callable[[], Direction]:
 
 
 def nesterov(decay: float, step_size: float) -> Update:
-    """Momentum whose gradient is taken where the momentum leads: x + step_size mu g (NI, arXiv 1908.06281).
+    """Momentum whose gradient is taken where the momentum leads: at x + step_size mu g (NI, arXiv 1908.06281).
 
-    There g is of gradients over the mean of their absolute values, as in its authors' code and in libraries: over
-    the L1 norm, as its equation has it, the look-ahead of an image of 150,528 values would be no step at all. Steps
-    are the same with either.
+    In the look-ahead, g sums gradients divided by the mean of their absolute values, as in the authors' code and in
+    libraries. Divided by their L1 norm, as in the paper's equation, the look-ahead of an image of 150,528 values would
+    be no step at all. Steps are the same with either.
     """
 
     def update() -> Rule:
         accumulate = momentum(decay)()
-        ahead: Tensor | None = None
+        accumulated: Tensor | None = None
 
         def direction(gradient: Tensor) -> Tensor:
-            nonlocal ahead
-            ahead = accumulate(gradient)
-            return ahead
+            nonlocal accumulated
+            accumulated = accumulate(gradient)
+            return accumulated
 
         def look(x: Tensor) -> Tensor:
-            return x if ahead is None else x + step_size * decay * x[0].numel() * ahead
+            return x if accumulated is None else x + step_size * decay * x[0].numel() * accumulated
 
         return Rule(direction, look)
 
@@ -62,21 +62,22 @@ def nesterov(decay: float, step_size: float) -> Update:
 def settling(inner: Update, factor: float) -> Update:
     """An update whose steps shrink where its direction changes sign (GRA's decay indicator, Zhu et al. 2023).
 
-    A value's step is multiplied by `factor` at each change of its direction's sign but the first, which is from 0.
+    The step of each value is multiplied by `factor` at each change of its direction's sign but the first, which is
+    from 0.
     """
 
     def update() -> Rule:
-        own = rule(inner())
-        last: Tensor | None = None
+        inner_rule = rule(inner())
+        last_sign: Tensor | None = None
         changes = torch.zeros(())
 
         def step(direction: Tensor) -> Tensor:
-            nonlocal last, changes
+            nonlocal last_sign, changes
             sign = direction.sign()
-            changes = changes.to(sign) + (sign != (torch.zeros_like(sign) if last is None else last))
-            last = sign
-            return factor ** (changes - 1) * own.step(direction)
+            changes = changes.to(sign) + (sign != (torch.zeros_like(sign) if last_sign is None else last_sign))
+            last_sign = sign
+            return factor ** (changes - 1) * inner_rule.step(direction)
 
-        return Rule(own.direction, own.look, step)
+        return Rule(inner_rule.direction, inner_rule.look, step)
 
     return update

@@ -1,26 +1,30 @@
-"""A rate over cells that share images, with an interval that counts each image once."""
+"""The destruction rate over cells that share images, with an interval that counts each image once."""
 
 import numpy as np
 
-from crossfool.stats import rates as stats_rates
+from crossfool.stats.rates import wilson_share
 
 
 def clustered(destroyed: np.ndarray, fooled: np.ndarray) -> tuple[float, float, float]:
-    """The share of the fooled that are destroyed, and its 95% interval, in percent; images are drawn, not pairs.
+    """The share of fooled pairs that are destroyed, with its 95% interval, in percent; images are drawn, not pairs.
 
-    Wilson's interval for as many independent pairs as tell as much: their number divided by the design effect, the
-    ratio estimator's variance over images to the binomial one, but at least 1 (Korn and Graubard, Survey Methodology
-    24, 1998). Where all pairs are destroyed, or none, it is the number of images.
+    A pair is an image and a cell. The interval is Wilson's for the effective number of independent pairs: the number
+    of pairs divided by the design effect, which is the ratio estimator's variance over images to the binomial
+    variance, and at least 1 (Korn and Graubard, Survey Methodology 24, 1998). Where all pairs are destroyed, or none,
+    the effective number is the number of images.
 
     Args:
-        destroyed, fooled: Of an image's pairs, (N,) whole numbers; at least one is fooled.
+        destroyed, fooled: Numbers of each image's pairs, (N,) whole numbers; at least one pair is fooled.
+
+    Returns:
+        Rate, and the interval's two ends, rounded to 4 decimals.
     """
-    some = fooled > 0
-    destroyed, fooled = destroyed[some], fooled[some]
+    counted = fooled > 0
+    destroyed, fooled = destroyed[counted], fooled[counted]
     images, pairs, share = len(fooled), int(fooled.sum()), destroyed.sum() / fooled.sum()
-    count = float(images)
+    effective_pairs = float(images)
     if 0 < share < 1 and images > 1:
         variance = images / (images - 1) * float(((destroyed - share * fooled) ** 2).sum()) / pairs**2
-        count = pairs / max(1.0, variance / (share * (1 - share) / pairs))
-    low, high = stats_rates.wilson_share(float(share), pairs if fooled.max() == 1 else count)
+        effective_pairs = pairs / max(1.0, variance / (share * (1 - share) / pairs))
+    low, high = wilson_share(float(share), pairs if fooled.max() == 1 else effective_pairs)
     return round(100 * float(share), 4), round(100 * low, 4), round(100 * high, 4)

@@ -1,4 +1,4 @@
-"""By how much one outcome exceeds another on the same images: points, interval and p. Imports no torch."""
+"""The difference between two outcomes on the same images: percent points, interval and p. Imports no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from crossfool.stats.paired_tests import Pair, contrast, mcnemar
 
 @dataclass(frozen=True)
 class Difference:
-    """By how many percent points the first exceeds the second.
+    """The excess of a first outcome over a second, in percent points.
 
     Attributes:
         points: First less second.
         low, high: 95% interval; None where it has no width.
         p: Two-sided.
-        adjusted: p by Holm's method, for all that stand with it.
+        adjusted: p by Holm's method, for the number of differences in the same table.
     """
 
     points: float
@@ -42,7 +42,7 @@ def pooled(pairs: Sequence[Pair]) -> Difference:
     """
     if len(pairs) == 1:
         return paired(pairs[0])
-    found = contrast(pairs)
+    mean = contrast(pairs)
     interval = intervals.mean(np.mean([a.astype(float) - b for a, b in pairs], 0))
     low, high = (None, None) if interval is None else (100 * min(max(end, -1.0), 1.0) for end in interval)
-    return Difference(found.points, low, high, found.p)
+    return Difference(mean.points, low, high, mean.p)

@@ -1,4 +1,4 @@
-"""Paired tests over images: sign flips, McNemar, Holm, and rank correlation."""
+"""Paired tests over images (sign flips, McNemar), adjustment for their number (Holm), and rank correlation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,22 @@ from typing import Any
 
 import numpy as np
 
+LEVEL = 0.05  # p below which a difference is significant
 RESAMPLES = 9_999
-WORK = 300_000_000  # additions of an exact permutation test, beyond which it is made by a Fourier transform
-Pair = tuple[np.ndarray, np.ndarray]  # one cell's outcome on each image and another's, (N,) each
+WORK = 300_000_000  # additions of an exact permutation test, beyond which a Fourier transform takes their place
+Pair = tuple[np.ndarray, np.ndarray]  # the outcomes of two cells on the same images, (N,) each
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """By how much the first of each pair exceeds the second.
+    """The mean excess of the first outcome of each pair over the second.
 
     Attributes:
         points: Mean over images of the mean over pairs, in percent points.
-        p: Of its being 0.
-        comparisons: Pairs.
-        ahead: Pairs whose first is the greater over all images.
-        images: That at least one pair counts.
+        p: Two-sided, of the hypothesis that it is 0.
+        comparisons: Number of pairs.
+        ahead: Number of pairs whose first outcome is the greater over all images.
+        images: Number of images that at least one pair counts.
     """
 
     points: float
@@ -31,15 +32,14 @@ class Contrast:
 
 
 def contrast(pairs: Sequence[Pair], counted: Sequence[np.ndarray] | None = None) -> Contrast:
-    """Compare the first of each pair with the second, image by image.
+    """Compare the first outcome of each pair with the second, image by image.
+
+    The test is McNemar's exact test for one pair of bools, else the sign-flip permutation test: exact (`flipped`) where
+    all outcomes are bools and every image has the same number of pairs, else `paired`.
 
     Args:
         pairs: Outcomes (N,), bool or shares of 1; at least one pair.
         counted: The images that each pair counts, (N,) bool; all where not given.
-
-    Returns:
-        With the exact McNemar test where there is one pair of bools, else the sign-flip permutation test: exact where
-        every image has the same number of pairs of bools, as `paired` does it where not.
     """
     n = len(pairs[0][0])
     masks = [np.ones(n, bool)] * len(pairs) if counted is None else counted
@@ -47,19 +47,21 @@ def contrast(pairs: Sequence[Pair], counted: Sequence[np.ndarray] | None = None)
     for (a, b), mask in zip(pairs, masks, strict=True):
         difference = np.where(mask, a.astype(float) - b, 0.0)
         total, count, ahead = total + difference, count + mask, ahead + int(difference.sum() > 0)
-    some = count > 0
-    mean = total[some] / count[some]
+    used = count > 0
+    mean = total[used] / count[used]
     a, b = pairs[0]
-    whole = all(one.dtype == bool for pair in pairs for one in pair)
-    if whole and len(pairs) == 1:
-        p = mcnemar(a[some], b[some])
+    all_bool = all(outcome.dtype == bool for pair in pairs for outcome in pair)
+    if all_bool and len(pairs) == 1:
+        p = mcnemar(a[used], b[used])
+    elif all_bool and len(set(count[used])) == 1:
+        p = flipped(total[used].astype(int))
     else:
-        p = flipped(total[some].astype(int)) if whole and len(set(count[some])) == 1 else paired(mean)
+        p = paired(mean)
     return Contrast(100 * float(mean.mean()), p, len(pairs), ahead, len(mean))
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
-    """p of the exact McNemar test that two outcomes on the same images, (N,) bool, are equally frequent."""
+    """p of McNemar's exact test that two outcomes on the same images, (N,) bool, are equally frequent."""
     from scipy.stats import binomtest
 
     first, second = int((a & ~b).sum()), int((b & ~a).sum())
@@ -67,29 +69,31 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def flipped(difference: np.ndarray) -> float:
-    """p of the sign-flip permutation test that whole-numbered differences (N,) have mean 0; exact.
+    """p of the exact sign-flip permutation test that whole-numbered differences (N,) have mean 0.
 
-    The sum's distribution over all 2^N choices of signs is made image by image, which holds for the smallest p, too;
-    where that would take more than `WORK` additions, from its characteristic function, within 1e-12. No p is below
-    that, nor below the chance of the two choices that give the sum its greatest size, or what a float holds.
+    The sum's distribution over all 2^N choices of signs is computed image by image, which is exact for the smallest p,
+    too. Where that would take more than `WORK` additions, it comes from its characteristic function, within 1e-12,
+    and no p is below that. Nor is a p below the probability of the two choices of signs that give the sum its greatest
+    size, or below the smallest normal float.
     """
     sizes, total = np.sort(np.abs(difference[difference != 0])), abs(int(difference.sum()))
-    most, least = int(sizes.sum()), 2.0 ** max(1 - len(sizes), -1022)
-    if len(sizes) * most > WORK:
-        angles = 2 * np.pi * np.arange(most + 1) / (2 * most + 1)
-        waves, least = np.ones(most + 1), 1e-12
+    largest_sum, smallest_p = int(sizes.sum()), 2.0 ** max(1 - len(sizes), -1022)
+    if len(sizes) * largest_sum > WORK:
+        angles = 2 * np.pi * np.arange(largest_sum + 1) / (2 * largest_sum + 1)
+        characteristic, smallest_p = np.ones(largest_sum + 1), 1e-12
         for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
-            waves *= np.cos(size * angles) ** count
-        chances = np.fft.fftshift(np.fft.irfft(waves, 2 * most + 1))  # of sums from -most to most
+            characteristic *= np.cos(size * angles) ** count
+        # probabilities of the sums from -largest_sum to largest_sum
+        probabilities = np.fft.fftshift(np.fft.irfft(characteristic, 2 * largest_sum + 1))
     else:
-        chances = np.ones(1)  # of sums from -k to k
+        probabilities = np.ones(1)  # of the sums from -k to k, where k is the sum of the sizes so far
         for size in sizes:
-            more = np.zeros(len(chances) + 2 * size)
-            more[: len(chances)] += chances / 2
-            more[2 * size :] += chances / 2
-            chances = more
-    sums = np.abs(np.arange(len(chances)) - len(chances) // 2)
-    return min(1.0, max(least, float(chances[sums >= total].sum())))
+            wider = np.zeros(len(probabilities) + 2 * size)
+            wider[: len(probabilities)] += probabilities / 2
+            wider[2 * size :] += probabilities / 2
+            probabilities = wider
+    sums = np.abs(np.arange(len(probabilities)) - len(probabilities) // 2)
+    return min(1.0, max(smallest_p, float(probabilities[sums >= total].sum())))
 
 
 def paired(difference: np.ndarray) -> float:
@@ -99,7 +103,7 @@ def paired(difference: np.ndarray) -> float:
     """
     difference = difference[difference != 0]
     if len(difference) < 2:
-        return 1.0  # either sign of a single one is as likely
+        return 1.0  # both signs of a single difference are equally likely
     return _permuted(difference, lambda x, axis: x.sum(axis), "samples")
 
 
@@ -120,19 +124,22 @@ def ranked(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for their number by Holm's step-down method, in the order given."""
-    adjusted, least = [1.0] * len(p_values), 0.0
-    for place, at in enumerate(np.argsort(p_values, kind="stable")):
-        least = max(least, min(1.0, (len(p_values) - place) * float(p_values[at])))
-        adjusted[at] = least
+    """Adjust p values for their number by Holm's step-down method; the order stays."""
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * float(p_values[index])))
+        adjusted[index] = largest
     return adjusted
 
 
 def _permuted(values: np.ndarray, statistic: Any, kind: str) -> float:
-    """scipy's p, of a seeded draw where there are too many permutations to take all; in some 100 MB of memory."""
+    """p of scipy's permutation test, in some 100 MB of memory.
+
+    Where there are too many permutations to take all, they are drawn with a fixed seed.
+    """
     from scipy.stats import permutation_test
 
-    found = permutation_test(
+    result = permutation_test(
         (values,),
         statistic,
         permutation_type=kind,
@@ -141,7 +148,4 @@ def _permuted(values: np.ndarray, statistic: Any, kind: str) -> float:
         batch=max(1, 1_000_000 // len(values)),
         random_state=np.random.default_rng(0),
     )
-    return float(found.pvalue)
-
-
-LEVEL = 0.05
+    return float(result.pvalue)

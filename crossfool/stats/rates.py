@@ -1,4 +1,4 @@
-"""Rates with Wilson 95% intervals."""
+"""Success rates with Wilson 95% intervals. Imports neither numpy nor scipy."""
 
 import math
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from statistics import NormalDist
 
 from crossfool.errors import UserError
 
-Z = NormalDist().inv_cdf(0.975)  # scipy's interval is this one, and takes 0.7 s to import
+Z = NormalDist().inv_cdf(0.975)  # scipy gives the same interval, and takes 0.7 s to import
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share of n images, and its 95% interval, in percent."""
+    """A share of n images with its 95% interval, in percent."""
 
     percent: float
     low: float
@@ -37,14 +37,13 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 
 def wilson_share(share: float, n: float) -> tuple[float, float]:
-    """The same of a share of what tells as much as n independent draws, a number that need not be whole."""
+    """Wilson's 95% interval of a share of n independent draws, in shares of 1; n need not be whole."""
     centre = (share * n + Z**2 / 2) / (n + Z**2)
     half = Z / (n + Z**2) * math.sqrt(n * share * (1 - share) + Z**2 / 4)
     return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
 
 
 def wilson_ends(percent: float, n: int) -> tuple[float, float]:
-    """The Wilson 95% interval of a share of n images, in percent."""
-
+    """Wilson's 95% interval of a share of n images, both in percent."""
     low, high = wilson(round(percent * n / 100), n)
     return 100 * low, 100 * high

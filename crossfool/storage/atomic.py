@@ -11,30 +11,30 @@ from crossfool.errors import writing
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path`, flushed to the disk and renamed to `path` when the block ends well.
+    """Give a temporary path beside `path`, flush it to the disk and rename it to `path` when the block ends well.
 
-    What a process killed outright left there is removed.
+    Temporary files that killed processes left there are removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if not _alive(left.name.split(".")[-2]):
-            left.unlink(missing_ok=True)
+    for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not _is_running(abandoned.name.split(".")[-2]):
+            abandoned.unlink(missing_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         with writing(path):
             temporary.touch()
             yield temporary
             with open(temporary, "rb") as file:
-                os.fsync(file.fileno())  # renamed before its bytes are there, it could be empty after a power failure
+                os.fsync(file.fileno())  # a file renamed before its bytes are there may be empty after a power failure
             os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _alive(pid: str) -> bool:
-    """Whether a process of this number runs; a name that is no number counts as one."""
+def _is_running(pid: str) -> bool:
+    """Whether a process of this number runs; True for a text that is no number."""
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

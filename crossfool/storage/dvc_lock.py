@@ -1,4 +1,4 @@
-"""Outputs that the text of a dvc.lock names."""
+"""The outputs that a dvc.lock file records."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +9,12 @@ from crossfool.errors import UserError
 
 
 def outputs(lock: str) -> dict[str, dict[str, Any]]:
-    """Path -> md5, size, stage and the stage's params, of every output that the text of a dvc.lock names."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it was built
+    """Parse a dvc.lock's text: path of each output -> its md5, size, stage and the stage's params.
+
+    Raises:
+        UserError: the text is no YAML, or not of a dvc.lock.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times faster, where PyYAML has it
     try:
         stages = (yaml.load(lock, loader) or {}).get("stages", {})
         return {

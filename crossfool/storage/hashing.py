@@ -1,4 +1,4 @@
-"""Hashes of files."""
+"""Hashes of files' bytes."""
 
 import functools
 import hashlib
@@ -12,6 +12,6 @@ def sha256(path: str | Path) -> str:
 
 
 def md5(path: Path) -> str:
-    """The md5 of a file's bytes, by which DVC knows it."""
+    """The md5 of a file's bytes in hex, by which DVC identifies the file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, functools.partial(hashlib.md5, usedforsecurity=False)).hexdigest()

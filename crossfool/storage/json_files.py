@@ -1,4 +1,4 @@
-"""JSON files, written atomically."""
+"""JSON files, written atomically, with errors that say how to recover a file."""
 
 import json
 from pathlib import Path
@@ -10,13 +10,13 @@ from crossfool.storage.atomic import replacing
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON, indented, in the order given."""
+    """Write a value as indented JSON, with keys in the order given."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON.
+    """Read a JSON file.
 
     Raises:
         UserError: the file is missing or no JSON.

@@ -1,4 +1,4 @@
-"""Parquet tables with a digest of their values, written atomically."""
+"""Parquet tables with a sha256 of their names and values, written atomically and checked when read."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossfool.errors import UserError
+from crossfool.errors import UserError, brief
 from crossfool.storage import recovery
 from crossfool.storage.atomic import replacing
 from crossfool.storage.recovery import changed
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_table(path: str | Path, columns: Mapping[str, Any]) -> None:
-    """Write named columns of equal length to a parquet file, and their sha256 with them."""
+    """Write named columns of equal length to a parquet file, and their sha256 to its metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -50,16 +50,17 @@ def read_table(path: str | Path) -> "pa.Table":
     import pyarrow.parquet as pq
 
     try:
-        # by this thread alone: pyarrow's pools abort a process that ends while they start a thread
+        # in this thread alone: pyarrow's pools abort a process that ends while they start a thread
         with pq.ParquetFile(path, pre_buffer=False) as file:
             table = file.read(use_threads=False)
         written = (table.schema.metadata or {}).get(DIGESTS.encode())
-        found = None if written is None else _digest(table).encode()
+        computed = None if written is None else _digest(table).encode()
     except FileNotFoundError:
         raise recovery.missing(path) from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is no whole parquet file ({reason}); delete it and run `dvc repro`") from None
-    if written != found:
+        raise UserError(
+            f"{path} is no whole parquet file ({brief(error, 200)}); delete it and run `dvc repro`"
+        ) from None
+    if written != computed:
         raise changed(path, "its values have")
     return table

@@ -1,82 +1,88 @@
-"""How to get a file that is not here: the command that computes it, and a pull where there is a remote. Error texts."""
+"""Errors for files that are missing or have changed, with the commands that compute or pull them again."""
 
 import os
 import shlex
 from pathlib import Path
 
 from crossfool.errors import UserError
-from crossfool.storage import recovery
 
 
 def missing(path: str | Path) -> UserError:
-    """An error for a file that is not there."""
+    """Make the error for a file that is missing."""
     return UserError(f"{path} is missing; {getting(path)}")
 
 
+def changed(path: str | Path, part: str) -> UserError:
+    """Make the error for a file whose content no longer has its sha256.
+
+    Args:
+        path: The file.
+        part: The part of its content, with a verb: "its header has".
+    """
+    return UserError(
+        f"{path} has changed since it was written: {part} another sha256; "
+        f"delete it, and its copy in .dvc/cache, and run {again(path)}"
+    )
+
+
 def getting(path: str | Path) -> str:
-    """How to get an output of a stage, as a message's end; commands are for where one stands."""
+    """How to get a stage's output, as the end of a message; its commands are to be run in the current folder."""
     folder = _experiment(path)
     stage = None if folder is None else _stage(folder, os.path.relpath(path, folder))
     alone = f" (it alone: `{repro(folder, stage)}`)" if stage else ""
-    making = f"run `{repro(folder)}`{{}} to make {{}}it{alone}"
     if folder is not None and Path(os.path.relpath(path, folder)).parts[0] == "metrics":  # in git, and in no cache
-        return making.format("", "") + f", or `git checkout -- {shlex.quote(str(path))}` if it was committed"
+        checkout = f"`git checkout -- {shlex.quote(str(path))}`"
+        return f"run `{repro(folder)}` to make it{alone}, or {checkout} if it was committed"
     pull = None if folder is None else pulling(folder)
     if pull is None:
-        return making.format("", "")
-    return making.format(f" or `{pull} {shlex.quote(str(path))}`", "or fetch ")
+        return f"run `{repro(folder)}` to make it{alone}"
+    return f"run `{repro(folder)}` or `{pull} {shlex.quote(str(path))}` to make or fetch it{alone}"
 
 
 def again(path: str | Path) -> str:
-    """The commands that bring a damaged output back once it is deleted."""
+    """The commands that restore a damaged output once it is deleted."""
     folder = _experiment(path)
     pull = None if folder is None else pulling(folder)
     return f"`{pull}` or `dvc repro`" if pull else f"`{repro(folder)}`"
 
 
 def repro(folder: Path | None, stage: str | None = None) -> str:
-    """The command that computes all of an experiment, or what a stage of it makes."""
+    """The command that computes a whole experiment, or the outputs of one stage."""
     here = folder is None or os.path.relpath(folder) == "."
-    place = "" if folder is None or here else os.path.join(os.path.relpath(folder), "dvc.yaml")
-    target = ":".join(part for part in (place, stage) if part)
+    graph = "" if folder is None or here else os.path.join(os.path.relpath(folder), "dvc.yaml")
+    target = ":".join(part for part in (graph, stage) if part)
     return f"dvc repro {shlex.quote(target)}" if target else "dvc repro"
 
 
 def pulling(folder: Path) -> str | None:
-    """The command that fetches from the folder's DVC remote, but for what; None where none is configured."""
-    place = next((parent / ".dvc" for parent in (folder, *folder.parents) if (parent / ".dvc").is_dir()), None)
-    if place is None:
+    """The command, without targets, that pulls from the folder's DVC remote; None where no remote is configured."""
+    settings = next((parent / ".dvc" for parent in (folder, *folder.parents) if (parent / ".dvc").is_dir()), None)
+    if settings is None:
         return None
     try:
         from dvc.config import Config
 
-        values = Config(str(place), validate=False)
-        names = list(values.get("remote", {}))
-        named = "" if values.get("core", {}).get("remote") else f" -r {shlex.quote(names[0])}" if names else None
-    except Exception:  # a configuration that cannot be read, or no home: the command itself will say so
+        values = Config(str(settings), validate=False)
+        remotes = list(values.get("remote", {}))
+        if values.get("core", {}).get("remote"):
+            return "dvc pull"
+        return f"dvc pull -r {shlex.quote(remotes[0])}" if remotes else None
+    except Exception:  # the configuration cannot be read, or there is no home: `dvc` itself will report it
         return None
-    return None if named is None else f"dvc pull{named}"
 
 
 def _experiment(path: str | Path) -> Path | None:
-    """The folder whose graph makes a file: the nearest above it that has one."""
+    """The folder whose graph makes a file: the nearest parent that has a dvc.yaml."""
     return next((folder for folder in Path(os.path.abspath(path)).parents if (folder / "dvc.yaml").is_file()), None)
 
 
 def _stage(folder: Path, path: str) -> str | None:
-    """The stage that makes a file, as the folder's dvc.lock knows; None where it does not."""
+    """The stage that makes a file, by the folder's dvc.lock; None where the lock does not name the file."""
     from crossfool.storage.dvc_lock import outputs
 
     try:
-        known = outputs((folder / "dvc.lock").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there, or broken: not what is asked here
+        recorded = outputs((folder / "dvc.lock").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a lock that is missing or broken is another command's concern
         return None
-    places = [Path(path), *Path(path).parents]
-    return next((str(known[place.as_posix()]["stage"]) for place in places if place.as_posix() in known), None)
-
-
-def changed(path: str | Path, what: str) -> UserError:
-    return UserError(
-        f"{path} has changed since it was written: {what} another sha256; "
-        f"delete it, and its copy in .dvc/cache, and run {recovery.again(path)}"
-    )
+    candidates = [candidate.as_posix() for candidate in (Path(path), *Path(path).parents)]
+    return next((str(recorded[candidate]["stage"]) for candidate in candidates if candidate in recorded), None)

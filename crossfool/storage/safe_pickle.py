@@ -1,4 +1,4 @@
-"""Pickles of arrays, read so that nothing in them can run."""
+"""Safe reading of pickled arrays: no code in a pickle can run."""
 
 import pickle
 from typing import Any
@@ -9,7 +9,7 @@ from crossfool.errors import UserError
 
 
 class ArraysOnly(pickle.Unpickler):
-    """Reads a pickle of numpy arrays and plain values, and refuses to look up anything else.
+    """An unpickler of numpy arrays and plain values that refuses to look up anything else.
 
     Raises:
         UserError: by `load`, the pickle asks for something else.
@@ -17,7 +17,7 @@ class ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in (("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")):
-            from numpy._core.multiarray import _reconstruct  # where the old name leads today
+            from numpy._core.multiarray import _reconstruct  # the function's new place
 
             return _reconstruct
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):

@@ -1,6 +1,6 @@
-"""Files in and out: safetensors, parquet, JSON, CSV; written whole or not at all.
+"""Safetensors files: written piece by piece, atomically; memory-mapped and checked by sha256 when read.
 
-Every writer fills a temporary file beside the destination, flushes it to the disk and renames it, so that a killed
+The writer fills a temporary file beside the destination, flushes it to the disk and renames it, so that a killed
 stage leaves no half-written artefact, and a file that DVC has hard-linked to its cache is never altered.
 """
 
@@ -13,22 +13,22 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from crossfool.errors import UserError
+from crossfool.errors import UserError, brief
 from crossfool.storage import recovery
 from crossfool.storage.atomic import replacing
 from crossfool.storage.recovery import changed
 
 DTYPES = {"uint8": "U8", "int64": "I64", "float32": "F32"}  # numpy -> safetensors
-DIGESTS = "sha256"  # the metadata in which a file of ours says what its bytes are
-BLANK = "0" * 64  # in place of the header's own sha256, when that is taken
+DIGESTS = "sha256"  # the metadata key that holds the sha256 of each tensor and, under "", of the header
+BLANK = "0" * 64  # stands in the header for the header's sha256 while that is computed
 
 
 class TensorWriter:
-    """Write arrays to a safetensors file piece by piece, in order, without holding them in memory.
+    """A writer of arrays to a safetensors file, piece by piece, in order, without holding them in memory.
 
-    The header is sorted, so equal content is equal bytes (the library's own writer orders metadata
-    by a random hash), and holds the sha256 of every tensor and of itself, so that `TensorFile` notices a
-    byte that has changed since. Use through `write_tensors` or `tensor_writer`.
+    The header is sorted, so equal content is equal bytes (the library's own writer orders metadata by a random hash).
+    It holds the sha256 of every tensor and of itself, so that `TensorFile` notices a byte that has changed since.
+    Use through `write_tensors` or `tensor_writer`.
     """
 
     def __init__(
@@ -37,52 +37,53 @@ class TensorWriter:
         shapes: Mapping[str, tuple[str, Sequence[int]]],
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        assert DIGESTS not in (metadata or {}), f"{DIGESTS} is the writer's to say"
-        self._metadata, self._header = dict(metadata or {}), {}
+        assert DIGESTS not in (metadata or {}), f"the key {DIGESTS} is reserved for the writer"
+        self._metadata, self._entries = dict(metadata or {}), {}
         offset = 0
         # safetensors aligns by item size: the widest first, then by name
         order = sorted(shapes, key=lambda name: (-np.dtype(shapes[name][0]).itemsize, name))
-        self._place: dict[str, tuple[int, int]] = {}
+        self._offsets: dict[str, tuple[int, int]] = {}
         for name in order:
             dtype, shape = shapes[name]
-            size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-            self._header[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [offset, offset + size]}
-            self._place[name] = (offset, offset + size)
-            offset += size
+            end = offset + int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+            self._entries[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [offset, end]}
+            self._offsets[name] = (offset, end)
+            offset = end
         self._digests = {name: hashlib.sha256() for name in shapes}
-        text = self._text(BLANK)
-        self._data = 8 + len(text)
-        self._filled = dict.fromkeys(shapes, 0)
+        header = self._header(BLANK)
+        self._data_start = 8 + len(header)
+        self._written = dict.fromkeys(shapes, 0)  # bytes
         self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in shapes.items()}
         self._file = file
-        self._file.write(len(text).to_bytes(8, "little") + text)
-        self._file.truncate(self._data + offset)
+        self._file.write(len(header).to_bytes(8, "little") + header)
+        self._file.truncate(self._data_start + offset)
 
-    def _text(self, own: str) -> bytes:
-        """The header, with the digests of what has been written, and its own; always of one length."""
-        digests = {"": own, **{name: digest.hexdigest() for name, digest in self._digests.items()}}
-        said = {**self._metadata, DIGESTS: json.dumps(dict(sorted(digests.items())))}
-        text = json.dumps({"__metadata__": dict(sorted(said.items())), **self._header}, separators=(",", ":")).encode()
-        return text + b" " * (-len(text) % 8)
+    def _header(self, header_digest: str) -> bytes:
+        """The header, always of one length, with the digests of the values written so far and of the header itself."""
+        digests = {"": header_digest, **{name: digest.hexdigest() for name, digest in self._digests.items()}}
+        metadata = {**self._metadata, DIGESTS: json.dumps(dict(sorted(digests.items())))}
+        content = {"__metadata__": dict(sorted(metadata.items())), **self._entries}
+        header = json.dumps(content, separators=(",", ":")).encode()
+        return header + b" " * (-len(header) % 8)
 
     def append(self, name: str, values: np.ndarray) -> None:
         """Write the next values of one tensor: any number of leading rows."""
         assert values.dtype == self._dtypes[name], f"{name} is {self._dtypes[name]}, not {values.dtype}"
-        start, end = self._place[name]
+        start, end = self._offsets[name]
         data = np.ascontiguousarray(values).data.cast("B") if values.size else b""
-        position = start + self._filled[name]
+        position = start + self._written[name]
         assert position + len(data) <= end, f"{name}: more values than declared"
-        self._file.seek(self._data + position)
+        self._file.seek(self._data_start + position)
         self._file.write(data)
         self._digests[name].update(data)
-        self._filled[name] += len(data)
+        self._written[name] += len(data)
 
     def finish(self) -> None:
-        """Write the digests, now that all values are there."""
-        for name, (start, end) in self._place.items():
-            assert self._filled[name] == end - start, f"{name}: fewer values than declared"
+        """Write the header again, with the digests of all values."""
+        for name, (start, end) in self._offsets.items():
+            assert self._written[name] == end - start, f"{name}: fewer values than declared"
         self._file.seek(8)
-        self._file.write(self._text(hashlib.sha256(self._text(BLANK)).hexdigest()))
+        self._file.write(self._header(hashlib.sha256(self._header(BLANK)).hexdigest()))
 
 
 @contextlib.contextmanager
@@ -91,7 +92,7 @@ def tensor_writer(
     shapes: Mapping[str, tuple[str, Sequence[int]]],
     metadata: Mapping[str, str] | None = None,
 ) -> Iterator[TensorWriter]:
-    """A `TensorWriter` for `path`, which appears when the block ends well.
+    """Open a `TensorWriter` for `path`, which appears when the block ends well.
 
     Args:
         path: The safetensors file to make.
@@ -105,7 +106,11 @@ def tensor_writer(
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
-    """Write arrays or CPU tensors (uint8, int64, float32) to a safetensors file."""
+    """Write arrays or CPU tensors (uint8, int64, float32) to a safetensors file.
+
+    Raises:
+        UserError: a tensor has another dtype.
+    """
     arrays = {name: np.asarray(value) for name, value in tensors.items()}
     for name, array in arrays.items():
         if array.dtype.name not in DTYPES:
@@ -119,11 +124,11 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mappin
 class TensorFile:
     """A safetensors file, memory-mapped: `file["images"]` is a read-only array.
 
-    Of a file that `TensorWriter` has written, the header is checked at once against its sha256, and a tensor as a
-    whole when it is first asked for. Other files are read as they are, and only where they are touched.
+    In a file that `TensorWriter` has written, the header is checked at once against its sha256, and each tensor as a
+    whole when it is first read. Other files are not checked, and only the values in use are read.
 
     Raises:
-        UserError: the file is missing, truncated, no safetensors file, or no longer what was written.
+        UserError: the file is missing, truncated, no safetensors file, or has changed since it was written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -136,78 +141,79 @@ class TensorFile:
             with open(self.path, "rb") as file:
                 length = int.from_bytes(file.read(8), "little")
                 header = file.read(length)
-            self._entries = {k: v for k, v in json.loads(header).items() if k != "__metadata__"}
+            self._entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
             if not all(isinstance(entry, dict) for entry in self._entries.values()):
                 raise ValueError("a tensor's entry in its header is no object")
-            self._data = 8 + length
-            self._digests = _digests(self.metadata.pop(DIGESTS, "{}"))
+            self._data_start = 8 + length
+            self._digests = _parse_digests(self.metadata.pop(DIGESTS, "{}"))
             self._checked: dict[str, np.ndarray] = {}
-            own = self._digests.pop("", None)
-            if own and hashlib.sha256(header.replace(own.encode(), BLANK.encode())).hexdigest() != own:
+            digest = self._digests.pop("", None)
+            if digest and hashlib.sha256(header.replace(digest.encode(), BLANK.encode())).hexdigest() != digest:
                 raise changed(path, "its header has")
         except FileNotFoundError:
             raise recovery.missing(path) from None
         except (SafetensorError, OSError, ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = brief(error, 200)
             raise UserError(f"{path} is no whole safetensors file ({reason}); delete it and run `dvc repro`") from None
 
     def said(self, name: str) -> str:
-        """What the metadata say under a name.
+        """The text that the metadata hold under a name.
 
         Raises:
-            UserError: nothing.
+            UserError: the metadata lack the name.
         """
         if name not in self.metadata:
             raise UserError(f"{self.path}: its metadata lacks {name!r}; delete it and run `dvc repro`")
         return self.metadata[name]
 
     def said_json(self, name: str) -> dict[str, Any]:
-        """What the metadata say under a name, which must be a JSON object.
+        """The JSON object that the metadata hold under a name.
 
         Raises:
-            UserError: nothing, or something else.
+            UserError: the metadata lack the name, or hold something else.
         """
         try:
-            found = json.loads(self.said(name))
+            value = json.loads(self.said(name))
         except (json.JSONDecodeError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
+            value = None
+        if not isinstance(value, dict):
             raise UserError(f"{self.path}: {name!r} in its metadata is no JSON object; delete it and run `dvc repro`")
-        return found
+        return value
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
 
     def names(self) -> list[str]:
+        """The tensors' names, sorted."""
         return sorted(self._entries)
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._entries:
-            only = " ".join(", ".join(self.names()).split())[:200]
-            raise UserError(f"{self.path}: holds no tensor {name!r}, only {only}")
+            names = brief(", ".join(self.names()), 200) if self._entries else ""
+            raise UserError(f"{self.path}: holds no tensor {name!r}, only {names}")
         entry = self._entries[name]
-        kinds = {code: dtype for dtype, code in DTYPES.items()}
-        if entry["dtype"] not in kinds:
-            raise UserError(f"{self.path}: tensor {name!r} is {entry['dtype']}, expected one of {', '.join(kinds)}")
-        dtype, shape = np.dtype(kinds[entry["dtype"]]), tuple(entry["shape"])
+        known = {code: dtype for dtype, code in DTYPES.items()}
+        if entry["dtype"] not in known:
+            raise UserError(f"{self.path}: tensor {name!r} is {entry['dtype']}, expected one of {', '.join(known)}")
+        dtype, shape = np.dtype(known[entry["dtype"]]), tuple(entry["shape"])
         try:
             if 0 in shape:
                 return np.zeros(shape, dtype)
             if name in self._checked:
                 return self._checked[name]
-            values = np.memmap(self.path, dtype, "r", offset=self._data + entry["data_offsets"][0], shape=shape)
+            values = np.memmap(self.path, dtype, "r", offset=self._data_start + entry["data_offsets"][0], shape=shape)
         except (ValueError, OverflowError) as error:  # numpy takes neither so many axes nor such long ones
-            shown = str(list(shape))[:60]
-            raise UserError(f"{self.path}: tensor {name!r} cannot have the shape {shown} ({error})") from None
+            short = brief(list(shape), 60)
+            raise UserError(f"{self.path}: tensor {name!r} cannot have the shape {short} ({error})") from None
         if name in self._digests and hashlib.sha256(values.data.cast("B")).hexdigest() != self._digests[name]:
             raise changed(self.path, f"tensor {name!r} has")
         self._checked[name] = values
         return values
 
 
-def _digests(text: str) -> dict[str, str]:
-    """Tensor name -> its sha256, as a file's metadata have them."""
-    found = json.loads(text)
-    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
+def _parse_digests(text: str) -> dict[str, str]:
+    """Tensor name -> sha256 in hex, from a file's metadata."""
+    digests = json.loads(text)
+    if not isinstance(digests, dict) or not all(isinstance(digest, str) for digest in digests.values()):
         raise ValueError(f"{DIGESTS} in its metadata is no JSON object of text")
-    return found
+    return digests

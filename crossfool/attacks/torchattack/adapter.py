@@ -1,7 +1,7 @@
-"""Attacks of torchattack beside our own: `method: torchattack/<Name>` in params.yaml.
+"""Attacks of the torchattack library in place of the loop: `method: torchattack/<Name>` in params.yaml.
 
 The library works on pixels 0..1 and on whole batches: some of its attacks mix images, and all draw from global
-generators. So a chunk is what it is given, never a part of one, and is seeded from (seed, ids of its images).
+generators. So it is given a chunk as a whole, never a part, and is seeded from (seed, ids of the chunk's images).
 """
 
 import contextlib
@@ -22,9 +22,7 @@ from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import quantise
 from crossfool.attacks.losses import Model
 from crossfool.attacks.torchattack import catalogue
-from crossfool.errors import UserError, brief, refuse_unit_images, unknown
-
-LEVELS = 255
+from crossfool.errors import PIXEL, UserError, brief, refuse_unit_images, unknown
 
 
 def craft(
@@ -39,54 +37,69 @@ def craft(
     *,
     architecture: str = "",
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Adversarial images of one chunk, and which were finite throughout; as `cells.craft`.
+    """Adversarial images of a chunk as `{"images": (N,C,H,W) uint8}`, and which were finite throughout, (N,) bool.
 
     Args:
-        name: The source's, for errors.
-        architecture: What its library calls the network, by which some attacks know its layers; `name` if not given.
+        members: The source's models.
+        row: The attack.
+        images: Clean images (N,C,H,W), pixels 0..255.
+        labels, target_labels: (N,) int64.
+        ids: The images' ids in the data set, (N,).
+        name: The source's name, for errors.
+        evaluated: Called with the number of gradient evaluations, an image each, as they are made.
+        architecture: The library's name of the network, by which some attacks know its layers; `name` if not given.
 
     Raises:
         UserError: the library is missing, or cannot attack this source or these images.
     """
     assert row.known is not None
     refuse_unit_images(images)
-    x, goal = images.float() / LEVELS, target_labels if row.targeted else labels
+    x, aims = images.float() / PIXEL, target_labels if row.targeted else labels
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
     count = 0
 
-    def seen(gradient: Tensor) -> None:
+    def on_gradient(gradient: Tensor) -> None:
         nonlocal count
         count += len(gradient)
         evaluated(len(gradient))
-        copies = gradient.isfinite().flatten(1).all(1).view(-1, batch)  # one behind the other
+        copies = gradient.isfinite().flatten(1).all(1).view(-1, batch)  # copies of the batch, one behind the other
         finite[start : start + batch].logical_and_(copies.all(0))
 
     batch = 1 if row.known.alone else len(x)
-    parts = []
+    batches = []
     for start in range(0, len(x), batch):
         part = slice(start, start + batch)
         with _seeded(seeds.derived(row.seed or 0, *ids[part]), x.device):
-            parts.append(_attacked(members, row, x[part], goal[part], (name, architecture or name), seen))
-    x_adv = torch.cat(parts)
-    evaluated(len(x) * row.gradients - count)  # those that end at a layer
+            batches.append(_attack_batch(members, row, x[part], aims[part], (name, architecture or name), on_gradient))
+    x_adv = torch.cat(batches)
+    evaluated(len(x) * row.gradients - count)  # gradients that end at a layer
     finite &= x_adv.isfinite().flatten(1).all(1)
-    return {"images": quantise(x_adv * LEVELS, images.float(), row.epsilon)}, finite
+    return {"images": quantise(x_adv * PIXEL, images.float(), row.epsilon)}, finite
 
 
-def _attacked(
+def _attack_batch(
     members: Sequence[Model],
     row: Attack,
     x: Tensor,
-    goal: Tensor,
+    aims: Tensor,
     names: tuple[str, str],
-    seen: Callable[[Tensor], None],
+    on_gradient: Callable[[Tensor], None],
 ) -> Tensor:
-    """What the library makes of a batch x (N,C,H,W), pixels 0..1, likewise; `seen` is given each gradient."""
+    """The library's adversarial images for a batch x, both (N,C,H,W), pixels 0..1.
+
+    Args:
+        members: The source's models.
+        row: The attack.
+        x: Clean images.
+        aims: Labels to leave or to reach, (N,).
+        names: The source's name, and the library's name of its network.
+        on_gradient: Called with each gradient by the images.
+    """
     (name, architecture), library, attack = names, _library(), str(row.method).partition("/")[2]
-    source, normalise = _source(members, row, names, lambda x: _pixels(x, seen))
-    options = dict(row.options or {}) | {"eps": row.epsilon / LEVELS}
+    source, normalise = _source_network(members, row, names, lambda x: _to_pixels(x, on_gradient))
+    options = dict(row.options or {}) | {"eps": row.epsilon / PIXEL}
     if row.known is not None and row.known.steps:
-        options |= {"steps": row.steps, "alpha": row.step_size / LEVELS}
+        options |= {"steps": row.steps, "alpha": row.step_size / PIXEL}
     if row.targeted:
         options["targeted"] = True
     if attack in ("Admix", "BFA"):
@@ -95,10 +108,9 @@ def _attacked(
     model = library.AttackModel(architecture, source, lambda image: image, normalise)
     try:
         with warnings.catch_warnings(action="ignore"):
-            result: Tensor = getattr(library, attack)(model, normalise, x.device, **options)(
-                x.contiguous(), goal
-            ).detach()
-            return result
+            run_attack = getattr(library, attack)(model, normalise, x.device, **options)
+            x_adv: Tensor = run_attack(x.contiguous(), aims).detach()
+            return x_adv
     except torch.OutOfMemoryError:
         raise UserError(f"{row.method}: {len(x)} images do not fit in memory at once; lower compute: chunk") from None
     except Exception as error:  # foreign code raises many kinds
@@ -106,25 +118,28 @@ def _attacked(
         raise UserError(f"{row.method} cannot attack {name} with images of {x.shape[-1]} pixels ({reason})") from error
 
 
-def _source(
-    members: Sequence[Model], row: Attack, names: tuple[str, str], pixels: Callable[[Tensor], Tensor]
+def _source_network(
+    members: Sequence[Model], row: Attack, names: tuple[str, str], to_pixels: Callable[[Tensor], Tensor]
 ) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-    """What is attacked, and what images 0..1 go through before: a network of its library's, or a whole source."""
+    """The module to attack, and the function that images 0..1 go through before it.
+
+    The module is the network as its library built it, where the attack needs that, else the whole source.
+    """
     if not row.as_built:
-        only = members[0] if len(members) == 1 else losses.source(members, row.fusion)
-        return _Whole(only), pixels
+        source = members[0] if len(members) == 1 else losses.source(members, row.fusion)
+        return _SourceModule(source), to_pixels
     (member,) = members
     assert isinstance(member, PixelNetwork)
     network = copy.deepcopy(member.network)  # hooks and exchanged layers stay in it
     for module in network.modules():
         if hasattr(module, "fused_attn"):
-            setattr(module, "fused_attn", False)  # noqa: B010  # timm's: fused, its layers are passed by and hooks see nothing
-    _hookable(network, row, *names)
-    return network, lambda x: member.normalised(pixels(x))
+            setattr(module, "fused_attn", False)  # noqa: B010  # timm's fused attention skips the layers that have hooks
+    _check_layers(network, row, *names)
+    return network, lambda x: member.normalised(to_pixels(x))
 
 
-def _hookable(network: nn.Module, row: Attack, name: str, architecture: str) -> None:
-    """The network has the layers that an attack hooks into, which some attacks would miss without a word."""
+def _check_layers(network: nn.Module, row: Attack, name: str, architecture: str) -> None:
+    """Refuse a network without the layers that an attack hooks into; some attacks would miss them silently."""
     layers, layer = dict(network.named_modules()), (row.options or {}).get("feature_layer_cfg")
     if layer is not None and layer not in layers:
         raise UserError(f"{row.method}: {unknown(f'layer of {name}', layer, layers)}")
@@ -136,17 +151,17 @@ def _hookable(network: nn.Module, row: Attack, name: str, architecture: str) -> 
         )
     if row.method == "torchattack/BPA" and not {"maxpool", "layer3", "layer4"} <= layers.keys():
         raise UserError(f"{row.method} exchanges layers of torchvision's ResNets, and {name} is none")
-    weakened = (name for name, one in layers.items() if isinstance(one, nn.ReLU) and "relu" in name)
-    if row.method == "torchattack/SGM" and all("0.relu" in name or "transition" in name for name in weakened):
+    relus = (path for path, module in layers.items() if isinstance(module, nn.ReLU) and "relu" in path)
+    if row.method == "torchattack/SGM" and all("0.relu" in path or "transition" in path for path in relus):
         raise UserError(f"{row.method} weakens gradients of layers named relu in residual blocks, and {name} has none")
     disturbed = (nn.ReLU, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-    if row.method == "torchattack/FDA" and not any(isinstance(one, disturbed) for one in layers.values()):
+    if row.method == "torchattack/FDA" and not any(isinstance(module, disturbed) for module in layers.values()):
         raise UserError(f"{row.method} disturbs layers of ReLU and average pooling, and {name} has neither")
 
 
 @runtime_checkable
 class PixelNetwork(Protocol):
-    """A model on pixels 0..255 that gives access to its network and to what the network's input goes through.
+    """A model on pixels 0..255 that gives access to its network and to the normalisation before it.
 
     Attributes:
         network: Takes normalised images (N,C,H,W), returns logits.
@@ -157,8 +172,8 @@ class PixelNetwork(Protocol):
     def normalised(self, x: Tensor) -> Tensor: ...
 
 
-class _Whole(nn.Module):
-    """A source as the library wants it: a module."""
+class _SourceModule(nn.Module):
+    """A source as a torch module, which the library expects."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -168,19 +183,19 @@ class _Whole(nn.Module):
         return self.model(x)
 
 
-def _pixels(x: Tensor, seen: Callable[[Tensor], None]) -> Tensor:
-    """Images 0..1 as ours, 0..255; `seen` is told of each gradient that comes back to them."""
-    x = x * LEVELS
+def _to_pixels(x: Tensor, on_gradient: Callable[[Tensor], None]) -> Tensor:
+    """Scale images 0..1 to pixels 0..255, and have `on_gradient` called with each gradient by them."""
+    x = x * PIXEL
     if torch.is_grad_enabled():
-        x.requires_grad_()  # weights are frozen, and an attack may want no more than a layer's gradient
-        x.register_hook(seen)
+        x.requires_grad_()  # weights are frozen, and an attack may need a layer's gradient alone
+        x.register_hook(on_gradient)
     return x
 
 
 @contextlib.contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """All generators that the library draws from, seeded; as they were afterwards."""
-    others, numpys = random.getstate(), np.random.get_state()
+    """Seed all generators that the library draws from, and restore their states after the block."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         random.seed(seed)
@@ -188,12 +203,12 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         try:
             yield
         finally:
-            random.setstate(others)
-            np.random.set_state(numpys)
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
 
 
 def _library() -> Any:
-    """The torchattack package.
+    """Import the torchattack package.
 
     Raises:
         UserError: it is not installed.
@@ -209,6 +224,6 @@ def _library() -> Any:
 
 
 def version() -> str:
-    """The library's version, which belongs to a cell's metadata."""
+    """The version of the installed torchattack, for a cell's metadata."""
     _library()
     return importlib.metadata.version(catalogue.LIBRARY)

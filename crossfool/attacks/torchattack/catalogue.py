@@ -1,6 +1,6 @@
-"""Attacks of other libraries: what each is, takes and costs (`method` in params.yaml). Imports no torch.
+"""The attacks of torchattack that `method` in params.yaml may name: their options and costs. Imports no torch.
 
-Of torchattack 1.7.2, whose names, options and defaults these are. Every one keeps to an L-inf ball.
+Names, options and defaults are those of torchattack 1.7.2. Every attack keeps to an L-inf ball.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,17 @@ class Method:
     """An attack of another library.
 
     Attributes:
-        what: In a line.
+        what: Description, in a line.
         source: The paper's arXiv number, or where it appeared.
-        options: Its own arguments and their defaults; an empty text is a name that has no default.
-        cost: Gradients an image and model, of the number of steps and its options.
-        steps: Where params.yaml says nothing; 0 for one step, which is no choice.
-        targeted: Whether it can aim at a label.
-        random: Whether it draws, so that `seed` is of use.
-        network: Whether it hooks into a network's layers, which must be as their library built them.
-        hooks: The architectures that its `hook_cfg` may name.
-        side: Of images that it takes, pixels; 0 for any.
-        alone: Whether the library takes decisions by a batch's first image, so that each must be its own batch.
+        options: The attack's further arguments and their defaults; an empty text is a name without a default.
+        cost: Number of steps, options -> gradient evaluations an image and model.
+        steps: Number of steps where params.yaml gives none; 0 for an attack of a single step.
+        targeted: Whether the attack can aim at a label.
+        random: Whether the attack draws, so that `seed` is of use.
+        network: Whether the attack hooks into a network's layers, which must be as their library built them.
+        hooks: The architectures that `hook_cfg` may name.
+        side: Side of the images that the attack takes, in pixels; 0 for any.
+        alone: Whether the library decides by a batch's first image, so that each image must be a batch.
     """
 
     what: str
@@ -47,7 +47,7 @@ class Method:
 
 
 def _times(*names: str, plus: int = 0) -> Callable[[int, Options], int]:
-    """Steps times the product of some options, `plus` one a step."""
+    """The cost of steps x (product of the named options + `plus`)."""
 
     def cost(steps: int, options: Options) -> int:
         product = 1
@@ -255,10 +255,10 @@ REFUSED = {
 
 
 def method(name: str) -> Method:
-    """What is known of `torchattack/<Name>`.
+    """Look up `torchattack/<Name>`.
 
     Raises:
-        UserError: no such attack, or one that has no place here, with the reason.
+        UserError: there is no such attack, or it cannot be used here, with the reason.
     """
     library, _, attack = name.partition("/")
     if library != LIBRARY or not attack:
@@ -271,23 +271,23 @@ def method(name: str) -> Method:
 
 
 def options(name: str, given: Options) -> Options:
-    """All options of a method, those not given at their defaults.
+    """All options of a method, with defaults for those that are not given.
 
     Raises:
-        UserError: an option that it does not have, or a value of another type.
+        UserError: the method does not have an option, or a value has another type.
     """
-    known = method(name).options
+    defaults = method(name).options
     for key, value in given.items():
-        if key not in known:
-            raise unknown(f"option of {name}", key, known)
-        default = known[key]
+        if key not in defaults:
+            raise unknown(f"option of {name}", key, defaults)
+        default = defaults[key]
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits:
             expected = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}[type(default)]
             raise UserError(f"option {key} of {name} is {value!r}, expected {expected}")
         if type(default) is int and int(value) < 1:
             raise UserError(f"option {key} of {name} is {value!r}, expected at least 1")
-    hooks, named = method(name).hooks, given.get("hook_cfg")
-    if named is not None and named not in hooks:
-        raise unknown(f"hook_cfg of {name}", named, hooks)
-    return {**known, **given}
+    hooks, architecture = method(name).hooks, given.get("hook_cfg")
+    if architecture is not None and architecture not in hooks:
+        raise unknown(f"hook_cfg of {name}", architecture, hooks)
+    return {**defaults, **given}

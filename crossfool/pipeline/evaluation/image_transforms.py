@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from crossfool import seeds
-from crossfool.errors import UserError, too_small, unknown
+from crossfool.errors import UserError, refuse_small, unknown
 from crossfool.pipeline.evaluation.config import PIXEL_LEVELS, TRANSFORMS
 
 
@@ -37,8 +37,8 @@ def apply(name: str, level: float, images: Tensor, ids: Sequence[int], seed: int
     low, high, unit = TRANSFORMS[name]
     if not low <= level <= high:
         raise UserError(f"{name}: level {level:g} is out of range {low:g} to {high:g} ({unit})")
-    if name in PIXEL_LEVELS and (said := too_small(level)):
-        raise UserError(f"{name}: level {level:g} ({unit}): {said}")
+    if name in PIXEL_LEVELS:
+        refuse_small(f"{name}: level ({unit})", level)
     assert images.dtype == torch.uint8 and images.ndim == 4 and len(images) == len(ids)
     if name == "jpeg":
         return _jpeg(images, level)
