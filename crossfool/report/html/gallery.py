@@ -12,7 +12,7 @@ from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import predictions_file
-from crossfool.report.html import images as html_images
+from crossfool.report.html import data_uris
 from crossfool.storage import csv_files
 from crossfool.storage.tensors import TensorFile
 
@@ -87,7 +87,7 @@ def gather(folder: Path, experiment: Experiment, room: int) -> Gallery | None:
     for cell in _cells(folder, experiment, subset["images"].shape):
         if not cells:
             taken = sum(map(len, _shown(clean[0], cell.images[0])))
-        taken += len(_png(html_images.difference(cell.images[0], clean[0])))
+        taken += len(_png(data_uris.difference(cell.images[0], clean[0])))
         if cells and taken > room:
             break
         cells.append(cell)
@@ -184,8 +184,8 @@ def build(
 
 def _shown(clean: np.ndarray, adversarial: np.ndarray) -> tuple[str, str, str]:
     """An image, what an attack made of it, and what it added, as data URIs."""
-    added = html_images.enlarged(adversarial, clean, GAIN)
-    return html_images.png_uri(clean), html_images.png_uri(adversarial), html_images.png_uri(added)
+    added = data_uris.enlarged(adversarial, clean, GAIN)
+    return data_uris.png_uri(clean), data_uris.png_uri(adversarial), data_uris.png_uri(added)
 
 
 def _image(
@@ -202,7 +202,7 @@ def _image(
             {
                 "source": cell.source,
                 "attack": cell.attack,
-                "difference": _png(html_images.difference(cell.images[place], clean)),
+                "difference": _png(data_uris.difference(cell.images[place], clean)),
                 "after": [top[place].tolist() for top in cell.after.values()],
             }
             for cell in cells
@@ -211,7 +211,7 @@ def _image(
 
 
 def _png(pixels: np.ndarray) -> str:
-    return base64.b64encode(html_images.png(pixels)).decode()
+    return base64.b64encode(data_uris.png(pixels)).decode()
 
 
 def _flat(tops: Sequence[Sequence[int]]) -> set[int]:

@@ -8,7 +8,7 @@ from crossfool.attacks.config import Attack
 from crossfool.experiment.descriptions import words
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.evaluation.config import TRANSFORMS
-from crossfool.report.html.csv_reading import ENDS, csv_rows
+from crossfool.report.html.report_csv import ENDS, csv_rows
 from crossfool.report.reported.published_rates import reported
 from crossfool.report.table import Cell, Table
 from crossfool.stats.rates import wilson_ends

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from crossfool.report.claims import paper_claims
-from crossfool.report.reported import agreement as reported_agreement
+from crossfool.report.reported import comparison
 
 
 def agreement(
@@ -23,14 +23,14 @@ def agreement(
         for claim in found
     }
     about = {"untested": untested} if untested else {}
-    return {"paper": reported_agreement.summary(rows), "claims": verdicts, **about}
+    return {"paper": comparison.summary(rows), "claims": verdicts, **about}
 
 
 def lines(rows: Sequence[dict[str, Any]], found: Sequence[paper_claims.Claim]) -> list[str]:
     """The same for tables.md: paragraphs and tables."""
     parts = []
     if rows:
-        total = reported_agreement.summary(rows)
+        total = comparison.summary(rows)
         rank = total["rank_correlation"]
         parts += [
             "## Agreement with the paper",

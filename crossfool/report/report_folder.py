@@ -14,14 +14,14 @@ from crossfool.experiment.descriptions import chosen, uncounted, words, wrapped
 from crossfool.experiment.results import outcomes, pooled_destruction, ranking_tables
 from crossfool.experiment.results.metrics import Results, load_metrics
 from crossfool.pipeline.evaluation.config import TRANSFORMS
-from crossfool.report import experiment_figures, findings_markdown, ranking_markdown
+from crossfool.report import experiment_figures, paper_markdown, ranking_markdown
 from crossfool.report.claims import paper_claims
-from crossfool.report.csv_writing import COLUMNS, destruction_rows, pooled_rows, success_rows, write_csv, write_text
+from crossfool.report.experiment_panel import build_panel
 from crossfool.report.figures import destruction as destruction_figure
 from crossfool.report.figures import heatmap, style
-from crossfool.report.panel import build_panel
+from crossfool.report.rates_csv import COLUMNS, destruction_rows, pooled_rows, success_rows, write_csv, write_text
 from crossfool.report.rates_markdown import tables
-from crossfool.report.reported import agreement
+from crossfool.report.reported import comparison
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
 
@@ -51,11 +51,11 @@ def write_report(folder: Path, experiment: Experiment, out: Path) -> None:
     columns = ["source", "target", "attack", "whitebox", "transform", "level", "rate", "low", "high", "n"]
     write_csv(out / "destruction.csv", columns, destruction_rows(results))
     evidence = outcomes.gather(folder, results)
-    compared, found = agreement.rows(results), paper_claims.check(evidence)
-    write_csv(out / "comparison.csv", agreement.COLUMNS, compared)
+    compared, found = comparison.rows(results), paper_claims.check(evidence)
+    write_csv(out / "comparison.csv", comparison.COLUMNS, compared)
     write_csv(out / "claims.csv", paper_claims.COLUMNS, paper_claims.table(found))
     untested = uncounted(experiment) if evidence.empty else ""
-    write_json(folder / "agreement.json", findings_markdown.agreement(compared, found, untested))
+    write_json(folder / "agreement.json", paper_markdown.agreement(compared, found, untested))
     against = ranking_tables.tables(results, evidence)
     for name, rows in against.items():
         write_csv(out / f"{name}.csv", ranking_tables.COLUMNS[name], rows)
@@ -65,7 +65,7 @@ def write_report(folder: Path, experiment: Experiment, out: Path) -> None:
     write_csv(
         out / "destruction_pooled.csv", ["attack", "transform", *pooled_destruction.Point._fields], pooled_rows(pools)
     )
-    parts = [tables(results, pools), *ranking_markdown.lines(against), *findings_markdown.lines(compared, found)]
+    parts = [tables(results, pools), *ranking_markdown.lines(against), *paper_markdown.lines(compared, found)]
     if untested:
         parts += ["## No comparison", untested]
     write_text(out / "tables.md", "\n\n".join(parts) + "\n")
