@@ -1,18 +1,22 @@
-"""What an experiment says about the paper: figures side by side, and claims checked image by image."""
+"""Agreement with the paper's figures and claims: as Markdown for tables.md, and as numbers for agreement.json."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from crossfool.report.claims import paper_claims
+from crossfool.report.number_text import p_value_text
 from crossfool.report.reported import comparison
 
 
 def agreement(
-    rows: Sequence[dict[str, Any]], found: Sequence[paper_claims.Claim], untested: str = ""
+    rows: Sequence[dict[str, Any]], claims: Sequence[paper_claims.Claim], untested: str = ""
 ) -> dict[str, Any]:
-    """The whole in few numbers, for `dvc metrics`: agreement with the paper's figures, and each claim's verdict.
+    """Agreement with the paper's figures and each claim's verdict in few numbers, for `dvc metrics`.
 
-    `untested` says why claims could not be tested; it stands there only where it says something.
+    Args:
+        rows: Those of `comparison.rows`.
+        claims: The checked claims.
+        untested: Why claims could not be tested; the key is left out where it is "".
     """
     verdicts = {
         claim.name: {
@@ -20,29 +24,34 @@ def agreement(
             "effect": float(f"{claim.effect:.6g}"),
             "p": None if claim.p is None else float(f"{claim.p:.6g}"),
         }
-        for claim in found
+        for claim in claims
     }
-    about = {"untested": untested} if untested else {}
-    return {"paper": comparison.summary(rows), "claims": verdicts, **about}
+    reason = {"untested": untested} if untested else {}
+    return {"paper": comparison.summary(rows), "claims": verdicts, **reason}
 
 
-def lines(rows: Sequence[dict[str, Any]], found: Sequence[paper_claims.Claim]) -> list[str]:
-    """The same for tables.md: paragraphs and tables."""
+def lines(rows: Sequence[dict[str, Any]], claims: Sequence[paper_claims.Claim]) -> list[str]:
+    """Paragraphs and tables for tables.md.
+
+    Args:
+        rows: Those of `comparison.rows`.
+        claims: The checked claims.
+    """
     parts = []
     if rows:
-        total = comparison.summary(rows)
-        rank = total["rank_correlation"]
+        summary = comparison.summary(rows)
+        rank = summary["rank_correlation"]
         parts += [
             "## Agreement with the paper",
-            f"{total['cells']} of the paper's figures have a cell here (comparison.csv has them all). Mean absolute "
-            f"difference {total['mean_absolute_difference']:.1f} points, mean difference (ours minus the paper's) "
-            f"{total['mean_difference']:+.1f}"
+            f"{summary['cells']} of the paper's figures have a cell here (comparison.csv has them all). Mean absolute "
+            f"difference {summary['mean_absolute_difference']:.1f} points, mean difference (ours minus the paper's) "
+            f"{summary['mean_difference']:+.1f}"
             + (f", rank correlation {rank:.2f} (Spearman)." if rank is not None else "."),
         ]
-    if found:
+    if claims:
         table = ["| claim | holds | effect | p | in the paper |", "| --- | --- | ---: | ---: | --- |"]
-        for claim in found:
-            p = "" if claim.p is None else "< 0.0001" if claim.p < 0.0001 else f"{claim.p:.2g}"
+        for claim in claims:
+            p = "" if claim.p is None else p_value_text(claim.p)
             table.append(
                 f"| {claim.statement} | {'yes' if claim.holds else 'no'} | {claim.effect:+.3g} {claim.unit} | {p} | "
                 f"{claim.section} |"
