@@ -27,7 +27,7 @@ from test_report import FGSM, FOOLED, SG, make
 
 from crossfool.errors import UserError
 from crossfool.experiment import loading
-from crossfool.report import report_folder
+from crossfool.report import perturbations, report_folder
 from crossfool.report.html import data_uris, experiment_view, figure_data, gallery, report_csv
 from crossfool.report.html import page as html_page
 from crossfool.report.html.experiment_view import Figure, Group, View
@@ -325,7 +325,7 @@ def test_pictures_keep_every_pixel(channels: int) -> None:
         expected = pixels[0] if channels == 1 else pixels.transpose(1, 2, 0)
         png = base64.b64encode(data_uris.png(pixels)).decode()
         assert np.array_equal(decoded(png), expected)
-        stacked = decoded(base64.b64encode(data_uris.png(data_uris.difference(noise, pixels))).decode())
+        stacked = decoded(base64.b64encode(data_uris.png(perturbations.difference(noise, pixels))).decode())
         again = pixels + stacked.reshape(channels, 17, 23)  # modulo 256
         assert np.array_equal(again, noise)
 

@@ -166,6 +166,7 @@ def view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
 
 
 def _command(name: str) -> str:
+    """The shell command that runs the experiment of that name."""
     return "dvc repro" if name in ("", ".") else f"dvc repro {quote(f'{name}/dvc.yaml')}"
 
 

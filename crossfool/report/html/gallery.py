@@ -12,7 +12,8 @@ from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import predictions_file
-from crossfool.report.html.data_uris import difference, enlarged, png, png_uri
+from crossfool.report.html.data_uris import png, png_uri
+from crossfool.report.perturbations import difference, enlarged
 from crossfool.storage import csv_files
 from crossfool.storage.tensors import TensorFile
 
