@@ -1,4 +1,4 @@
-"""What the page shows of one experiment, gathered from its folder alone.
+"""The content of the page for one experiment, gathered from the experiment's folder alone.
 
 Read are metrics and params.yaml; the subset, adversarial images and predictions for the gallery; and the figures and
 CSV files of `report/`. Whatever is missing is left out.
@@ -132,7 +132,7 @@ class View:
 
 
 def view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
-    """Gather what the page shows of the experiment in `folder`.
+    """Gather the content of the page for the experiment in `folder`.
 
     Args:
         folder: The experiment's.
