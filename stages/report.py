@@ -6,14 +6,14 @@ from shlex import quote
 
 from crossfool.experiment import loading
 from crossfool.pipeline.stage import say, stage
-from crossfool.report import write
+from crossfool.report import report_folder
 from crossfool.report.html import page
 
 
 @stage
 def main() -> None:
     experiment = loading.load()
-    write.write_report(Path(), experiment, Path("report"))
+    report_folder.write_report(Path(), experiment, Path("report"))
     page.write([Path()], Path("report/index.html"))
     folder = Path(os.path.relpath(".", experiment.root))
     shown = f"crossfool show {quote(str(folder))}"

@@ -247,7 +247,14 @@ def test_no_texts_of_a_scatter_overlap_one_another_or_leave_the_plot(crowd: floa
     left, middle, right = figure.axes
     for axes, texts in (
         (left, [f"{dot.rate:.1f}" for dot in _dots(crowd)]),
-        (middle, [scatter_figure._rest(dot) for dot in _dots(crowd) if dot.name not in ("alexnet", "googlenet")]),
+        (
+            middle,
+            [
+                scatter_figure._name_within_family(dot)
+                for dot in _dots(crowd)
+                if dot.name not in ("alexnet", "googlenet")
+            ],
+        ),
         (right, []),
     ):
         assert sorted(text.get_text() for text in axes.texts) == sorted(texts)

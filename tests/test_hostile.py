@@ -23,8 +23,8 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import outcomes
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.pipeline.gradient_analysis.config import Boundary, Similarity
-from crossfool.report import experiment_figures
-from crossfool.report.html import gallery, page
+from crossfool.report import gradient_figures
+from crossfool.report.html import experiment_view, gallery
 from crossfool.storage.atomic import replacing
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -289,7 +289,7 @@ def test_a_page_of_odd_cells_is_one_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / "adversarial" / whole.sources[0] / f"{next(iter(whole.attacks))}.safetensors"
     write_tensors(path, {"images": np.zeros((1, 1, 1, 1), np.uint8)}, {name: "[1]"})
     with pytest.raises(UserError, match=rf"\.safetensors: '{name}' in its metadata is no JSON object"):
-        page._headers(tmp_path, whole)
+        experiment_view._headers(tmp_path, whole)
 
 
 @pytest.mark.parametrize(
@@ -303,10 +303,10 @@ def test_an_odd_plane_is_one_line(tmp_path: Path, change: dict[str, str]) -> Non
     said = {"label": "7", "params": json.dumps(plane.model_dump())}
     path = tmp_path / "analysis/boundary/a.safetensors"
     write_tensors(path, tensors, said)
-    experiment_figures._draw_boundary(tmp_path, "a", plane, experiment(dataset=dataset))
+    gradient_figures.boundary(tmp_path, "a", plane, experiment(dataset=dataset))
     write_tensors(path, tensors, said | change)
     with pytest.raises(UserError, match=r"^\S+/a\.safetensors.*; delete it and run `dvc repro`$"):
-        experiment_figures._draw_boundary(tmp_path, "a", plane, experiment(dataset=dataset))
+        gradient_figures.boundary(tmp_path, "a", plane, experiment(dataset=dataset))
 
 
 def test_a_subset_of_other_models_than_it_says_is_one_line(tmp_path: Path) -> None:

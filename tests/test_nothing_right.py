@@ -23,7 +23,7 @@ from crossfool.experiment.results import metrics
 from crossfool.pipeline import subset
 from crossfool.pipeline.evaluation import detail_metrics, success
 from crossfool.pipeline.evaluation.predictions_file import read_cell, read_transformed
-from crossfool.report import write
+from crossfool.report import report_folder
 from crossfool.report.html import page as html_page
 from crossfool.stats import rates as stats_rates
 from crossfool.storage.json_files import read_json, write_json
@@ -96,7 +96,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
 
 def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
     """tables.md and the page, once all of the report is written; no JSON has a NaN, no CSV a word for nothing."""
-    write.write_report(folder, experiment, folder / "report")
+    report_folder.write_report(folder, experiment, folder / "report")
     html_page.write([folder], folder / "report/index.html")
     for path in (folder / "agreement.json", *folder.glob("metrics/**/*.json")):
         json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
@@ -110,7 +110,7 @@ def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
 @pytest.fixture
 def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn, and not saved, which is what takes long."""
-    monkeypatch.setattr(write.style, "save", lambda figure, path: path.touch())
+    monkeypatch.setattr(report_folder.style, "save", lambda figure, path: path.touch())
 
 
 def rows(path: Path) -> list[dict[str, str]]:

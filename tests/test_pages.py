@@ -27,11 +27,10 @@ from test_report import FGSM, FOOLED, SG, make
 
 from crossfool.errors import UserError
 from crossfool.experiment import loading
-from crossfool.report import write
-from crossfool.report.html import comparison_tables, csv_reading, gallery
-from crossfool.report.html import images as html_images
+from crossfool.report import perturbations, report_folder
+from crossfool.report.html import data_uris, experiment_view, figure_data, gallery, report_csv
 from crossfool.report.html import page as html_page
-from crossfool.report.html.page import Figure, Group, View
+from crossfool.report.html.experiment_view import Figure, Group, View
 from crossfool.report.table import Cell, Table, csv_text, escaped
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -68,7 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.random.default_rng(1).integers(0, 256, (8, 1, 28, 28), np.uint8)
     experiment = make(folder, FOOLED, images=images)
     complete(folder)
-    write.write_report(folder, experiment, folder / "report")
+    report_folder.write_report(folder, experiment, folder / "report")
     html_page.write([folder], folder / "report/index.html")
     return folder
 
@@ -210,7 +209,7 @@ def test_a_figures_data_are_a_table(tmp_path: Path) -> None:
     grid = "x,rate,low,high,n,line,panel,source,target,attack\n5,62.5,30.5742,,8,m = 5,fnn0 → fnn2,fnn0,fnn2,a_e5\n"
     (tmp_path / "grid_a.csv").write_text(grid, encoding="utf-8")
     (tmp_path / "scatter.csv").write_text("error,parameters\n", encoding="utf-8")
-    (table,) = comparison_tables.drawn(tmp_path)
+    (table,) = figure_data.drawn(tmp_path)
     assert (table.name, table.corner, table.csv) == ("grid_a", "x", grid)
     head, cells = table.rows[0]
     assert (head, cells[0], cells[2], cells[4]) == ("5", Cell("62.5", 62.5), Cell(""), Cell("m = 5"))
@@ -324,9 +323,9 @@ def test_pictures_keep_every_pixel(channels: int) -> None:
     )
     for pixels in (noise, smooth):
         expected = pixels[0] if channels == 1 else pixels.transpose(1, 2, 0)
-        png = base64.b64encode(html_images.png(pixels)).decode()
+        png = base64.b64encode(data_uris.png(pixels)).decode()
         assert np.array_equal(decoded(png), expected)
-        stacked = decoded(base64.b64encode(html_images.png(html_images.difference(noise, pixels))).decode())
+        stacked = decoded(base64.b64encode(data_uris.png(perturbations.difference(noise, pixels))).decode())
         again = pixels + stacked.reshape(channels, 17, 23)  # modulo 256
         assert np.array_equal(again, noise)
 
@@ -403,7 +402,7 @@ def hostile() -> View:
         attacks=[(EVIL, EVIL, 1)],
         models=table,
         groups=[Group("rates", EVIL, EVIL, [table]), Group("claims", EVIL, EVIL, [claims])],
-        figures=[Figure(EVIL, EVIL, html_images.file_uri("image/svg+xml", EVIL.encode()))],
+        figures=[Figure(EVIL, EVIL, data_uris.file_uri("image/svg+xml", EVIL.encode()))],
         pictures=shown,
         params=EVIL,
         command=EVIL,
@@ -429,8 +428,8 @@ def test_everything_shown_is_escaped(harmful: str, text: str) -> None:
 
 
 def test_a_folder_is_quoted_in_its_command() -> None:
-    assert html_page._command("experiments/a b; rm -rf x") == "dvc repro 'experiments/a b; rm -rf x/dvc.yaml'"
-    assert html_page._command(".") == html_page._command("") == "dvc repro"
+    assert experiment_view._command("experiments/a b; rm -rf x") == "dvc repro 'experiments/a b; rm -rf x/dvc.yaml'"
+    assert experiment_view._command(".") == experiment_view._command("") == "dvc repro"
 
 
 def test_a_file_name_that_would_do_harm(tmp_path: Path) -> None:
@@ -467,7 +466,7 @@ def test_a_damaged_table_of_the_report_is_one_line(made: Path, tmp_path: Path) -
     folder = tmp_path / "made"
     shutil.copytree(made, folder)
     damaged = 0
-    for path in (folder / "report" / f"{name}.csv" for name in (*csv_reading.READ, *csv_reading.HEADS)):
+    for path in (folder / "report" / f"{name}.csv" for name in (*report_csv.READ, *report_csv.HEADS)):
         whole = path.read_bytes() if path.exists() else b""
         if whole.count(b"\n") < 2:
             continue  # nothing in it, and nothing shown
@@ -481,8 +480,8 @@ def test_a_damaged_table_of_the_report_is_one_line(made: Path, tmp_path: Path) -
             with pytest.raises(UserError, match=rf"^\S*{path.name} is damaged \(.*\); delete it and run `dvc repro`$"):
                 html_page.write([folder], folder / "report/index.html")
             damaged += 1
-        for column in csv_reading.READ.get(path.stem, ()):
-            if csv_reading.READ[path.stem][column] is not str:
+        for column in report_csv.READ.get(path.stem, ()):
+            if report_csv.READ[path.stem][column] is not str:
                 place = head.split(b",").index(column.encode())
                 values = next(csv.reader([first.decode()]))
                 values[place] = "x"
@@ -526,7 +525,7 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "report/vector").mkdir(parents=True)
     for name in ("destruction", "scatter", "grid_a"):
         (folder / f"report/vector/{name}.svg").write_text("<svg>" + "<path d='M 0 0'/>" * 6400 + "</svg>")
-    one = html_page.view(folder, "experiments/one", html_page.ROOM // 12)
+    one = experiment_view.view(folder, "experiments/one", html_page.ROOM // 12)
     views = [dataclasses.replace(one, name=f"experiments/{number}") for number in range(12)]
     (folder / "all.html").write_text(html_page.render(views), encoding="utf-8")
     return folder / "all.html"
@@ -788,7 +787,7 @@ def test_wide_tables_fit_on_paper(browser: Page, made: Path, tmp_path: Path) -> 
         Table(name="pairs", columns=names, rows=tuple((name, cells) for name in names), **about),
         Table(name="rates", columns=names[:10], rows=tuple((name, rates) for name in names), **about),
     ]
-    view = dataclasses.replace(html_page.view(made, "", 0), groups=[Group("ranking", "Compared", "", tables)])
+    view = dataclasses.replace(experiment_view.view(made, "", 0), groups=[Group("ranking", "Compared", "", tables)])
     (tmp_path / "wide.html").write_text(html_page.render([view]), encoding="utf-8")
     browser.open(tmp_path / "wide.html")
     browser.ask("Emulation.setDeviceMetricsOverride", width=680, height=1010, deviceScaleFactor=1, mobile=False)

@@ -13,8 +13,8 @@ from crossfool.experiment import loading
 from crossfool.experiment.results import ranking, ranking_tables
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.pipeline.evaluation import success
-from crossfool.report import write
-from crossfool.report.html import comparison_tables
+from crossfool.report import report_folder
+from crossfool.report.html import attack_tables
 from crossfool.report.table import csv_text
 from crossfool.stats import rates
 from crossfool.storage.json_files import write_json
@@ -39,7 +39,7 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     experiment = make(folder, FOOLED)
     write_json(folder / "metrics/fnn0/sg_fgsm.detail.json", {**DETAIL, "size": {**DETAIL["size"], "l2": 50.0}, **TAKES})
-    write.write_report(folder, experiment, folder / "report")
+    report_folder.write_report(folder, experiment, folder / "report")
     return folder
 
 
@@ -99,7 +99,7 @@ def test_cells_of_pairs_by_hand(made):
     }
     assert (found[0]["first_rate"], found[0]["second_rate"]) == ("62.5", "25")
     assert all(float(row["low"]) < float(row["difference"]) < float(row["high"]) for row in found)
-    (shown,) = comparison_tables.each_cell(made / "report")
+    (shown,) = attack_tables.each_cell(made / "report")
     head, cells = shown.rows[1]
     assert head == "fgsm − sg_fgsm"
     assert [cell.text for cell in cells] == ["fnn0 → fnn4", "0.0", "25.0", "−25.0", "0", "2", "0.5", "1"]
@@ -153,24 +153,24 @@ def test_lpips_stands_where_it_was_measured(tmp_path, made):
     for source, attack, apart in (("fnn0", "fgsm", 0.25), ("fnn2+fnn0", "fgsm", 0.125), ("fnn0", "sg_fgsm", 0.5)):
         size = {**DETAIL["size"], "lpips": apart, "lpips_high": 1.0}
         write_json(tmp_path / f"metrics/{source}/{attack}.detail.json", {**DETAIL, "size": size})
-    write.write_report(tmp_path, experiment, tmp_path / "report")
+    report_folder.write_report(tmp_path, experiment, tmp_path / "report")
     found = {row["attack"]: row["lpips"] for row in rows(tmp_path / "report/ranking.csv")}
     assert found == {"fgsm": "0.1875", "sg_fgsm": "", "far": ""}  # the mean over both sources; not of some of them
     text = (tmp_path / "report/tables.md").read_text()
     assert "| L2 | SSIM | LPIPS |" in text and "perceptual distance from it (LPIPS, 0 if the same)" in text
     assert " | 0.500 | 0.188 |" in text and " | 0.500 | – |" in text
-    (table,) = [table for table in comparison_tables.ranked(tmp_path / "report") if table.name == "ranking"]
+    (table,) = [table for table in attack_tables.ranked(tmp_path / "report") if table.name == "ranking"]
     assert table.columns[-1] == "lpips" and "Lpips: perceptual distance" in table.notes[-1]
     assert [cells[-1].text for _, cells in table.rows] == ["0.188", "", ""]
 
     text = (made / "report/tables.md").read_text()  # nowhere measured
     assert "| L2 | SSIM |" in text and "LPIPS" not in text
-    (table,) = [table for table in comparison_tables.ranked(made / "report") if table.name == "ranking"]
+    (table,) = [table for table in attack_tables.ranked(made / "report") if table.name == "ranking"]
     assert table.columns[-1] == "ssim" and "lpips" not in " ".join(table.notes).lower()
 
 
 def test_the_page_has_them_as_tables(made):
-    tables = {table.name: table for table in comparison_tables.ranked(made / "report")}
+    tables = {table.name: table for table in attack_tables.ranked(made / "report")}
     assert set(tables) == {"ranking", "quantisation", "denominators"}  # one pair and one spread are no table
     assert [head for head, _ in tables["ranking"].rows] == ["fgsm", "sg_fgsm", "far"]
     page = ranking_page(made)
@@ -185,7 +185,7 @@ def ranking_page(folder: Path) -> str:
 
 
 def test_nothing_is_told_of_what_is_not_there(tmp_path):
-    write.write_report(tmp_path, make(tmp_path, {}, attacks={"sg": SG}), tmp_path / "report")
+    report_folder.write_report(tmp_path, make(tmp_path, {}, attacks={"sg": SG}), tmp_path / "report")
     assert [rows(tmp_path / f"report/{name}.csv") for name in ("pairwise", "cost", "seeds", "quantisation")] == [[]] * 4
     assert not (tmp_path / "report/figures/cost.png").exists()
     assert "Attacks ranked" not in (tmp_path / "report/tables.md").read_text()
@@ -203,7 +203,7 @@ def test_images_that_a_model_gets_wrong_clean_are_ranked_for_nobody(tmp_path):
     right[0, 0] = right[5, 2] = 0  # the first image was fooled wherever any was, the sixth where there were eight
     tensors = {name: np.array(file[name]) for name in file.names()} | {"right": right}
     write_tensors(file.path, tensors, {"models": "fnn0,fnn2,fnn4"})
-    write.write_report(tmp_path, experiment, tmp_path / "report")
+    report_folder.write_report(tmp_path, experiment, tmp_path / "report")
     kept = right.all(1)
     for row, hits in zip(rows(tmp_path / "report/ranking.csv"), (FAST, SMOOTH), strict=False):
         assert float(row["success"]) == pytest.approx(100 * hits[kept].mean(), abs=1e-4) and row["n"] == "6"
@@ -234,7 +234,7 @@ def costly(tmp_path_factory) -> Path:
             for target, more in (("fnn0", 0), ("fnn2", 0), ("fnn4", 1))
         }
         write_json(folder / f"metrics/fnn0/{name}.detail.json", {**DETAIL, "steps": steps})
-    write.write_report(folder, experiment, folder / "report")
+    report_folder.write_report(folder, experiment, folder / "report")
     return folder
 
 
@@ -274,7 +274,7 @@ def test_attacks_at_equal_cost_in_words(costly):
 
 
 def test_the_page_sets_every_attack_against_every_other(costly):
-    tables = {table.name: table for table in comparison_tables.ranked(costly / "report")}
+    tables = {table.name: table for table in attack_tables.ranked(costly / "report")}
     against, cost = tables["pairwise_untargeted"], tables["budget_untargeted"]
     cells = {
         (head, column): cell for head, row in against.rows for column, cell in zip(against.columns, row, strict=True)
@@ -303,7 +303,7 @@ def test_equals_share_a_place(tmp_path):
     )
     steps = {"fnn2": {str(step): {"gradients": step, **answered(1)} for step in (1, 2)}}
     write_json(tmp_path / "metrics/fnn0/igsm.detail.json", {**DETAIL, "steps": steps})
-    write.write_report(tmp_path, experiment, tmp_path / "report")
+    report_folder.write_report(tmp_path, experiment, tmp_path / "report")
     places = [(row["budget"], row["attack"], row["place"]) for row in rows(tmp_path / "report/budget.csv")]
     assert [place for budget, _, place in places if budget == "1"] == ["1", "1", "3"]
     ranks = [(row["attack"], row["rank"]) for row in rows(tmp_path / "report/ranking.csv")]
@@ -319,7 +319,7 @@ def test_what_differs_stands_out(tmp_path):
     ]
     text = csv_text(ranking_tables.COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
     (tmp_path / "pairwise.csv").write_text(text, encoding="utf-8")
-    (table,) = comparison_tables.ranked(tmp_path)
+    (table,) = attack_tables.ranked(tmp_path)
     stressed = {one + other for one, row in table.rows for other, cell in zip("abc", row, strict=True) if cell.stressed}
     assert stressed == {"ab", "ba"} and "1 of 3 pairs, in bold" in table.notes[0]
     by_attack = dict(table.rows)

@@ -23,7 +23,7 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import metrics, ranking_tables
 from crossfool.pipeline.evaluation import success
 from crossfool.pipeline.evaluation.predictions_file import write_cell, write_clean, write_transformed
-from crossfool.report import csv_writing, panel, write
+from crossfool.report import experiment_panel, rates_csv, report_folder
 from crossfool.report.figures import heatmap
 from crossfool.report.reported import published_rates
 from crossfool.stats import rates as stats_rates
@@ -157,7 +157,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment]:
     """A made experiment with its report; tests read it and change copies."""
     folder = tmp_path_factory.mktemp("made")
     experiment = make(folder, FOOLED)
-    write.write_report(folder, experiment, folder / "report")
+    report_folder.write_report(folder, experiment, folder / "report")
     return folder, experiment
 
 
@@ -183,7 +183,7 @@ def test_a_key_of_an_attack_is_in_the_table_and_in_words() -> None:
     """Or it is known to be told elsewhere, on purpose."""
     keys = set(Attack.model_fields)
     untold = {"method", "options", "seed", "seeds", "fusion", "quantisation", "record_steps"}
-    assert keys - set(csv_writing.COLUMNS) == untold
+    assert keys - set(rates_csv.COLUMNS) == untold
     sentences = {"gradient", "update", "noise", "objective", "fusion", "seeds", "quantisation", "record_steps"}
     assert keys - formulas.WORDS.keys() == sentences
 
@@ -296,7 +296,7 @@ def test_the_panel_tells_right_from_wrong(made: tuple[Path, Experiment]) -> None
         for attack in experiment.attacks
     }
     subset = TensorFile(folder / "subset/images.safetensors")
-    figure = panel.build_panel(folder, metrics.load_metrics(folder, experiment), subset, cells)
+    figure = experiment_panel.build_panel(folder, metrics.load_metrics(folder, experiment), subset, cells)
     assert figure is not None
     marks = [text.get_text()[0] for text in figure.texts if text.get_text()[:1] in ("✓", "✗")]
     # four images, fnn0 against fnn2 and fnn4: 8 clean answers; fgsm fools fnn2 on all and fnn4 on none; sg_fgsm
@@ -318,7 +318,7 @@ def test_a_heat_maps_scale_is_fixed_and_its_numbers_are_printed() -> None:
 
 def test_a_second_run_writes_the_same_bytes(made: tuple[Path, Experiment], tmp_path: Path) -> None:
     folder, experiment = made
-    write.write_report(folder, experiment, tmp_path)
+    report_folder.write_report(folder, experiment, tmp_path)
     first = {path.relative_to(folder / "report"): path.read_bytes() for path in (folder / "report").rglob("*.*")}
     again = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.*")}
     assert first == again
@@ -327,7 +327,7 @@ def test_a_second_run_writes_the_same_bytes(made: tuple[Path, Experiment], tmp_p
 
 def test_nothing_to_transform_gives_no_destruction(tmp_path: Path) -> None:
     experiment = make(tmp_path, {}, attacks={"fgsm": FGSM}, transforms={})
-    write.write_report(tmp_path, experiment, tmp_path / "report")
+    report_folder.write_report(tmp_path, experiment, tmp_path / "report")
     assert rows(tmp_path / "report/destruction.csv") == []
     assert not (tmp_path / "report/figures/destruction.png").exists()
     assert "Destruction" not in (tmp_path / "report/tables.md").read_text(encoding="utf-8")
@@ -344,7 +344,7 @@ def test_a_left_over_file_is_refused(copied: tuple[Path, Experiment], place: str
     with pytest.raises(
         UserError, match=rf"{place} was not made by crossfool, and lies in a folder that stages write; move "
     ):
-        write.write_report(folder, experiment, folder / "report")
+        report_folder.write_report(folder, experiment, folder / "report")
     assert not (folder / "report").exists()
 
 
@@ -369,7 +369,7 @@ def test_a_missing_file_is_named(copied: tuple[Path, Experiment], place: str) ->
     folder, experiment = copied
     (folder / place).unlink()
     with pytest.raises(UserError) as error:
-        write.write_report(folder, experiment, folder / "report")
+        report_folder.write_report(folder, experiment, folder / "report")
     assert f"{place} is missing" in str(error.value)
     assert not (folder / "report").exists()
 

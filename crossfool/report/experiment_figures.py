@@ -1,9 +1,11 @@
-"""The paper's own figures from an experiment's data: sweeps, scatter, similarity, boundaries, saliency, agreement.
+"""Figures of an experiment from its results: heat maps, cost, destruction, and the paper's own plots.
 
-Each picture's data is a CSV beside it. Needs no model: restyling a figure computes nothing anew.
+The paper's are sweeps (figures 4a, 4b and 7), scatter plots (1 and 8), agreement with its tables, and those of
+`gradient_figures`. The data of each plot is a CSV beside it. Nothing here needs a model: restyling a figure computes
+nothing anew.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +13,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from crossfool.attacks import sweeps
-from crossfool.datasets.class_names import class_names
-from crossfool.errors import UserError
-from crossfool.experiment.config import Experiment
-from crossfool.experiment.descriptions import chosen, words
-from crossfool.experiment.results import snapshots
+from crossfool.experiment.descriptions import chosen, words, wrapped
+from crossfool.experiment.results import pooled_destruction, snapshots
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import family
-from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency
+from crossfool.pipeline.evaluation.config import TRANSFORMS
+from crossfool.report import gradient_figures
 from crossfool.report.figures import agreement as agreement_figure
-from crossfool.report.figures import boundary as boundary_figure
-from crossfool.report.figures import saliency as saliency_figure
+from crossfool.report.figures import destruction as destruction_figure
+from crossfool.report.figures import heatmap as heatmap_figure
 from crossfool.report.figures import scatter as scatter_figure
-from crossfool.report.figures import similarity as similarity_figure
-from crossfool.report.figures import style
 from crossfool.report.figures import sweep as sweep_figure
-from crossfool.report.figures.style import picture
-from crossfool.stats import intervals as stats_intervals
-from crossfool.storage.tensors import TensorFile
+from crossfool.report.figures.style import Point
+from crossfool.report.gradient_figures import Rows, mean_interval
 
 AXIS = {
     "epsilon": "perturbation ε",
@@ -46,34 +43,43 @@ COLUMNS = {
     "similarity": ["analysis", "source", "target", "samples", "cosine", "low", "high", "n"],
 }
 CROWD = 8  # attacks beyond which their intervals would hide their lines
-Rows = list[dict[str, Any]]
 
 
 def tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
-    """The data of every figure: name (a key of `COLUMNS`) -> rows; none where the experiment has no such figure."""
+    """The data of every plot: name (a key of `COLUMNS`) -> rows; no rows where the experiment has no such figure."""
     grids = results.experiment.grids
     return {
-        "grid_a": list(_sweep("a", grids.a, results, evidence)),
-        "grid_b": list(_sweep("b", grids.b, results, evidence)),
-        "scatter": list(_scatter(results)),
-        "similarity": list(_similarity(evidence)),
+        "grid_a": list(_sweep_rows("a", grids.a, results, evidence)),
+        "grid_b": list(_sweep_rows("b", grids.b, results, evidence)),
+        "scatter": list(_scatter_rows(results)),
+        "similarity": list(gradient_figures.similarity_rows(evidence)),
     }
 
 
 def draw(folder: Path, results: Results, data: Mapping[str, Rows], compared: Rows) -> Iterator[tuple[str, Figure]]:
-    """The figures by name, from `tables`, the comparison with the paper and the cached analyses in `folder`."""
+    """Draw the paper's own plots: their names and figures.
+
+    Args:
+        folder: The experiment's, with the stored analyses of boundaries and saliency.
+        results: Its metrics.
+        data: What `tables` returned.
+        compared: The rows of `reported.comparison.rows`.
+
+    Raises:
+        UserError: the file of an analysis is missing or damaged.
+    """
     experiment = results.experiment
     for name, grid in (("a", experiment.grids.a), ("b", experiment.grids.b)):
         if data[f"grid_{name}"]:
-            yield f"grid_{name}", _draw_sweep(grid, results, data[f"grid_{name}"])
+            yield f"grid_{name}", _sweep(grid, results, data[f"grid_{name}"])
     if data["scatter"]:
-        yield "scatter", _draw_scatter(results, data["scatter"])
+        yield "scatter", _scatter(results, data["scatter"])
     if data["similarity"]:
-        yield "similarity", _draw_similarity(experiment, data["similarity"])
+        yield "similarity", gradient_figures.similarity(experiment, data["similarity"])
     for name, plane in experiment.boundary.items():
-        yield f"boundary_{name}", _draw_boundary(folder, name, plane, experiment)
+        yield f"boundary_{name}", gradient_figures.boundary(folder, name, plane, experiment)
     for name, saliency in experiment.saliency.items():
-        yield f"saliency_{name}", _draw_saliency(folder, name, saliency, experiment)
+        yield f"saliency_{name}", gradient_figures.saliency(folder, name, saliency, experiment)
     if len(compared) > 1:
         points = [
             (row["paper_table"].replace("table", "table "), row["paper"], row["ours"], row["low"], row["high"])
@@ -83,35 +89,55 @@ def draw(folder: Path, results: Results, data: Mapping[str, Rows], compared: Row
         yield "agreement", agreement_figure.agreement("Ours and the paper's", subtitle, points)
 
 
+def heatmap(results: Results, attack: str) -> Figure:
+    """The heat map of an attack's top-1 success rates over all sources and targets."""
+    sources, targets = results.experiment.sources, results.experiment.answering
+
+    def values(key: str) -> np.ndarray:
+        return np.array([[results.success[source, attack][target][key] for target in targets] for source in sources])
+
+    rates = (values("top1"), values("top1_low"), values("top1_high"))
+    rows, columns = [source.replace("+", "+\n") for source in sources], [wrapped(target) for target in targets]
+    grid = heatmap_figure.Grid(rows, columns, rates, values("whitebox"))
+    subtitle = f"{words(results.experiment.attacks[attack])}\n{chosen(results)}; Wilson 95% intervals"
+    return heatmap_figure.heatmap(grid, attack, subtitle)
+
+
+def destruction(results: Results, pools: Mapping[str, Mapping[str, pooled_destruction.Points]]) -> Figure:
+    """Destruction rates over the level of each transform.
+
+    Args:
+        results: The experiment's metrics.
+        pools: Transform -> attack -> its destruction rates over all black-box pairs; each transform has some.
+    """
+    units = {name: unit for name, (_, _, unit) in TRANSFORMS.items()}
+    subtitle = (
+        "Of the adversarial images that fool a target, the share that it gets right again after the transform. "
+        f"Black-box pairs pooled; {chosen(results)}; 95% intervals over images."
+    )
+    return destruction_figure.destruction("Destruction rates", subtitle, units, pools)
+
+
 def cost(results: Results) -> Figure:
-    """Success against gradient evaluations: a line an attack, a point where no steps were recorded of it."""
-    panels: dict[str, dict[str, list[style.Point]]] = {}
+    """Success against gradient evaluations: a line an attack, or a point where none of its steps was recorded."""
+    panels: dict[str, dict[str, list[Point]]] = {}
     crowded = len(results.experiment.attacks) > CROWD
     for attack, row in results.experiment.attacks.items():
         points = [
-            style.Point(gradients, rates["success"], *(rates["success" if crowded else end] for end in ("low", "high")))
+            Point(gradients, rates["success"], *(rates["success" if crowded else end] for end in ("low", "high")))
             for gradients, rates in snapshots.reached(results, attack).items()
         ]
         if points:
             panels.setdefault(row.objective, {})[attack] = points
     ends = "; budget.csv has the intervals" if crowded else ", and of the ends of their Wilson 95% intervals"
     subtitle = f"Mean over black-box cells{ends}; {chosen(results)}"
-    label = "gradient evaluations an image and model"
-    about = "Success against cost", subtitle, label, "success rate, %", "attack"
-    return sweep_figure.sweep(*about, panels, logarithmic=True, kinds=True)
+    xlabel, ylabel = "gradient evaluations an image and model", "success rate, %"
+    labels = "Success against cost", subtitle, xlabel, ylabel, "attack"
+    return sweep_figure.sweep(*labels, panels, logarithmic=True, kinds=True)
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean of one value an image (N,), and the ends of Student's 95% interval; the mean where that has no width."""
-    mean = float(values.mean())
-    low, high = stats_intervals.mean(values) or (mean, mean)
-    return mean, low, high
-
-
-# --- sweeps (figures 4a, 4b, 7) -----------------------------------------------------------------------------------
-
-
-def _sweep(name: str, grid: sweeps.Grid, results: Results, evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _sweep_rows(name: str, grid: sweeps.Grid, results: Results, evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """The points of the figure of grid `name`: one a cell, or one a target where the figure averages over sources."""
     if grid.figure is None:
         return
     figure, experiment = grid.figure, results.experiment
@@ -119,24 +145,25 @@ def _sweep(name: str, grid: sweeps.Grid, results: Results, evidence: Evidence) -
         values = dict(zip(sweeps.AXES, point, strict=True))
         if values["step_size"] == "epsilon":
             values["step_size"] = values["epsilon"]
-        about = {"x": values[figure.x], "line": _line(figure, values), "n": results.n, "attack": attack}
+        row = {"x": values[figure.x], "line": _line_name(figure, values), "n": results.n, "attack": attack}
         for target in experiment.answering:
             sources = [source for source in experiment.sources if target not in source.split("+")]
             for source in () if figure.average else sources:
                 rates = results.swept[source, attack][target]
                 ends = {"low": rates[f"{figure.metric}_low"], "high": rates[f"{figure.metric}_high"]}
                 panel = f"{source} → {target}"
-                yield about | {"rate": rates[figure.metric], "panel": panel, "source": source, "target": target} | ends
+                yield row | {"rate": rates[figure.metric], "panel": panel, "source": source, "target": target} | ends
             if figure.average and sources and not evidence.empty:
                 hits = evidence.hits if figure.metric == "top1" else evidence.hits5
                 share = np.mean([hits[source, attack, target] for source in sources], 0)
                 rate, low, high = (100 * value for value in mean_interval(share))
                 ends = {"low": max(low, 0.0), "high": min(high, 100.0)}
                 mean = f"mean of {len(sources)} sources"
-                yield about | {"rate": rate, "panel": target, "source": mean, "target": target} | ends
+                yield row | {"rate": rate, "panel": target, "source": mean, "target": target} | ends
 
 
-def _line(figure: sweeps.GridFigure, values: Mapping[str, Any]) -> str:
+def _line_name(figure: sweeps.GridFigure, values: Mapping[str, Any]) -> str:
+    """The line that a grid's point belongs to: "m = 20", or "plain" where no samples are drawn."""
     if figure.lines is None:
         return ""
     if figure.lines == "samples" and not values["samples"]:
@@ -144,13 +171,14 @@ def _line(figure: sweeps.GridFigure, values: Mapping[str, Any]) -> str:
     return f"{LETTER[figure.lines]} = {values[figure.lines]:g}"
 
 
-def _draw_sweep(grid: sweeps.Grid, results: Results, rows: Rows) -> Figure:
+def _sweep(grid: sweeps.Grid, results: Results, rows: Rows) -> Figure:
+    """The figure of a grid, from all its rows of `_sweep_rows`."""
     figure = grid.figure
     assert figure is not None and grid.attack is not None
-    panels: dict[str, dict[str, list[style.Point]]] = {}
+    panels: dict[str, dict[str, list[Point]]] = {}
     for row in rows:
         line = panels.setdefault(row["panel"], {}).setdefault(row["line"], [])
-        line.append(style.Point(row["x"], row["rate"], row["low"], row["high"]))
+        line.append(Point(row["x"], row["rate"], row["low"], row["high"]))
     fixed = [
         f"{LETTER[axis]} = {getattr(grid, axis)[0]}".replace("α = epsilon", "α = ε")
         for axis in sweeps.AXES
@@ -164,16 +192,14 @@ def _draw_sweep(grid: sweeps.Grid, results: Results, rows: Rows) -> Figure:
     return sweep_figure.sweep(f"Success against {LETTER[figure.x]}", subtitle, AXIS[figure.x], ylabel, label, panels)
 
 
-# --- scatter (figures 1 and 8) ------------------------------------------------------------------------------------
-
-
-def _scatter(results: Results) -> Iterator[dict[str, Any]]:
+def _scatter_rows(results: Results) -> Iterator[dict[str, Any]]:
+    """The dots of the scatter plots: one for each attack, target and single source model other than the target."""
     experiment = results.experiment
     for attack in experiment.scatter.attacks:
         for target in experiment.answering:
             for source in experiment.sources:
-                kin = family(source) == family(target)
-                if "+" in source or source == target or (kin and not experiment.scatter.same_family):
+                same_family = family(source) == family(target)
+                if "+" in source or source == target or (same_family and not experiment.scatter.same_family):
                     continue
                 rates, clean = results.success[source, attack][target], results.clean[source]
                 yield {
@@ -190,7 +216,8 @@ def _scatter(results: Results) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _draw_scatter(results: Results, rows: Rows) -> Figure:
+def _scatter(results: Results, rows: Rows) -> Figure:
+    """The scatter plots, from all rows of `_scatter_rows`."""
     panels: dict[str, list[scatter_figure.Dot]] = {}
     for row in rows:
         dot = scatter_figure.Dot(
@@ -198,84 +225,10 @@ def _draw_scatter(results: Results, rows: Rows) -> Figure:
         )
         panels.setdefault(f"{row['attack']} → {row['target']}", []).append(dot)
     experiment = results.experiment
-    kin = "" if experiment.scatter.same_family else "; sources of the target's own family are left out"
+    omitted = "" if experiment.scatter.same_family else "; sources of the target's own family are left out"
     attacks = "; ".join(f"{name}: {words(experiment.attacks[name])}" for name in experiment.scatter.attacks)
     subtitle = (
-        f"{attacks}.\nNumbers at the left are success rates, texts in the middle the model within its family{kin}. "
+        f"{attacks}.\nNumbers at the left are success rates, texts in the middle the model within its family{omitted}. "
         f"Top-1 error on the whole data set. {chosen(results)}; Wilson 95% intervals"
     )
     return scatter_figure.scatter("Success over the source's error and size", subtitle, panels)
-
-
-# --- similarity (figure 3a) ---------------------------------------------------------------------------------------
-
-
-def _similarity(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    for name, (samples, cosines) in evidence.similarity.items():
-        row = evidence.experiment.similarity[name]
-        for place, m in enumerate(samples):
-            mean, low, high = mean_interval(cosines[:, place])
-            about = {"analysis": name, "source": row.source, "target": row.target, "samples": m}
-            yield about | {"cosine": mean, "low": low, "high": high, "n": len(cosines)}
-
-
-def _draw_similarity(experiment: Experiment, rows: Rows) -> Figure:
-    lines: dict[str, tuple[style.Point, list[style.Point]]] = {}
-    pairs = [(row.source, row.target) for row in experiment.similarity.values()]
-    sigmas = {row.sigma for row in experiment.similarity.values()}
-    counts = sorted({row.images for row in experiment.similarity.values()})
-    for name, row in experiment.similarity.items():
-        points = [
-            style.Point(one["samples"], one["cosine"], one["low"], one["high"])
-            for one in rows
-            if one["analysis"] == name
-        ]
-        label = f"{row.source} → {row.target}"
-        if len(pairs) > len(set(pairs)) or len(sigmas) > 1:
-            label += f" ({name}: σ = {row.sigma:g})"
-        lines[label] = points[0], points[1:]
-    spread = f" (σ = {sigmas.pop():g})" if len(sigmas) == 1 else ""
-    images = " or ".join(f"{count:,}" for count in counts)
-    subtitle = (
-        f"Cosine of the source's smoothed gradient{spread} with the target's gradient, mean over "
-        f"{images} images with normal 95% intervals; dashed: the source's plain gradient"
-    )
-    return similarity_figure.similarity("Similarity of gradients", subtitle, lines)
-
-
-# --- planes (figures 3b, 6 and 9) ---------------------------------------------------------------------------------
-
-
-def _draw_boundary(folder: Path, name: str, plane: Boundary, experiment: Experiment) -> Figure:
-    file = TensorFile(folder / "analysis/boundary" / f"{name}.safetensors")
-    said, names = file.said("label"), class_names(experiment.dataset.family)
-    targets, planned = file.said_json("params").get("targets"), np.asarray(file["labels"])
-    if said not in map(str, range(len(names))) or not isinstance(targets, list) or len(targets) != len(planned):
-        raise UserError(f"{file.path} does not say what it is of; delete it and run `dvc repro`")
-    label, answers = int(said), dict(zip(map(str, targets), planned, strict=True))
-    unit = "pixel values" if plane.sign else "L2 length, pixel values"
-    ends = ("sign of G", "sign of h") if plane.sign else ("smoothed gradient G", "noise h = g − ⟨g, G⟩ G")
-    subtitle = (
-        f"Source {plane.source}, image {plane.image} ({names[label].split(',')[0]}); G of m = {plane.samples} samples "
-        f"with σ = {plane.sigma:g}; colours are the answers of the model above"
-    )
-    u, v = np.asarray(file["u"], float), np.asarray(file["v"], float)
-    labels = f"u along the {ends[0]} ({unit})", f"v along the {ends[1]}"
-    title = f"Decision boundaries ({'signs' if plane.sign else 'unit vectors'})"
-    return boundary_figure.boundary(title, subtitle, *labels, u, v, picture(file["image"]), answers, label, names)
-
-
-def _draw_saliency(folder: Path, name: str, row: Saliency, experiment: Experiment) -> Figure:
-    file = TensorFile(folder / "analysis/saliency" / f"{name}.safetensors")
-    names = class_names(experiment.dataset.family)
-    labels = [names[label].split(",")[0] for label in np.asarray(file["labels"])]
-    shown: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]] = [
-        (f"{label}\n(image\u00a0{id})", picture(image), list(np.asarray(gradients, float)))
-        for label, id, image, gradients in zip(labels, row.images, file["images"], file["gradients"], strict=True)
-    ]
-    columns = ["image", "gradient", *(f"smoothed, m = {m}" for m in row.samples)]
-    subtitle = (
-        f"{row.model}: absolute gradient of the loss, summed over channels and clipped at its 99th percentile; "
-        f"smoothed with σ = {row.sigma:g}"
-    )
-    return saliency_figure.saliency("Saliency", subtitle, shown, columns)

@@ -1,23 +1,22 @@
-"""Success, clean accuracy and destruction rates as Markdown."""
+"""Success, clean accuracy and destruction rates as Markdown, for tables.md. All rates are percent."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from crossfool.experiment.descriptions import chosen, denominator, words
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.evaluation.config import TRANSFORMS
-from crossfool.report.reported.published_rates import reported
+from crossfool.report.number_text import gradients_text, interval_text
+from crossfool.report.reported.published_rates import Reported, reported
+from crossfool.report.table import markdown_table
 from crossfool.stats.rates import wilson_ends
-
-# --- tables -----------------------------------------------------------------------------------------
 
 
 def tables(results: Results, pools: Mapping[str, Mapping[str, pooled_destruction.Points]]) -> str:
-    """tables.md: for each attack a table in the paper's layout, then clean accuracies and destruction rates.
+    """The first part of tables.md: a table of each attack in the paper's layout, clean accuracies, destruction rates.
 
     Args:
-        results: The experiment's.
+        results: The experiment's metrics.
         pools: Transform -> attack -> its destruction rates over all black-box pairs.
     """
     experiment = results.experiment
@@ -29,16 +28,15 @@ def tables(results: Results, pools: Mapping[str, Mapping[str, pooled_destruction
         "parameters.",
     ]
     for name, attack in experiment.attacks.items():
-        evaluations = "1 gradient evaluation" if attack.gradients == 1 else f"{attack.gradients} gradient evaluations"
-        parts += [f"## {name}", f"{words(attack)}; {evaluations} an image and model."]
+        parts += [f"## {name}", f"{words(attack)}; {gradients_text(attack.gradients)}."]
         goal = "that are given the target label" if attack.targeted else "that are not given the true label"
         parts += [f"Top-1 success rate: images {goal}.", _success_table(results, name, "top1")]
         # top-1 success of a targeted attack is so rare that the paper, too, reports top-5 (table 4)
         if attack.targeted:
             parts += ["Top-5 success rate: the target label is among the five.", _success_table(results, name, "top5")]
-        quoted = sorted({figure.table for figure in _quoted(results, name)})
-        if quoted:
-            parts.append(f"The paper's figures are of its {', '.join(t.replace('table', 'table ') for t in quoted)}.")
+        paper_tables = sorted({figure.table.replace("table", "table ") for figure in _quoted(results, name)})
+        if paper_tables:
+            parts.append(f"The paper's figures are of its {', '.join(paper_tables)}.")
     parts += ["## Clean accuracy", _clean_table(results)]
     if any(experiment.transforms.values()):
         parts += [
@@ -57,20 +55,23 @@ def tables(results: Results, pools: Mapping[str, Mapping[str, pooled_destruction
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """A Markdown table; all columns but the first are aligned right."""
+    return markdown_table([head, ["---", *["---:"] * (len(head) - 1)], *rows])
 
 
-def _interval(rates: Mapping[str, Any], rate: str, low: str, high: str) -> str:
-    return f"{rates[rate]:.1f} [{rates[low]:.1f}, {rates[high]:.1f}]"
+def _rate(rate: float, low: float, high: float) -> str:
+    """A rate and its interval."""
+    return f"{rate:.1f} {interval_text(low, high)}"
 
 
 def _success_table(results: Results, attack: str, metric: str) -> str:
+    """An attack's success rates by `metric` (top1 or top5): a row a source, a column a target."""
     experiment = results.experiment
 
     def cell(source: str, target: str) -> str:
         rates = results.success[source, attack][target]
-        text = _interval(rates, metric, f"{metric}_low", f"{metric}_high") + ("*" if rates["whitebox"] else "")
+        rate = _rate(rates[metric], rates[f"{metric}_low"], rates[f"{metric}_high"])
+        text = f"{rate}*" if rates["whitebox"] else rate
         figure = reported(experiment, source, target, experiment.attacks[attack]).get(metric)
         return f"{text} ({figure.percent:.1f})" if figure else text
 
@@ -78,7 +79,8 @@ def _success_table(results: Results, attack: str, metric: str) -> str:
     return _table(["source", *experiment.answering], rows)
 
 
-def _quoted(results: Results, attack: str) -> Iterable[Any]:
+def _quoted(results: Results, attack: str) -> Iterable[Reported]:
+    """The paper's figures for an attack's cells, by any metric."""
     experiment = results.experiment
     for source in experiment.sources:
         for target in experiment.answering:
@@ -86,14 +88,15 @@ def _quoted(results: Results, attack: str) -> Iterable[Any]:
 
 
 def _clean_table(results: Results) -> str:
+    """The models' accuracies on the whole data set."""
     rows = []
     for model, accuracy in results.clean.items():
         published = accuracy["published_top1"]
         rows.append(
             [
                 model,
-                _interval(accuracy, "top1", "top1_low", "top1_high"),
-                "{:.1f} [{:.1f}, {:.1f}]".format(accuracy["top5"], *wilson_ends(accuracy["top5"], accuracy["n"])),
+                _rate(accuracy["top1"], accuracy["top1_low"], accuracy["top1_high"]),
+                _rate(accuracy["top5"], *wilson_ends(accuracy["top5"], accuracy["n"])),
                 "" if published is None else f"{published:.1f}",
                 f"{accuracy['n']:,}",
             ]
@@ -101,9 +104,10 @@ def _clean_table(results: Results) -> str:
     return _table(["model", "top-1", "top-5", "published top-1", "images"], rows)
 
 
-def _destruction_table(levels: Sequence[float], lines: Mapping[str, pooled_destruction.Points]) -> str:
+def _destruction_table(levels: Sequence[float], pool: Mapping[str, pooled_destruction.Points]) -> str:
+    """The destruction rates of one transform: a row an attack, a column a level."""
     rows = []
-    for attack, points in lines.items():
-        at = {point.level: f"{point.rate:.1f} [{point.low:.1f}, {point.high:.1f}]" for point in points}
-        rows.append([attack, *(at.get(level, "–") for level in levels), f"{points[0].n if points else 0:,}"])
+    for attack, points in pool.items():
+        rates = {point.level: _rate(point.rate, point.low, point.high) for point in points}
+        rows.append([attack, *(rates.get(level, "–") for level in levels), f"{points[0].n if points else 0:,}"])
     return _table(["attack", *(f"{level:g}" for level in levels), "fooled"], rows)

@@ -1,4 +1,4 @@
-"""Tables as objects that know nothing of where they stand, and as text: CSV, and LaTeX with booktabs."""
+"""Tables of the report as objects, and their renderers as CSV, as Markdown and as LaTeX with booktabs."""
 
 import csv
 import io
@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crossfool.report.number_text import typographic_minus
+
 STARRED, STRESSED = "$^{*}$", r"{\scriptsize %s}"
-LATEX = {
+LATEX = {  # character -> the LaTeX source that prints it
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -38,16 +40,16 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """One cell of a table.
 
     Attributes:
-        text: What stands in it.
-        value: What it is sorted by, where that is no text; None where there is nothing.
-        under: What stands below, in small: an interval, or what was compared; lines where it is of several.
-        paper: The paper's figure, which `value` differs from.
-        heat: Its place on a heat map's scale, 0 to 100.
-        whitebox: Whether the source has the target in it.
-        stressed: Whether it stands out; `under` says why.
+        text: The text in the cell.
+        value: The number to sort by; None for a text or an empty cell.
+        under: Small text below: an interval, or what was compared; one or several lines.
+        paper: The paper's figure for `value`, percent.
+        heat: The place on a heat map's scale, 0 to 100.
+        whitebox: Whether the cell is white-box: the source has the target in it.
+        stressed: Whether the cell stands out; `under` says why.
     """
 
     text: str
@@ -60,10 +62,10 @@ class Cell:
 
     @property
     def compared(self) -> str:
-        """The paper's figure, and by how much ours is more."""
+        """The paper's figure and ours minus it, as text; "" where one of them is missing."""
         if self.paper is None or self.value is None:
             return ""
-        return f"paper {self.paper:.1f}, {self.value - self.paper:+.1f}".replace("-", "−")
+        return typographic_minus(f"paper {self.paper:.1f}, {self.value - self.paper:+.1f}")
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,14 @@ class Table:
     """A table with a head column.
 
     Attributes:
-        name: Of its files; unlike any other's of the experiment.
-        title: What it is.
+        name: The stem of its files' names; unlike any other table's of the experiment.
+        title: The heading.
         notes: Paragraphs below the title.
-        corner: What the head column holds.
-        columns: Of the others.
-        rows: The head and the cells of each.
-        records: What its CSV holds, a row a record: the same in full, with parameters.
-        command: What computes it, in the experiment's folder.
+        corner: The heading of the head column.
+        columns: The headings of the other columns.
+        rows: The head and the cells of each row.
+        records: The rows of its CSV: the same content in full, with parameters.
+        command: The command that computes it, in the experiment's folder.
     """
 
     name: str
@@ -92,30 +94,30 @@ class Table:
 
     @property
     def numeric(self) -> list[bool]:
-        """Of each column, whether numbers stand in it."""
+        """Whether a column has numbers, for each column."""
         columns = zip(*(cells for _, cells in self.rows), strict=True)
         return [any(cell.value is not None for cell in column) for column in columns]
 
     @property
     def heated(self) -> bool:
-        """Whether it is a heat map."""
+        """Whether the table is a heat map."""
         return any(cell.heat is not None for _, cells in self.rows for cell in cells)
 
     @property
     def csv(self) -> str:
-        """The records, under the union of their keys."""
+        """The records as CSV, under the union of their keys."""
         columns = list(dict.fromkeys(key for record in self.records for key in record))
         return csv_text(columns, self.records)
 
     @property
     def latex(self) -> str:
-        """A floating table in booktabs' style."""
+        """The table as a floating LaTeX table in booktabs' style."""
         head = [self.corner, *self.columns]
         rows = [[escaped(head), *map(_latex, cells)] for head, cells in self.rows]
         align = "l" + "".join("r" if number else "l" for number in self.numeric)
         starred = any(cell.whitebox for _, cells in self.rows for cell in cells)
-        notes = ("Asterisks mark white-box cells, whose source has the target in it.",) if starred else ()
-        caption = " ".join(_sentence(part) for part in (self.title, *self.notes, *notes))
+        legend = ("Asterisks mark white-box cells, whose source has the target in it.",) if starred else ()
+        caption = " ".join(_sentence(part) for part in (self.title, *self.notes, *legend))
         lines = [
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
@@ -135,7 +137,12 @@ class Table:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """A CSV with a head: 15 and not 15.0, true and not True, nothing for None."""
+    """A CSV with a head line: 15 and not 15.0, true and not True, nothing for None.
+
+    Args:
+        columns: The head; a row may lack some of them.
+        rows: Their values.
+    """
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
@@ -144,17 +151,24 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """A value as the CSV has it."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.10g}" if isinstance(value, float) else value
 
 
+def markdown_table(lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of texts; the first line is the head, the second the columns' alignments."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def escaped(text: str) -> str:
-    """A text as LaTeX prints it."""
+    """The LaTeX source that prints a text."""
     return "".join(LATEX.get(sign, sign) for sign in text)
 
 
 def _latex(cell: Cell) -> str:
+    """The LaTeX source of a cell: text, asterisk, small text, the paper's figure."""
     text = rf"\textbf{{{escaped(cell.text)}}}" if cell.stressed else escaped(cell.text)
     parts = [text + (STARRED if cell.whitebox else "")]
     parts += [STRESSED % escaped(cell.under)] if cell.under else []
@@ -163,4 +177,5 @@ def _latex(cell: Cell) -> str:
 
 
 def _sentence(text: str) -> str:
+    """The text with a full stop, unless it ends with a mark already."""
     return text if text.endswith((".", "!", "?")) else f"{text}."

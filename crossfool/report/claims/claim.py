@@ -1,4 +1,4 @@
-"""What a checked claim is: cells it rests on, effect, interval, p-value and verdict."""
+"""The paper's claims as it states them, and a checked claim: effect, p-value, verdict and the cells compared."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from crossfool.stats.paired_tests import LEVEL, Pair, contrast
 
-SAID = {  # claim -> where in the paper, and what
+SAID = {  # name of a claim -> place in the paper, and statement
     "asymmetry": ("section 5.1, table 1", "Between some two models, attacks succeed more often one way than back."),
     "same_family": (
         "section 5.1, table 1",
@@ -61,16 +61,17 @@ SAID = {  # claim -> where in the paper, and what
 
 @dataclass(frozen=True)
 class Claim:
-    """What became of one of the paper's claims.
+    """A claim of the paper, checked on an experiment.
 
     Attributes:
-        name, statement, section: What is claimed, and where in the paper.
+        name, statement, section: Its name, what it states, and where in the paper.
         holds: Whether the effect has the claimed sign and p < 0.05.
-        effect: Its size, in `unit`: points (of percent), cosine, or rank correlation.
-        p: Two-sided; where several tests are needed, of all together.
-        comparisons: Cells or pairs compared.
-        images: That the comparisons rest on.
-        detail: What was compared, and what stands behind the effect.
+        effect: The effect's size, in `unit`.
+        unit: "points" (of percent), "cosine" or "rank correlation".
+        p: The two-sided p-value; where several tests are needed, one for all of them together.
+        comparisons: The number of cells or pairs compared.
+        images: The number of images that the comparisons rest on.
+        detail: What was compared, and further numbers behind the effect.
     """
 
     name: str
@@ -96,23 +97,37 @@ def claim(
     unit: str = "points",
     holds: bool | None = None,
 ) -> Claim:
-    """A claim of `SAID` with its verdict; `holds` where a positive effect alone is not what is claimed."""
+    """Build a claim of `SAID` with its verdict.
+
+    Args:
+        name: A key of `SAID`.
+        effect, p, comparisons, images, detail, unit: As in `Claim`.
+        holds: Whether the effect is as claimed; None where the claim is that the effect is positive.
+    """
     section, statement = SAID[name]
     verdict = (effect > 0 if holds is None else holds) and p < LEVEL
     return Claim(name, statement, section, bool(verdict), effect, unit, p, comparisons, images, detail)
 
 
 def contrasted(
-    name: str, pairs: Sequence[Pair], detail: str, what: str = "cells", counted: Sequence[np.ndarray] | None = None
+    name: str, pairs: Sequence[Pair], detail: str, noun: str = "cells", counted: Sequence[np.ndarray] | None = None
 ) -> list[Claim]:
-    """The claim that the first of each pair exceeds the second; none where there is no pair."""
+    """Check the claim that the first outcome of each pair exceeds the second; an empty list where there is no pair.
+
+    Args:
+        name: A key of `SAID`.
+        pairs: Outcomes (N,) of two attacks on the same images.
+        detail: What was compared.
+        noun: The plural noun for pairs in the detail.
+        counted: For each pair the images (N,) bool to count; all of them, if not given.
+    """
     if not pairs:
         return []
-    found = contrast(pairs, counted)
-    detail = f"{detail}; ahead in {found.ahead} of {found.comparisons} {what}"
-    return [claim(name, found.points, found.p, found.comparisons, found.images, detail)]
+    result = contrast(pairs, counted)
+    detail = f"{detail}; ahead in {result.ahead} of {result.comparisons} {noun}"
+    return [claim(name, result.points, result.p, result.comparisons, result.images, detail)]
 
 
-def listed(words: Iterable[str]) -> str:
-    """Each once, in order."""
-    return ", ".join(dict.fromkeys(words))
+def listed(texts: Iterable[str]) -> str:
+    """The texts in their order, without repetitions, with commas between."""
+    return ", ".join(dict.fromkeys(texts))

@@ -1,7 +1,7 @@
-"""The paper's claims, each a check of an experiment's answers by a paired test. Imports no torch.
+"""Checks of the paper's claims about models and smoothed gradients, by paired tests on outcomes. Imports no torch.
 
 Compared are black-box cells only: a target that is no member of the source. A targeted attack succeeds where
-its label is among the first five answers, as in the paper's table 4; any other where the first answer is wrong.
+its label is among the target's top-5 classes, as in the paper's table 4; any other where the top-1 class is wrong.
 A claim holds where its effect has the claimed sign and p < 0.05.
 """
 
@@ -25,26 +25,27 @@ COLUMNS = ("name", "holds", "effect", "unit", "p", "comparisons", "images", "sec
 
 
 def check(evidence: Evidence) -> list[Claim]:
-    """The claims that the experiment has the cells to check, in the order of the paper."""
+    """Check the claims that the experiment has cells for, in the order of the paper."""
     models = (_asymmetry, _same_family, _depth, _accuracy, _capacity)
     smoothing = (_smoothing, _momentum, _ensembles, _transforms)
-    found = [one for look in (*models, *smoothing, *sweep_claims.CHECKS) for one in look(evidence)]
-    return sorted(found, key=lambda one: list(SAID).index(one.name))
+    checks = (*models, *smoothing, *sweep_claims.CHECKS)
+    claims = [checked for check_claims in checks for checked in check_claims(evidence)]
+    return sorted(claims, key=lambda checked: list(SAID).index(checked.name))
 
 
 def table(claims: Iterable[Claim]) -> list[dict[str, Any]]:
-    """A row of `COLUMNS` a claim; effect and p to six significant digits."""
-    rows = [{column: getattr(one, column) for column in COLUMNS} for one in claims]
+    """A row of `COLUMNS` for each claim; effect and p to six significant digits."""
+    rows = [{column: getattr(claim, column) for column in COLUMNS} for claim in claims]
     for row in rows:
         row |= {key: float(f"{row[key]:.6g}") for key in ("effect", "p") if row[key] is not None}
     return rows
 
 
-# --- models -----------------------------------------------------------------------------------------
-
-
 def _asymmetry(evidence: Evidence) -> list[Claim]:
-    """McNemar's test of each pair of models, one way against back; the p of all together is Holm's least."""
+    """Check by McNemar's test that between two models attacks succeed more often one way than back.
+
+    The effect is the mean difference of all pairs of models; p is the least of Holm's adjusted ones.
+    """
     ways = []
     for attack in evidence.untargeted:
         cells = evidence.single(attack)
@@ -68,7 +69,7 @@ def _asymmetry(evidence: Evidence) -> list[Claim]:
 
 
 def _same_family(evidence: Evidence) -> list[Claim]:
-    """For each source, success on targets of its family against success on the others."""
+    """Check success on targets of the source's family against success on the others, for each source."""
     pairs, sources = [], []
     for attack in evidence.untargeted:
         for source, cells in itertools.groupby(evidence.single(attack), lambda cell: cell[0]):
@@ -83,38 +84,46 @@ def _same_family(evidence: Evidence) -> list[Claim]:
 
 
 def _depth(evidence: Evidence) -> list[Claim]:
-    """A shallow and a deep source of one family, on every target that is neither and on one another."""
+    """Check a shallow source against a deep one of its family, on every other target and on one another."""
     models = [source for source in evidence.experiment.sources if depth(source) is not None and "+" not in source]
-    ranks = [(a, b) for a, b in itertools.permutations(models, 2) if family(a) == family(b) and _less(a, b)]
+    depth_pairs = [(a, b) for a, b in itertools.permutations(models, 2) if family(a) == family(b) and _shallower(a, b)]
     pairs, names = [], []
-    for attack, (shallow, deep) in itertools.product(evidence.untargeted, ranks):
+    for attack, (shallow, deep) in itertools.product(evidence.untargeted, depth_pairs):
         cells = evidence.single(attack)
         others = [(target, target) for target in evidence.experiment.models if target not in (shallow, deep)]
-        for there, back in (*others, (deep, shallow)):
-            if (shallow, there) in cells and (deep, back) in cells:
-                pairs.append((evidence.hits[shallow, attack, there], evidence.hits[deep, attack, back]))
+        for shallow_target, deep_target in (*others, (deep, shallow)):
+            if (shallow, shallow_target) in cells and (deep, deep_target) in cells:
+                pairs.append((evidence.hits[shallow, attack, shallow_target], evidence.hits[deep, attack, deep_target]))
                 names.append(f"{shallow} against {deep}")
     return contrasted("depth", pairs, listed(names))
 
 
-def _less(shallow: str, deep: str) -> bool:
-    return (depth(shallow) or 0) < (depth(deep) or 0)
+def _shallower(model: str, other: str) -> bool:
+    return (depth(model) or 0) < (depth(other) or 0)
 
 
 def _accuracy(evidence: Evidence) -> list[Claim]:
+    """Check that success falls with the source's top-1 error."""
     return _correlated(evidence, "accuracy", lambda model: 100 - float(evidence.clean[model]["top1"]))
 
 
 def _capacity(evidence: Evidence) -> list[Claim]:
+    """Check that success falls with the logarithm of the source's number of parameters."""
     return _correlated(evidence, "capacity", lambda model: math.log(evidence.clean[model]["parameters"]))
 
 
 def _correlated(evidence: Evidence, name: str, value: Callable[[str], float]) -> list[Claim]:
-    """Success against a value of the source, over at least three of the sources that the scatter plots draw."""
+    """Check that success falls with a value of the source, over at least three sources of the scatter plots.
+
+    Args:
+        evidence: The experiment's outcomes.
+        name: The claim.
+        value: Source model -> the value.
+    """
     panels, scatter = [], evidence.experiment.scatter
     for attack, target in itertools.product(scatter.attacks, evidence.experiment.models):
-        sources = [s for s, t in evidence.single(attack) if t == target]
-        sources = [s for s in sources if scatter.same_family or family(s) != family(target)]
+        sources = [source for source, cell_target in evidence.single(attack) if cell_target == target]
+        sources = [source for source in sources if scatter.same_family or family(source) != family(target)]
         rates = np.array([evidence.success(source, attack, target).mean() for source in sources])
         values = np.array([value(source) for source in sources])
         correlation = rho(values, rates) if len(sources) >= 3 else None
@@ -124,93 +133,106 @@ def _correlated(evidence: Evidence, name: str, value: Callable[[str], float]) ->
         return []
     adjusted = holm([p for _, _, p, _ in panels])
     effect = float(np.mean([correlation for _, correlation, _, _ in panels]))
-    p = min((q for panel, q in zip(panels, adjusted, strict=True) if panel[1] < 0), default=1.0)
-    said = [f"{where}: rho {one:+.3f}, p {q:.3g}, {count} sources" for where, one, q, count in panels]
-    detail = "; ".join([*said, "p of each before Holm's adjustment"])
+    p = min((p for panel, p in zip(panels, adjusted, strict=True) if panel[1] < 0), default=1.0)
+    details = [f"{panel}: rho {rank:+.3f}, p {p:.3g}, {count} sources" for panel, rank, p, count in panels]
+    detail = "; ".join([*details, "p of each before Holm's adjustment"])
     unit = "rank correlation"
     return [claim(name, effect, p, len(panels), evidence.images, detail, unit=unit, holds=effect < 0)]
 
 
-# --- smoothed gradients -----------------------------------------------------------------------------
-
-ALIKE = ("epsilon", "objective", "update", "decay", "fusion")  # of the paper's attacks; later ones are left out
+ALIKE = ("epsilon", "objective", "update", "decay", "fusion")  # parameters in which counterparts agree
 STEPS = ("steps", "step_size")
 Counterparts = list[tuple[str, str]]  # a smoothed attack and a plain one
 
 
 def _counterparts(experiment: Experiment, *same: str) -> Counterparts:
-    """Smoothed and plain named attacks whose parameters `same` agree."""
+    """Smoothed and plain named attacks that agree in the parameters `same`; none that are later than the paper."""
     rows = {name: row for name, row in experiment.attacks.items() if not row.later}
     pairs = itertools.product(
         [name for name, row in rows.items() if row.gradient == "smoothed"],
         [name for name, row in rows.items() if row.gradient == "plain"],
     )
-    return [(s, p) for s, p in pairs if all(getattr(rows[s], key) == getattr(rows[p], key) for key in same)]
+    return [
+        (smoothed, plain)
+        for smoothed, plain in pairs
+        if all(getattr(rows[smoothed], key) == getattr(rows[plain], key) for key in same)
+    ]
 
 
 def _kinds(experiment: Experiment) -> dict[str, Counterparts]:
-    """Counterparts by what they have in common; those of other steps and cost only where there are no others."""
+    """Counterparts by claim: of equal cost, of equal steps, and of neither where an attack has none of the former."""
     cost, steps = _counterparts(experiment, *ALIKE, "gradients"), _counterparts(experiment, *ALIKE, *STEPS)
-    equal = {_group(experiment, s) for s, _ in (*cost, *steps)}
-    other = [(s, p) for s, p in _counterparts(experiment, *ALIKE) if _group(experiment, s) not in equal]
+    equal = {_group(experiment, smoothed) for smoothed, _ in (*cost, *steps)}
+    other = [pair for pair in _counterparts(experiment, *ALIKE) if _group(experiment, pair[0]) not in equal]
     return {"smoothing_equal_cost": cost, "smoothing_equal_steps": steps, "smoothing": other}
 
 
 def _group(experiment: Experiment, attack: str) -> tuple[object, ...]:
+    """The parameters `ALIKE` of an attack."""
     return tuple(getattr(experiment.row(attack), key) for key in ALIKE)
 
 
 def _smoothing(evidence: Evidence) -> list[Claim]:
-    """Smoothed against plain on all black-box cells."""
+    """Check smoothed against plain gradients on all black-box cells."""
     kinds = _kinds(evidence.experiment)
-    return [one for name, counterparts in kinds.items() for one in _smoother(evidence, name, counterparts)]
+    return [
+        claim for name, counterparts in kinds.items() for claim in _smoothed_against_plain(evidence, name, counterparts)
+    ]
 
 
 def _momentum(evidence: Evidence) -> list[Claim]:
-    """Of one budget: smoothed against plain momentum, and smoothed without momentum against plain with it."""
+    """Check smoothed against plain momentum, and smoothed without momentum against plain with it, in equal steps."""
     rows = evidence.experiment.attacks
-    both = [(s, p) for s, p in _counterparts(evidence.experiment, *ALIKE, *STEPS) if rows[s].update == "momentum"]
-    one = [
-        (s, p)
-        for s, p in _counterparts(evidence.experiment, "epsilon", "objective", "fusion", *STEPS)
-        if (rows[s].update, rows[p].update) == ("sign", "momentum")
+    both = [
+        (smoothed, plain)
+        for smoothed, plain in _counterparts(evidence.experiment, *ALIKE, *STEPS)
+        if rows[smoothed].update == "momentum"
     ]
-    return _smoother(evidence, "smoothing_momentum", both) + _smoother(evidence, "smoothing_beats_momentum", one)
+    plain_only = [
+        (smoothed, plain)
+        for smoothed, plain in _counterparts(evidence.experiment, "epsilon", "objective", "fusion", *STEPS)
+        if (rows[smoothed].update, rows[plain].update) == ("sign", "momentum")
+    ]
+    return [
+        *_smoothed_against_plain(evidence, "smoothing_momentum", both),
+        *_smoothed_against_plain(evidence, "smoothing_beats_momentum", plain_only),
+    ]
 
 
 def _ensembles(evidence: Evidence) -> list[Claim]:
-    """All counterparts, on the cells of ensembles."""
-    every = dict.fromkeys(pair for kind in _kinds(evidence.experiment).values() for pair in kind)
-    return _smoother(evidence, "smoothing_ensembles", list(every), lambda source: "+" in source)
+    """Check all counterparts on the cells of ensembles."""
+    counterparts = dict.fromkeys(pair for kind in _kinds(evidence.experiment).values() for pair in kind)
+    return _smoothed_against_plain(evidence, "smoothing_ensembles", list(counterparts), lambda source: "+" in source)
 
 
-def _smoother(
-    evidence: Evidence, name: str, counterparts: Counterparts, taken: Callable[[str], bool] = lambda source: True
+def _smoothed_against_plain(
+    evidence: Evidence, name: str, counterparts: Counterparts, included: Callable[[str], bool] = lambda source: True
 ) -> list[Claim]:
-    """Success of smoothed attacks against their counterparts', from the sources that are taken."""
-    pairs, said, rows = [], [], evidence.experiment.attacks
-    for s, p in counterparts:
-        pairs += evidence.against(s, p, taken)
-        said.append(f"{s} ({rows[s].gradients} gradients an image) against {p} ({rows[p].gradients})")
-    return contrasted(name, pairs, listed(said))
+    """Check success of smoothed attacks against their counterparts', from the sources that are included."""
+    pairs, contrasts, rows = [], [], evidence.experiment.attacks
+    for smoothed, plain in counterparts:
+        pairs += evidence.against(smoothed, plain, included)
+        gradients = rows[smoothed].gradients, rows[plain].gradients
+        contrasts.append(f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})")
+    return contrasted(name, pairs, listed(contrasts))
 
 
 def _transforms(evidence: Evidence) -> list[Claim]:
-    """What transforms undo of a plain attack less what they undo of its counterpart, on images that both fool with."""
-    pairs, fooled, names = [], [], []
-    for s, p in _counterparts(evidence.experiment, *ALIKE, *STEPS):
-        cells = evidence.cells(s) if s in evidence.untargeted else []
-        for (source, attack, target, transform, level), smoothed in evidence.destroyed.items():
-            plain = evidence.destroyed.get((source, p, target, transform, level))
-            if attack == s and plain is not None and (source, target) in cells:
-                both = evidence.hits[source, s, target] & evidence.hits[source, p, target]
-                if both.any():
-                    pairs.append((plain, smoothed))
-                    fooled.append(both)
-                    names.append(f"{s} against {p}")
-    return contrasted("survives_transforms", pairs, listed(names), "cells, transforms and levels", fooled)
+    """Check that transforms destroy more of a plain attack than of its counterpart, on images that both succeed on."""
+    pairs, counted, contrasts = [], [], []
+    for smoothed, plain in _counterparts(evidence.experiment, *ALIKE, *STEPS):
+        cells = evidence.cells(smoothed) if smoothed in evidence.untargeted else []
+        for (source, attack, target, transform, level), smoothed_destroyed in evidence.destroyed.items():
+            plain_destroyed = evidence.destroyed.get((source, plain, target, transform, level))
+            if attack == smoothed and plain_destroyed is not None and (source, target) in cells:
+                both_fooled = evidence.hits[source, smoothed, target] & evidence.hits[source, plain, target]
+                if both_fooled.any():
+                    pairs.append((plain_destroyed, smoothed_destroyed))
+                    counted.append(both_fooled)
+                    contrasts.append(f"{smoothed} against {plain}")
+    return contrasted("survives_transforms", pairs, listed(contrasts), "cells, transforms and levels", counted)
 
 
 def _mean(outcomes: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean (N,) of several; one alone stays bool."""
+    """The mean (N,) of outcomes (N,); a single outcome stays bool, so that its test is exact."""
     return outcomes[0] if len(outcomes) == 1 else np.mean(outcomes, 0)

@@ -1,4 +1,4 @@
-"""Figure: our success rates over the published ones."""
+"""Figure: our success rates over the paper's."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +12,11 @@ from crossfool.report.figures.style import COLOURS, MARKERS, SMALL, add_heading,
 
 @styled
 def agreement(title: str, subtitle: str, points: Sequence[tuple[str, float, float, float, float]]) -> Figure:
-    """Our rates against the paper's, with intervals and the diagonal on which they agree.
+    """Draw our success rates against the paper's, with intervals and the diagonal of equal rates.
 
     Args:
-        title, subtitle: Above all.
-        points: The paper's table, the paper's rate, ours, and the ends of our interval; percent.
+        title, subtitle: The heading above the figure.
+        points: The paper's table, the paper's rate, ours, and the ends of our interval; rates are percent.
     """
     side = 3.3  # inches
     figure = Figure(figsize=(side, side))

@@ -1,18 +1,14 @@
-"""The paper's pictures of planes and gradients, by matplotlib: decision boundaries, saliency maps.
-
-Equal content gives equal bytes (`figures.save`).
-"""
+"""Figure: decision boundaries, as the classes that models predict in a plane of images."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from crossfool.report.figures.style import SMALL, add_heading, add_legend, fold_name, styled
+from crossfool.report.figures.style import SMALL, add_heading, add_legend, fold_name, show_image, styled
 
 TRUE, OTHER = "#DDDDDD", "#4D4D4D"  # the true class, and the classes past the palette
 PALETTE = (  # Paul Tol's "muted": told apart by the colour-blind, and from both greys
@@ -42,19 +38,22 @@ def boundary(
     label: int,
     names: Mapping[int, str] | Sequence[str],
 ) -> Figure:
-    """The classes that models predict in a plane of images: a square a model, with one legend for all.
+    """Draw the classes that models predict in a plane of images: a square a model, with one legend for all.
 
     The true class is light grey; a colour is the same class in every square. The most frequent other classes have
     colours of their own, the rest are dark grey. A cross is at the origin, the clean image.
 
     Args:
-        title, subtitle: Above all.
-        xlabel, ylabel: What u and v are, with units.
+        title, subtitle: The heading above the figure.
+        xlabel, ylabel: Labels of the axes u and v, with units.
         u, v: (P,) and (Q,) evenly spaced steps along the two directions; v grows upwards.
         image: The clean image, (H,W,3) or (H,W) uint8, drawn at the left, or None.
         planes: Model -> (Q,P) integers: the class predicted at v[i], u[j].
-        label: The true class.
-        names: Of the classes.
+        label: The true class, at the origin.
+        names: Class -> its name, or several names with commas between.
+
+    Raises:
+        ValueError: there is no plane, a plane has another shape than (Q,P), or steps are not evenly spaced.
     """
     u, v = np.asarray(u, float), np.asarray(v, float)
     if not planes:
@@ -114,30 +113,30 @@ def boundary(
 def _classes(
     planes: Mapping[str, np.ndarray], label: int, names: Mapping[int, str] | Sequence[str]
 ) -> tuple[dict[int, str], dict[str, str]]:
-    """The colour of each class there is, and of each line of the legend."""
-    found, counts = np.unique(np.concatenate([plane.ravel() for plane in planes.values()]), return_counts=True)
-    ranked = [int(found[at]) for at in np.argsort(-counts, kind="stable") if found[at] != label]
-    own = {label: TRUE, **dict(zip(ranked, PALETTE, strict=False))}
-    texts = {number: _short(names[number]) for number in own}
-    twice = {text for text in texts.values() if list(texts.values()).count(text) > 1}
+    """The colour of each class that occurs, and of each line of the legend."""
+    classes, counts = np.unique(np.concatenate([plane.ravel() for plane in planes.values()]), return_counts=True)
+    ranked = [int(classes[at]) for at in np.argsort(-counts, kind="stable") if classes[at] != label]
+    colours = {label: TRUE, **dict(zip(ranked, PALETTE, strict=False))}
+    texts = {number: _short(names[number]) for number in colours}
+    repeated = {text for text in texts.values() if list(texts.values()).count(text) > 1}
     legend = {}
     for number, text in texts.items():
-        text = f"{text} ({number})" if text in twice else text
-        legend[f"{text}, true class" if number == label else text] = own[number]
+        text = f"{text} ({number})" if text in repeated else text
+        legend[f"{text}, true class" if number == label else text] = colours[number]
     rest = ranked[len(PALETTE) :]
     if rest:
         legend[f"other ({len(rest)} class{'es' if len(rest) > 1 else ''})"] = OTHER
-    return {**own, **dict.fromkeys(rest, OTHER)}, legend
+    return {**colours, **dict.fromkeys(rest, OTHER)}, legend
 
 
 def _short(name: str) -> str:
-    """The first of a class's names, cut where it is long."""
+    """The first of a class's names, cut where it is longer than `LONGEST`."""
     first = name.split(",")[0].strip()
     return first if len(first) <= LONGEST else first[: LONGEST - 1].rstrip() + "…"
 
 
 def _coloured(plane: np.ndarray, colours: Mapping[int, str]) -> np.ndarray:
-    """(Q,P,3) colours, 0 to 1."""
+    """The plane (Q,P) of classes as colours (Q,P,3) from 0 to 1."""
     pixels = np.zeros((*plane.shape, 3))
     for number, colour in colours.items():
         pixels[plane == number] = to_rgb(colour)
@@ -145,7 +144,7 @@ def _coloured(plane: np.ndarray, colours: Mapping[int, str]) -> np.ndarray:
 
 
 def _extent(u: np.ndarray, v: np.ndarray) -> tuple[float, float, float, float]:
-    """Where the picture's edges are: half a step outside the first and the last value."""
+    """The picture's edges (left, right, bottom, top): half a step outside the first and the last value."""
     ends: list[float] = []
     for name, values in (("u", u), ("v", v)):
         steps = np.diff(values)
@@ -153,8 +152,3 @@ def _extent(u: np.ndarray, v: np.ndarray) -> tuple[float, float, float, float]:
             raise ValueError(f"{name} is not evenly spaced: {values}")
         ends += [float(values[0] - steps[0] / 2), float(values[-1] + steps[0] / 2)]
     return ends[0], ends[1], ends[2], ends[3]
-
-
-def show_image(axes: Axes, image: np.ndarray) -> None:
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_axis_off()

@@ -9,19 +9,19 @@ from matplotlib.figure import Figure
 
 from crossfool.report.figures.style import COLOURS, MARKERS, add_heading, styled
 
-Curve = Sequence[Sequence[float]]  # of each level: itself, rate, low, high, and what is not drawn
+Curve = Sequence[Sequence[float]]  # for each level: the level, rate, low, high; further values are not drawn
 
 
 @styled
 def destruction(
     title: str, subtitle: str, units: Mapping[str, str], curves: Mapping[str, Mapping[str, Curve]]
 ) -> Figure:
-    """Destruction rate against level: a plot a transform, a line an attack, with intervals.
+    """Draw destruction rates against levels: a plot a transform, a line an attack, with intervals.
 
     Args:
-        title, subtitle: Above all.
-        units: Transform -> what its levels are.
-        curves: Transform -> attack -> points.
+        title, subtitle: The heading above the figure.
+        units: Transform -> the label of its levels' axis.
+        curves: Transform -> attack -> points; rates are percent.
     """
     across = min(2, len(curves))
     down = -(-len(curves) // across)
@@ -33,7 +33,7 @@ def destruction(
         x = (number % across) * (wide + gap_x)
         y = height - tall - (number // across) * (tall + gap_y)
         axes = figure.add_axes((x / width, y / height, wide / width, tall / height))
-        _curves(axes, lines, drawn)
+        _draw_curves(axes, lines, drawn)
         axes.set_title(transform.replace("_", " "), loc="left", size=10, weight="bold")
         axes.set_xlabel(units[transform])
         if number % across == 0:
@@ -50,16 +50,17 @@ def destruction(
     return figure
 
 
-def _curves(axes: Axes, lines: Mapping[str, Curve], drawn: dict[str, Any]) -> None:
+def _draw_curves(axes: Axes, lines: Mapping[str, Curve], drawn: dict[str, Any]) -> None:
+    """Draw the curves of one transform, and enter each attack's handle for the legend in `drawn`."""
     levels = sorted({point[0] for points in lines.values() for point in points})
     span = (levels[-1] - levels[0]) or max(abs(levels[-1]), 1) if levels else 1
     for number, (attack, points) in enumerate(lines.items()):
         if not points:
             continue
         level, rate, low, high = np.array(sorted(tuple(point[:4]) for point in points)).T
-        aside = 0.009 * span * (number - (len(lines) - 1) / 2)  # so that intervals do not hide one another
+        offset = 0.009 * span * (number - (len(lines) - 1) / 2)  # so that intervals do not hide one another
         drawn[attack] = axes.errorbar(
-            level + aside,
+            level + offset,
             rate,
             yerr=np.clip([rate - low, high - rate], 0, None),
             color=COLOURS[number % len(COLOURS)],

@@ -12,11 +12,11 @@ from crossfool.report.figures.style import add_heading, styled
 
 @dataclass(frozen=True)
 class Grid:
-    """Rates of one attack: a row a source, a column a target.
+    """Success rates of one attack: a row a source, a column a target.
 
     Attributes:
         sources, targets: Names, broken over lines where they are long.
-        rates: (S,T) arrays: the rate, and the ends of its interval.
+        rates: (S,T) arrays: the rate, and the ends of its interval, percent.
         whitebox: (S,T) bool.
     """
 
@@ -28,12 +28,17 @@ class Grid:
 
 @styled
 def heatmap(grid: Grid, title: str, subtitle: str) -> Figure:
-    """Success rates, colour and number, on a scale that is 0 to 100 in every picture."""
+    """Draw success rates as colours and numbers, on a scale that is 0 to 100 in every figure.
+
+    Args:
+        grid: The rates.
+        title, subtitle: The heading above the figure.
+    """
     rate, low, high = grid.rates
     longest = max(len(line) for name in grid.targets for line in name.split("\n"))
     wide, tall = (
         max(1.0, 0.08 * longest + 0.15),
-        max(0.62, 1.2 / len(grid.sources), 0.16 * (_lines(grid.sources) + 1) + 0.1),
+        max(0.62, 1.2 / len(grid.sources), 0.16 * (_most_breaks(grid.sources) + 1) + 0.1),
     )
     width, height = wide * len(grid.targets), tall * len(grid.sources)
     figure = Figure(figsize=(width, height))
@@ -66,12 +71,15 @@ def heatmap(grid: Grid, title: str, subtitle: str) -> Figure:
     bar.set_label("success rate, %")
     bar.set_ticks([0, 25, 50, 75, 100])
     left = -0.09 * max(len(line) for name in grid.sources for line in name.split("\n")) - 0.35  # inches: the labels
-    add_heading(figure, title, subtitle, left, width + 0.6, height + 0.62 + 0.14 * _lines(grid.targets), width, height)
+    add_heading(
+        figure, title, subtitle, left, width + 0.6, height + 0.62 + 0.14 * _most_breaks(grid.targets), width, height
+    )
     if grid.whitebox.any():
         note = "* in a frame: white-box, the source has the target in it"
         figure.text(left / width, -0.2 / height, note, size=7.5, color="0.3", va="top")
     return figure
 
 
-def _lines(names: Sequence[str]) -> int:
+def _most_breaks(names: Sequence[str]) -> int:
+    """The greatest number of line breaks in a name."""
     return max(name.count("\n") for name in names)

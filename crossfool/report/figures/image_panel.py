@@ -1,4 +1,4 @@
-"""Figure: images and their perturbations side by side."""
+"""Figure: clean images, adversarial images and perturbations side by side, with predicted classes below them."""
 
 import textwrap
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from crossfool.report.figures.style import add_heading, styled
+from crossfool.report.figures.style import add_heading, show_image, styled
 
 RIGHT, WRONG = "#0072B2", "#C44500"  # blue and vermilion, told apart by the colour-blind; ✓ and ✗ say it too
 
@@ -18,7 +18,7 @@ class Shot:
 
     Attributes:
         pixels: (H,W) or (H,W,3) uint8.
-        answers: A target's answer to it each, and whether it is the true class; empty for a perturbation.
+        answers: The class that each target predicts, and whether it is the true one; empty for a perturbation.
     """
 
     pixels: np.ndarray
@@ -33,12 +33,12 @@ def panel(
     targets: Sequence[str],
     rows: Sequence[tuple[str, Sequence[Shot]]],
 ) -> Figure:
-    """Images with the targets' answers under each.
+    """Draw images with the class that each target predicts below them.
 
     Args:
-        title, subtitle: Above all.
+        title, subtitle: The heading above the figure.
         columns: A heading for each column.
-        targets: Whose answers stand under the pictures, in order.
+        targets: The targets whose predictions stand under the pictures, in order.
         rows: The true class and the pictures of each image.
     """
     side, gap, line, head = 1.6, 0.14, 0.16, 0.42  # inches
@@ -59,8 +59,7 @@ def panel(
         for column, shot in enumerate(shots):
             x = left + column * (side + gap)
             axes = figure.add_axes((x / width, (top - side) / height, side / width, side / height))
-            axes.imshow(shot.pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_axis_off()
+            show_image(axes, shot.pixels)
             for place, (answer, right) in enumerate(shot.answers):
                 y = top - side - 0.06 - line * place
                 text = f"{'✓' if right else '✗'} {textwrap.shorten(answer, 24, placeholder='…')}"

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from crossfool.report.figures.boundary import show_image
-from crossfool.report.figures.style import SMALL, add_heading, fold_name, styled
+from crossfool.report.figures.style import SMALL, add_heading, fold_name, show_image, styled
 
 
 def saliency_map(gradient: np.ndarray) -> np.ndarray:
-    """How much each pixel matters, (H,W) from 0 to 1, of a (C,H,W) gradient.
+    """The saliency of each pixel, (H,W) from 0 to 1, by a (C,H,W) gradient.
 
     The channels' absolute values are added; then the lowest sum becomes 0 and the 99th percentile, and all above it,
     1 (Smilkov et al., 2017). A gradient that is the same everywhere gives 0.
+
+    Raises:
+        ValueError: the gradient has another number of dimensions, or numbers that are not finite.
     """
     if gradient.ndim != 3:
         raise ValueError(f"a gradient is (C,H,W), and not {gradient.shape}")
@@ -35,13 +37,16 @@ def saliency(
     rows: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]],
     columns: Sequence[str],
 ) -> Figure:
-    """Saliency maps of gradients: a row an image, with the image first.
+    """Draw saliency maps of gradients: a row an image, with the image first.
 
     Args:
-        title, subtitle: Above all.
-        rows: What each image shows, its (H,W,3) or (H,W) uint8 pixels, and (C,H,W) gradients: the plain one, then the
+        title, subtitle: The heading above the figure.
+        rows: For each image its label, (H,W,3) or (H,W) uint8 pixels, and (C,H,W) gradients: the plain one, then the
             smoothed ones in the order of their samples.
         columns: A heading for each column, the image's too.
+
+    Raises:
+        ValueError: a row has another number of gradients than there are columns for.
     """
     for name, _, gradients in rows:
         if len(gradients) + 1 != len(columns):

@@ -1,4 +1,4 @@
-"""Figure: success rate over a model's size, a colour an architecture."""
+"""Figure: success rate, top-1 error and size of source models, a colour an architecture."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ FAMILIES = {  # marker, colour and size; the first five as in the paper's figure
     "alexnet": ("^", "#000000", 6.0),
     "squeezenet": ("D", "#CC79A7", 5.0),
 }
-NEXT = tuple(zip("vPXph<>d", COLOURS[4:6] + COLOURS[7:] + COLOURS[:4] + COLOURS[6:7], strict=True))
+FURTHER = tuple(zip("vPXph<>d", COLOURS[4:6] + COLOURS[7:] + COLOURS[:4] + COLOURS[6:7], strict=True))
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Dot:
     """A source model against one target.
 
     Attributes:
-        name: Of the model; what follows the family's name is written at its dot.
+        name: The model's; the part after the family's name is written at its dot.
         family: Gives the dot its marker and colour.
         error: Top-1 error, percent.
-        parameters: How many the model has.
+        parameters: The number of the model's parameters.
         rate, low, high: Success rate and the ends of its interval, percent.
     """
 
@@ -56,23 +56,26 @@ class Dot:
 
 @styled
 def scatter(title: str, subtitle: str, panels: Mapping[str, Sequence[Dot]]) -> Figure:
-    """Success rate, top-1 error and capacity of source models: a row of three plots for each attack onto a target.
+    """Draw success rate, top-1 error and capacity of source models: three plots for each attack and target.
 
     The plots of a row: parameters against error with the rates written at the dots, as in the paper; rate against
     error, with the rest of each model's name after its family's; rate against parameters (log axis).
 
     Args:
-        title, subtitle: Above all.
+        title, subtitle: The heading above the figure.
         panels: Row, such as "igsm → vgg19_bn" -> a dot a source.
+
+    Raises:
+        ValueError: no row has a dot.
     """
     dots = [dot for row in panels.values() for dot in row]
     if not dots:
         raise ValueError("nothing to draw: no row has a dot")
     wide, tall, gap_x, gap_y = (3.3, 2.9, 2.5), 2.9, 0.6, 0.78  # inches
     width, height = sum(wide) + 2 * gap_x, len(panels) * (tall + gap_y) - gap_y
-    looks = _families([dot.family for dot in dots])
+    looks = _family_looks([dot.family for dot in dots])
     top = axis_end(max(max(dot.high, dot.rate) for dot in dots), (*ROUND, 60, 80))
-    errors = _around([dot.error for dot in dots], 0.06)
+    errors = _limits([dot.error for dot in dots], 0.06)
     millions = [dot.parameters / 1e6 for dot in dots]
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)  # measures the texts
@@ -89,7 +92,7 @@ def scatter(title: str, subtitle: str, panels: Mapping[str, Sequence[Dot]]) -> F
         middle.set_xlim(*errors)
         right.set_xscale("log")
         right.set_xlim(min(millions) / 1.35, max(millions) * 1.35)
-        level_ticks(right, _decades(*right.get_xlim()), wide[2])
+        level_ticks(right, _round_numbers(*right.get_xlim()), wide[2])
         right.set_xlabel("parameters, millions")
         for axes in (left, middle):
             axes.set_xlabel("top-1 error, %")
@@ -100,7 +103,7 @@ def scatter(title: str, subtitle: str, panels: Mapping[str, Sequence[Dot]]) -> F
             axes.tick_params(labelsize=SMALL)
             axes.grid(color="0.92")
             axes.set_axisbelow(True)
-        _dots(left, middle, right, row, looks)
+        _draw_dots(left, middle, right, row, looks)
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=colour, markersize=size)
         for marker, colour, size in looks.values()
@@ -110,29 +113,31 @@ def scatter(title: str, subtitle: str, panels: Mapping[str, Sequence[Dot]]) -> F
     return figure
 
 
-def _families(names: Sequence[str]) -> dict[str, tuple[str, str, float]]:
-    """Marker, colour and size of each family there is: the paper's, then others in the order of their names."""
-    there = set(names)
-    looks = {name: look for name, look in FAMILIES.items() if name in there}
-    for number, name in enumerate(sorted(there - set(FAMILIES))):
-        looks[name] = (*NEXT[number % len(NEXT)], 5.5)
+def _family_looks(names: Sequence[str]) -> dict[str, tuple[str, str, float]]:
+    """Marker, colour and size of each family: the paper's families first, then others in the order of their names."""
+    families = set(names)
+    looks = {name: look for name, look in FAMILIES.items() if name in families}
+    for number, name in enumerate(sorted(families - set(FAMILIES))):
+        looks[name] = (*FURTHER[number % len(FURTHER)], 5.5)
     return looks
 
 
-def _around(values: Sequence[float], part: float) -> tuple[float, float]:
+def _limits(values: Sequence[float], part: float) -> tuple[float, float]:
+    """The least and the greatest value, moved apart by that part of their distance."""
     low, high = min(values), max(values)
     room = part * ((high - low) or 1)
     return low - room, high + room
 
 
-def _decades(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten between."""
+def _round_numbers(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten, from `low` to `high`."""
     return [
         step * 10.0**power for power in range(-4, 7) for step in (1, 2, 5) if low <= step * 10.0**power * 1.0001 <= high
     ]
 
 
-def _dots(left: Axes, middle: Axes, right: Axes, row: Sequence[Dot], looks: Mapping[str, Any]) -> None:
+def _draw_dots(left: Axes, middle: Axes, right: Axes, row: Sequence[Dot], looks: Mapping[str, Any]) -> None:
+    """Draw the dots of a row in its three plots, and write the texts beside them."""
     for dot in row:
         marker, colour, size = looks[dot.family]
         look = {"marker": marker, "color": colour, "markersize": size, "linestyle": "", "mec": "white", "mew": 0.4}
@@ -147,9 +152,9 @@ def _dots(left: Axes, middle: Axes, right: Axes, row: Sequence[Dot], looks: Mapp
     places, low, high = (
         np.array([(dot.error, getattr(dot, end)) for dot in row]).reshape(-1, 2) for end in ("rate", "low", "high")
     )
-    annotate(middle, [_rest(dot) for dot in row], places, low, high, 6)
+    annotate(middle, [_name_within_family(dot) for dot in row], places, low, high, 6)
 
 
-def _rest(dot: Dot) -> str:
-    """A model's name after its family's: "11_bn" of vgg11_bn; all of it where it does not begin so; "" of alexnet."""
+def _name_within_family(dot: Dot) -> str:
+    """The part of a model's name after its family's: "11_bn" of vgg11_bn, "" of alexnet, all of any other name."""
     return dot.name.removeprefix(dot.family).strip("_")

@@ -21,12 +21,15 @@ from crossfool.report.figures.style import (
 
 @styled
 def similarity(title: str, subtitle: str, lines: Mapping[str, tuple[Point, Sequence[Point]]]) -> Figure:
-    """Cosine similarity of the smoothed gradient with a target's, against the samples m (log axis), with bands.
+    """Draw the cosine similarity of smoothed gradients with a target's over the samples m (log axis), with bands.
 
     Args:
-        title, subtitle: Above all.
+        title, subtitle: The heading above the figure.
         lines: Analysis, such as "resnet34 → vgg16" -> the plain gradient's cosine (its x is not read: a dashed line
             across), and the smoothed gradient's, x = m.
+
+    Raises:
+        ValueError: there is no smoothed gradient, or an m that is not positive.
     """
     samples = sorted({point.x for _, points in lines.values() for point in points})
     if not samples or samples[0] <= 0:

@@ -1,4 +1,7 @@
-"""Style of all figures: colours, fonts, axes, legends, and how a figure is saved."""
+"""Style of all figures: colours, fonts, axes, headings, legends; and the saving of a figure.
+
+Equal content gives equal bytes (`save`). Rates and errors are percent, and an interval is given by its ends.
+"""
 
 import functools
 import re
@@ -32,12 +35,18 @@ class Point:
 
 
 def sorted_arrays(points: Sequence[Point]) -> np.ndarray:
-    """(4,N): x, y, low and high, sorted by x."""
+    """The points as arrays (4,N) of x, y, low and high, sorted by x."""
     return np.array(sorted((point.x, point.y, point.low, point.high) for point in points)).T
 
 
 def level_ticks(axes: Axes, levels: Sequence[float], wide: float) -> None:
-    """A tick for each level; a number too, unless it would touch the one before. `wide` inches is the axis."""
+    """Set a tick for each level of the x axis, with a number unless it would touch the one before.
+
+    Args:
+        axes: With their limits and scale set.
+        levels: The levels, rising.
+        wide: Width of the axes in inches.
+    """
     start, end = axes.transData.transform([(axes.get_xlim()[0], 1), (axes.get_xlim()[1], 1)])[:, 0]
     places = axes.transData.transform([(level, 1) for level in levels])[:, 0]
     texts, free = [], -np.inf
@@ -56,6 +65,7 @@ def axis_end(highest: float, ends: Sequence[int] = ROUND) -> float:
 
 
 def percent_axis(axes: Axes, top: float) -> None:
+    """Make the y axis one of percents from 0 to `top`, with a little room at both ends."""
     axes.set_ylim(-0.025 * top, 1.025 * top)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -74,7 +84,14 @@ def fold_name(name: str, room: int) -> str:
 def add_legend(
     figure: Figure, handles: Sequence[Any], names: Sequence[str], corner: tuple[float, float], **options: Any
 ) -> None:
-    """A frameless legend with its upper left corner there, in parts of the figure."""
+    """Add a legend without a frame.
+
+    Args:
+        figure: The figure.
+        handles, names: The legend's lines.
+        corner: Its upper left corner, in parts of the figure's width and height.
+        options: Further arguments of `Figure.legend`.
+    """
     legend = figure.legend(
         list(handles),
         list(names),
@@ -101,7 +118,7 @@ STYLE: dict[Any, Any] = {
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B")
 MARKERS = "osD^vPX*"
 
-# a matplotlibrc of the user's changes no byte of a report, and asks for no LaTeX
+# all of matplotlib's defaults, so that a user's matplotlibrc changes no byte of a report, and asks for no LaTeX
 SETTINGS = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"} | STYLE
 
 P = ParamSpec("P")
@@ -109,6 +126,8 @@ R = TypeVar("R")
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function so that it runs under the report's matplotlib settings alone."""
+
     @functools.wraps(function)
     def inner(*arguments: P.args, **options: P.kwargs) -> R:
         with matplotlib.rc_context(SETTINGS):
@@ -128,17 +147,30 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def picture(pixels: np.ndarray) -> np.ndarray:
-    """(C,H,W) as matplotlib wants it: (H,W) grey, or (H,W,3)."""
+    """Pixels (C,H,W) with the channels last, as matplotlib expects them: (H,W) grey, or (H,W,3)."""
     return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+
+
+def show_image(axes: Axes, image: np.ndarray) -> None:
+    """Draw an image, (H,W) or (H,W,3) with pixels 0..255, without axes or interpolation."""
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_axis_off()
 
 
 def add_heading(
     figure: Figure, title: str, subtitle: str, left: float, right: float, bottom: float, width: float, height: float
 ) -> None:
-    """A bold title and wrapped lines below it, the lowest at `bottom`; inches, of a figure `width` by `height`."""
-    room = max(36, int((right - left) / 0.072))
-    whole = subtitle.replace(" = ", "\u00a0=\u00a0")  # no break within "ε = 15"
-    lines = [part for line in whole.split("\n") for part in textwrap.wrap(line, room)]
+    """Write a bold title, and the subtitle in wrapped lines below it.
+
+    Args:
+        figure: The figure.
+        title, subtitle: Their texts; the subtitle may have several lines.
+        left, right, bottom: Edges of the heading in inches; the lowest line is at `bottom`.
+        width, height: Size of the figure in inches.
+    """
+    characters = max(36, int((right - left) / 0.072))
+    unbroken = subtitle.replace(" = ", "\u00a0=\u00a0")  # no break within "ε = 15"
+    lines = [part for line in unbroken.split("\n") for part in textwrap.wrap(line, characters)]
     for number, line in enumerate(reversed(lines)):
         figure.text(left / width, (bottom + 0.17 * number) / height, line, size=8.5, color="0.3", va="bottom")
     top = bottom + 0.17 * len(lines) + 0.05

@@ -1,7 +1,4 @@
-"""The paper's plots of numbers, by matplotlib: sweeps of a setting, cosine similarities, capacity, agreement.
-
-Equal content gives equal bytes (`figures.save`). Rates and errors are percent, and an interval is given by its ends.
-"""
+"""Figure: success rate over one or two settings of an attack, such as epsilon and the number of samples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,18 +39,22 @@ def sweep(
     logarithmic: bool = False,
     kinds: bool = False,
 ) -> Figure:
-    """Success rate against a setting: a plot a pair of models, a line a value of a second setting.
+    """Draw success rates against a setting: a plot a pair of models, a line a value of a second setting.
 
     The lines are moved aside by a hair, so that their intervals do not hide one another. All plots have one y axis: 0
     to 100, or to a round number where every interval ends below 50.
 
     Args:
-        title, subtitle: Above all.
-        xlabel, ylabel: Of the axes, with units.
-        line_label: Heads the legend; there is no legend for a single line.
-        panels: Plot -> line -> points. The lines' order is the colours' order; a line named "plain" is black, dashed.
-        logarithmic: Whether the x axis is; all x are positive then.
+        title, subtitle: The heading above the figure.
+        xlabel, ylabel: Labels of the axes, with units.
+        line_label: The legend's heading; there is no legend for a single line.
+        panels: Plot -> line -> points, rates in percent. The lines' order is the colours' order; a line named "plain"
+            is black, dashed.
+        logarithmic: Whether the x axis is logarithmic; all x are positive then.
         kinds: Whether the lines are of different kinds, not of rising values: colours that differ, then dashes.
+
+    Raises:
+        ValueError: no plot has a point.
     """
     points = [point for lines in panels.values() for line in lines.values() for point in line]
     if not points:
@@ -64,8 +65,8 @@ def sweep(
     names = [fold_name(name, int(wide / 0.088)) for name in panels]
     gap_y = 0.48 + 0.16 * max(name.count("\n") + 1 for name in names)
     width, height = across * (wide + gap_x) - gap_x, down * (tall + gap_y) - gap_y
-    shown = list(dict.fromkeys(name for lines in panels.values() for name, line in lines.items() if line))
-    looks = _kinds(shown) if kinds else _looks(shown)
+    line_names = list(dict.fromkeys(name for lines in panels.values() for name, line in lines.items() if line))
+    looks = _looks_of_kinds(line_names) if kinds else _looks_of_values(line_names)
     top = axis_end(max(max(point.high, point.y) for point in points))
     figure = Figure(figsize=(width, height))
     drawn: dict[str, Any] = {}
@@ -73,7 +74,7 @@ def sweep(
         x = (number % across) * (wide + gap_x)
         y = height - tall - (number // across) * (tall + gap_y)
         axes = figure.add_axes((x / width, y / height, wide / width, tall / height))
-        _lines(axes, lines, looks, wide, drawn, logarithmic)
+        _draw_lines(axes, lines, looks, wide, drawn, logarithmic)
         axes.set_title(name, loc="left", size=9, weight="bold")
         percent_axis(axes, top)
         axes.tick_params(labelsize=SMALL, labelleft=number % across == 0)
@@ -91,8 +92,8 @@ def sweep(
     return figure
 
 
-def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """How each line is drawn: dark to light in their order, but for the plain one."""
+def _looks_of_values(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each line of rising values: dark to light in their order, but for the plain one."""
     ordered = [name for name in names if name != PLAIN]
     colours = matplotlib.colormaps["plasma"](np.linspace(0.02, 0.8, len(ordered)) if len(ordered) > 1 else [0.3])
     looks: dict[str, dict[str, Any]] = {PLAIN: {"color": "black", "marker": "o", "mfc": "white", "linestyle": "--"}}
@@ -101,16 +102,16 @@ def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {name: looks[name] for name in names}
 
 
-def _kinds(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """How each line is drawn: a colour and marker each, with other dashes where these have all been used."""
+def _looks_of_kinds(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour, marker and dashes of each line of a kind; dashes change once all colours have been used."""
     looks = {}
     for number, name in enumerate(names):
-        again, place = divmod(number, len(COLOURS))
-        looks[name] = {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": DASHES[again % len(DASHES)]}
+        repetition, place = divmod(number, len(COLOURS))
+        looks[name] = {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": DASHES[repetition % len(DASHES)]}
     return looks
 
 
-def _lines(
+def _draw_lines(
     axes: Axes,
     lines: Mapping[str, Sequence[Point]],
     looks: Mapping[str, Any],
@@ -118,13 +119,14 @@ def _lines(
     drawn: dict[str, Any],
     logarithmic: bool,
 ) -> None:
+    """Draw the lines of one plot, `wide` inches wide, and enter each line's handle for the legend in `drawn`."""
     levels = sorted({point.x for line in lines.values() for point in line})
     if not levels:
         return
     if logarithmic:
         axes.set_xscale("log")
-    there, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
-    places = there(levels)
+    scaled, unscaled = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
+    places = scaled(levels)
     span = (places[-1] - places[0]) or max(abs(places[-1]), 1)
     step = min([0.007 * span, *(np.diff(places) * 0.4 / len(looks))])
     for place, (name, look) in enumerate(looks.items()):
@@ -132,7 +134,7 @@ def _lines(
             continue
         level, rate, low, high = sorted_arrays(lines[name])
         drawn[name] = axes.errorbar(
-            back(there(level) + step * (place - (len(looks) - 1) / 2)),
+            unscaled(scaled(level) + step * (place - (len(looks) - 1) / 2)),
             rate,
             yerr=np.clip([rate - low, high - rate], 0, None) if (low < high).any() else None,
             markersize=4,
@@ -142,7 +144,7 @@ def _lines(
             capthick=0.7,
             **look,
         )
-    axes.set_xlim(float(back(places[0] - 0.06 * span)), float(back(places[-1] + 0.06 * span)))
+    axes.set_xlim(float(unscaled(places[0] - 0.06 * span)), float(unscaled(places[-1] + 0.06 * span)))
     level_ticks(axes, levels, wide)
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)

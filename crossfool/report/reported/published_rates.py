@@ -1,4 +1,4 @@
-"""The paper's figures, by the cell that each belongs to."""
+"""The success rates that the paper reports, looked up by cell. Rates are percent."""
 
 import csv
 import functools
@@ -8,55 +8,55 @@ from importlib import resources
 from crossfool.attacks.config import Attack
 from crossfool.experiment.config import Experiment
 
-# --- the paper's figures ----------------------------------------------------------------------------
-
-PARTS = ("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
-Key = tuple[str, frozenset[str], str, tuple[object, ...]]  # family, the source's members, target, attack
+PARAMETERS = ("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
+Key = tuple[str, frozenset[str], str, tuple[object, ...]]  # data set's family, source's members, target, parameters
 
 
 @dataclass(frozen=True)
 class Reported:
-    """A figure of the paper: percent, and the table that it stands in ("table3")."""
+    """A success rate that the paper reports: percent, and the table that it stands in ("table3")."""
 
     percent: float
     table: str
 
 
 def reported(experiment: Experiment, source: str, target: str, attack: Attack) -> dict[str, Reported]:
-    """The paper's figures for a cell: metric (top1, top5) -> figure; none unless every parameter is the paper's.
+    """Look up the paper's figures for a cell: metric (top1, top5) -> figure.
 
-    What an attack is called does not matter, nor does the order of an ensemble's members. The paper does
-    not say what an ensemble takes the mean of, so `fusion` is not compared. Tables 3 and 5 share cells and
-    differ there, each having its own 5,000 images, right under its own models: of several tables, the one
-    whose models are most nearly the experiment's is taken. Rates of `of: all` are of other images than any of them.
+    A cell has figures only where every parameter of the attack is the paper's. An attack's name does not matter, nor
+    does the order of an ensemble's members. The paper does not say what an ensemble takes the mean of, so `fusion` is
+    not compared. Tables 3 and 5 share cells and differ there, since each has its own 5,000 images, right under its own
+    models: among several tables, the one whose models are most nearly the experiment's counts. A subset `of: all` has
+    no figures: its rates are of other images than the paper's.
     """
     if attack.later or experiment.subset.of == "all":
         return {}
     models = set(experiment.models)
-    parts = tuple(getattr(attack, name) for name in PARTS)
-    found = _paper().get((experiment.dataset.family, frozenset(source.split("+")), target, parts), [])
+    parameters = tuple(getattr(attack, name) for name in PARAMETERS)
+    figures = _paper().get((experiment.dataset.family, frozenset(source.split("+")), target, parameters), [])
 
-    def alike(figure: Reported) -> float:
-        named = _paper_models()[figure.table]
-        return len(named & models) / len(named | models)
+    def likeness(figure: Reported) -> float:
+        """Jaccard index of the experiment's models and those of the figure's table."""
+        table_models = _paper_models()[figure.table]
+        return len(table_models & models) / len(table_models | models)
 
     best: dict[str, Reported] = {}
-    for metric, figure in found:
-        if metric not in best or alike(figure) > alike(best[metric]):
+    for metric, figure in figures:
+        if metric not in best or likeness(figure) > likeness(best[metric]):
             best[metric] = figure
     return best
 
 
 @functools.cache
 def _paper() -> dict[Key, list[tuple[str, Reported]]]:
-    """Cell -> its figures and their metrics, in the order of the paper's tables."""
+    """Cell -> metrics and figures, in the order of the paper's tables."""
     attacks = {(row["table"], row["attack"]): row for row in _rows("paper_tables.csv")}
     figures: dict[Key, list[tuple[str, Reported]]] = {}
     for row in _rows("reported.csv"):
-        about = attacks[row["experiment"], row["attack"]]
-        assert (about["dataset"], about["metric"]) == (row["dataset"], row["metric"])
-        parts = tuple(_value(about[name]) for name in PARTS)
-        key = (row["dataset"], frozenset(row["source"].split("+")), row["target"], parts)
+        attack = attacks[row["experiment"], row["attack"]]
+        assert (attack["dataset"], attack["metric"]) == (row["dataset"], row["metric"])
+        parameters = tuple(_value(attack[name]) for name in PARAMETERS)
+        key = (row["dataset"], frozenset(row["source"].split("+")), row["target"], parameters)
         figure = Reported(float(row["success_rate_percent"]), row["experiment"])
         figures.setdefault(key, []).append((row["metric"], figure))
     return figures
@@ -64,7 +64,7 @@ def _paper() -> dict[Key, list[tuple[str, Reported]]]:
 
 @functools.cache
 def _paper_models() -> dict[str, set[str]]:
-    """The paper's table -> its models."""
+    """Table of the paper -> its models."""
     models: dict[str, set[str]] = {}
     for row in _rows("reported.csv"):
         models.setdefault(row["experiment"], set()).update([*row["source"].split("+"), row["target"]])
@@ -72,6 +72,7 @@ def _paper_models() -> dict[str, set[str]]:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
+    """Rows of a CSV beside this module."""
     text = (resources.files("crossfool") / "report" / "reported" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 

@@ -1,4 +1,7 @@
-"""Pixels as PNG files and data URIs: equal pixels give equal bytes, and nothing is lost. Imports no torch."""
+"""Data URIs of the page's files, and PNG files of its pixels. Imports no torch.
+
+Equal pixels give equal bytes, and nothing is lost.
+"""
 
 import base64
 import struct
@@ -7,9 +10,11 @@ from urllib.parse import quote
 
 import numpy as np
 
+SAFE = " !$()*+,-./:;=?@[]^_`{|}~"  # what may stand in a data URI in an attribute as it is
+
 
 def png(pixels: np.ndarray) -> bytes:
-    """Pixels (C,H,W) uint8, C 1 or 3, as a PNG.
+    """Encode pixels (C,H,W) uint8, C 1 or 3, as a PNG.
 
     Rows are stored as they are, which suits noise, or as differences from Paeth's prediction, which suits
     photographs: whichever takes less.
@@ -18,18 +23,23 @@ def png(pixels: np.ndarray) -> bytes:
     assert pixels.dtype == np.uint8 and channels in (1, 3), f"{pixels.dtype} {pixels.shape}"
     rows = pixels.transpose(1, 2, 0).reshape(height, width * channels)
     plain, predicted = _filtered(rows, 0), _filtered(_paeth(rows, channels), 4)
-    ways = ((plain, zlib.Z_DEFAULT_STRATEGY), (plain, zlib.Z_HUFFMAN_ONLY), (predicted, zlib.Z_HUFFMAN_ONLY))
-    data = min((_deflated(*way) for way in ways), key=len)
+    encodings = ((plain, zlib.Z_DEFAULT_STRATEGY), (plain, zlib.Z_HUFFMAN_ONLY), (predicted, zlib.Z_HUFFMAN_ONLY))
+    data = min((_deflated(*encoding) for encoding in encodings), key=len)
     head = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2}[channels], 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
 def _filtered(rows: np.ndarray, kind: int) -> bytes:
+    """The rows, each behind the number of its filter (0 none, 4 Paeth)."""
     return np.insert(rows, 0, kind, axis=1).tobytes()
 
 
 def _paeth(rows: np.ndarray, channels: int) -> np.ndarray:
-    """Each byte less the one of left, above and upper left that is nearest to left + above - upper left."""
+    """Rows filtered by Paeth's prediction.
+
+    From each byte is subtracted the one of its left, upper and upper left neighbours that is nearest to
+    left + above - upper left.
+    """
     padded = np.pad(rows.astype(np.int16), ((1, 0), (channels, 0)))
     left, above, corner = padded[1:, :-channels], padded[:-1, channels:], padded[:-1, :-channels]
     far = [np.abs(above - corner), np.abs(left - corner), np.abs(left + above - 2 * corner)]
@@ -46,33 +56,20 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def difference(adversarial: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """What is added to a clean image (C,H,W), modulo 256, to make an adversarial one: channels below one another.
-
-    A perturbation has few values, so that its PNG is a third of the adversarial image's.
-    """
-    result: np.ndarray = (adversarial - clean).reshape(1, -1, clean.shape[-1])
-    return result
-
-
-def enlarged(adversarial: np.ndarray, clean: np.ndarray, gain: float) -> np.ndarray:
-    """The perturbation times `gain`, about a middle grey."""
-    result: np.ndarray = np.clip(np.rint(128 + gain * (adversarial.astype(float) - clean)), 0, 255).astype(np.uint8)
-    return result
-
-
 def png_uri(pixels: np.ndarray) -> str:
-    """A PNG as a data URI."""
+    """Pixels (C,H,W) uint8 as the data URI of a PNG."""
     return f"data:image/png;base64,{base64.b64encode(png(pixels)).decode()}"
 
 
 def file_uri(kind: str, data: bytes) -> str:
-    """A file as a data URI: a text as it is, or base64 where that is shorter."""
+    """A file as a data URI: a text as it is, an SVG in base64 where that is shorter, any other file in base64.
+
+    Args:
+        kind: MIME type.
+        data: The file's bytes.
+    """
     packed = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     if not kind.startswith("text/") and kind != "image/svg+xml":
         return packed
     plain = f"data:{kind};charset=utf-8,{quote(data, safe=SAFE)}"
     return packed if kind == "image/svg+xml" and len(packed) < len(plain) else plain
-
-
-SAFE = " !$()*+,-./:;=?@[]^_`{|}~"  # what may stand in a data URI in an attribute as it is

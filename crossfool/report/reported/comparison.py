@@ -1,4 +1,4 @@
-"""Our success rates beside the paper's, cell by cell. All rates are percent. Imports no torch."""
+"""Comparison of our success rates with the paper's, cell by cell. All rates are percent. Imports no torch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,17 +24,17 @@ COLUMNS = (
 
 
 def rows(results: Results) -> list[dict[str, Any]]:
-    """A row for each of the paper's figures that a cell of ours, of `attacks` or, in another attack, of a grid, has.
+    """A row of `COLUMNS` for each of the paper's figures that a cell of `attacks` or of a grid reproduces.
 
     `low` to `high` is our 95% interval, of `n` images, `difference` is ours minus the paper's, and `within`
-    says whether the paper's figure lies in our interval.
+    says whether the paper's figure lies in our interval. A grid's cell whose attack is one of `attacks` is left out.
     """
-    found = []
-    named = {results.experiment.row(attack) for _, attack in results.success}
+    rows = []
+    named_attacks = {results.experiment.row(attack) for _, attack in results.success}
     for (source, attack), targets in (*results.success.items(), *results.swept.items()):
         row = results.experiment.row(attack)
-        if attack not in results.experiment.attacks and row in named:
-            continue  # the very attack under another name
+        if attack not in results.experiment.attacks and row in named_attacks:
+            continue  # the same attack under another name
         for target, rates in targets.items():
             if rates["whitebox"]:
                 continue
@@ -43,12 +43,16 @@ def rows(results: Results) -> list[dict[str, Any]]:
                 difference, within = round(ours - figure.percent, 4), low <= figure.percent <= high
                 cell = (figure.table, metric, source, target, attack)
                 values = (*cell, ours, low, high, rates["n"], figure.percent, difference, within)
-                found.append(dict(zip(COLUMNS, values, strict=True)))
-    return found
+                rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return rows
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How near our rates are to the paper's over the cells of `rows`: differences in points, Spearman's rho."""
+    """Agreement of our rates with the paper's over all `rows`: differences in points, and Spearman's rho.
+
+    The keys are `cells`, `mean_absolute_difference`, `mean_difference` and `rank_correlation`; a value is None where
+    there are too few rows for it.
+    """
     count = len(rows)
     differences = [row["difference"] for row in rows]
     rank = rho([row["ours"] for row in rows], [row["paper"] for row in rows]) if count >= 3 else None

@@ -1,68 +1,39 @@
-"""The report's CSV files of success and destruction rates."""
+"""Rows of the report's CSV files of rates: results.csv, destruction.csv, destruction_pooled.csv. Rates are percent."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
 from crossfool.report.reported.published_rates import reported
-from crossfool.report.table import csv_text
-from crossfool.storage.atomic import replacing
 
-COLUMNS = [
+COLUMNS = [  # of results.csv
     *("source", "target", "attack", "objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma"),
-    *(
-        "update",
-        "decay",
-        "noise",
-        "radius",
-        "diversity",
-        "resize",
-        "scales",
-        "kernel",
-        "gradients",
-        "whitebox",
-        "n",
-        "top1",
-        "top1_low",
-        "top1_high",
-        "top5",
-        "top5_low",
-        "top5_high",
-    ),
+    *("update", "decay", "noise", "radius", "diversity", "resize", "scales", "kernel", "gradients", "whitebox", "n"),
+    *("top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high"),
     *("paper", "difference", "paper_table", "paper_top5", "difference_top5", "paper_top5_table"),
 ]
 
 
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    write_text(path, csv_text(columns, rows))
-
-
 def success_rows(results: Results) -> Iterable[dict[str, Any]]:
-    """A row a source, target and attack."""
+    """A row for each source, target and attack, with the attack's parameters and the paper's figures."""
     experiment = results.experiment
     for (source, name), targets in results.success.items():
         attack = experiment.attacks[name]
-        values = {key: getattr(attack, key) for key in COLUMNS if hasattr(attack, key)}
+        parameters = {key: getattr(attack, key) for key in COLUMNS if hasattr(attack, key)}
         for target, rates in targets.items():
-            row = {"source": source, "target": target, "attack": name, **values}
+            row = {"source": source, "target": target, "attack": name, **parameters}
             row |= {key: rates[key] for key in COLUMNS if key in rates}
             for metric, figure in reported(experiment, source, target, attack).items():
-                end = "" if metric == "top1" else f"_{metric}"
-                row[f"paper{end}"] = figure.percent
-                row[f"difference{end}"] = round(rates[metric] - figure.percent, 4)
-                row[f"paper{end}_table"] = figure.table
+                suffix = "" if metric == "top1" else f"_{metric}"
+                row[f"paper{suffix}"] = figure.percent
+                row[f"difference{suffix}"] = round(rates[metric] - figure.percent, 4)
+                row[f"paper{suffix}_table"] = figure.table
             yield row
 
 
 def destruction_rows(results: Results) -> Iterable[dict[str, Any]]:
-    """A row a source, target, attack, transform and level."""
+    """A row for each source, target, attack, transform and level."""
     for (source, attack), targets in results.destruction.items():
         for target, transforms in targets.items():
             whitebox = results.success[source, attack][target]["whitebox"]
@@ -73,7 +44,11 @@ def destruction_rows(results: Results) -> Iterable[dict[str, Any]]:
 
 
 def pooled_rows(pools: Mapping[str, Mapping[str, pooled_destruction.Points]]) -> Iterable[dict[str, Any]]:
-    """A row an attack, transform and level, over all black-box pairs."""
+    """A row for each attack, transform and level, over all black-box pairs.
+
+    Args:
+        pools: Transform -> attack -> its destruction rates.
+    """
     for transform, lines in pools.items():
         for attack, points in lines.items():
             for point in points:

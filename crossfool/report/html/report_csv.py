@@ -1,4 +1,4 @@
-"""The report's CSV files, read back for the tables of the page."""
+"""The CSV files of `report/`, read back for the tables of the page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,16 +8,15 @@ from crossfool.report.claims import paper_claims
 from crossfool.report.table import Cell
 from crossfool.storage import csv_files
 
-ENDS = ("low", "high")
-COLUMNS = {"lpips": "Lpips: perceptual distance from the clean image, 0 if the same."}  # that are not always there
-HEADS = {
+ENDS = ("low", "high")  # columns: the ends of an interval
+HEADS = {  # CSV that is shown as it is -> columns that make a row's head
     **dict.fromkeys(("ranking", "samples"), ("attack",)),
     **dict.fromkeys(("seeds", "quantisation", "denominators"), ("source", "target")),
 }
 
-ENDED: dict[str, type | UnionType] = dict.fromkeys(ENDS, float)
-READ: dict[str, Mapping[str, type | UnionType]] = {  # CSV of the report -> columns that a table here makes use of
-    "destruction_pooled": {"transform": str, "attack": str, "level": str, "rate": float, **ENDED, "n": int},
+_ENDS_READ: dict[str, type | UnionType] = dict.fromkeys(ENDS, float)
+READ: dict[str, Mapping[str, type | UnionType]] = {  # CSV of `report/` -> columns that a table of the page makes use of
+    "destruction_pooled": {"transform": str, "attack": str, "level": str, "rate": float, **_ENDS_READ, "n": int},
     "claims": {
         **dict.fromkeys(paper_claims.COLUMNS, str),
         "effect": float,
@@ -28,7 +27,7 @@ READ: dict[str, Mapping[str, type | UnionType]] = {  # CSV of the report -> colu
     "budget": {
         **dict.fromkeys(("objective", "budget", "attack", "gradients", "place"), str),
         "success": float,
-        **ENDED,
+        **_ENDS_READ,
     },
     "pairwise": {
         **dict.fromkeys(("objective", "first", "second", "differs"), str),
@@ -42,19 +41,23 @@ READ: dict[str, Mapping[str, type | UnionType]] = {  # CSV of the report -> colu
         **dict.fromkeys(
             ("first_rate", "second_rate", "difference", "first_alone", "second_alone", "p", "p_holm"), float
         ),
-        **ENDED,
+        **_ENDS_READ,
     },
 }
 
 
 def csv_rows(report: Path, name: str) -> list[dict[str, str]]:
-    """Rows of a CSV of the report, whose columns that are shown as numbers are such; none where it is not there."""
+    """The rows of `name`.csv in the folder `report`, as text; none where the file is missing.
+
+    Raises:
+        UserError: the file is damaged, or lacks a column that the page makes use of.
+    """
     path, columns = report / f"{name}.csv", READ.get(name) or dict.fromkeys(HEADS.get(name, ()), str)
     return csv_files.read_csv(path, columns, others=True) if path.exists() else []
 
 
 def csv_cell(text: str, places: int | None = None) -> Cell:
-    """A cell of a CSV: a number, where it is one, to so many places after the point."""
+    """A cell for a value of a CSV; a number has `places` digits after the point, or six significant ones."""
     try:
         return Cell(f"{float(text):.6g}" if places is None else f"{float(text):.{places}f}", float(text))
     except ValueError:

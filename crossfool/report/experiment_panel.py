@@ -1,4 +1,4 @@
-"""Choice of the images that the image panel shows."""
+"""The image panel of an experiment: choice of its images, attacks and targets, and their predictions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,44 +13,58 @@ from crossfool.experiment.descriptions import chosen, words
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.report.figures import image_panel, style
+from crossfool.report.perturbations import enlarged
 from crossfool.storage.tensors import TensorFile
 
 IMAGES = 4  # rows of the panel
-TARGETS = 3  # whose answers it shows
+TARGETS = 3  # at most so many have their predictions shown
 
 
 def build_panel(
     folder: Path, results: Results, subset: TensorFile, cells: Mapping[tuple[str, str], TensorFile]
 ) -> Figure | None:
-    """The first images of the subset, clean and under two attacks of one source, with black-box targets' answers."""
+    """Draw the subset's first images, clean and under two attacks of one source, with black-box targets' predictions.
+
+    Args:
+        folder: The experiment's, with its predictions.
+        results: Its metrics.
+        subset: The attacked images.
+        cells: Source and attack -> adversarial images.
+
+    Returns:
+        The figure; None where there is no source, attack or image.
+
+    Raises:
+        UserError: a file is missing, damaged or of other images.
+    """
     experiment = results.experiment
     attacks = _two_attacks(tuple(experiment.attacks))
     if not experiment.sources or not attacks or not results.n:
         return None
-    source, targets = _pair(experiment)
+    source, targets = _source_and_targets(experiment)
     names = class_names(experiment.dataset.family)
     ids, labels = (np.asarray(subset[name][:IMAGES]) for name in ("index", "labels"))
     clean = np.asarray(subset["images"][:IMAGES])
-    tables = {model: folder / "predictions/clean" / f"{model}.parquet" for model in targets}
-    before = {model: predictions_file.read_clean(path)[1][ids, 0] for model, path in tables.items()}
+    clean_paths = {model: folder / "predictions/clean" / f"{model}.parquet" for model in targets}
+    before = {model: predictions_file.read_clean(path)[1][ids, 0] for model, path in clean_paths.items()}
 
     columns, shots = ["clean"], [[image_panel.Shot(style.picture(image))] for image in clean]
-    for row, own in enumerate(shots):
-        own[0] = _shot(clean[row], [before[model][row] for model in targets], labels[row], names)
+    for row, row_shots in enumerate(shots):
+        row_shots[0] = _shot(clean[row], [before[model][row] for model in targets], labels[row], names)
     for attack in attacks:
         file = cells[source, attack]
         if file["images"].shape != subset["images"].shape:
             raise UserError(f"{file.path}: images are {file['images'].shape}, expected {subset['images'].shape}")
         adversarial = np.asarray(file["images"][:IMAGES])
-        table = folder / "predictions" / source / f"{attack}.parquet"
-        after = {model: _answers(table, model, results.n) for model in targets}
+        path = folder / "predictions" / source / f"{attack}.parquet"
+        after = {model: _predicted_classes(path, model, results.n) for model in targets}
         epsilon = experiment.attacks[attack].epsilon
         gain = 127 / epsilon if epsilon else 1.0
         columns += [attack, f"perturbation\n× {gain:.3g}"]
-        for row, own in enumerate(shots):
-            own.append(_shot(adversarial[row], [after[model][row] for model in targets], labels[row], names))
-            change = adversarial[row].astype(float) - clean[row]
-            own.append(image_panel.Shot(style.picture(np.clip(np.rint(128 + gain * change), 0, 255).astype(np.uint8))))
+        for row, row_shots in enumerate(shots):
+            row_shots.append(_shot(adversarial[row], [after[model][row] for model in targets], labels[row], names))
+            perturbation = enlarged(adversarial[row], clean[row], gain)
+            row_shots.append(image_panel.Shot(style.picture(perturbation)))
     kind = "black-box" if targets[0] not in source.split("+") else "white-box"
     subtitle = "\n".join(
         [
@@ -58,20 +72,20 @@ def build_panel(
             *(f"{attack}: {words(experiment.attacks[attack])}." for attack in attacks),
         ]
     )
-    rows = [(names[label], own) for label, own in zip(labels, shots, strict=True)]
+    rows = [(names[label], row_shots) for label, row_shots in zip(labels, shots, strict=True)]
     return image_panel.panel("Images and answers", subtitle, columns, targets, rows)
 
 
 def _two_attacks(names: tuple[str, ...]) -> list[str]:
-    """igsm and sg_igsm, where both are; else another attack and its smoothed one; else the first two."""
+    """Names of igsm and sg_igsm, where both are there; else another attack and its smoothed one; else the first two."""
     for plain in ("igsm", *names):
         if plain in names and f"sg_{plain}" in names:
             return [plain, f"sg_{plain}"]
     return list(names[:2])
 
 
-def _pair(experiment: Experiment) -> tuple[str, list[str]]:
-    """A source and targets that are not in it (its own, where every source holds every model)."""
+def _source_and_targets(experiment: Experiment) -> tuple[str, list[str]]:
+    """A source and targets that are no members of it; the first source and its members where every source has all."""
     for source in experiment.sources:
         targets = [model for model in experiment.answering if model not in source.split("+")]
         if targets:
@@ -79,11 +93,11 @@ def _pair(experiment: Experiment) -> tuple[str, list[str]]:
     return experiment.sources[0], list(experiment.answering[:TARGETS])
 
 
-def _answers(path: Path, model: str, count: int) -> np.ndarray:
-    """A target's most probable classes (N,), in the order of the subset, from a cell's predictions.
+def _predicted_classes(path: Path, model: str, count: int) -> np.ndarray:
+    """The most probable classes (N,) of a target, in the order of the subset, from a cell's predictions.
 
     Raises:
-        UserError: the table is of other models or another number of images.
+        UserError: the file is of other models or another number of images.
     """
     top = predictions_file.read_cell(path)[0].get(model, np.empty((0, 5), np.int64))
     if len(top) != count:
@@ -91,5 +105,6 @@ def _answers(path: Path, model: str, count: int) -> np.ndarray:
     return top[:, 0]
 
 
-def _shot(pixels: np.ndarray, given: Sequence[int], label: int, names: Sequence[str]) -> image_panel.Shot:
-    return image_panel.Shot(style.picture(pixels), [(names[answer], bool(answer == label)) for answer in given])
+def _shot(pixels: np.ndarray, predicted: Sequence[int], label: int, names: Sequence[str]) -> image_panel.Shot:
+    """A picture of pixels (C,H,W) with each target's predicted class below it."""
+    return image_panel.Shot(style.picture(pixels), [(names[number], bool(number == label)) for number in predicted])

@@ -1,0 +1,121 @@
+"""Figures of an experiment's gradient analyses: similarity (3a), decision boundaries (3b, 6, 9) and saliency maps.
+
+The numbers in parentheses are the paper's figures. Each function reads what the analysis stored and needs no model.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from crossfool.datasets.class_names import class_names
+from crossfool.errors import UserError
+from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.outcomes import Evidence
+from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency
+from crossfool.report.figures import boundary as boundary_figure
+from crossfool.report.figures import saliency as saliency_figure
+from crossfool.report.figures import similarity as similarity_figure
+from crossfool.report.figures.style import Point, picture
+from crossfool.stats import intervals
+from crossfool.storage.tensors import TensorFile
+
+Rows = list[dict[str, Any]]
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean of a value per image (N,), and the ends of Student's 95% interval; the mean where that has no width."""
+    mean = float(values.mean())
+    low, high = intervals.mean(values) or (mean, mean)
+    return mean, low, high
+
+
+def similarity_rows(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """A row for each analysis and number of samples m: the mean cosine over images, and its 95% interval."""
+    for name, (samples, cosines) in evidence.similarity.items():
+        analysis = evidence.experiment.similarity[name]
+        for place, m in enumerate(samples):
+            mean, low, high = mean_interval(cosines[:, place])
+            row = {"analysis": name, "source": analysis.source, "target": analysis.target, "samples": m}
+            yield row | {"cosine": mean, "low": low, "high": high, "n": len(cosines)}
+
+
+def similarity(experiment: Experiment, rows: Rows) -> Figure:
+    """The figure of gradient similarity, from all rows of `similarity_rows`."""
+    lines: dict[str, tuple[Point, list[Point]]] = {}
+    analyses = experiment.similarity
+    pairs = [(analysis.source, analysis.target) for analysis in analyses.values()]
+    sigmas = {analysis.sigma for analysis in analyses.values()}
+    counts = sorted({analysis.images for analysis in analyses.values()})
+    for name, analysis in analyses.items():
+        plain, *smoothed = [
+            Point(row["samples"], row["cosine"], row["low"], row["high"]) for row in rows if row["analysis"] == name
+        ]
+        label = f"{analysis.source} → {analysis.target}"
+        if len(pairs) > len(set(pairs)) or len(sigmas) > 1:
+            label += f" ({name}: σ = {analysis.sigma:g})"
+        lines[label] = plain, smoothed
+    spread = f" (σ = {sigmas.pop():g})" if len(sigmas) == 1 else ""
+    images = " or ".join(f"{count:,}" for count in counts)
+    subtitle = (
+        f"Cosine of the source's smoothed gradient{spread} with the target's gradient, mean over "
+        f"{images} images with normal 95% intervals; dashed: the source's plain gradient"
+    )
+    return similarity_figure.similarity("Similarity of gradients", subtitle, lines)
+
+
+def boundary(folder: Path, name: str, plane: Boundary, experiment: Experiment) -> Figure:
+    """The figure of one analysis of decision boundaries.
+
+    Args:
+        folder: The experiment's.
+        name: The analysis.
+        plane: Its parameters.
+        experiment: The experiment, for its data set's class names.
+
+    Raises:
+        UserError: the analysis's file is damaged, or its metadata does not fit.
+    """
+    file = TensorFile(folder / "analysis/boundary" / f"{name}.safetensors")
+    label_text, names = file.said("label"), class_names(experiment.dataset.family)
+    targets, planes = file.said_json("params").get("targets"), np.asarray(file["labels"])
+    if label_text not in map(str, range(len(names))) or not isinstance(targets, list) or len(targets) != len(planes):
+        raise UserError(f"{file.path} does not say what it is of; delete it and run `dvc repro`")
+    label, predictions = int(label_text), dict(zip(map(str, targets), planes, strict=True))
+    unit = "pixel values" if plane.sign else "L2 length, pixel values"
+    directions = ("sign of G", "sign of h") if plane.sign else ("smoothed gradient G", "noise h = g − ⟨g, G⟩ G")
+    subtitle = (
+        f"Source {plane.source}, image {plane.image} ({names[label].split(',')[0]}); G of m = {plane.samples} samples "
+        f"with σ = {plane.sigma:g}; colours are the answers of the model above"
+    )
+    u, v = np.asarray(file["u"], float), np.asarray(file["v"], float)
+    axis_labels = f"u along the {directions[0]} ({unit})", f"v along the {directions[1]}"
+    title = f"Decision boundaries ({'signs' if plane.sign else 'unit vectors'})"
+    image = picture(file["image"])
+    return boundary_figure.boundary(title, subtitle, *axis_labels, u, v, image, predictions, label, names)
+
+
+def saliency(folder: Path, name: str, analysis: Saliency, experiment: Experiment) -> Figure:
+    """The figure of one analysis of saliency.
+
+    Args:
+        folder: The experiment's.
+        name: The analysis.
+        analysis: Its parameters.
+        experiment: The experiment, for its data set's class names.
+    """
+    file = TensorFile(folder / "analysis/saliency" / f"{name}.safetensors")
+    names = class_names(experiment.dataset.family)
+    labels = [names[label].split(",")[0] for label in np.asarray(file["labels"])]
+    rows: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]] = [
+        (f"{label}\n(image\u00a0{id})", picture(image), list(np.asarray(gradients, float)))
+        for label, id, image, gradients in zip(labels, analysis.images, file["images"], file["gradients"], strict=True)
+    ]
+    columns = ["image", "gradient", *(f"smoothed, m = {m}" for m in analysis.samples)]
+    subtitle = (
+        f"{analysis.model}: absolute gradient of the loss, summed over channels and clipped at its 99th percentile; "
+        f"smoothed with σ = {analysis.sigma:g}"
+    )
+    return saliency_figure.saliency("Saliency", subtitle, rows, columns)
