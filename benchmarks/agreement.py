@@ -1,4 +1,4 @@
-"""Does the fast path give the same result as a plain float32 loop? Exit code 1 where it does not.
+"""Compare the fast path's results with those of a plain float32 loop; exit code 1 where they disagree.
 
 The plain loop is the network as it was built: no folding, no fusing, no channels_last, differentiated by
 torch. Whole trajectories of sign attacks part under any change of kernel, plain float32 from float64 as
@@ -31,9 +31,9 @@ from crossfool.attacks.config import Attack
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
 from crossfool.models.inference import pixel_model
-from crossfool.models.inference import precision as inference_precision
 from crossfool.models.inference.config import Compute
-from crossfool.pipeline.crafting import craft as crafting_craft
+from crossfool.models.inference.precision import configure
+from crossfool.pipeline.crafting.craft import craft as craft_chunk
 from crossfool.stats import rates
 from crossfool.storage.tensors import TensorFile
 
@@ -53,7 +53,7 @@ Model = Callable[[Tensor], Tensor]
 
 @dataclass
 class Pair:
-    """A model in the plain way and the fast one, and in the plain way in float64."""
+    """A model computed in the plain way, in the fast way, and in the plain way in float64."""
 
     plain: Model
     fast: pixel_model.Pixels
@@ -61,8 +61,8 @@ class Pair:
     precision: str = "float32"
 
     def use(self, way: str) -> Model:
-        """The model of a way, torch's switches set as it wants them: the plain ways compute in no tf32."""
-        inference_precision.configure(self.precision if way == "fast" else "float32")
+        """Set torch's switches for a way of computing, and return its model: the plain ways compute in no tf32."""
+        configure(self.precision if way == "fast" else "float32")
         return getattr(self, way)
 
     @classmethod
@@ -80,22 +80,22 @@ class Pair:
 
 
 def one_gradient(pair: Pair, images: Tensor, labels: Tensor, batch: int = 8) -> dict[str, float]:
-    """Share of equal signs and cosine distance of fast and plain, the worst image's and the mean.
+    """Share of equal signs and cosine distance between fast and plain gradients, of the worst image and in the mean.
 
-    Under float64 the same of plain and of fast against float64.
+    The keys with float64 compare plain and fast with float64.
     """
 
     def gradient(way: str) -> Tensor:
         model, parts = pair.use(way), []
-        for some, own in zip(images.split(batch), labels.split(batch), strict=True):
-            loss = losses.untargeted(losses.source([model], "losses"), own)
-            parts.append(gradients.plain(loss, some.float()).double().flatten(1))
+        for image_batch, label_batch in zip(images.split(batch), labels.split(batch), strict=True):
+            loss = losses.untargeted(losses.source([model], "losses"), label_batch)
+            parts.append(gradients.plain(loss, image_batch.float()).double().flatten(1))
         return torch.cat(parts)
 
-    found = {way: gradient(way) for way in ("plain", "fast", "double")}
+    by_way = {way: gradient(way) for way in ("plain", "fast", "double")}
 
     def compared(first: str, second: str) -> tuple[Tensor, Tensor]:
-        a, b = found[first], found[second]
+        a, b = by_way[first], by_way[second]
         return (a.sign() == b.sign()).double().mean(1), 1 - F.cosine_similarity(a, b)
 
     signs, distance = compared("plain", "fast")
@@ -110,29 +110,37 @@ def one_gradient(pair: Pair, images: Tensor, labels: Tensor, batch: int = 8) -> 
 
 
 def craft(pair: Pair, way: str, row: dict[str, Any], images: Tensor, labels: Tensor, batch: int = 8) -> Tensor:
-    """Adversarial images (N,C,H,W) uint8; the noise is of the image's place, whatever the batch."""
+    """Craft adversarial images (N,C,H,W) uint8; the noise is drawn by an image's place, whatever the batch."""
     attack, model = Attack.model_validate(row), pair.use(way)
     parts = []
     for start in range(0, len(images), batch):
-        some = slice(start, start + batch)
-        ids = range(start, start + len(images[some]))
-        parts.append(crafting_craft.craft([model], attack, images[some], labels[some], labels[some], ids)[0]["images"])
+        part = slice(start, start + batch)
+        ids = range(start, start + len(images[part]))
+        parts.append(craft_chunk([model], attack, images[part], labels[part], labels[part], ids)[0]["images"])
     return torch.cat(parts)
 
 
 def equal(a: Tensor, b: Tensor) -> float:
+    """Share of equal values."""
     return float((a == b).double().mean())
 
 
 def answers(pair: Pair, way: str, images: Tensor, batch: int = 8) -> Tensor:
+    """Predicted classes (N,) of images, in a way of computing."""
     model = pair.use(way)
     with torch.inference_mode():
         return torch.cat([model(part.float()).argmax(1) for part in images.split(batch)])
 
 
 def paired_interval(only_first: int, only_second: int, n: int) -> tuple[float, float, float]:
-    """Difference of two paired rates, in points, with its 95% interval (Agresti and Min 2005: half a case added
-    to each cell of the table), where so many cases count for one alone and so many for the other alone."""
+    """Difference of two paired rates, in points, with its 95% interval.
+
+    Agresti and Min 2005: half a case is added to each cell of the table.
+
+    Args:
+        only_first, only_second: Cases that count for the first rate alone, and for the second alone.
+        n: All cases.
+    """
     difference = 100 * (only_first - only_second) / n
     b, c, total = only_first + 0.5, only_second + 0.5, n + 2
     half = rates.Z * ((b + c) - (b - c) ** 2 / total) ** 0.5 / total
@@ -141,7 +149,7 @@ def paired_interval(only_first: int, only_second: int, n: int) -> tuple[float, f
 
 
 def photographs() -> Tensor:
-    """The 20 photographs of the default benchmark, (20,3,224,224) uint8."""
+    """Read the 20 photographs of the default benchmark, (20,3,224,224) uint8."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
         prepare.prepare(Dataset(name="imagenet-sample"), paths[0], paths[1], paths[2], training=False)
@@ -149,7 +157,7 @@ def photographs() -> Tensor:
 
 
 def enlarged(images: Tensor, count: int) -> Tensor:
-    """So many different views of some photographs: seeded crops, resized and half of them mirrored."""
+    """Make `count` different views of photographs: seeded crops, resized and half of them mirrored."""
     generator = torch.Generator().manual_seed(0)
     views = []
     for place in range(count):
@@ -159,31 +167,31 @@ def enlarged(images: Tensor, count: int) -> Tensor:
         view = image[None, :, top : top + side, left : left + side].float()
         view = F.interpolate(view, size=(224, 224), mode="bilinear", antialias=True).round().clamp(0, 255)
         views.append(view.flip(3) if place // len(images) % 2 else view)
-    found = torch.cat(views).to(torch.uint8)
-    assert len(torch.unique(found.flatten(1), dim=0)) == count
-    return found
+    enlarged_images = torch.cat(views).to(torch.uint8)
+    assert len(torch.unique(enlarged_images.flatten(1), dim=0)) == count
+    return enlarged_images
 
 
 def whole_attacks(
     source: Pair, target: Pair, images: Tensor, echo: Callable[[str], object] = click.echo
 ) -> dict[str, dict[str, float]]:
-    """Success of whole attacks on the source and on a target, made and answered in the plain way and in the fast one.
+    """Success of whole attacks on the source and on a target, crafted and predicted in the plain and in the fast way.
 
-    Labels are the plain models' own answers to the clean images; images on which source and target agree count.
+    Labels are the plain models' predictions for the clean images; images on which source and target agree count.
     """
     labels = answers(source, "plain", images)
     both = labels == answers(target, "plain", images)
     images, labels = images[both], labels[both]
-    found: dict[str, dict[str, float]] = {}
+    outcomes: dict[str, dict[str, float]] = {}
     for name, row in ATTACKS.items():
-        made = {way: craft(source, way, row, images, labels) for way in ("plain", "fast")}
+        crafted = {way: craft(source, way, row, images, labels) for way in ("plain", "fast")}
         for place, model in (("source", source), ("target", target)):
-            answered = {way: answers(model, way, adversarial) for way, adversarial in made.items()}
+            answered = {way: answers(model, way, adversarial) for way, adversarial in crafted.items()}
             plain, fast = (answered[way] != labels for way in ("plain", "fast"))
-            otherwise = int((answers(model, "plain", made["fast"]) != answered["fast"]).sum())
+            otherwise = int((answers(model, "plain", crafted["fast"]) != answered["fast"]).sum())
             counts = int((fast & ~plain).sum()), int((plain & ~fast).sum())
             difference, low, high = paired_interval(*counts, len(labels))
-            found[f"{name} on the {place}"] = {
+            outcomes[f"{name} on the {place}"] = {
                 "n": len(labels),
                 "plain": 100 * float(plain.double().mean()),
                 "fast": 100 * float(fast.double().mean()),
@@ -195,39 +203,40 @@ def whole_attacks(
                 "high": high,
             }
         echo(f"{name}: done")
-    return found
+    return outcomes
 
 
 def divergence(pair: Pair, images: Tensor, labels: Tensor) -> dict[str, dict[str, float]]:
-    """Share of equal pixels after so many steps of igsm: fast against plain, and plain against float64."""
-    found = {}
+    """Share of equal pixels after 1, 2, 5 and 10 steps of igsm: fast against plain, and plain against float64."""
+    shares = {}
     for steps in (1, 2, 5, 10):
         row = {"epsilon": 15, "steps": steps, "step_size": 15 if steps == 1 else 3}
         plain, fast, double = (craft(pair, way, row, images, labels) for way in ("plain", "fast", "double"))
-        found[str(steps)] = {"fast_plain": equal(fast, plain), "plain_float64": equal(plain, double)}
-    return found
+        shares[str(steps)] = {"fast_plain": equal(fast, plain), "plain_float64": equal(plain, double)}
+    return shares
 
 
 def failures(result: dict[str, Any]) -> list[str]:
-    """What does not agree, in words."""
+    """Sentences about the numbers that do not agree."""
     wrong = []
-    for name, one in result["gradient"].items():
-        if not one["signs_mean"] >= SIGNS:
-            wrong.append(f"{name}: {100 * one['signs_mean']:.3f}% of signs agree, expected {100 * SIGNS}")
-        if not one["cosine_distance_worst"] <= COSINE:
-            wrong.append(f"{name}: cosine distance {one['cosine_distance_worst']:.1e}, expected at most {COSINE}")
+    for name, row in result["gradient"].items():
+        if not row["signs_mean"] >= SIGNS:
+            wrong.append(f"{name}: {100 * row['signs_mean']:.3f}% of signs agree, expected {100 * SIGNS}")
+        if not row["cosine_distance_worst"] <= COSINE:
+            wrong.append(f"{name}: cosine distance {row['cosine_distance_worst']:.1e}, expected at most {COSINE}")
     for name, share in result["one_step"].items():
         if not share >= PIXELS:
             wrong.append(f"{name}: {100 * share:.3f}% of pixels agree after one step, expected {100 * PIXELS}")
-    for name, one in result["attacks"].items():
-        if not one["low"] <= 0 <= one["high"]:
+    for name, row in result["attacks"].items():
+        if not row["low"] <= 0 <= row["high"]:
             wrong.append(
-                f"{name}: rates differ by {one['difference']:.1f} points [{one['low']:.1f}, {one['high']:.1f}]"
+                f"{name}: rates differ by {row['difference']:.1f} points [{row['low']:.1f}, {row['high']:.1f}]"
             )
     return wrong
 
 
 def markdown(result: dict[str, Any]) -> str:
+    """Tables of a result."""
     lines = [
         f"Precision of the fast path: {result['precision']}.",
         "",
@@ -235,16 +244,16 @@ def markdown(result: dict[str, Any]) -> str:
         "fast = float64 |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for name, one in result["gradient"].items():
+    for name, row in result["gradient"].items():
         share = result["one_step"].get(name)
         lines.append(
-            f"| {name} | {100 * one['signs_mean']:.4f}% ({100 * one['signs_worst']:.4f}%) | "
-            f"{one['cosine_distance_worst']:.1e} | {'' if share is None else f'{100 * share:.4f}%'} | "
-            f"{100 * one['plain_float64_signs_mean']:.4f}% | {100 * one['fast_float64_signs_mean']:.4f}% |"
+            f"| {name} | {100 * row['signs_mean']:.4f}% ({100 * row['signs_worst']:.4f}%) | "
+            f"{row['cosine_distance_worst']:.1e} | {'' if share is None else f'{100 * share:.4f}%'} | "
+            f"{100 * row['plain_float64_signs_mean']:.4f}% | {100 * row['fast_float64_signs_mean']:.4f}% |"
         )
     lines += ["", "| igsm steps | fast = plain float32 | plain float32 = float64 |", "|---:|---:|---:|"]
-    for steps, one in result["divergence"].items():
-        lines.append(f"| {steps} | {100 * one['fast_plain']:.2f}% | {100 * one['plain_float64']:.2f}% |")
+    for steps, row in result["divergence"].items():
+        lines.append(f"| {steps} | {100 * row['fast_plain']:.2f}% | {100 * row['plain_float64']:.2f}% |")
     lines += [
         "",
         f"Whole attacks on {result['images']}; labels are the plain source's answers to the clean images, and images",
@@ -254,11 +263,11 @@ def markdown(result: dict[str, Any]) -> str:
         "| attack | n | plain | fast | only fast, only plain | difference [95%] | answered otherwise |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, one in result["attacks"].items():
+    for name, row in result["attacks"].items():
         lines.append(
-            f"| {name} | {one['n']:.0f} | {one['plain']:.1f} | {one['fast']:.1f} | "
-            f"{one['only_fast']:.0f}, {one['only_plain']:.0f} | "
-            f"{one['difference']:+.1f} [{one['low']:+.1f}, {one['high']:+.1f}] | {one['answered_otherwise']:.0f} |"
+            f"| {name} | {row['n']:.0f} | {row['plain']:.1f} | {row['fast']:.1f} | "
+            f"{row['only_fast']:.0f}, {row['only_plain']:.0f} | "
+            f"{row['difference']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}] | {row['answered_otherwise']:.0f} |"
         )
     return "\n".join(lines)
 
@@ -288,18 +297,18 @@ def main(precision: str, file: Path | None, count: int, quick: bool, to: Path | 
     pairs: dict[str, Pair] = {}
     for name in LITE[:2] if quick else (*LITE, *OTHERS):
         pair = Pair.of(name, precision, device)
-        some = few[:8] if quick else few[:4] if name in OTHERS else few  # two would be at one kink's mercy
-        labels = answers(pair, "plain", some)
-        result["gradient"][name] = one_gradient(pair, some, labels)
+        images = few[:8] if quick else few[:4] if name in OTHERS else few  # two would be at one kink's mercy
+        labels = answers(pair, "plain", images)
+        result["gradient"][name] = one_gradient(pair, images, labels)
         if name in LITE:
             pairs[name] = pair
             result["one_step"][name] = equal(
-                craft(pair, "plain", FGSM, some, labels), craft(pair, "fast", FGSM, some, labels)
+                craft(pair, "plain", FGSM, images, labels), craft(pair, "fast", FGSM, images, labels)
             )
         click.echo(f"{name}: done", err=True)
     source, target = pairs[LITE[0]], pairs[LITE[1]]
-    some = few[:2] if quick else few[:8]
-    result["divergence"] = divergence(source, some, answers(source, "plain", some))
+    images = few[:2] if quick else few[:8]
+    result["divergence"] = divergence(source, images, answers(source, "plain", images))
     result["attacks"] = whole_attacks(source, target, many.to(device), lambda text: click.echo(text, err=True))
     click.echo(markdown(result))
     if to:

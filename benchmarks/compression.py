@@ -1,7 +1,7 @@
-"""What a cell would take if its perturbations were stored compressed: `python benchmarks/compression.py [FOLDER]`.
+"""Measure the size of cells with compressed perturbations: `python benchmarks/compression.py [FOLDER]`.
 
-Of every cell in the folder's adversarial/ (a finished run), the difference to the clean images, modulo 256, through
-pyarrow's codecs and, where they are installed, blosc2's. One thread; the best of three turns.
+For every cell in the folder's adversarial/ (a finished run), the difference to the clean images, modulo 256, is
+compressed by pyarrow's codecs and, where they are installed, blosc2's. One thread; the best of three turns.
 """
 
 import sys
@@ -19,29 +19,29 @@ TURNS = 3
 
 
 def codecs() -> dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes, int], bytes]]]:
-    """Name -> compress, and decompress to so many bytes."""
-    found = {}
+    """Codecs by name: functions that compress, and that decompress to so many bytes."""
+    by_name = {}
     for name, level in (("lz4", None), ("zstd", 1), ("zstd", 3), ("zstd", 9)):
         codec = pa.Codec(name, level)
-        found[f"{name} {level}" if level else name] = (
+        by_name[f"{name} {level}" if level else name] = (
             lambda data, codec=codec: codec.compress(data, asbytes=True),
             lambda data, size, codec=codec: codec.decompress(data, size, asbytes=True),
         )
     try:
         import blosc2
     except ImportError:
-        return found
+        return by_name
     for name in ("BLOSCLZ", "LZ4", "ZSTD"):
         options = {"codec": blosc2.Codec[name], "clevel": 1, "typesize": 1, "filter": blosc2.Filter.BITSHUFFLE}
-        found[f"blosc2 {name.lower()} 1, bitshuffle"] = (
+        by_name[f"blosc2 {name.lower()} 1, bitshuffle"] = (
             lambda data, options=options: blosc2.compress(data, **options),
             lambda data, size: blosc2.decompress(data),
         )
-    return found
+    return by_name
 
 
 def best(work: Callable[[], bytes]) -> tuple[bytes, float]:
-    """The result, and the least of some turns' seconds."""
+    """Call a function in several turns; return its result and the seconds of the fastest turn."""
     least = float("inf")
     for _ in range(TURNS):
         begun = time.perf_counter()

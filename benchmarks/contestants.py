@@ -1,9 +1,9 @@
-"""The libraries that are measured against each other, each attacking as its own documentation says.
+"""Attack with each of the libraries that are measured, as its own documentation says.
 
 All get the same network with the same weights, in eval mode, and the same images. Ours goes through
-`models.wrap` and `cells.fitted`, as a cell does; the others through their public classes, on pixels
+`pixel_model.wrap` and `craft.fitted`, as a cell does; the others through their public classes, on pixels
 0..1 with mean and standard deviation given in their own way. "frozen" beside a name means that the
-network's parameters were told that they need no gradient before it was handed over, which no peer does.
+network's parameters need no gradient when it is handed over, which no library asks for.
 """
 
 import warnings
@@ -21,7 +21,7 @@ FROZEN = " frozen"
 
 @dataclass(frozen=True)
 class Work:
-    """What is asked of everybody.
+    """Attack that each implementation is measured at.
 
     Attributes:
         attack: igsm, migsm or smoothed.
@@ -36,11 +36,11 @@ class Work:
     samples: int = 1
 
     def gradients(self, implementation: str) -> int:
-        """Gradient evaluations: VMI takes the plain gradient beside its neighbours', we and foolbox do not."""
+        """Count gradient evaluations: VMI adds the plain gradient to its neighbours', crossfool and foolbox do not."""
         if self.attack != "smoothed":
             return self.images * self.steps
-        alone = implementation.removesuffix(FROZEN) in ("crossfool", "foolbox")
-        return self.images * self.steps * (self.samples + (not alone))
+        samples_alone = implementation.removesuffix(FROZEN) in ("crossfool", "foolbox")
+        return self.images * self.steps * (self.samples + (not samples_alone))
 
 
 Run = Callable[[Work, Tensor, Tensor], Tensor]  # work, uint8 images (N,C,H,W), labels (N,) -> adversarial images
@@ -48,10 +48,10 @@ Run_01 = Callable[[Tensor, Tensor], Tensor]  # pixels 0..1, labels -> adversaria
 
 
 def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
-    """A network, and its mean, standard deviation and so on.
+    """Load a network and its description: mean, standard deviation and so on.
 
-    EfficientNet-Lite has its published weights. The others' cannot be had without a network, and speed does
-    not depend on them: theirs are random, with batch normalisation set by one batch of noise, so that
+    EfficientNet-Lite has its published weights. Those of the others cannot be fetched offline, and speed does
+    not depend on them: they are random, with batch normalisation set by one batch of noise, so that
     activations and gradients are of ordinary size.
     """
     from crossfool.models.networks import build
@@ -73,11 +73,12 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
-    """A run that makes the library's attack for the work, and gives it pixels 0..1."""
+    """Make a run that builds a library's attack for the work, and gives it pixels 0..1."""
     return lambda work, images, labels: makes[work.attack](work)(images.float() / 255, labels)
 
 
 def crossfool(model: str) -> Run:
+    """Make the run of this package."""
     from crossfool import runtime
     from crossfool.attacks.config import Attack
     from crossfool.models.inference import batch_size, pixel_model
@@ -85,7 +86,7 @@ def crossfool(model: str) -> Run:
 
     cpu = torch.device("cpu")
     wrapped = pixel_model.wrap(*about(model), device=cpu)
-    runtime.keep_memory()  # as `models.load` does, once the network as it was built is gone
+    runtime.keep_memory()  # as `pixel_model.load` does, once the network as it was built is gone
     widest = batch_size.widest([wrapped], torch.zeros(1, 3, wrapped.side, wrapped.side))
 
     def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
@@ -102,6 +103,7 @@ def crossfool(model: str) -> Run:
 
 
 def torchattack(model: str, frozen: bool) -> Run:
+    """Make the run of torchattack."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torchattack import MIFGSM, PGD, VMIFGSM
@@ -135,6 +137,7 @@ class Normalised(nn.Module):
 
 
 def torchattacks(model: str, frozen: bool) -> Run:
+    """Make the run of torchattacks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torchattacks import BIM, MIFGSM, VMIFGSM
@@ -152,6 +155,7 @@ def torchattacks(model: str, frozen: bool) -> Run:
 
 
 def foolbox(model: str, frozen: bool) -> Run:
+    """Make the run of foolbox."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import foolbox as library
@@ -165,15 +169,15 @@ def foolbox(model: str, frozen: bool) -> Run:
     attacks = library.attacks
 
     class Smoothed(attacks.LinfBasicIterativeAttack):
-        """foolbox has no smoothed gradient; it says that value_and_grad is for users to override."""
+        """Smoothed gradient, which foolbox lacks; its documentation lets users override value_and_grad."""
 
         def __init__(self, samples: int, **options: Any) -> None:
             super().__init__(**options)
             self.samples = samples
 
         def value_and_grad(self, loss_fn: Any, x: Any) -> Any:
-            found = [super(Smoothed, self).value_and_grad(loss_fn, self._noisy(x)) for _ in range(self.samples)]
-            return found[0][0], sum(gradient for _, gradient in found) / self.samples
+            pairs = [super(Smoothed, self).value_and_grad(loss_fn, self._noisy(x)) for _ in range(self.samples)]
+            return pairs[0][0], sum(gradient for _, gradient in pairs) / self.samples
 
         def _noisy(self, x: Any) -> Any:
             return x + x.normal(x.shape) * (SIGMA / 255)
@@ -192,7 +196,7 @@ def foolbox(model: str, frozen: bool) -> Run:
 
 
 def transferattack(model: str, frozen: bool) -> Run:
-    """A plain loop as TransferAttack writes it: its steps in its order, its VMI, no line of its code."""
+    """Make a run of a plain loop as TransferAttack writes it: its steps in its order, its VMI, no line of its code."""
     network = Normalised(*about(model)).eval().requires_grad_(not frozen)
     epsilon, step_size = EPSILON / 255, STEP_SIZE / 255
 
@@ -234,10 +238,10 @@ PEERS: dict[str, Callable[[str, bool], Run]] = {
 
 
 def contestants(frozen: bool) -> dict[str, Callable[[str], Run]]:
-    """Implementation -> what makes its run for a model; ours first."""
-    made: dict[str, Callable[[str], Run]] = {"crossfool": crossfool}
+    """Implementation -> function that makes its run for a model; ours first."""
+    by_name: dict[str, Callable[[str], Run]] = {"crossfool": crossfool}
     for name, make in PEERS.items():
-        made[name] = partial(make, frozen=False)
+        by_name[name] = partial(make, frozen=False)
         if frozen:
-            made[name + FROZEN] = partial(make, frozen=True)
-    return made
+            by_name[name + FROZEN] = partial(make, frozen=True)
+    return by_name

@@ -1,6 +1,6 @@
-"""How fast photographs are decoded, resized and cropped; and whether a faster decoder gives the same pixels.
+"""Measure how fast photographs are decoded, resized and cropped, and whether a faster decoder gives the same pixels.
 
-Beside it, what `predictions.top5` adds to the bare forward pass. Rates are medians of interleaved turns.
+Also measured is the overhead of `predict.top5` over the bare forward pass. Rates are medians of interleaved turns.
 """
 
 import io
@@ -19,8 +19,8 @@ from contestants import about
 from PIL import Image, features
 
 from crossfool import runtime
-from crossfool.datasets import decoding as datasets_decoding
 from crossfool.datasets import image_files, imagenet
+from crossfool.datasets.decoding import decode_many
 from crossfool.storage import downloads
 
 OURS, ALL, RAW, DECODE, THEIRS = (
@@ -33,7 +33,7 @@ OURS, ALL, RAW, DECODE, THEIRS = (
 
 
 def photographs(folder: Path, copies: int) -> str:
-    """Write the default benchmark's 20 photographs into a folder, so many times over; what that is, in words."""
+    """Write the default benchmark's 20 photographs into a folder, `copies` times each; return a description."""
     wheel = downloads.fetch(*imagenet.FOOLBOX_WHEEL)
     for name in downloads.members(wheel):
         if "/imagenet_" in name and name.endswith(".jpg"):
@@ -42,27 +42,27 @@ def photographs(folder: Path, copies: int) -> str:
     return f"20 photographs of 512x512 and more, each {copies} times"
 
 
-def raw(one: bytes) -> np.ndarray:
-    """Pillow's decoding and nothing else, (H,W,3) uint8."""
-    return np.asarray(Image.open(io.BytesIO(one)).convert("RGB"))
+def raw(data: bytes) -> np.ndarray:
+    """Decode an image by Pillow and do nothing else, (H,W,3) uint8."""
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
-def raw_torchvision(one: bytes) -> torch.Tensor:
-    """torchvision's, (3,H,W) uint8."""
+def raw_torchvision(data: bytes) -> torch.Tensor:
+    """Decode a JPEG by torchvision and do nothing else, (3,H,W) uint8."""
     from torchvision.io import ImageReadMode, decode_jpeg
 
-    return decode_jpeg(torch.frombuffer(bytearray(one), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    return decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
 
 
-def torchvisions(one: bytes) -> np.ndarray:
-    """torchvision's decoder, its antialiased resize of tensors, its crop; (3,224,224) uint8."""
+def torchvisions(data: bytes) -> np.ndarray:
+    """Decode, resize with antialiasing and crop a JPEG by torchvision, (3,224,224) uint8."""
     from torchvision.transforms.v2 import functional as V
 
-    return V.center_crop(V.resize(raw_torchvision(one), [256], antialias=True), [224, 224]).numpy()
+    return V.center_crop(V.resize(raw_torchvision(data), [256], antialias=True), [224, 224]).numpy()
 
 
 def medians(works: Mapping[str, Callable[[], object]], count: int, repeats: int) -> dict[str, float]:
-    """Images a second of each, in turn, again and again; the first turn is not counted."""
+    """Measure images a second of each work, in interleaved turns of which the first is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(repeats + 1):
         for name, work in works.items():
@@ -74,27 +74,28 @@ def medians(works: Mapping[str, Callable[[], object]], count: int, repeats: int)
 
 
 def difference(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> dict[str, float]:
-    """How far two lists of uint8 images lie apart."""
-    far = np.concatenate([np.abs(one.astype(np.int16) - other).ravel() for one, other in zip(a, b, strict=True)])
-    return {"equal": float((far == 0).mean()), "mean": float(far.mean()), "most": int(far.max())}
+    """Absolute differences of two lists of uint8 images: share of equal values, mean and greatest."""
+    distances = [np.abs(first.astype(np.int16) - second).ravel() for first, second in zip(a, b, strict=True)]
+    apart = np.concatenate(distances)
+    return {"equal": float((apart == 0).mean()), "mean": float(apart.mean()), "most": int(apart.max())}
 
 
 def decoding(path: Path, limit: int, repeats: int) -> dict[str, Any]:
-    """Rates, and how torchvision's pixels differ from ours, of the first JPEGs in a folder or tar file."""
+    """Measure rates, and how torchvision's pixels differ from ours, on the first JPEGs in a folder or tar file."""
     with image_files.open_images(path) as files:
         names = [name for name in files.names() if name.lower().endswith((".jpg", ".jpeg"))][:limit]
-        data = [files.read(name) for name in names]
+        jpegs = [files.read(name) for name in names]
 
         def ours(processes: int | None) -> list[np.ndarray]:
             parts: list[np.ndarray] = []
-            datasets_decoding.decode_many(files, names, 256, 224, parts.append, processes=processes)
+            decode_many(files, names, 256, 224, parts.append, processes=processes)
             return parts
 
         works: dict[str, Callable[[], object]] = {
-            RAW: lambda: [raw(one) for one in data],
-            DECODE: lambda: [raw_torchvision(one) for one in data],
+            RAW: lambda: [raw(data) for data in jpegs],
+            DECODE: lambda: [raw_torchvision(data) for data in jpegs],
             OURS: lambda: ours(1),
-            THEIRS: lambda: [torchvisions(one) for one in data],
+            THEIRS: lambda: [torchvisions(data) for data in jpegs],
             ALL: lambda: ours(None),
         }
         threads = torch.get_num_threads()
@@ -102,20 +103,20 @@ def decoding(path: Path, limit: int, repeats: int) -> dict[str, Any]:
         rates = medians(works, len(names), repeats)
         torch.set_num_threads(threads)
         decoded = list(np.concatenate(ours(1)))
-    few = data[:40]
-    theirs = [raw_torchvision(one).numpy() for one in few]
+    few = jpegs[:40]
+    theirs = [raw_torchvision(data).numpy() for data in few]
     return {
         "count": len(names),
         "images_per_second": rates,
-        "decoded": difference([raw(one).transpose(2, 0, 1) for one in few], theirs),
-        "resized": difference(decoded, [torchvisions(one) for one in data]),
+        "decoded": difference([raw(data).transpose(2, 0, 1) for data in few], theirs),
+        "resized": difference(decoded, [torchvisions(data) for data in jpegs]),
         "libjpeg": f"{'libjpeg-turbo ' if features.check_feature('libjpeg_turbo') else 'libjpeg '}"
         f"{features.version('libjpeg_turbo') or features.version('jpg')}",
     }
 
 
 def forward(model: str, count: int, repeats: int, batch: int = 8) -> dict[str, float]:
-    """Images a second of `predictions.top5` and of the bare forward pass on batches made before, and the overhead."""
+    """Measure images a second of `predict.top5` and of the bare forward pass on prepared batches, and the overhead."""
     from crossfool.models.inference import pixel_model
     from crossfool.pipeline.evaluation import predict
 
@@ -123,11 +124,11 @@ def forward(model: str, count: int, repeats: int, batch: int = 8) -> dict[str, f
     cpu = torch.device("cpu")
     wrapped = pixel_model.wrap(*about(model), device=cpu)
     x = torch.randint(0, 256, (count, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    made = [part.float().contiguous(memory_format=torch.channels_last) for part in x.split(batch)]
+    batches = [part.float().contiguous(memory_format=torch.channels_last) for part in x.split(batch)]
 
     def bare() -> None:
         with torch.inference_mode():
-            for part in made:
+            for part in batches:
                 wrapped(part)
 
     pixels = x.numpy()
@@ -137,17 +138,18 @@ def forward(model: str, count: int, repeats: int, batch: int = 8) -> dict[str, f
 
 
 def markdown(result: Mapping[str, Any]) -> str:
+    """Tables of a result."""
     lines = [f"JPEGs: {result['photographs']}; Pillow with {result['libjpeg']}.", ""]
     lines += ["| decode, resize to 256, crop to 224 | images/s |", "|---|---:|"]
     lines += [f"| {name} | {rate:.0f} |" for name, rate in result["images_per_second"].items()]
     lines += ["", "| torchvision's pixels against ours | equal | mean difference | largest |", "|---|---:|---:|---:|"]
     for name, key in (("decoded", "decoded"), ("decoded, resized, cropped", "resized")):
-        one = result[key]
-        lines.append(f"| {name} | {100 * one['equal']:.4f}% | {one['mean']:.5f} | {one['most']} |")
-    one = result["forward"]
+        apart = result[key]
+        lines.append(f"| {name} | {100 * apart['equal']:.4f}% | {apart['mean']:.5f} | {apart['most']} |")
+    rates = result["forward"]
     lines += ["", "| efficientnet_lite0 | images/s |", "|---|---:|"]
-    lines += [f"| bare forward pass | {one['bare']:.1f} |", f"| predictions.top5 | {one['top5']:.1f} |"]
-    return "\n".join([*lines, "", f"top5 takes {one['overhead_percent']:+.1f}% longer."])
+    lines += [f"| bare forward pass | {rates['bare']:.1f} |", f"| predictions.top5 | {rates['top5']:.1f} |"]
+    return "\n".join([*lines, "", f"top5 takes {rates['overhead_percent']:+.1f}% longer."])
 
 
 @click.command()
@@ -161,8 +163,8 @@ def main(path: Path | None, limit: int, repeats: int, quick: bool, to: Path | No
     """Measure, compare and print tables."""
     repeats = 1 if quick else repeats
     with tempfile.TemporaryDirectory() as folder:
-        said = "given files" if path else photographs(Path(folder), 1 if quick else max(1, limit // 20))
-        result = {"photographs": said} | decoding(path or Path(folder), limit, repeats)
+        description = "given files" if path else photographs(Path(folder), 1 if quick else max(1, limit // 20))
+        result = {"photographs": description} | decoding(path or Path(folder), limit, repeats)
     result["forward"] = forward("efficientnet_lite0", 8 if quick else 64, 1 if quick else 5)
     click.echo(markdown(result))
     if to:

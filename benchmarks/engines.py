@@ -1,8 +1,8 @@
-"""Engines beside this process: what one and two workers of one thread each gain, and what a chunk costs them.
+"""Compare engines with this process: what one and two workers of one thread each gain, and what a chunk costs them.
 
-Two cells: chunks of photographs through efficientnet_lite0, which take seconds, for the gain; and chunks of one small
-image through a linear network, which take next to nothing, for what handing a chunk out costs. Each is run with some
-chunks and with three times as many, so that the difference is what a chunk takes, and the rest what a start takes.
+There are two cells: chunks of photographs through efficientnet_lite0, which take seconds, for the gain; and chunks of
+a small image through a linear network, which take next to nothing, for what handing a chunk out costs. Each is run
+with a number of chunks and with three times as many: the difference is what a chunk takes, the rest what a start takes.
 """
 
 import json
@@ -29,11 +29,11 @@ ENGINES = (("processes", 1), ("processes", 2), ("ray", 1), ("ray", 2))
 
 @dataclass(frozen=True)
 class Cost:
-    """Of an engine's workers, each with one thread, beside this process with one.
+    """Cost of an engine's workers, each with one thread, beside this process with one thread.
 
     Attributes:
-        engine, workers: Who computes.
-        cell: Of which kind the chunks are.
+        engine, workers: Name of the engine, and number of its workers.
+        cell: Kind of the chunks, a key of CELLS.
         start: Seconds before the first chunk is computed, and after the last.
         chunk: Seconds a chunk.
         here: Seconds a chunk in this process, measured in turn with the engine's.
@@ -48,14 +48,14 @@ class Cost:
 
 
 def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
-    """A cell of so many chunks of made images, and the weights file of its source."""
+    """Make a cell of so many chunks of random images, and the weights file of its source."""
     from contestants import about
 
     from crossfool.attacks.config import Attack
     from crossfool.models import weights_file
     from crossfool.models.inference.config import Compute
-    from crossfool.pipeline.crafting import cell as crafting_cell
     from crossfool.pipeline.crafting import weights_record
+    from crossfool.pipeline.crafting.cell import Cell
     from crossfool.storage.tensors import write_tensors
 
     model, chunk, steps = CELLS[name]
@@ -69,16 +69,16 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     path = folder / f"{model}.safetensors"
     weights_file.write(path, network.state_dict(), described)
     row = Attack(epsilon=16, steps=steps, step_size=4)
-    cell = crafting_cell.Cell(weights_record.fingerprint(model, folder), name, row, Compute(chunk=chunk), subset)
+    cell = Cell(weights_record.fingerprint(model, folder), name, row, Compute(chunk=chunk), subset)
     return cell, [path]
 
 
 def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) -> Cost:
-    """Measure one engine and this process in turn; a process of its own is needed for each engine."""
+    """Measure an engine and this process in turn; each engine needs a new process."""
     import torch
 
     from crossfool.models.inference import pixel_model
-    from crossfool.pipeline.crafting import chunks as crafting_chunks
+    from crossfool.pipeline.crafting.chunks import run, run_elsewhere
     from crossfool.pipeline.workers import local, ray_cluster
 
     torch.set_num_threads(1)
@@ -94,25 +94,26 @@ def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) ->
         members = [pixel_model.load(path, device=device, compute=few[0].compute) for path in few[1]]
 
         def elsewhere(cell: Any, files: Sequence[Path]) -> None:
-            crafting_chunks.run_elsewhere(cell, files, folder / "out", engine=asked, scratch=folder / "scratch")
+            run_elsewhere(cell, files, folder / "out", engine=asked, scratch=folder / "scratch")
 
         def here(cell: Any, files: Sequence[Path]) -> None:
-            crafting_chunks.run(cell, members, folder / "out", device=device, scratch=folder / "scratch")
+            run(cell, members, folder / "out", device=device, scratch=folder / "scratch")
 
         times: dict[tuple[Callable[..., None], int], list[float]] = {}
         for turn in range(repeats + 1):
-            for run in (elsewhere, here):
-                for place, one in enumerate((few, many)):
+            for compute in (elsewhere, here):
+                for place, cell_and_files in enumerate((few, many)):
                     begun = time.perf_counter()
-                    run(*one)
+                    compute(*cell_and_files)
                     if turn:
-                        times.setdefault((run, place), []).append(time.perf_counter() - begun)
-        low, high, here_low, here_high = (statistics.median(found) for found in times.values())
+                        times.setdefault((compute, place), []).append(time.perf_counter() - begun)
+        low, high, here_low, here_high = (statistics.median(seconds) for seconds in times.values())
     each = (high - low) / (2 * chunks)
     return Cost(engine, workers, name, low - chunks * each, each, (here_high - here_low) / (2 * chunks))
 
 
 def markdown(costs: Sequence[Cost]) -> str:
+    """Table of costs."""
     lines = [
         "| engine | workers | chunk of | here | with it | times as fast | more a chunk | start |",
         "|---|---:|---|---:|---:|---:|---:|---:|",
@@ -139,8 +140,8 @@ def main(repeats: int, quick: bool, to: Path | None, table: Path | None) -> None
     for name in ("digits",) if quick else CELLS:
         for engine, workers in ENGINES[:1] if quick else ENGINES:
             chunks = 4 if quick else CHUNKS[name]
-            with ProcessPoolExecutor(1, get_context("spawn")) as own:
-                costs.append(own.submit(measured, engine, workers, name, chunks, 1 if quick else repeats).result())
+            with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                costs.append(process.submit(measured, engine, workers, name, chunks, 1 if quick else repeats).result())
             click.echo(f"{name}, {engine}, {workers}: done", err=True)
     click.echo(markdown(costs))
     if to:

@@ -1,6 +1,6 @@
-"""Peak memory of one chunk of an attack beyond its models, on the CPU: does it depend on T and m?
+"""Measure the peak memory of a chunk of an attack beyond its models, on the CPU: does it depend on T and m?
 
-Random weights: memory does not depend on them. A process a measurement: `python benchmarks/memory.py`.
+Weights are random, since memory does not depend on them. Each measurement has a process: `python benchmarks/memory.py`.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-SOURCES = {  # and their chunk in experiments/
+SOURCES = {  # source -> its chunk in experiments/
     "resnet152": 10,
     "densenet161": 10,
     "vgg19_bn": 10,
@@ -24,13 +24,13 @@ ATTACKS = ((1, 1), (2, 2))  # steps, samples
 def resident() -> float:
     """Peak resident memory of this process so far, MB."""
     with contextlib.suppress(OSError):  # Linux: ru_maxrss would count what its parent had when it was started
-        said = Path("/proc/self/status").read_text()
-        return int(said.partition("VmHWM:")[2].split()[0]) / 1024
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, float]:
-    """Memory with the models loaded, and what the attack adds at its peak; MB."""
+    """Measure memory with the models loaded, and the memory that the attack adds at its peak; MB."""
     import torch
 
     from crossfool import runtime

@@ -1,4 +1,4 @@
-"""A figure of benchmarks/throughput.py's JSON: gradients a second of everybody, a panel a model and attack."""
+"""Draw the JSON of benchmarks/throughput.py: gradients a second of each implementation, a panel a model and attack."""
 
 import json
 from pathlib import Path
@@ -21,19 +21,21 @@ def main(source: Path, target: Path) -> None:
 
     results = json.loads(source.read_text(encoding="utf-8"))
     attacks = list(dict.fromkeys(attack for by_attack in results.values() for attack in by_attack))
-    names = list(dict.fromkeys(n for by_attack in results.values() for one in by_attack.values() for n in one))
+    names = list(
+        dict.fromkeys(name for by_attack in results.values() for by_name in by_attack.values() for name in by_name)
+    )
     size = (3.6 * len(attacks) + 1.4, 2.5 * len(results))
     figure, axes = plt.subplots(len(results), len(attacks), figsize=size, squeeze=False, layout="constrained")
     for row, (model, by_attack) in zip(axes, results.items(), strict=True):
         for axis, attack in zip(row, attacks, strict=True):
             shown = [name for name in names if name in by_attack.get(attack, {})]
             for place, name in enumerate(reversed(shown)):
-                one = by_attack[attack][name]
-                rate = one["gradients_per_second"]
-                error = [[rate - one["gradients_per_second_low"]], [one["gradients_per_second_high"] - rate]]
+                rates = by_attack[attack][name]
+                rate, high = rates["gradients_per_second"], rates["gradients_per_second_high"]
+                error = [[rate - rates["gradients_per_second_low"]], [high - rate]]
                 colour = COLOURS.get(name, FROZEN if name.endswith(" frozen") else OTHERS)
                 axis.barh(place, rate, color=colour, xerr=error, error_kw={"elinewidth": 0.8, "capsize": 2})
-                axis.annotate(f" {rate:.1f}", (one["gradients_per_second_high"], place), va="center", fontsize=8)
+                axis.annotate(f" {rate:.1f}", (high, place), va="center", fontsize=8)
             axis.set_yticks(range(len(shown)), reversed(shown), fontsize=8)
             axis.set_title(f"{model}, {attack}", fontsize=9)
             axis.margins(x=0.18)

@@ -1,4 +1,4 @@
-"""Time against images, steps, noise samples, targets and processes: linear, and with what constant.
+"""Measure time against images, steps, noise samples, targets and processes: whether it is linear, with which constant.
 
 Each line is fitted by least squares to medians of interleaved repeats.
 """
@@ -21,13 +21,13 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the processes that multipr
 from workers import worker
 
 MODEL = "efficientnet_lite0"
-TARGETS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # a point more is all of them once more
+TARGETS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # each further point adds all of them
 SIDE = 224
 
 
 @dataclass(frozen=True)
 class Line:
-    """seconds = start + each x, fitted by least squares.
+    """Line seconds = start + each * x, fitted by least squares.
 
     Attributes:
         worst: Largest distance of a point from the line, relative to the line.
@@ -44,17 +44,17 @@ class Line:
 
 
 def fitted(what: str, x: Sequence[int], seconds: Sequence[float]) -> Line:
-    """The line through some points."""
+    """Fit a line to points by least squares."""
     each, start = np.polyfit(x, seconds, 1)
     line = start + each * np.asarray(x, float)
-    far = np.asarray(seconds) - line
+    residuals = np.asarray(seconds) - line
     spread = np.asarray(seconds) - np.mean(seconds)
-    r2 = 1 - float((far**2).sum() / (spread**2).sum())
-    return Line(what, list(x), list(seconds), float(start), float(each), float(np.abs(far / line).max()), r2)
+    r2 = 1 - float((residuals**2).sum() / (spread**2).sum())
+    return Line(what, list(x), list(seconds), float(start), float(each), float(np.abs(residuals / line).max()), r2)
 
 
 def measured(what: str, x: Sequence[int], work: Callable[[int], object], repeats: int) -> Line:
-    """Time work(x) for each x, in turn, again and again; the first turn is not counted."""
+    """Time work(x) for each x, in interleaved turns of which the first is not counted."""
     times: dict[int, list[float]] = {value: [] for value in x}
     for turn in range(repeats + 1):
         for value in x:
@@ -67,13 +67,14 @@ def measured(what: str, x: Sequence[int], work: Callable[[int], object], repeats
 
 
 def images(count: int) -> Any:
+    """Make random images (N,3,H,W) uint8."""
     import torch
 
     return torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def crafting(model: str) -> Callable[[int, int, int], object]:
-    """Attack N images with T steps of m samples, in chunks of 8 at most, as a cell does."""
+    """Make a function that attacks N images with T steps of m samples, in chunks of 8 at most, as a cell does."""
     import torch
     from contestants import about
 
@@ -99,7 +100,7 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
 
 
 def answering(names: Sequence[str]) -> Callable[[int], object]:
-    """Answers of k targets, the given models in turn, to 16 images."""
+    """Make a function that predicts 16 images by k targets, the given models in turn."""
     import torch
     from contestants import about
 
@@ -118,7 +119,7 @@ def answering(names: Sequence[str]) -> Callable[[int], object]:
 
 
 def alone(connection: Connection, model: str, threads: int, gradients: int) -> None:
-    """A process of so many threads, which takes so many gradients of 8 images whenever it is told to."""
+    """Compute so many gradients of 8 images, with so many threads, whenever a message asks for it; run by a worker."""
     import torch
 
     torch.set_num_threads(threads)
@@ -131,33 +132,35 @@ def alone(connection: Connection, model: str, threads: int, gradients: int) -> N
 
 
 def processes(model: str, shapes: Sequence[tuple[int, int]], gradients: int, repeats: int) -> list[float]:
-    """Gradients a second of so many processes of so many threads, (n, threads) each; medians of interleaved turns.
+    """Measure gradients a second of n processes with so many threads, for each (n, threads).
 
-    All wait for the word to start, so that loading is not timed; the clock stops with the last.
+    The results are medians of interleaved turns. All processes wait for a message to start, so that loading is not
+    timed; the clock stops with the last.
     """
     with ExitStack() as stack:
         workers = {
             threads: [
                 stack.enter_context(worker(alone, model, threads, gradients))
-                for _ in range(max(count for count, own in shapes if own == threads))
+                for _ in range(max(count for count, own_threads in shapes if own_threads == threads))
             ]
             for threads in {threads for _, threads in shapes}
         }
-        for connection in (one for some in workers.values() for one in some):
+        for connection in (connection for group in workers.values() for connection in group):
             connection.recv()
         rates: list[list[float]] = [[] for _ in shapes]
         for _ in range(repeats):
-            for (count, threads), found in zip(shapes, rates, strict=True):
+            for (count, threads), measured_rates in zip(shapes, rates, strict=True):
                 start = time.perf_counter()
                 for connection in workers[threads][:count]:
                     connection.send(True)
                 for connection in workers[threads][:count]:
                     connection.recv()
-                found.append(count * gradients / (time.perf_counter() - start))
-        return [statistics.median(found) for found in rates]
+                measured_rates.append(count * gradients / (time.perf_counter() - start))
+        return [statistics.median(measured_rates) for measured_rates in rates]
 
 
 def markdown(lines: Sequence[Line], together: Sequence[tuple[int, int, float]]) -> str:
+    """Tables of the lines, and of the rates of (processes, threads each)."""
     text = [
         "| against | at | each costs | start | worst distance from the line | R² |",
         "|---|---|---:|---:|---:|---:|",

@@ -1,5 +1,8 @@
-"""What a process costs: imports of each stage's script, stages with and without the process they are forked from,
-and a `dvc repro` of 200 cells in which nothing runs."""
+"""Measure what a process costs.
+
+Measured are the imports of each stage's script, stages with and without the server that they are forked from, and a
+`dvc repro` of 200 cells in which nothing runs.
+"""
 
 import os
 import re
@@ -18,18 +21,18 @@ HEAVY = ("torch", "torchvision", "scipy", "pandas", "matplotlib", "pyarrow", "ti
 
 
 def imports(script: Path) -> tuple[float, list[str]]:
-    """Seconds that a stage's script imports for before its work, and the heavy libraries among them."""
+    """Measure the seconds of a stage's imports before its work, and list the heavy libraries among them."""
     command = [sys.executable, "-X", "importtime", "-P", str(script), "--help"]
     report = subprocess.run(command, check=True, capture_output=True, text=True).stderr
     rows = re.findall(r"import time:\s*(\d+) \|\s*\d+ \|\s*(\S+)", report)
-    found = {name.split(".")[0] for _, name in rows}
-    return sum(int(own) for own, _ in rows) / 1e6, [name for name in HEAVY if name in found]
+    imported = {name.split(".")[0] for _, name in rows}
+    return sum(int(microseconds) for microseconds, _ in rows) / 1e6, [name for name in HEAVY if name in imported]
 
 
 def stages_under_dvc(script: Path, count: int, rounds: int, folder: Path) -> dict[str, float]:
-    """Seconds a stage of a `dvc repro` of stages that only import, not forked (0) and forked (1): medians.
+    """Measure seconds a stage of a `dvc repro` of stages that only import, not forked (0) and forked (1): medians.
 
-    DVC's own time is in it: loading, comparing, writing its lock file.
+    DVC's own time is included: loading, comparing, writing its lock file.
     """
     command = f"python -P -m crossfool.pipeline.warm_start {script} --help"
     stages = {f"import{place}": {"cmd": command, "deps": ["changes"]} for place in range(count)}
@@ -48,7 +51,7 @@ def stages_under_dvc(script: Path, count: int, rounds: int, folder: Path) -> dic
 
 
 def unchanged(cells: int, folder: Path) -> tuple[float, float]:
-    """Seconds of `dvc repro` and of `dvc status` where so many cells of a matrix, two stages each, are up to date.
+    """Measure seconds of `dvc repro` and `dvc status` where so many cells of a matrix, two stages each, are up to date.
 
     The stages have our cells' shape (a script, parameters of their own, an output, a metric) and a command
     that does nothing: what is measured is DVC.
@@ -98,9 +101,9 @@ def main(cells: int, markdown: Path | None) -> None:
     """Measure, and print tables."""
     lines = ["| stage | imports, s | heavy libraries |", "|---|---:|---|"]
     for script in sorted((ROOT / "stages").glob("*.py")):
-        found = [imports(script) for _ in range(3)]
-        seconds = statistics.median(seconds for seconds, _ in found)
-        lines.append(f"| {script.stem} | {seconds:.2f} | {', '.join(found[0][1])} |")
+        turns = [imports(script) for _ in range(3)]
+        seconds = statistics.median(seconds for seconds, _ in turns)
+        lines.append(f"| {script.stem} | {seconds:.2f} | {', '.join(turns[0][1])} |")
     lines += [
         "",
         "| 20 stages under `dvc repro` | s a stage, processes of their own | forked | ratio |",
@@ -108,8 +111,8 @@ def main(cells: int, markdown: Path | None) -> None:
     ]
     for name in ("attack", "evaluate"):
         with tempfile.TemporaryDirectory() as folder:
-            own, forked = stages_under_dvc(ROOT / "stages" / f"{name}.py", 20, 3, Path(folder)).values()
-        lines.append(f"| imports of {name} | {own:.2f} | {forked:.2f} | {own / forked:.1f} |")
+            unforked, forked = stages_under_dvc(ROOT / "stages" / f"{name}.py", 20, 3, Path(folder)).values()
+        lines.append(f"| imports of {name} | {unforked:.2f} | {forked:.2f} | {unforked / forked:.1f} |")
     with tempfile.TemporaryDirectory() as folder:
         repro, status = unchanged(cells, Path(folder))
     lines += ["", "| nothing to do | s | a stage, ms |", "|---|---:|---:|"]

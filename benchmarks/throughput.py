@@ -1,7 +1,7 @@
-"""Gradient evaluations a second, ours and the peers', interleaved in one run.
+"""Measure gradient evaluations a second of crossfool and of other libraries, interleaved in one run.
 
-Every implementation has a process of its own for each model, so that nobody's allocator, threads or
-caches are anybody else's; only one computes at a time. A round measures each once, in an order that
+Every implementation has a process of its own for each model, so that implementations share no allocator, threads or
+caches; only one computes at a time. A round measures each once, in an order that
 rotates; ratios are taken within a round, and their median is the result.
 """
 
@@ -33,7 +33,7 @@ SECONDS = 200  # after which a quick run begins no round that is not an attack's
 
 
 def works(model: str, quick: bool) -> list[Work]:
-    """What is measured on a model."""
+    """Attacks that are measured on a model."""
     images = BATCHES[model]
     plain = [Work("igsm", images, steps=10)] if quick else [Work(name, images, 10) for name in ("igsm", "migsm")]
     return [*plain, Work("smoothed", images, steps=1, samples=20)]
@@ -41,7 +41,7 @@ def works(model: str, quick: bool) -> list[Work]:
 
 @dataclass
 class Measured:
-    """One implementation at one attack on one model: seconds of each round, and the peak of memory."""
+    """Measurements of an implementation at an attack on a model: seconds of each round, and the peak of memory."""
 
     work: Work
     gradients: int
@@ -63,7 +63,7 @@ class Measured:
 
 
 def serve(connection: Connection, model: str, implementation: str) -> None:
-    """The process of one implementation: run what is asked, and answer with seconds and peak memory."""
+    """Run the requested attacks of an implementation, and send seconds and peak memory; run by a worker."""
     import torch
 
     run = contestants(frozen=True)[implementation](model)
@@ -79,8 +79,11 @@ def serve(connection: Connection, model: str, implementation: str) -> None:
 
 
 def measure(model: str, quick: bool, rounds: int) -> dict[str, dict[str, Measured]]:
-    """Attack -> implementation -> its measurements. The plain peers do all attacks, the frozen ones igsm."""
-    found: dict[str, dict[str, Measured]] = {work.attack: {} for work in works(model, quick)}
+    """Measure all implementations on a model: attack -> implementation -> measurements.
+
+    The other libraries do all attacks, with frozen networks only igsm.
+    """
+    by_attack: dict[str, dict[str, Measured]] = {work.attack: {} for work in works(model, quick)}
     begun = time.perf_counter()
     with ExitStack() as stack:
         names = list(contestants(frozen=not quick))
@@ -89,27 +92,27 @@ def measure(model: str, quick: bool, rounds: int) -> dict[str, dict[str, Measure
             name: stack.enter_context(worker(serve, model, name, environment=launched.get(name))) for name in names
         }
         for work in works(model, quick):
-            taking = [name for name in names if work.attack == "igsm" or not name.endswith(FROZEN)]
-            for name in taking:  # not counted: first calls choose kernels and fill caches
+            taking_part = [name for name in names if work.attack == "igsm" or not name.endswith(FROZEN)]
+            for name in taking_part:  # not counted: first calls choose kernels and fill caches
                 workers[name].send(Work(work.attack, work.images, steps=3, samples=1))
                 workers[name].recv()
-                found[work.attack][name] = Measured(work, work.gradients(name))
+                by_attack[work.attack][name] = Measured(work, work.gradients(name))
             for turn in range(rounds):
                 if quick and turn and time.perf_counter() - begun > SECONDS:
                     break
-                for place in range(len(taking)):
-                    name = taking[(place + turn) % len(taking)]
-                    measured = found[work.attack][name]
+                for place in range(len(taking_part)):
+                    name = taking_part[(place + turn) % len(taking_part)]
+                    measured = by_attack[work.attack][name]
                     workers[name].send(work)
                     seconds, memory = workers[name].recv()
                     measured.seconds.append(seconds)
                     measured.peak_memory_mb = max(measured.peak_memory_mb, memory)
                 click.echo(f"{model} {work.attack}: round {turn + 1} of {rounds}", err=True)
-    return found
+    return by_attack
 
 
 def matrix_peak(rounds: int = 5) -> float:
-    """The machine's best rate at a large float32 matrix product, FLOP/s."""
+    """Measure the machine's best rate at a large float32 matrix product, FLOP/s."""
     import torch
 
     a, b = torch.randn(2, 4096, 4096)
@@ -122,7 +125,7 @@ def matrix_peak(rounds: int = 5) -> float:
 
 
 def operations(model: str) -> int:
-    """Floating-point operations of one image's gradient: twice the forward pass's."""
+    """Count floating-point operations of one image's gradient: twice those of the forward pass."""
     import torch
     from contestants import about
     from torch.utils.flop_counter import FlopCounterMode
@@ -134,16 +137,16 @@ def operations(model: str) -> int:
     return 2 * counter.get_total_flops()
 
 
-def ratios(found: Mapping[str, Measured], peer: str) -> list[float]:
-    """Ours over a peer's rate, round by round."""
-    pairs = zip(found[OURS].rates(), found[peer].rates(), strict=True)
+def ratios(by_name: Mapping[str, Measured], peer: str) -> list[float]:
+    """Ratio of our rate to that of another implementation, round by round."""
+    pairs = zip(by_name[OURS].rates(), by_name[peer].rates(), strict=True)
     return [ours / theirs for ours, theirs in pairs]
 
 
-def table(model: str, found: Mapping[str, Mapping[str, Measured]], peak: float, flops: int) -> str:
-    """Markdown: a row an attack and implementation."""
+def table(model: str, by_attack: Mapping[str, Mapping[str, Measured]], peak: float, flops: int) -> str:
+    """Rows of the Markdown table, one for each attack and implementation."""
     lines = []
-    for attack, by_name in found.items():
+    for attack, by_name in by_attack.items():
         for name, measured in by_name.items():
             rate = measured.summary()
             share = rate["gradients_per_second"] * flops / peak
@@ -157,6 +160,7 @@ def table(model: str, found: Mapping[str, Mapping[str, Measured]], peak: float, 
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
+    """Median, least and greatest value."""
     return statistics.median(values), min(values), max(values)
 
 
@@ -179,12 +183,12 @@ def main(quick: bool, chosen: tuple[str, ...], rounds: int | None, to: Path | No
     lines: list[str] = []
     for model in [QUICK] if quick else list(chosen or BATCHES):
         before = matrix_peak()
-        found = measure(model, quick, rounds or (3 if quick else 5))
+        by_attack = measure(model, quick, rounds or (3 if quick else 5))
         peak, flops = max(before, matrix_peak()), operations(model)
-        lines.append(table(model, found, peak, flops))
+        lines.append(table(model, by_attack, peak, flops))
         results[model] = {
             attack: {name: measured.summary() for name, measured in by_name.items()}
-            for attack, by_name in found.items()
+            for attack, by_name in by_attack.items()
         }
         click.echo(
             f"{model}: best matrix product {peak / 1e9:.0f} GFLOP/s, limit {peak / flops:.1f} gradients/s, "

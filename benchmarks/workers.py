@@ -1,4 +1,4 @@
-"""Processes that compute when they are told to."""
+"""Start processes that compute when a message asks them to."""
 
 import multiprocessing
 import os
@@ -12,18 +12,18 @@ from typing import Any
 def worker(
     target: Callable[..., None], *arguments: Any, environment: Mapping[str, str] | None = None
 ) -> Iterator[Connection]:
-    """A fresh process that runs target(connection, *arguments), for the time of the block; our end of the connection.
+    """Start a fresh process that runs target(connection, *arguments), for the time of the block; yield our connection.
 
-    A worker that dies ends our waiting with EOFError. Its environment is our own unless one is given.
+    Where the worker dies, receiving from it raises EOFError. `environment` is added to this process's variables.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
-    own = dict(os.environ)
+    previous = dict(os.environ)
     os.environ.update(environment or {})
     process.start()  # takes the environment as it is now
     os.environ.clear()
-    os.environ.update(own)
+    os.environ.update(previous)
     theirs.close()
     try:
         yield ours

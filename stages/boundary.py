@@ -1,4 +1,4 @@
-"""Answers of targets in the plane of a source's smoothed gradient and its noise, around one image."""
+"""Predict classes by target models in the plane of a source's smoothed gradient and its noise, around one image."""
 
 import functools
 import json

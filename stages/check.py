@@ -1,4 +1,4 @@
-"""Validate params.yaml whole, so that a mistake costs a second and not a night."""
+"""Validate the whole of params.yaml, so that a mistake costs a second and not a night."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from crossfool.storage.json_files import write_json
 def main() -> None:
     experiment = loading.load()
     written_folders.refuse_strangers(Path(), kept(experiment))
-    # the report reads the folder whole, so that it is to be there even where nothing is analysed
+    # the report reads the whole folder, which has to exist even where nothing is analysed
     analyses = {kind: sorted(getattr(experiment, kind)) for kind in ("similarity", "boundary", "saliency")}
     write_json(Path("analysis/list.json"), analyses)
     with replacing(Path("data/params.checked")) as temporary:

@@ -1,4 +1,4 @@
-"""Every target's answers to a cell's adversarial images, read back from disk, and the success rates."""
+"""Predict the classes of a cell's stored adversarial images by every target model, and compute success rates."""
 
 from pathlib import Path
 
@@ -7,8 +7,7 @@ import numpy as np
 
 from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
-from crossfool.pipeline.evaluation import adversarial_file, detail_metrics, predict, predictions_file, success
-from crossfool.pipeline.evaluation import lpips as evaluation_lpips
+from crossfool.pipeline.evaluation import adversarial_file, detail_metrics, lpips, predict, predictions_file, success
 from crossfool.pipeline.stage import stage
 from crossfool.runtime import device
 from crossfool.storage.json_files import write_json
@@ -23,22 +22,22 @@ def main(source: str, attack: str) -> None:
     subset, compute = Path("subset/images.safetensors"), experiment.compute
     row, path = experiment.row(attack), Path("adversarial") / source / f"{attack}.safetensors"
     images = adversarial_file.read(path, subset, source, row)
-    lpips = evaluation_lpips.load(Path("data/lpips.safetensors"), device(), asked=experiment.lpips)
+    distance = lpips.load(Path("data/lpips.safetensors"), device(), asked=experiment.lpips)
     targets = pixel_model.load_all(experiment.answering, Path("weights"), device=device(), compute=compute)
 
-    def answer(images: np.ndarray) -> dict[str, np.ndarray]:
+    def predictions(images: np.ndarray) -> dict[str, np.ndarray]:
         return {
             name: predict.top5(model, images, batch=compute.chunk, device=device(), label=name)
             for name, model in targets.items()
         }
 
-    top = answer(images)
+    top = predictions(images)
     table = Path("predictions") / source / f"{attack}.parquet"
     predictions_file.write_cell(table, top, TensorFile(subset))
-    found, labels, target_labels = predictions_file.read_cell(table)
-    metrics = success.cell_metrics(found, labels, target_labels if row.targeted else None, source)
+    stored, labels, target_labels = predictions_file.read_cell(table)
+    metrics = success.cell_metrics(stored, labels, target_labels if row.targeted else None, source)
     write_json(Path("metrics") / source / f"{attack}.json", metrics)
-    detail = detail_metrics.detail(path, subset, source, row, top, answer, lpips)
+    detail = detail_metrics.detail(path, subset, source, row, top, predictions, distance)
     write_json(Path("metrics") / source / f"{attack}.detail.json", detail)
 
 

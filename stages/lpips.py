@@ -1,4 +1,4 @@
-"""The weights of LPIPS, fetched and verified; a file of none where params.yaml does not ask for it."""
+"""Fetch and verify the weights of LPIPS; write a file of no tensors where params.yaml does not ask for LPIPS."""
 
 from crossfool.experiment import loading
 from crossfool.pipeline.evaluation import lpips_weights
@@ -10,8 +10,8 @@ from crossfool.storage.tensors import write_tensors
 def main() -> None:
     experiment = loading.load()
     tensors = lpips_weights.fetch(experiment.weights) if experiment.lpips else {}
-    about = {"source": lpips_weights.ARCHIVE, "source_sha256": lpips_weights.SHA256} if tensors else {}
-    write_tensors("data/lpips.safetensors", tensors, about)
+    metadata = {"source": lpips_weights.ARCHIVE, "source_sha256": lpips_weights.SHA256} if tensors else {}
+    write_tensors("data/lpips.safetensors", tensors, metadata)
 
 
 if __name__ == "__main__":

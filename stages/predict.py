@@ -1,4 +1,4 @@
-"""A model's answers to the clean images of the data set, and its accuracy."""
+"""Predict the classes of the data set's clean images by a model, and compute its accuracy."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ def main(model: str) -> None:
     images, weights = read_clean_images("data/images.safetensors"), Path("weights") / f"{model}.safetensors"
     labels = np.asarray(images["labels"])
     network = pixel_model.load(weights, device=device(), compute=compute)
-    top = predict.top5(network, images["images"], batch=compute.chunk, device=device(), label=model)
+    predictions = predict.top5(network, images["images"], batch=compute.chunk, device=device(), label=model)
     about = account(TensorFile(weights), model)
-    accuracy = predict.accuracy(top, labels, dataset=images.said("dataset"), about=about)
-    predictions_file.write_clean(Path("predictions/clean") / f"{model}.parquet", top, labels)
+    accuracy = predict.accuracy(predictions, labels, dataset=images.said("dataset"), about=about)
+    predictions_file.write_clean(Path("predictions/clean") / f"{model}.parquet", predictions, labels)
     write_json(Path("metrics/clean") / f"{model}.json", accuracy)
 
 

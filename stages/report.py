@@ -1,4 +1,4 @@
-"""Tables, figures and the HTML page of the experiment, from its results alone."""
+"""Write tables, figures and the HTML page of the experiment, from its results alone."""
 
 import os
 from pathlib import Path
@@ -16,8 +16,8 @@ def main() -> None:
     report_folder.write_report(Path(), experiment, Path("report"))
     page.write([Path()], Path("report/index.html"))
     folder = Path(os.path.relpath(".", experiment.root))
-    shown = f"crossfool show {quote(str(folder))}"
-    say(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {shown}")
+    command = f"crossfool show {quote(str(folder))}"
+    say(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {command}")
 
 
 if __name__ == "__main__":

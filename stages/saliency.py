@@ -1,4 +1,4 @@
-"""A model's gradient at some images, and its smoothed versions."""
+"""Compute a model's gradient, plain and smoothed, at the images that params.yaml names."""
 
 import json
 from pathlib import Path
@@ -26,13 +26,13 @@ def main(name: str) -> None:
     images = np.stack([analysis.chosen(data["images"], id) for id in row.images])
     labels = data["labels"][list(row.images)]
     model = pixel_model.load(Path("weights") / f"{row.model}.safetensors", device=where, compute=compute)
-    found = [
+    gradients = [
         analysis.saliency(model, torch.from_numpy(image).float().to(where), int(label), id, row, batch=compute.chunk)
         for id, image, label in zip(row.images, images, tqdm(labels, desc=name, unit="image"), strict=True)
     ]
     write_tensors(
         Path("analysis/saliency") / f"{name}.safetensors",
-        {"images": images, "labels": np.asarray(labels), "gradients": np.stack(found)},
+        {"images": images, "labels": np.asarray(labels), "gradients": np.stack(gradients)},
         {"params": json.dumps(row.model_dump())},
     )
 

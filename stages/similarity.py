@@ -1,4 +1,4 @@
-"""Cosine of a source's gradient, plain and smoothed, with a target's, image by image."""
+"""Compute the cosine of a source's gradient, plain and smoothed, with a target's, image by image."""
 
 import csv
 from pathlib import Path
@@ -27,14 +27,14 @@ def main(name: str) -> None:
     pair = pixel_model.load_all((row.source, row.target), Path("weights"), device=where, compute=compute)
     images, labels = (torch.from_numpy(subset[key][: row.images].copy()) for key in ("images", "labels"))
     x, ids = images.float().to(where), subset["index"][: row.images].tolist()
-    found = analysis.similarity(pair[row.source], pair[row.target], x, labels, ids, row, batch=compute.chunk)
+    rows = analysis.similarity(pair[row.source], pair[row.target], x, labels, ids, row, batch=compute.chunk)
     with (
         replacing(Path("analysis/similarity") / f"{name}.csv") as temporary,
         open(temporary, "w", encoding="utf-8", newline="") as file,
     ):
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["image", "samples", "cosine"])
-        table.writerows([id, m, f"{cosine:.9g}"] for id, m, cosine in found)
+        table.writerows([id, m, f"{cosine:.9g}"] for id, m, cosine in rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A source's fingerprint, so that a cell reruns for its own weights and for no other model's."""
+"""Write a source's weights record, so that a cell reruns for its own weights and for no other model's."""
 
 from pathlib import Path
 

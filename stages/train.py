@@ -1,4 +1,4 @@
-"""A model's weights: trained here, or published ones fetched and verified."""
+"""Write a model's weights: trained here, or published ones fetched and verified."""
 
 from pathlib import Path
 
@@ -34,10 +34,10 @@ def main(model: str) -> None:
             checkpoint=checkpoint,
             label=model,
         )
-        about = preprocessing.describe(spec, network) | {"recipe": recipe.model_dump(exclude={"retrain"})}
+        description = preprocessing.describe(spec, network) | {"recipe": recipe.model_dump(exclude={"retrain"})}
     else:
-        state, about = published.fetch(spec, experiment.weights)
-    weights_file.write(Path("weights") / f"{model}.safetensors", state, about)
+        state, description = published.fetch(spec, experiment.weights)
+    weights_file.write(Path("weights") / f"{model}.safetensors", state, description)
     checkpoint.unlink(missing_ok=True)  # not sooner: a kill in between would lose all epochs
 
 

@@ -1,4 +1,4 @@
-"""Destruction rates of a cell: which adversarial images still fool after each image transform."""
+"""Compute destruction rates of a cell: which adversarial images still fool after each image transform."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def main(source: str, attack: str) -> None:
     path, row = Path("adversarial") / source / f"{attack}.safetensors", experiment.row(attack)
     images = adversarial_file.read(path, subset, source, row)
     after: predictions_file.Transformed = {}
-    if experiment.transforms:  # torch takes seconds to import: not for nothing
+    if experiment.transforms:  # torch takes seconds to import
         from crossfool.models.inference import pixel_model
         from crossfool.pipeline.evaluation import destruction
         from crossfool.runtime import device

@@ -1,4 +1,4 @@
-"""Full disks, inside `unshare -rm`: a repository on a small tmpfs, filled but for a little, which is then emptied.
+"""Fill disks, inside `unshare -rm`: a repository on a small tmpfs, filled but for a little, which is then emptied.
 
 A cell, a training and the preparing of images in turn, each with room for a seeded part of what it writes.
 """
@@ -25,17 +25,18 @@ ROOM = {"a cell": 8, "a training": 6, "images": 1}
 
 
 def run(log: Path, stage: list[str]) -> subprocess.CompletedProcess:
+    """Run a stage that logs its chunks or epochs."""
     return subprocess.run([*logged, str(log), *stage], cwd=mount, capture_output=True, text=True)
 
 
-def tried(number: int, what: str) -> str:
-    """One full disk: what came of it, "fine: ..." where all went well; nothing where there was room enough."""
-    stage, outs = STAGES[what]
+def tried(number: int, kind: str) -> str:
+    """Run a stage on a full disk; return what happened, "fine: ..." where all went well, "" where there was room."""
+    stage, outs = STAGES[kind]
     for out in outs:
         (mount / out).unlink(missing_ok=True)
     shutil.rmtree(mount / ".crossfool", ignore_errors=True)
     filler, log = mount / "filler", Path(f"{mount}.log{number}")
-    room = draw.randrange(0, ROOM[what] * sum((start / out).stat().st_size for out in outs), 4096)
+    room = draw.randrange(0, ROOM[kind] * sum((start / out).stat().st_size for out in outs), 4096)
     filler.write_bytes(bytes(max(0, shutil.disk_usage(mount).free - room)))
     full = run(log, stage)
     filler.unlink()
@@ -45,19 +46,19 @@ def tried(number: int, what: str) -> str:
     events = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
     log.unlink(missing_ok=True)
     finished = [piece for kind, piece in events if kind == "finished"]
-    said = f"{what} with {room} bytes: "
+    situation = f"{kind} with {room} bytes: "
     if again.returncode or any((mount / out).read_bytes() != (start / out).read_bytes() for out in outs):
-        return f"{said}afterwards {again.returncode}, {again.stderr[-300:]}"
+        return f"{situation}afterwards {again.returncode}, {again.stderr[-300:]}"
     if len(finished) != len(set(finished)) or half:
-        return f"{said}finished {finished}, half-written {half}"
+        return f"{situation}finished {finished}, half-written {half}"
     if full.returncode == 0:
         return ""
     if full.returncode == 2 and len(lines) == 1 and "No space left on device" in lines[0]:
-        return f"fine: {what}: one line, what was finished is kept, then the same bytes"
-    return f"{said}{full.returncode}, {full.stderr[-300:]}"
+        return f"fine: {kind}: one line, what was finished is kept, then the same bytes"
+    return f"{situation}{full.returncode}, {full.stderr[-300:]}"
 
 
-found: list[str] = []
+outcomes: list[str] = []
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(mount)], check=True)
 for name in NEEDS:
     source = start / name
@@ -66,9 +67,9 @@ for name in NEEDS:
     else:
         shutil.copy(source, mount / name)
 for number in range(10 * job["count"]):
-    if len(found) < job["count"]:
-        came = tried(number, list(STAGES)[len(found) % len(STAGES)])
-        found += [came] if came else []
-if len(found) < job["count"]:
-    sys.exit(f"error: of {10 * job['count']} disks only {len(found)} were too small")
-print(json.dumps(found))
+    if len(outcomes) < job["count"]:
+        outcome = tried(number, list(STAGES)[len(outcomes) % len(STAGES)])
+        outcomes += [outcome] if outcome else []
+if len(outcomes) < job["count"]:
+    sys.exit(f"error: of {10 * job['count']} disks only {len(outcomes)} were too small")
+print(json.dumps(outcomes))

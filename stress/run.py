@@ -1,4 +1,4 @@
-"""Long campaigns of faults and hostile input; `make stress` runs them all and writes the table of docs/reliability.md.
+"""Run long campaigns of faults and hostile input, as `make stress` does, and write the table of docs/reliability.md.
 
 Every campaign is seeded: the same number and seed try the same things. Moments of a kill are seeded fractions of a
 run's time, so where a process dies still depends on the machine.
@@ -53,7 +53,7 @@ def main(only: tuple[str, ...], count: int | None, seed: int, write: bool) -> No
 
 
 def filled(page: str, rows: list[dict]) -> str:
-    """The page with its table replaced."""
+    """Replace the table in the page's text."""
     head, tail = "<!-- stress -->\n", "\n<!-- /stress -->"
     page, places = re.subn(f"(?s){head}.*{tail}", lambda _: head + table(rows) + tail, page)
     assert places == 1, "docs/reliability.md has lost the marks around its table"

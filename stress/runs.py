@@ -1,4 +1,4 @@
-"""Mutated params.yaml that are taken as valid, run from end to end by `dvc repro`: they run, or end in one line."""
+"""Run mutated but valid params.yaml from end to end by `dvc repro`: each runs, or ends in one line."""
 
 import random
 import re
@@ -37,7 +37,7 @@ SECTIONS = {
 
 
 def valid(text: str, folder: Path, draw: random.Random) -> Iterator[bytes]:
-    """Mutations of a params.yaml that are valid, cheap enough to be run, and differ."""
+    """Yield different mutations of a params.yaml that are valid and cheap enough to be run."""
     path, seen = folder / "params.yaml", {text.encode()}
     while True:
         mutated = restructured(text, draw)
@@ -55,6 +55,7 @@ def valid(text: str, folder: Path, draw: random.Random) -> Iterator[bytes]:
 
 
 def valid_params(count: int, seed: int) -> Outcome:
+    """Run the graph with mutated, valid params.yaml."""
     outcome = Outcome("params.yaml, mutated and taken as valid, run from end to end (`dvc repro`)")
     with tempfile.TemporaryDirectory(prefix="stress ") as name:
         folder = Path(name)
@@ -65,28 +66,30 @@ def valid_params(count: int, seed: int) -> Outcome:
         start.repro()
         mutations = valid((start.path / "params.yaml").read_text(), folder, random.Random(seed))
         for number, mutated in zip(range(count), mutations, strict=False):
-            with copied(start, f"run{number}") as one:
-                (one.path / "params.yaml").write_bytes(mutated)
-                _run(outcome, one)
+            with copied(start, f"run{number}") as repository:
+                (repository.path / "params.yaml").write_bytes(mutated)
+                _run(outcome, repository)
     return outcome
 
 
-def _run(outcome: Outcome, one: Repository) -> None:
-    before, now = (yaml.safe_load((path / "params.yaml").read_text()) for path in (one.path.parent / "start", one.path))
+def _run(outcome: Outcome, repository: Repository) -> None:
+    """Run `dvc repro` in a repository, and count what happened."""
+    folders = repository.path.parent / "start", repository.path
+    before, now = (yaml.safe_load((folder / "params.yaml").read_text()) for folder in folders)
     changed = f"{ {key: now.get(key) for key in now if now.get(key) != before.get(key)} }"[:500]
-    process = started(one, sys.executable, "-m", "dvc", "repro")
-    said, _ = process.communicate()
-    errors = re.findall(r"^error: .*$", said, re.MULTILINE)
-    if "Traceback" in said or leftovers(one):
-        outcome.fail(f"{said[-700:]} for {changed}")
+    process = started(repository, sys.executable, "-m", "dvc", "repro")
+    output, _ = process.communicate()
+    errors = re.findall(r"^error: .*$", output, re.MULTILINE)
+    if "Traceback" in output or leftovers(repository):
+        outcome.fail(f"{output[-700:]} for {changed}")
     elif not process.returncode:
         outcome.add("ran from end to end")
     elif len(errors) == 1:
         outcome.add(f"{REFUSED} by a later stage")
-    elif not errors and len(re.findall(r"^ERROR: ", said, re.MULTILINE)) == 1:
+    elif not errors and len(re.findall(r"^ERROR: ", output, re.MULTILINE)) == 1:
         outcome.add("refused in one line by DVC")
     else:
-        outcome.fail(f"{said[-700:]} for {changed}")
+        outcome.fail(f"{output[-700:]} for {changed}")
 
 
 CAMPAIGNS = {"valid": (valid_params, 60)}

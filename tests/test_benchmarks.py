@@ -161,14 +161,14 @@ def wrapped_pair(monkeypatch, break_it):
     network[1].running_mean.normal_(), network[1].running_var.uniform_(0.5, 2), network[1].bias.data.normal_()
     described = {"mean": (127.0,) * 3, "std": (64.0,) * 3, "side": 16, "interpolation": "bilinear"}
     monkeypatch.setattr(agreement, "about", lambda name: (network, described))
-    wrap = agreement.models.wrap
+    wrap = agreement.pixel_model.wrap
 
     def broken(network: nn.Module, *arguments, **options):
         with torch.no_grad():
             break_it(network, monkeypatch)
         return wrap(network, *arguments, **options)
 
-    monkeypatch.setattr(agreement.models, "wrap", broken)
+    monkeypatch.setattr(agreement.pixel_model, "wrap", broken)
     return agreement, agreement.Pair.of("small", "float32", torch.device("cpu"))
 
 

@@ -26,7 +26,7 @@ def test_top5_by_hand_in_any_batch():
 def test_answers_that_are_not_finite_name_model_and_image():
     images = np.zeros((3, 6, 1, 1), np.uint8)
     images[1] = 7
-    with pytest.raises(UserError, match="the answer of bad to image 1 is not finite"):
+    with pytest.raises(UserError, match="the logits of bad for image 1 are not finite"):
         predict.top5(lambda x: ranked(x) / (7 - ranked(x)), images, batch=3, device=CPU, label="bad")
 
 

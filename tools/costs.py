@@ -1,6 +1,6 @@
-"""Print what every experiment costs, as a Markdown table, from its params.yaml alone: see `crossfool/experiment/costs.py`.
+"""Print the costs of every experiment as a Markdown table, from params.yaml alone: see `crossfool/experiment/costs.py`.
 
-GPU hours of our own networks, which are small, are said as "minutes".
+For our own networks, which are small, the GPU hours read "minutes".
 """
 
 from pathlib import Path
@@ -12,11 +12,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def row(name: str, experiment: Experiment) -> str:
-    found = costs.cost(experiment)
-    seconds = found.seconds()
+    """Row of the table for an experiment."""
+    cost = costs.cost(experiment)
+    seconds = cost.seconds()
     hours = "minutes" if costs.small(experiment) else "unknown" if seconds is None else f"{seconds / 3600:,.1f}"
-    disk = f"{costs.size(found.own)} + {costs.size(found.shared)}"
-    return f"| {name} | {found.cells} | {costs.thousands(found.gradients)} | {hours} | {disk} |"
+    disk = f"{costs.size(cost.own)} + {costs.size(cost.shared)}"
+    return f"| {name} | {cost.cells} | {costs.thousands(cost.gradients)} | {hours} | {disk} |"
 
 
 if __name__ == "__main__":

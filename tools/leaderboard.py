@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def section(folder: Path) -> str:
-    """An experiment's table."""
+    """Section of an experiment: heading, description and tables."""
     results = load_metrics(folder, loading.load(folder / "params.yaml"))
     name = "The default benchmark" if folder == ROOT else folder.name
     place = "../README.md" if folder == ROOT else f"../experiments/{folder.name}/README.md"
@@ -43,17 +43,18 @@ def section(folder: Path) -> str:
 
 
 def tables(folder: Path, results) -> Iterator[str]:
-    """One of untargeted attacks, one of targeted ones."""
+    """Yield a table of the untargeted attacks and one of the targeted attacks."""
     costs = cost_effectiveness.spent(folder, results)
-    for objective in dict.fromkeys(one.objective for one in costs):
-        some = [one for one in costs if one.objective == objective]
+    for objective in dict.fromkeys(cost.objective for cost in costs):
+        ranked = [cost for cost in costs if cost.objective == objective]
         lines = [f"| | {objective} attack | success, % | gradients | success a gradient | what |"]
         lines.append("|---:|---|---:|---:|---:|---|")
-        for one in some:
-            place = 1 + sum(other.success > one.success for other in some)
-            rate = f"{one.success:.1f} [{one.low:.1f}, {one.high:.1f}]"
-            what = words(results.experiment.attacks[one.attack]).removeprefix(f"{objective}, ")
-            lines.append(f"| {place} | `{one.attack}` | {rate} | {one.gradients:,} | {one.per_gradient:.2f} | {what} |")
+        for cost in ranked:
+            place = 1 + sum(other.success > cost.success for other in ranked)
+            rate = f"{cost.success:.1f} [{cost.low:.1f}, {cost.high:.1f}]"
+            description = words(results.experiment.attacks[cost.attack]).removeprefix(f"{objective}, ")
+            counts = f"{cost.gradients:,} | {cost.per_gradient:.2f}"
+            lines.append(f"| {place} | `{cost.attack}` | {rate} | {counts} | {description} |")
         yield "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Write docs/networks.md from stress/networks.json: which networks were tried as sources, and what came of it."""
+"""Write docs/networks.md from stress/networks.json: which networks were tried as sources, and with what verdict."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ this page. To be tried are torchvision's 80 classifiers and one network of each 
 
 
 def page(rows: dict[str, dict[str, Any]], wanted: int) -> str:
-    """The whole page."""
+    """Make the page from the rows of stress/networks.json and the number of networks to try."""
     verdicts = Counter(row["verdict"] for row in rows.values())
     versions = sorted({f"torch {r['torch']}, torchvision {r['torchvision']}, timm {r['timm']}" for r in rows.values()})
     dates = sorted({row["date"] for row in rows.values()})
@@ -49,6 +49,7 @@ def page(rows: dict[str, dict[str, Any]], wanted: int) -> str:
 
 
 def lines(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Rows of the table, by library and name."""
     for name, row in sorted(rows.items(), key=lambda item: (item[1].get("library", ""), item[0])):
         traced = f"yes, {row['fused']}" if row.get("traced") else f"no: {row.get('why', '')}"
         logits = f"{row['logits']:.1e}" if "logits" in row else ""
@@ -61,5 +62,5 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT / "tests"))
     import world
 
-    found = json.loads(ROWS.read_text(encoding="utf-8"))
-    PAGE.write_text(page(found, len(world.names())), encoding="utf-8")
+    networks = json.loads(ROWS.read_text(encoding="utf-8"))
+    PAGE.write_text(page(networks, len(world.names())), encoding="utf-8")

@@ -19,7 +19,7 @@ CHANNELS = {"mnist": 1, "cifar10": 3, "imagenet": 3}
 
 
 def own(spec: registry.Spec) -> tuple[int, int]:
-    """Parameters of a network of our own, and operations of one image's forward pass."""
+    """Count the parameters of a network of our own, and the operations of one image's forward pass."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = build.own(spec.name).eval()
         network(torch.empty(1, CHANNELS[spec.family], spec.side, spec.side))
@@ -27,15 +27,16 @@ def own(spec: registry.Spec) -> tuple[int, int]:
 
 
 def published(spec: registry.Spec) -> tuple[int, int]:
-    """The same as torchvision states them."""
+    """Read the parameters and operations of a network from torchvision's metadata."""
     meta = get_model_weights(spec.name)[spec.version].meta
     return meta["num_params"], round(2e9 * meta["_ops"])
 
 
 def rows() -> Iterator[tuple[str, int, int]]:
+    """Name, parameters and operations of every network."""
     for spec in registry.names().values():
         if spec.network:
-            continue  # another's, which has a row
+            continue  # another model's network, which has a row
         yield spec.name, *(own(spec) if spec.library == "crossfool" else published(spec))
 
 

@@ -29,11 +29,11 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class Difference:
-    """One result that is not the same.
+    """A result that is not the same in both revisions.
 
     Attributes:
-        path: Of the file, from the repository's root.
-        reason: In a few words.
+        path: Path of the file, from the repository's root.
+        reason: How it differs, in a few words.
     """
 
     path: str
@@ -56,14 +56,14 @@ class State:
         return {path: text.decode() for path, text in texts.items() if text is not None}
 
     def tracked(self, path: str) -> bytes | None:
-        """A file that git tracks; None where it is not there."""
+        """Bytes of a file that git tracks; None where it is missing."""
         if self.revision is not None:
             return self._git("show", f"{self.revision}:{path}")
         file = self.repository / path
         return file.read_bytes() if file.is_file() else None
 
     def result(self, path: str, md5: str) -> bytes | None:
-        """A result's bytes: metrics from git, all else from a DVC cache; None where they are not there."""
+        """Bytes of a result: metrics from git, all else from a DVC cache; None where they are missing."""
         if "metrics" in PurePosixPath(path).parts:
             return self.tracked(path)
         files = (cache / "files/md5" / md5[:2] / md5[2:] for cache in self.caches)
@@ -164,8 +164,8 @@ def main() -> None:
     caches = tuple(options.cache or [options.repository / ".dvc/cache"])
     state = functools.partial(State, options.repository, caches=caches)
     equal, different = compare(state(options.old), state(options.new))
-    for one in different:
-        print(f"{one.path}: {one.reason}")
+    for result in different:
+        print(f"{result.path}: {result.reason}")
     counted = ", ".join(f"{kind} {equal[kind]}" for kind in FOLDERS if equal[kind])
     print(f"{len(different)} different; equal: {counted or 'none'}")
     sys.exit(bool(different))

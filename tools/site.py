@@ -1,5 +1,8 @@
-"""Write the site: README.md in front, the guides, the executed tutorial, the experiments, and the API of the public
-modules. `make docs`, into .crossfool/site."""
+"""Write the site into .crossfool/site, as `make docs` does.
+
+README.md is its front page; then come the guides, the executed tutorial, the experiments, and the API of the public
+modules.
+"""
 
 import html
 import os
@@ -63,15 +66,15 @@ img {{ max-width: 100%; }}
 
 
 def linked(text: str, file: str, folder: Path) -> str:
-    """Markdown of a file of the repository, its links leading to pages of the site; those to other files are text.
+    """Make links in a file's Markdown lead to pages of the site; links to other files become text.
 
     Pictures are copied into `folder`.
     """
 
-    def link(found: re.Match[str]) -> str:
-        picture, said, place, anchor = found.groups()
+    def link(match: re.Match[str]) -> str:
+        picture, label, place, anchor = match.groups()
         if re.match("[a-z]+:", place) or not place:
-            return found[0]
+            return match[0]
         target = (ROOT / file).parent.joinpath(place).resolve()
         name, start = target.relative_to(ROOT).as_posix(), Path(PAGES[file]).parent
         if picture and target.is_file():
@@ -80,21 +83,21 @@ def linked(text: str, file: str, folder: Path) -> str:
         elif name in PAGES:
             name = PAGES[name]
         else:
-            return said
-        return f"{picture}[{said}]({os.path.relpath(name, start)}{anchor or ''})"
+            return label
+        return f"{picture}[{label}]({os.path.relpath(name, start)}{anchor or ''})"
 
     return re.sub(r"(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)", link, text)
 
 
 def front(folder: Path) -> str:
-    """The README without its title, which the page has, and a list of the guides."""
+    """Markdown of the front page: the README without its title, which the page has, and a list of the guides."""
     readme = re.sub(r"\A# .*\n+", "", (ROOT / "README.md").read_text(encoding="utf-8"))
     guides = [f"- [{title(ROOT / file)}]({file})" for file in GUIDES]
     return linked("\n".join([readme, "## Guides and experiments", "", *guides]), "README.md", folder)
 
 
 def title(path: Path) -> str:
-    """The first heading of a guide."""
+    """Read the first heading of a guide."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         text = nbformat.reads(text, 4).cells[0].source
@@ -102,7 +105,7 @@ def title(path: Path) -> str:
 
 
 def guide(file: str, folder: Path) -> None:
-    """Write the page of one of GUIDES."""
+    """Write the page of a guide, a key of GUIDES."""
     path, page = ROOT / file, folder / GUIDES[file]
     page.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".ipynb":
@@ -121,8 +124,8 @@ def build(folder: Path) -> None:
     """Write index.html, crossfool.html, and a page for each guide and public module into `folder`."""
     crossfool.__doc__ = front(folder)
     Section.__doc__ = "A section of params.yaml: frozen, with no other keys than its own."  # not pydantic's own
-    every = {path.stem if path.is_file() else path.name for path in (ROOT / "crossfool").iterdir()}
-    hidden = [f"!crossfool\\.{name}(\\..*)?$" for name in sorted(every - set(PUBLIC)) if name.isidentifier()]
+    names = {path.stem if path.is_file() else path.name for path in (ROOT / "crossfool").iterdir()}
+    hidden = [f"!crossfool\\.{name}(\\..*)?$" for name in sorted(names - set(PUBLIC)) if name.isidentifier()]
     with tempfile.TemporaryDirectory() as templates:
         (Path(templates) / "custom.css").write_text(STYLE)
         pdoc.render.configure(docformat="google", show_source=False, template_directory=Path(templates))

@@ -11,7 +11,7 @@ FIELDS = ["name", "version", "url", "sha256", "resize", "side", "interpolation",
 
 
 def row(name: str) -> dict[str, Any]:
-    """What torchvision publishes of one classifier: IMAGENET1K_V1 where it exists, else its first weights."""
+    """Read the row of a classifier from torchvision: weights IMAGENET1K_V1 where they exist, else its first weights."""
     versions = models.get_model_weights(name)
     weights = versions["IMAGENET1K_V1"] if "IMAGENET1K_V1" in versions.__members__ else next(iter(versions))
     preset = weights.transforms()

@@ -1,7 +1,7 @@
-"""Write crossfool/models/weights/unusable.csv: models that cannot be used, or be no source, and why.
+"""Write crossfool/models/weights/unusable.csv: models that cannot be used at all, or not as a source, and why.
 
-Those of timm that tell other classes apart than ImageNet's, as the installed timm says; networks that have no gradient,
-as `stress/networks.py` found.
+They are models of timm with other classes than ImageNet's, by the installed timm, and networks that have no gradient,
+by `stress/networks.py`.
 """
 
 import csv
@@ -12,16 +12,17 @@ from pathlib import Path
 
 from crossfool.models.networks import build
 
-FOUND = Path(__file__).parents[1] / "stress" / "networks.json"
+VERDICTS = Path(__file__).parents[1] / "stress" / "networks.json"
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
+    """Name, use (model or source) and reason of every unusable model."""
     timm = build.timm_library()
     for name in timm.list_models():
         config = timm.models.get_pretrained_cfg(name)
         if config is not None and config.num_classes != 1000:
             yield f"timm_{name}", "model", f"it has {config.num_classes or 'no'} classes, not ImageNet's 1000"
-    for name, row in json.loads(FOUND.read_text(encoding="utf-8")).items():
+    for name, row in json.loads(VERDICTS.read_text(encoding="utf-8")).items():
         if row["verdict"] == "no source":
             yield name, "source", row["why"]
 

@@ -1,4 +1,4 @@
-"""What every stage script shares: user errors as one line and exit code 2, never a traceback."""
+"""Make a stage script a command whose user errors are one line and exit code 2, never a traceback."""
 
 import atexit
 import functools
@@ -17,32 +17,33 @@ import click
 from crossfool import first_edition, signals, text_encoding
 from crossfool.errors import UserError, printable
 
-ABSENT = "/nonexistent"  # what is not read where there is no home: DVC's own settings, matplotlib's
+_ABSENT = "/nonexistent"  # where there is no home, DVC and matplotlib look for their settings here
 NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")  # where Python's getpass looks for a user's name
 
 
 def friendly(main: Callable[..., None]) -> Callable[..., None]:
-    """Print a `UserError`, or what the operating system refused (a full disk, a permission), as one line.
+    """Print a `UserError`, or an error of the operating system (a full disk, a permission), as one line.
 
-    SIGTERM, SIGHUP and Ctrl-C unwind the function, so that temporary files go, and end the process.
+    The process then ends with exit code 2. SIGTERM, SIGHUP and Ctrl-C unwind the function, so that temporary files
+    go, and end the process.
     """
 
     @functools.wraps(main)
     def guarded(*arguments: Any, **options: Any) -> None:
         text_encoding.streams()
-        _nameless()
+        _stand_in_for_account()
         try:
             first_edition.refuse_variables(os.environ)
             signals.unwound(functools.partial(main, *arguments, **options))
-            _flushed()
+            _flush_output()
         except UserError as error:
-            message = _placed(str(error))
+            message = _name_graph(str(error))
         except BrokenPipeError:  # as of `| head`: click ends quietly
             raise
         except OSError as error:
             if error.errno is None:  # no system call failed: a bug, whose traceback is wanted
                 raise
-            message = printable(_refused(error))
+            message = printable(_os_message(error))
         except UnicodeEncodeError as error:
             surrogates = any("\udc80" <= character <= "\udcff" for character in error.object)
             if error.encoding != sys.getfilesystemencoding() and not surrogates:
@@ -52,7 +53,7 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
                 message = "out of memory; lower compute: chunk in params.yaml"
-            elif "home directory" in str(error):  # Python's and other libraries' words
+            elif "home directory" in str(error):  # the message of Python and of other libraries
                 message = printable(f"{str(error).rstrip('.')}; set HOME to a folder that can be written to")
             else:
                 raise
@@ -65,15 +66,15 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
 
 
 def say(text: str, *, err: bool = False, **style: Any) -> None:
-    """Print a line, styled where it is a terminal's.
+    """Print a line, styled where the stream is a terminal.
 
-    The stream is named: click would write UTF-8 to one whose encoding is ASCII.
+    The stream is passed on by name: click would write UTF-8 to a stream whose encoding is ASCII.
     """
     click.secho(text, file=sys.stderr if err else sys.stdout, **style)
 
 
-def _flushed() -> None:
-    """Write what waits to be printed, now that an error can still be told."""
+def _flush_output() -> None:
+    """Write buffered output now, while an error can still be reported."""
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
@@ -82,46 +83,46 @@ def _flushed() -> None:
             raise
 
 
-def _refused(error: OSError) -> str:
-    """What the system refused, and where."""
+def _os_message(error: OSError) -> str:
+    """Message for an error of the operating system: what was refused, and where."""
     if "No usable temporary directory" in str(error.strerror):
         return f"{error.strerror}; set TMPDIR to a folder that can be written to"
-    named = "standard output" if error.filename is None and _printing(error) else error.filename
-    place = "while writing" if named is None else os.fsdecode(named)
-    own = os.path.join(tempfile.gettempdir(), "crossfool-")
-    return f"{error.strerror}: {place}{'; TMPDIR moves temporary files elsewhere' if place.startswith(own) else ''}"
+    filename = "standard output" if error.filename is None and _concerns_output(error) else error.filename
+    place = "while writing" if filename is None else os.fsdecode(filename)
+    temporary = place.startswith(os.path.join(tempfile.gettempdir(), "crossfool-"))
+    return f"{error.strerror}: {place}{'; TMPDIR moves temporary files elsewhere' if temporary else ''}"
 
 
-def _printing(error: OSError) -> bool:
-    """Whether what the system refused was to be printed."""
+def _concerns_output(error: OSError) -> bool:
+    """Whether an error of the operating system was raised while output was printed."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace is not None and trace.tb_frame.f_globals["__name__"].partition(".")[0] in ("click", "rich")
 
 
-def _nameless() -> None:
-    """Let libraries do without the user's name and home that a user id without an account has not."""
+def _stand_in_for_account() -> None:
+    """Set a user name and folders for libraries, where the user id has no account and so neither name nor home."""
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:
         if not any(os.environ.get(name) for name in NAMES):
             os.environ["LOGNAME"] = str(os.getuid())
         if not os.environ.get("HOME"):
-            os.environ.setdefault("DVC_GLOBAL_CONFIG_DIR", ABSENT)
-            os.environ.setdefault("MPLCONFIGDIR", ABSENT)
+            os.environ.setdefault("DVC_GLOBAL_CONFIG_DIR", _ABSENT)
+            os.environ.setdefault("MPLCONFIGDIR", _ABSENT)
 
 
-def _placed(message: str) -> str:
-    """A message that says `dvc repro` of a file in an experiment's folder, for who stands elsewhere: of its graph."""
-    found = re.search(r"(?:\.\./)*experiments/[A-Za-z0-9._-]+(?=/)", message)
-    if found and Path(found[0], "dvc.yaml").is_file():
-        return message.replace("`dvc repro`", f"`dvc repro {found[0]}/dvc.yaml`")
+def _name_graph(message: str) -> str:
+    """Let `dvc repro` in a message name the dvc.yaml of an experiment whose folder is not the current one."""
+    folder = re.search(r"(?:\.\./)*experiments/[A-Za-z0-9._-]+(?=/)", message)
+    if folder and Path(folder[0], "dvc.yaml").is_file():
+        return message.replace("`dvc repro`", f"`dvc repro {folder[0]}/dvc.yaml`")
     return message
 
 
 def stage(main: Callable[..., None]) -> click.Command:
-    """Make a click command of a stage's main function."""
-    # Python's own end would print what a Ctrl-C raises there
+    """Make a stage's main function a click command with `friendly` errors."""
+    # at its end Python would print the traceback of a Ctrl-C
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return click.command(friendly(main))

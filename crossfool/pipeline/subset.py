@@ -1,4 +1,4 @@
-"""The subset: images that all models classify correctly, or any, and a wrong label for each (paper section 4)."""
+"""Draw the subset: images that all models classify correctly, or any, and a target label for each (paper section 4)."""
 
 import csv
 from collections.abc import Mapping
@@ -13,32 +13,32 @@ from crossfool.storage.atomic import replacing
 from crossfool.storage.csv_files import read_csv
 from crossfool.storage.tensors import TensorFile, tensor_writer
 
-BLOCK = 512  # images copied at a time
+_BLOCK = 512  # images copied at a time
 
 
 def classified(folder: Path, models: tuple[str, ...]) -> np.ndarray:
-    """Which images of the data set each model classifies correctly, (N,M) bool, from its table of clean predictions.
+    """Images of the data set that each model classifies correctly, (N,M) bool, from the tables of clean predictions.
 
     Raises:
         UserError: a table is missing.
     """
     right = []
     for model in models:
-        labels, answers = read_clean(folder / f"{model}.parquet")
-        right.append(answers[:, 0] == labels)
+        labels, predictions = read_clean(folder / f"{model}.parquet")
+        right.append(predictions[:, 0] == labels)
     return np.stack(right, 1)
 
 
 def available(right: np.ndarray, subset: Subset) -> np.ndarray:
-    """Ids of the images that are drawn from: those on which all models are right, (N,M), or all."""
+    """Ids of the images to draw from: those on which all models are right, by `right` (N,M) bool; or all."""
     return np.flatnonzero(right.all(1)) if subset.of == "correct" else np.arange(len(right))
 
 
 def draw(available: np.ndarray, subset: Subset) -> np.ndarray:
-    """The ids to attack, sorted. A larger subset of the same seed holds the smaller.
+    """Draw the ids to attack, sorted; a larger subset of the same seed holds the smaller one.
 
     Raises:
-        UserError: fewer are available than asked.
+        UserError: fewer images are available than `subset` asks for, or none.
     """
     if not len(available):
         raise UserError(
@@ -61,7 +61,7 @@ def draw(available: np.ndarray, subset: Subset) -> np.ndarray:
 
 
 def warning(right: np.ndarray) -> str:
-    """What is to be said of drawn images, by which models are right on them, (n,M) bool; "" where nothing is."""
+    """Warning for drawn images of which none is right under all models, by `right` (n,M) bool; "" for others."""
     if right.all(1).any():
         return ""
     return (
@@ -71,7 +71,14 @@ def warning(right: np.ndarray) -> str:
 
 
 def target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: Subset) -> np.ndarray:
-    """A label for each image that is not its own, drawn from (seed, id) alone: the same in every subset."""
+    """Wrong labels (n,), one for each image, drawn from (seed, id) alone and so the same in every subset.
+
+    Args:
+        ids: The images' ids, (n,).
+        labels: The images' true labels, (n,).
+        classes: How many there are.
+        subset: How targets are drawn; `next` takes the class after the label.
+    """
     if subset.targets == "next":
         return (labels + 1) % classes
     shifts = [np.random.default_rng((subset.seed, int(image))).integers(1, classes) for image in ids]
@@ -86,24 +93,24 @@ def write(
     out: Path,
     right: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write `images.safetensors` and `subset.csv` of the drawn images to the folder `out`.
+    """Write the drawn images to `images.safetensors` and `subset.csv` in the folder `out`.
 
     Args:
-        ids: Of the images, (n,).
+        ids: Ids of the drawn images, (n,).
         images: The data set's images and labels.
-        table: The data set's `id,label,file`.
+        table: The data set's CSV file of `id,label,file`.
         subset: How targets are drawn.
         out: Folder.
-        right: Model -> which images of the data set it classifies correctly, (N,) bool; where it is to be kept.
+        right: Model -> which images of the data set it classifies correctly, (N,) bool; None where all do.
 
     Raises:
-        UserError: the table is damaged, or not of these images.
+        UserError: the table is damaged, or lists other images.
     """
     labels = np.asarray(images["labels"])[ids]
-    said = images.said("classes")
-    classes = int(said) if said.isdecimal() and len(said) < 5 else 0
+    text = images.said("classes")
+    classes = int(text) if text.isdecimal() and len(text) < 5 else 0
     if classes <= images["labels"].max(initial=1):
-        raise UserError(f"{images.path}: its labels are not of {said[:20]!r} classes; delete it and run `dvc repro`")
+        raise UserError(f"{images.path}: its labels are not of {text[:20]!r} classes; delete it and run `dvc repro`")
     targets = target_labels(ids, labels, classes, subset)
     pixels = images["images"]
     listed = read_csv(table, {"id": int, "label": int, "file": str})
@@ -113,17 +120,17 @@ def write(
         "images": ("uint8", (len(ids), *pixels.shape[1:])),
         **{name: ("int64", (len(ids),)) for name in ("labels", "target_labels", "index")},
     }
-    about = {name: images.said(name) for name in ("dataset", "family", "classes")}
+    metadata = {name: images.said(name) for name in ("dataset", "family", "classes")}
     if right is not None:
-        shapes["right"], about["models"] = ("uint8", (len(ids), len(right))), ",".join(right)
-    with tensor_writer(out / "images.safetensors", shapes, about) as writer:
-        for start in range(0, len(ids), BLOCK):
-            writer.append("images", pixels[ids[start : start + BLOCK]])
+        shapes["right"], metadata["models"] = ("uint8", (len(ids), len(right))), ",".join(right)
+    with tensor_writer(out / "images.safetensors", shapes, metadata) as writer:
+        for start in range(0, len(ids), _BLOCK):
+            writer.append("images", pixels[ids[start : start + _BLOCK]])
         writer.append("labels", labels)
         writer.append("target_labels", targets)
         writer.append("index", ids.astype(np.int64))
         if right is not None:
-            writer.append("right", np.stack([one[ids] for one in right.values()], 1).astype(np.uint8))
+            writer.append("right", np.stack([correct[ids] for correct in right.values()], 1).astype(np.uint8))
     with replacing(out / "subset.csv") as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["id", "label", "target_label", "file"])

@@ -5,14 +5,18 @@ stage of a `dvc repro` starts a server beside it. Once a stage is over, the serv
 the stage had imported, and each later stage is forked from it: it is a fresh process with the arguments, folder
 and standard streams of the one that DVC started, which waits for it, hands signals on and ends as it ends.
 
-What a stage computes does not depend on any of it. The server
+No result of a stage depends on the server. The server
 
 - imports libraries and nothing of this package: every stage reads the code as it is on disk;
-- belongs to one DVC process, one Python and one set of environment variables, and asks whose a request is;
-- ends with its DVC process, or when it has had nothing to do for a minute. A stage ends with whoever waits for it;
-- mends, at its end, a dvc.lock or rwlock that the DVC process was killed while writing.
+- belongs to one DVC process, one Python and one set of environment variables, and refuses requests of others;
+- ends with its DVC process, or when it has had nothing to do for a minute. A stage ends with the process that waits for
+  it;
+- repairs, at its end, a dvc.lock or rwlock that the DVC process was killed while writing.
 
-Where there is no DVC, no Linux, or `CROSSFOOL_WARM=0`, the script simply runs.
+Without DVC, without Linux, or with `CROSSFOOL_WARM=0`, the script simply runs.
+
+The module is over 300 lines and stays one: the process that waits and the server are the two ends of one protocol, and
+the server imports nothing else of this package.
 """
 
 import array
@@ -32,7 +36,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TextIO
 
-# What is worth importing ahead, where a stage has used it. Importing one starts no GPU, and no thread that a fork would
+# Libraries to import ahead, where a stage has used them. Importing one starts no GPU, and no thread that a fork would
 # hurt: those of numpy's and scipy's OpenBLAS end before a fork by themselves.
 LIBRARIES = (
     "click",
@@ -53,24 +57,27 @@ LIBRARIES = (
     "yaml",
 )
 IDLE = 60.0  # seconds without a stage after which a server ends
-SHELLS = {"sh", "ash", "bash", "dash", "fish", "ksh", "zsh"}
-OWN_OF_A_STAGE = {"DVC_ROOT", "DVC_STAGE", "GLIBC_TUNABLES", "PWD", "OLDPWD", "SHLVL", "_"}  # that may differ
+_SHELLS = {"sh", "ash", "bash", "dash", "fish", "ksh", "zsh"}
+# Variables that may differ between a stage and its server.
+_STAGE_VARIABLES = {"DVC_ROOT", "DVC_STAGE", "GLIBC_TUNABLES", "PWD", "OLDPWD", "SHLVL", "_"}
 # glibc cuts every aligned block from a larger one; a thread's cache would keep the scrap behind it, and so the hole
 # that the block leaves from being one with the free memory after it: 90 MB of vgg16_bn's. Read when a process starts.
 TUNABLES = "glibc.malloc.tcache_count=0"
-PEER = array.array("i", [0, 0, 0])  # pid, uid and gid, as SO_PEERCRED gives them
-SET_DEATH_SIGNAL = 1  # of prctl
+_CREDENTIALS = array.array("i", [0, 0, 0])  # pid, uid and gid, as SO_PEERCRED gives them
+_SET_DEATH_SIGNAL = 1  # argument of prctl
 
 
 def main() -> None:
     """Run the script that the command line names, here or in a process forked from the server."""
-    os.environ.pop("MPLBACKEND", None)  # a notebook's, which a matplotlib without its library refuses; none is needed
+    os.environ.pop(
+        "MPLBACKEND", None
+    )  # set by a notebook; a matplotlib without the notebook's library refuses it, and none is needed
     if sys.argv[1:2] == ["--serve"]:
         listener, owner = map(int, sys.argv[2:])
-        mine = identity(os.environ)
+        server_identity = identity(os.environ)
         # No import may wake CUDA, which a forked process could then not use: torch is to look for GPUs in another way.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-        request = serve(socket.socket(fileno=listener), owner, mine)
+        request = serve(socket.socket(fileno=listener), owner, server_identity)
         if request is None:
             return
         become(request)
@@ -82,31 +89,31 @@ def main() -> None:
     runpy.run_path(os.path.abspath(sys.argv[0]), run_name="__main__")
 
 
-# The process that DVC starts.
+# Functions of the process that DVC starts.
 
 
 def run_warm(argv: Sequence[str]) -> int | None:
-    """Have the server run a script; its exit code, negative for a signal. None where it has to run here."""
-    wanted = "DVC_STAGE" in os.environ and os.environ.get("CROSSFOOL_WARM") != "0"
-    if not wanted or sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+    """Have the server run a script; return its exit code, negative for a signal, or None where it has to run here."""
+    enabled = "DVC_STAGE" in os.environ and os.environ.get("CROSSFOOL_WARM") != "0"
+    if not enabled or sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return None
     try:
         connection = connected(*owner())
     except (OSError, ValueError):
         return None
-    with connection, connection.makefile("rb") as answers:
-        stage = _asked(connection, answers, argv)
+    with connection, connection.makefile("rb") as replies:
+        stage = _request(connection, replies, argv)
         if stage is None:
             return None
         _hand_on_signals(stage)
-        code = _answer(answers).get("code")
+        code = _next_reply(replies).get("code")
     if code is None:
         print("error: the process that runs stages was killed; run `dvc repro` again", file=sys.stderr)
     return 2 if code is None else int(code)
 
 
-def _asked(connection: socket.socket, answers: BinaryIO, argv: Sequence[str]) -> int | None:
-    """The process that the server has forked for a script; None where nothing has run, nor will."""
+def _request(connection: socket.socket, replies: BinaryIO, argv: Sequence[str]) -> int | None:
+    """Request a process for a script; return its id, or None where the server has forked none and will not."""
     request = {**identity(os.environ), "argv": argv, "folder": os.getcwd(), "environment": dict(os.environ)}
     text = json.dumps(request).encode()
     try:
@@ -114,20 +121,20 @@ def _asked(connection: socket.socket, answers: BinaryIO, argv: Sequence[str]) ->
         connection.sendall(text)
     except OSError:
         return None
-    return _answer(answers).get("pid")
+    return _next_reply(replies).get("pid")
 
 
-def _answer(answers: BinaryIO) -> dict[str, int]:
-    """The server's next answer; nothing in it where the server is gone."""
+def _next_reply(replies: BinaryIO) -> dict[str, int]:
+    """Read the server's next reply; empty where the server is gone."""
     try:
-        line = answers.readline()
+        line = replies.readline()
     except OSError:
         return {}
     return dict(json.loads(line)) if line.endswith(b"\n") else {}
 
 
 def _hand_on_signals(stage: int) -> None:
-    """Have the stage get the signals that this process gets, and stop and go on with it."""
+    """Pass signals to this process on to the stage, and stop and continue together with it."""
 
     def stop(*_: object) -> None:
         _signal(stage, signal.SIGSTOP)
@@ -140,9 +147,9 @@ def _hand_on_signals(stage: int) -> None:
 
 
 def owner() -> tuple[int, int]:
-    """The DVC process whose stage this is: its id, and when it started (an id alone is used again)."""
+    """Id of the DVC process that started this stage, and when it started, since ids are reused."""
     name, parent, _ = process(os.getppid())
-    pid = parent if name in SHELLS else os.getppid()
+    pid = parent if name in _SHELLS else os.getppid()
     return pid, process(pid)[2]
 
 
@@ -155,14 +162,18 @@ def process(pid: int) -> tuple[str, int, int]:
 
 
 def identity(environment: Mapping[str, str]) -> dict[str, Any]:
-    """What a stage and its server have to have in common."""
-    variables = {name: value for name, value in environment.items() if name not in OWN_OF_A_STAGE}
+    """Python, import path and environment variables, which a stage and its server have to have in common."""
+    variables = {name: value for name, value in environment.items() if name not in _STAGE_VARIABLES}
     return {"python": sys.executable, "path": sys.path, "variables": variables}
 
 
 def connected(pid: int, started: int) -> socket.socket:
-    """A connection to the server of a DVC process, which is started if there is none."""
-    address = f"\0crossfool-{os.getuid()}-{pid}-{started}"  # of no file: it goes with the server
+    """Connect to the server of a DVC process, and start the server if there is none.
+
+    Raises:
+        OSError: the server belongs to another user, or cannot be started or reached.
+    """
+    address = f"\0crossfool-{os.getuid()}-{pid}-{started}"  # an abstract address, no file: it ends with the server
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(address)
@@ -170,8 +181,8 @@ def connected(pid: int, started: int) -> socket.socket:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(address)
             listener.listen()
-            ends = os.pidfd_open(pid)
-            descriptors = (listener.fileno(), ends)
+            owner_end = os.pidfd_open(pid)
+            descriptors = (listener.fileno(), owner_end)
             command = [sys.executable, "-P", "-m", "crossfool.pipeline.warm_start", "--serve", *map(str, descriptors)]
             null = subprocess.DEVNULL
             subprocess.Popen(
@@ -183,7 +194,7 @@ def connected(pid: int, started: int) -> socket.socket:
                 stdout=null,
                 stderr=null,
             )
-            os.close(ends)
+            os.close(owner_end)
             connection.connect(address)
     if not _same_user(connection):
         connection.close()
@@ -192,13 +203,13 @@ def connected(pid: int, started: int) -> socket.socket:
 
 
 def tuned(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables with `TUNABLES` among them, the user's own first."""
-    own = environment.get("GLIBC_TUNABLES")
-    return {**environment, "GLIBC_TUNABLES": f"{own}:{TUNABLES}" if own else TUNABLES}
+    """Environment variables with `TUNABLES` added to GLIBC_TUNABLES, after the user's."""
+    tunables = environment.get("GLIBC_TUNABLES")
+    return {**environment, "GLIBC_TUNABLES": f"{tunables}:{TUNABLES}" if tunables else TUNABLES}
 
 
 def leave(code: int) -> None:
-    """End as the stage ended, by its signal if it was one."""
+    """End this process as the stage ended: with its exit code, or by its signal where `code` is negative."""
     if code < 0:
         with contextlib.suppress(OSError):  # SIGKILL is always the default
             signal.signal(-code, signal.SIG_DFL)
@@ -206,18 +217,18 @@ def leave(code: int) -> None:
     sys.exit(code)
 
 
-# The server.
+# Functions of the server.
 
 
 @dataclass
 class Job:
-    """A stage that runs.
+    """A running stage.
 
     Attributes:
-        pid: Of the forked process.
-        ends: Descriptor that is readable once it has ended.
-        connection: To the process that waits for it.
-        imported: Where it says, at its end, which libraries it has imported.
+        pid: Id of the forked process.
+        ends: Descriptor that is readable once the process has ended.
+        connection: Connection to the process that waits for the stage.
+        imported: Pipe on which the stage lists, at its end, the libraries that it has imported.
     """
 
     pid: int
@@ -226,49 +237,50 @@ class Job:
     imported: int
 
     def close(self) -> None:
+        """Close the job's descriptors."""
         self.connection.close()
         os.close(self.ends)
         os.close(self.imported)
 
 
-def serve(listener: socket.socket, owner: int, mine: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Fork a process for every request, until the owner ends or nothing is asked for a while.
+def serve(listener: socket.socket, owner: int, server_identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Fork a process for every request, until the DVC process ends or no request comes for `IDLE` seconds.
 
     Args:
-        listener: Where requests arrive.
+        listener: Socket on which requests arrive.
         owner: Descriptor that is readable once the DVC process has ended.
-        mine: The server's `identity`.
+        server_identity: The server's `identity`.
 
     Returns:
         In each forked process its request; None in the server, at its end.
     """
     jobs: list[Job] = []
     folders: set[str] = set()
-    open_to_all = True
-    while open_to_all or jobs:
-        watched: list[int | socket.socket] = [listener, owner] if open_to_all else []
-        watched += [end for job in jobs for end in (job.ends, job.connection)]
+    accepting = True
+    while accepting or jobs:
+        watched: list[int | socket.socket] = [listener, owner] if accepting else []
+        watched += [source for job in jobs for source in (job.ends, job.connection)]
         ready = _readable(watched, None if jobs else IDLE)
         if not ready:
             return None
         if owner in ready:
-            open_to_all = False
+            accepting = False
             for job in jobs:
                 _signal(job.pid, signal.SIGTERM)
         for job in list(jobs):
             if job.ends in ready:
                 jobs.remove(job)
                 _finish(job)
-            elif job.connection in ready:  # whoever waited is gone: it never sends anything
+            elif job.connection in ready:  # the process that waited is gone: it never sends anything
                 _signal(job.pid, signal.SIGKILL)
-        if open_to_all and listener in ready:
+        if accepting and listener in ready:
             connection, _ = listener.accept()
-            request = _received(connection, mine)
+            request = _received(connection, server_identity)
             if request is None:
                 connection.close()
                 continue
-            job_or_none = _forked(connection)
-            if job_or_none is None:
+            new_job = _forked(connection)
+            if new_job is None:  # this is the forked process
                 for job in jobs:
                     job.close()
                 listener.close()
@@ -277,7 +289,7 @@ def serve(listener: socket.socket, owner: int, mine: Mapping[str, Any]) -> dict[
                 return request
             for descriptor in request["streams"]:
                 os.close(descriptor)
-            jobs.append(job_or_none)
+            jobs.append(new_job)
             folders.add(request["folder"])
     for folder in folders:
         _mend(folder)
@@ -285,8 +297,8 @@ def serve(listener: socket.socket, owner: int, mine: Mapping[str, Any]) -> dict[
 
 
 def _mend(folder: str) -> None:
-    """Mend what DVC was killed while writing: it ends each dvc.lock with the end of a line, and rwlock with a brace."""
-    files = (os.path.join(folder, "dvc.lock"), b"\n"), (os.path.join(_dvc(folder), "tmp", "rwlock"), b"}")
+    """Repair a dvc.lock or rwlock that DVC was killed while writing, known by its missing end, a newline or a brace."""
+    files = (os.path.join(folder, "dvc.lock"), b"\n"), (os.path.join(_dvc_folder(folder), "tmp", "rwlock"), b"}")
     for path, end in files:
         with contextlib.suppress(OSError), open(path, "rb") as file:
             if not file.read().endswith(end):
@@ -295,23 +307,23 @@ def _mend(folder: str) -> None:
                 return
 
 
-def _dvc(folder: str) -> str:
-    """DVC's own folder of the repository that a folder is in; one that is not there, if it is in none."""
-    while not os.path.isdir(found := os.path.join(folder, ".dvc")) and folder != os.path.dirname(folder):
+def _dvc_folder(folder: str) -> str:
+    """Folder `.dvc` of the repository that a folder is in; a missing one where the folder is in no repository."""
+    while not os.path.isdir(path := os.path.join(folder, ".dvc")) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
-    return found
+    return path
 
 
 def _readable(watched: Sequence[int | socket.socket], seconds: float | None) -> set[Any]:
-    """Those of some descriptors and sockets that are readable, as soon as any is; none after so many seconds."""
+    """Wait until a watched descriptor or socket is readable; return the readable ones, none after so many seconds."""
     with selectors.DefaultSelector() as selector:
-        for one in watched:
-            selector.register(one, selectors.EVENT_READ)
+        for source in watched:
+            selector.register(source, selectors.EVENT_READ)
         return {key.fileobj for key, _ in selector.select(seconds)}
 
 
-def _received(connection: socket.socket, mine: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A request, with its standard streams under `streams`; None where it is not to be served from here."""
+def _received(connection: socket.socket, server_identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Receive a request, its standard streams under `streams`; None where this server must not serve it."""
     connection.settimeout(10)
     streams: list[int] = []
     try:
@@ -320,7 +332,7 @@ def _received(connection: socket.socket, mine: Mapping[str, Any]) -> dict[str, A
         head, streams, _, _ = socket.recv_fds(connection, 8, 3)
         with connection.makefile("rb") as file:
             request = json.loads(file.read(int.from_bytes(head, "big")))
-        if len(streams) == 3 and all(request[key] == value for key, value in mine.items()):
+        if len(streams) == 3 and all(request[key] == value for key, value in server_identity.items()):
             connection.settimeout(None)
             return {**request, "streams": streams}
     except (OSError, ValueError):
@@ -331,30 +343,30 @@ def _received(connection: socket.socket, mine: Mapping[str, Any]) -> dict[str, A
 
 
 def _forked(connection: socket.socket) -> Job | None:
-    """A job in the server, None in its new process."""
-    heard, said = os.pipe()
-    os.set_blocking(heard, False)  # a stage that was killed says nothing
+    """Fork a process for a request; return its job in the server, None in the new process."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)  # a stage that was killed writes nothing
     pid = os.fork()
     if pid == 0:
         import ctypes
 
-        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)  # no stage outlives the server
-        os.close(heard)
-        atexit.register(_tell, said)
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)  # no stage outlives the server
+        os.close(read_end)
+        atexit.register(_write_imported, write_end)
         return None
-    os.close(said)
+    os.close(write_end)
     with contextlib.suppress(OSError):
         connection.sendall(json.dumps({"pid": pid}).encode() + b"\n")
-    return Job(pid, os.pidfd_open(pid), connection, heard)
+    return Job(pid, os.pidfd_open(pid), connection, read_end)
 
 
-def _tell(said: int) -> None:
-    """Say which libraries this process has imported."""
-    os.write(said, json.dumps([name for name in LIBRARIES if name in sys.modules]).encode())
+def _write_imported(pipe: int) -> None:
+    """Write the names of the libraries that this process has imported to a pipe."""
+    os.write(pipe, json.dumps([name for name in LIBRARIES if name in sys.modules]).encode())
 
 
 def _finish(job: Job) -> None:
-    """Pass a job's exit code on, and import what it had imported."""
+    """Pass a job's exit code on, and import the libraries that it had imported."""
     _, status = os.waitpid(job.pid, 0)
     with contextlib.suppress(OSError):
         job.connection.sendall(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
@@ -369,14 +381,14 @@ def _finish(job: Job) -> None:
     gc.freeze()  # so that collecting garbage in a stage does not touch, and so copy, these pages
 
 
-def _opened(descriptor: int, like: Any, line_by_line: bool) -> TextIO:
-    """A stream of a descriptor that is no longer what the server began with: it may seek no more."""
+def _opened(descriptor: int, old: Any, line_by_line: bool) -> TextIO:
+    """Open a replaced descriptor as a stream with the old one's encoding; the old one may assume that it can seek."""
     buffering = 1 if line_by_line else -1
-    return open(descriptor, "w", buffering, encoding=like.encoding, errors=like.errors, closefd=False)
+    return open(descriptor, "w", buffering, encoding=old.encoding, errors=old.errors, closefd=False)
 
 
 def become(request: Mapping[str, Any]) -> None:
-    """Make a forked process the one that was asked for: streams, folder, variables, arguments."""
+    """Give a forked process the streams, folder, environment variables and arguments of a request."""
     for target, descriptor in enumerate(request["streams"]):
         os.dup2(descriptor, target)
         os.close(descriptor)
@@ -390,12 +402,15 @@ def become(request: Mapping[str, Any]) -> None:
 
 
 def _same_user(connection: socket.socket) -> bool:
-    """Whether the other end is a process of this user."""
-    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.itemsize * len(PEER))
-    return array.array("i", found)[1] == os.getuid()
+    """Whether the other end of a connection is a process of this user."""
+    credentials = connection.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.itemsize * len(_CREDENTIALS)
+    )
+    return array.array("i", credentials)[1] == os.getuid()
 
 
 def _signal(pid: int, number: int) -> None:
+    """Send a signal to a process, unless it is gone."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 

@@ -1,7 +1,7 @@
-"""A cell: one source, one attack, all images of the subset; computed in chunks that survive a kill.
+"""A cell: one source, one attack, all images of the subset; its inputs, its models and its file's metadata.
 
-A chunk is the unit of work and of resume. Its result depends on its images and the cell's parameters,
-not on which other chunks were computed, in what order, or by whom.
+A cell is computed in chunks, the unit of work and of resume (`chunks`). A chunk's result depends on its images and the
+cell's parameters, not on which other chunks were computed, in what order, or by whom.
 """
 
 import importlib.metadata
@@ -21,15 +21,23 @@ from crossfool.models.inference.config import Compute
 from crossfool.storage.hashing import sha256
 from crossfool.version import VERSION
 
-Tensors = Mapping[str, np.ndarray]  # what a cell or a chunk holds: `images`, and what `craft` says of the others
-Found = Generator[tuple[slice, Tensors], None, None]
+Tensors = Mapping[str, np.ndarray]  # of a cell or a chunk: `images`, and the others that `craft` returns
+Found = Generator[tuple[slice, Tensors], None, None]  # each chunk's place in the subset, and its tensors
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell computes, and on what."""
+    """All that a cell is computed from.
 
-    source: Mapping[str, Any]  # `sources.fingerprint`
+    Attributes:
+        source: The source's weights record, see `weights_record.fingerprint`.
+        name: The attack's name.
+        attack: The attack's row of params.yaml.
+        compute: The section `compute` of params.yaml.
+        subset: The subset's file of images, `subset/images.safetensors`.
+    """
+
+    source: Mapping[str, Any]
     name: str
     attack: Attack
     compute: Compute
@@ -37,12 +45,12 @@ class Cell:
 
 
 def loaded(cell: Cell, path: Path, device: torch.device) -> pixel_model.Pixels:
-    """A model of a cell's source, from its weights file, as the cell's attack wants it."""
+    """Load a model of a cell's source from its weights file, as the cell's attack wants it."""
     return pixel_model.load(path, device=device, compute=cell.compute, as_built=cell.attack.as_built)
 
 
 def describe(cell: Cell) -> dict[str, str]:
-    """A cell's metadata: what was computed from what. Strings, as safetensors wants them."""
+    """Metadata of a cell's file: source, attack, parameters, hashes and versions, as strings for safetensors."""
     return {
         "source": cell.source["source"],
         "attack": cell.name,
@@ -54,19 +62,25 @@ def describe(cell: Cell) -> dict[str, str]:
         "subset": sha256(cell.subset),
         "crossfool": VERSION,
         "torch": torch.__version__,
-        **_takes(cell.attack),
+        **_snapshots(cell.attack),
         **_libraries(cell),
     }
 
 
-def _takes(row: Attack) -> dict[str, str]:
-    """What the images of `takes` are, for who reads the file without params.yaml."""
-    found = [{"seed": seed, "step": step} for seed, step in row.takes]
-    return {"takes": json.dumps(found)} if found else {}
+def unmoved(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
+    """Which adversarial images equal their clean ones, (N,) bool; both (N,C,H,W) uint8."""
+    equal: np.ndarray = (images == originals).reshape(len(images), -1).all(1)
+    return equal
+
+
+def _snapshots(row: Attack) -> dict[str, str]:
+    """Seed and step of each snapshot in the file, for readers that have no params.yaml."""
+    snapshots = [{"seed": seed, "step": step} for seed, step in row.takes]
+    return {"takes": json.dumps(snapshots)} if snapshots else {}
 
 
 def _libraries(cell: Cell) -> dict[str, str]:
-    """Versions of the libraries whose networks the source is made of, and of the one whose attack it is."""
+    """Versions of the libraries that the networks come from, and of the library that the attack comes from."""
     names = {member["library"] for member in cell.source["members"].values()} - {"crossfool"}
     versions = {name: importlib.metadata.version(name) for name in sorted(names)}
     if cell.attack.method is not None:

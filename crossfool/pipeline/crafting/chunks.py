@@ -1,4 +1,4 @@
-"""A cell's file from its chunks: those that an earlier, killed run finished are kept, the others computed."""
+"""Write a cell's file from its chunks: those that an earlier, killed run finished are kept, the others computed."""
 
 import contextlib
 import fcntl
@@ -20,18 +20,18 @@ from crossfool.attacks.losses import Model
 from crossfool.errors import UserError
 from crossfool.pipeline.crafting import timings
 from crossfool.pipeline.crafting.batches import Work, fit
-from crossfool.pipeline.crafting.cell import Cell, Found, Tensors, describe
+from crossfool.pipeline.crafting.cell import Cell, Found, Tensors, describe, unmoved
 from crossfool.runtime import code
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.tensors import TensorFile, tensor_writer, write_tensors
 
-Chunks = Callable[[Sequence[slice], Callable[[int], object]], Found]
+Chunks = Callable[[Sequence[slice], Callable[[int], object]], Found]  # of parts of the subset, see `Work.chunks`
 
 
 class Engine(Protocol):
-    """Who computes the chunks of a cell, if not this process."""
+    """Workers that compute the chunks of a cell in place of this process."""
 
-    kind: str  # of its workers' devices, cpu or cuda
+    kind: str  # of the workers' devices, cpu or cuda
 
     def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Iterable[tuple[slice, Tensors]]:
         """Adversarial images of parts of the subset, in any order; see `Work.chunks`."""
@@ -39,88 +39,90 @@ class Engine(Protocol):
 
 
 def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device, scratch: Path) -> None:
-    """Compute a cell in this process, chunk by chunk, and write what `craft` makes of all images to `out`.
+    """Compute a cell in this process, chunk by chunk, and write the tensors of all images to `out`.
 
-    Chunks that an earlier, killed run of the very same cell finished are taken from `scratch`.
+    Chunks that an earlier, killed run of the very same cell finished are read from `scratch`.
 
     Raises:
-        UserError: a gradient was not finite; names model and image.
+        UserError: a gradient was not finite; names model and image. Or the source has no gradient.
     """
     subset = read_clean_images(cell.subset)
     work = Work(cell, members, subset, device, fit(cell, members, subset["images"], device))
-    _run(cell, out, device.type, _named(device), scratch, work.chunks)
+    _run(cell, out, device.type, _device_name(device), scratch, work.chunks)
 
 
 def run_elsewhere(cell: Cell, weights: Sequence[Path], out: Path, *, engine: Engine, scratch: Path) -> None:
-    """As `run`, by an engine's workers: same bytes, whatever their number and the order in which they finish.
+    """Compute a cell as `run` does, by an engine's workers.
+
+    The bytes are those of `run`, whatever the number of workers and the order in which they finish.
 
     Args:
-        cell, out, scratch: As there.
-        weights: The files of the source's models.
-        engine: Who computes.
+        cell, out, scratch: As for `run`.
+        weights: Weights files of the source's models.
+        engine: The workers.
     """
 
     def chunks(parts: Sequence[slice], evaluated: Callable[[int], object]) -> Found:
-        for part, made in engine.chunks(cell, weights, parts):
+        for part, tensors in engine.chunks(cell, weights, parts):
             evaluated((part.stop - part.start) * cell.attack.evaluated)
-            yield part, made
+            yield part, tensors
 
     _run(cell, out, engine.kind, f"{type(engine).__name__}, {engine.kind}", scratch, chunks)
 
 
-def _named(device: torch.device) -> str:
-    """A device for who reads how long it took."""
+def _device_name(device: torch.device) -> str:
+    """Name of a device, for the file of how long a cell took."""
     threads = torch.get_num_threads()
     cpu = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
 
 
 def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunks) -> None:
-    """Write a cell's file of its chunks: those that lie in `scratch`, and what `chunks` computes of the others.
+    """Write a cell's file from its chunks: the finished ones in `scratch`, and the others as `chunks` computes them.
 
-    How long these took is noted in `seconds` beside `scratch`.
+    How long these took is written to the folder `seconds` beside `scratch`.
     """
-    images, about = read_clean_images(cell.subset)["images"], describe(cell)
-    count, unmoved = len(images), 0
-    with _own_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(about, kind)) as folder:
+    images, metadata = read_clean_images(cell.subset)["images"], describe(cell)
+    count, unmoved_count = len(images), 0
+    with _locked_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(metadata, kind)) as folder:
         starts = range(0, count, cell.compute.chunk)
         parts = {start: slice(start, min(start + cell.compute.chunk, count)) for start in starts}
         paths = {start: folder / f"{start:08d}.safetensors" for start in starts}
         total, label = count * cell.attack.evaluated, f"{cell.source['source']} {cell.name}"
-        left = [part for start, part in parts.items() if not _finished(paths[start])]
-        computing, begun = sum(part.stop - part.start for part in left), time.perf_counter()
-        done = total - computing * cell.attack.evaluated
+        missing = [part for start, part in parts.items() if not _finished(paths[start])]
+        computed_images, begun = sum(part.stop - part.start for part in missing), time.perf_counter()
+        done = total - computed_images * cell.attack.evaluated
         with (
             tqdm(total=total, initial=done, desc=label, unit="gradient") as progress,
-            contextlib.closing(chunks(left, progress.update)) as computed,
+            contextlib.closing(chunks(missing, progress.update)) as computed,
         ):
-            for part, made in computed:
-                write_tensors(paths[part.start], made)
-        taken = timings.Taken(about["params"], computing, round(time.perf_counter() - begun, 3), by)
+            for part, tensors in computed:
+                write_tensors(paths[part.start], tensors)
+        timing = timings.Taken(metadata["params"], computed_images, round(time.perf_counter() - begun, 3), by)
         first = TensorFile(paths[0])
         shapes = {name: (first[name].dtype.name, (count, *first[name].shape[1:])) for name in first.names()}
-        with tensor_writer(out, shapes, about) as writer:
+        with tensor_writer(out, shapes, metadata) as writer:
             for start, path in paths.items():
                 file = TensorFile(path)
-                unmoved += int((file["images"] == images[parts[start]]).reshape(len(file["images"]), -1).all(1).sum())
+                unmoved_count += int(unmoved(file["images"], images[parts[start]]).sum())
                 for name in shapes:
                     writer.append(name, file[name])
         shutil.rmtree(folder)
-    if unmoved:
-        print(f"{label}: {unmoved} of {count} images are as they were; {_why(cell.attack)}", file=sys.stderr)
-    if computing:
-        timings.note(scratch.with_name(timings.PLACE.name), cell.source["source"], cell.name, taken)
+    if unmoved_count:
+        print(f"{label}: {unmoved_count} of {count} images are as they were; {_why(cell.attack)}", file=sys.stderr)
+    if computed_images:
+        timings.note(scratch.with_name(timings.PLACE.name), cell.source["source"], cell.name, timing)
 
 
 def _why(row: Attack) -> str:
-    """Why an attack may leave images as they were."""
+    """Reason why an attack may leave images unchanged, for the warning."""
     if row.epsilon == 0:
         return "epsilon is 0"
     return "where a source is so sure of its answer that its gradient is zero, there is no way to go"
 
 
 def _finished(path: Path) -> bool:
-    """Whether a chunk's file is there, and what was written; a damaged one is computed again."""
+    """Whether a chunk's file exists and is undamaged; a damaged one is computed again."""
     try:
         file = TensorFile(path)
         for name in file.names():
@@ -130,14 +132,14 @@ def _finished(path: Path) -> bool:
     return True
 
 
-def _key(about: Mapping[str, str], kind: str) -> str:
-    """A hash of all that a chunk's bytes depend on, this package's code and the kind of device included."""
-    return hashlib.sha256(json.dumps([dict(about), kind, code()], sort_keys=True).encode()).hexdigest()[:16]
+def _key(metadata: Mapping[str, str], kind: str) -> str:
+    """Hash of all that a chunk's bytes depend on, this package's code and the kind of device included."""
+    return hashlib.sha256(json.dumps([dict(metadata), kind, code()], sort_keys=True).encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager
-def _own_folder(scratch: Path, cell: str, key: str) -> Iterator[Path]:
-    """The folder of a cell's chunks, which no other process works in meanwhile; chunks of other keys are stale."""
+def _locked_folder(scratch: Path, cell: str, key: str) -> Iterator[Path]:
+    """Folder of a cell's chunks, locked against other processes meanwhile; chunks of other keys are deleted."""
     scratch.mkdir(parents=True, exist_ok=True)
     with open(scratch / f"{cell}.lock", "w") as lock:
         try:

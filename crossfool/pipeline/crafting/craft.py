@@ -1,4 +1,4 @@
-"""Adversarial images of one chunk, by the attack that a row of params.yaml describes."""
+"""Craft the adversarial images of one chunk by the attack that a row of params.yaml describes."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,7 +26,7 @@ def craft(
     *,
     together: int = 1,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Adversarial images of one chunk.
+    """Craft the adversarial images of one chunk, all in one batch.
 
     Args:
         members: The source's models.
@@ -34,13 +34,13 @@ def craft(
         images: (N,C,H,W) uint8.
         labels, target_labels: (N,) int64.
         ids: The images' ids in the data set, which the noise is drawn by.
-        evaluated: Told how many gradients each pass evaluates.
+        evaluated: Called with the number of gradients that each pass evaluates.
         together: How many copies (noise samples, scales) of each image go through in one pass.
 
     Returns:
-        `images` (N,C,H,W) uint8; where the row asks for them `takes` (N,K,C,H,W) uint8, in the order of `row.takes`,
-        and `floats` (N,C,H,W) float32, which `images` are rounded from; and which images had finite gradients
-        throughout, (N,) bool.
+        Tensors by name: `images` (N,C,H,W) uint8; where the row asks for them, the snapshots `takes` (N,K,C,H,W) uint8,
+        in the order of `row.takes`, and `floats` (N,C,H,W) float32, which `images` are rounded from. And which images
+        had finite gradients throughout, (N,) bool.
     """
     x = images.float().contiguous(memory_format=torch.channels_last)
     model = losses.source(members, row.fusion)
@@ -51,34 +51,35 @@ def craft(
         evaluated(len(x))
         return loss(x)
 
-    takes: dict[tuple[int, int], Tensor] = {}
+    snapshots: dict[tuple[int, int], Tensor] = {}
 
     def attacked(seed: int) -> Tensor:
-        own = row.with_seed(seed)
-        estimate = compose.estimate(own, ids, together)
+        seeded_row = row.with_seed(seed)
+        estimate = compose.estimate(seeded_row, ids, together)
 
-        def watched(loss: Loss, x: Tensor) -> Tensor:
+        def checked(loss: Loss, x: Tensor) -> Tensor:
             gradient = estimate(loss, x)
             finite.logical_and_(gradient.isfinite().flatten(1).all(1))
             return gradient
 
-        def each(step: int, x_adv: Tensor) -> None:
+        def keep_snapshot(step: int, x_adv: Tensor) -> None:
             if (seed, step) in row.takes:
-                takes[seed, step] = quantise(x_adv, x, row.epsilon)
+                snapshots[seed, step] = quantise(x_adv, x, row.epsilon)
 
         budget = Budget(row.epsilon, row.steps, row.step_size)
-        given = compose.loss(own, counted, ids)
-        return attack(given, x, budget, estimate=watched, update=compose.update(own), each=each)
+        attacked_loss = compose.loss(seeded_row, counted, ids)
+        update = compose.update(seeded_row)
+        return attack(attacked_loss, x, budget, estimate=checked, update=update, each=keep_snapshot)
 
     x_adv = attacked(row.first_seed)
     for seed in (row.seeds or ())[1:]:
         attacked(seed)
-    made = {"images": quantise(x_adv, x, row.epsilon)}
+    crafted = {"images": quantise(x_adv, x, row.epsilon)}
     if row.takes:
-        made["takes"] = torch.stack([takes[take] for take in row.takes], 1)
+        crafted["takes"] = torch.stack([snapshots[seed, step] for seed, step in row.takes], 1)
     if row.quantisation:
-        made["floats"] = x_adv
-    return made, finite
+        crafted["floats"] = x_adv
+    return crafted, finite
 
 
 def fitted(
@@ -93,21 +94,26 @@ def fitted(
     *,
     name: str = "",
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """As `craft`, with as many images and copies of them at a time as fit; another library's attack, all at once.
+    """Call `craft` on batches of as many images and copies as fit; torchattack's attacks take all images at once.
 
     Args:
-        name: The source's.
+        members, row, images, labels, target_labels, ids, evaluated: As for `craft`.
+        fit: How many images and copies go through the models at once.
+        name: The source's name.
+
+    Returns:
+        As `craft`.
     """
     if row.method is not None:
-        from crossfool.attacks.torchattack import adapter  # and torchattack, which no other row needs
+        from crossfool.attacks.torchattack import adapter  # imports torchattack, which no other row needs
 
         return adapter.craft(
             members, row, images, labels, target_labels, ids, name, evaluated, architecture=registry.architecture(name)
         )
 
-    def some(part: slice, together: int) -> tuple[dict[str, Tensor], Tensor]:
-        own = images[part], labels[part], target_labels[part], ids[part]
-        return craft(members, row, *own, evaluated, together=together)
+    def craft_batch(part: slice, together: int) -> tuple[dict[str, Tensor], Tensor]:
+        batch = images[part], labels[part], target_labels[part], ids[part]
+        return craft(members, row, *batch, evaluated, together=together)
 
-    made, finite = zip(*fit.map(some, len(ids), row.copies), strict=True)
-    return {name: torch.cat([one[name] for one in made]) for name in made[0]}, torch.cat(finite)
+    batches, finite = zip(*fit.map(craft_batch, len(ids), row.copies), strict=True)
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}, torch.cat(finite)

@@ -1,5 +1,8 @@
-"""How long cells took on this machine. Kept beside the results and in none of them, whose bytes are equal wherever
-they were computed. Imports no torch."""
+"""Keep how long each cell took on this machine.
+
+The times lie beside the results and in none of them, so that results have equal bytes wherever they were computed.
+Imports no torch.
+"""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +16,13 @@ PLACE = Path(".crossfool/seconds")  # in an experiment's folder
 
 @dataclass(frozen=True)
 class Taken:
-    """What a cell took where it was computed last.
+    """Time that a cell took when it was computed last.
 
     Attributes:
-        params: Its row, as the cell's file has it.
-        images: That were computed then; of a cell that was resumed, the others were before.
-        seconds: Of the clock, from the first chunk to the last, loading the models not included.
-        by: Whom.
+        params: The attack's row, as the cell's file has it.
+        images: Number of images computed then; where a cell was resumed, the others were computed before.
+        seconds: Wall-clock time from the first chunk to the last, without loading the models.
+        by: The device, or the engine and the kind of its devices.
     """
 
     params: str
@@ -29,12 +32,12 @@ class Taken:
 
 
 def note(folder: Path, source: str, attack: str, taken: Taken) -> None:
-    """Keep what a cell took, in `folder`."""
+    """Write a cell's time to a file in `folder`."""
     write_json(folder / source / f"{attack}.json", asdict(taken))
 
 
 def find(experiment: Path, source: str, attack: str, row: Attack) -> Taken | None:
-    """What a cell of an experiment's folder took here; None where it was not computed here, or of another row."""
+    """Read the time of a cell in an experiment's folder; None where it was not computed here, or with another row."""
     path = experiment / PLACE / source / f"{attack}.json"
     try:
         taken = Taken(**read_json(path))

@@ -1,4 +1,7 @@
-"""A source's fingerprint: whose weights an attack uses, so that a cell reruns only for its own. No torch."""
+"""Weights record of a source: which weights an attack uses, so that a cell reruns only for its own.
+
+Imports no torch.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,31 +14,31 @@ from crossfool.storage.hashing import sha256
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile
 
-TRAINED = {"epochs": 0, "seed": 0}  # what is told of weights trained here, of their recipe
-PUBLISHED = {"file", "version", "file_sha256"}  # and of those from a file
+TRAINED = {"epochs": 0, "seed": 0}  # keys of the recipe of weights trained here
+PUBLISHED = {"file", "version", "file_sha256"}  # keys of weights from a file
 
 
 def fingerprint(source: str, weights: Path) -> dict[str, Any]:
-    """The members of a source (names joined by +): the hash of each weights file, and what is known of it."""
+    """Weights record of a source (names joined by +): each member's sha256, and its weights file's own description."""
     members = {name: described(weights / f"{name}.safetensors") for name in source.split("+")}
     return {"source": source, "members": members}
 
 
 def described(path: Path) -> dict[str, Any]:
-    """The hash of a weights file, and what it says of itself."""
-    own = {"sha256": sha256(path)}
-    return own | account(TensorFile(path), path.stem) | own
+    """Sha256 of a weights file, and the file's own description of its model."""
+    digest = {"sha256": sha256(path)}
+    return digest | account(TensorFile(path), path.stem) | digest  # first among the keys, and not to be overwritten
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A source's fingerprint from its file, sources/<source>.json.
+    """Read a source's weights record from its file, sources/<source>.json.
 
     Raises:
-        UserError: the file is missing, or holds no fingerprint of that source.
+        UserError: the file is missing, or holds no weights record of that source.
     """
-    found = read_json(path)
-    members = found.get("members") if isinstance(found, dict) else None
-    if not isinstance(members, dict) or list(members) != path.stem.split("+") or found.get("source") != path.stem:
+    record = read_json(path)
+    members = record.get("members") if isinstance(record, dict) else None
+    if not isinstance(members, dict) or list(members) != path.stem.split("+") or record.get("source") != path.stem:
         raise UserError(f"{path} is no fingerprint of {path.stem}; delete it and run `dvc repro`")
     for name, member in members.items():
         if not isinstance(member, dict) or not all(isinstance(member.get(key), str) for key in ("sha256", "library")):
@@ -45,14 +48,14 @@ def read(path: Path) -> dict[str, Any]:
             raise UserError(f"{path} does not say whence the weights of {name} are; delete it and run `dvc repro`")
     for member in members.values():
         member["library"] = first_edition.current(member["library"])
-    return dict(found)
+    return dict(record)
 
 
 def verify(fingerprint: Mapping[str, Any], weights: Path) -> list[Path]:
-    """The weights files of a source's members, which must be the ones that were fingerprinted.
+    """Paths of the weights files of a source's members, checked against the weights record.
 
     Raises:
-        UserError: a file has changed since.
+        UserError: a file is missing, or has changed since the record was written.
     """
     paths = []
     for name, member in fingerprint["members"].items():

@@ -6,4 +6,4 @@ TRANSFORMS = {  # name -> (least level, greatest level, unit)
     "gaussian_blur": (0.0, 100.0, "standard deviation in pixels"),
     "jpeg": (1.0, 100.0, "quality"),
 }
-PIXEL_LEVELS = {"gaussian_noise"}  # whose levels are pixel values: 0, or 1 and more
+PIXEL_LEVELS = {"gaussian_noise"}  # transforms whose levels are pixel values: 0, or 1 and more

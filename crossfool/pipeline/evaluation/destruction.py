@@ -1,4 +1,4 @@
-"""Answers to adversarial images once they are transformed, for destruction rates (paper section 7.4)."""
+"""Predict the classes of transformed adversarial images, for destruction rates (paper section 7.4)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,8 +21,20 @@ def transformed(
     batch: int,
     device: torch.device,
 ) -> Transformed:
-    """The targets' answers to adversarial images (N,C,H,W) uint8 after each transform at each of its levels."""
-    grid = [(name, level) for name, some in levels.items() for level in some]
+    """Predict the classes of adversarial images after each transform at each of its levels.
+
+    Args:
+        images: Adversarial images (N,C,H,W) uint8.
+        ids: The images' ids in the data set, (N,).
+        models: The target models, by name.
+        levels: Transform -> its levels.
+        batch: Images a forward pass.
+        device: The device of the models.
+
+    Returns:
+        (target model, transform, level) -> predictions (N,5), the most probable class first.
+    """
+    grid = [(name, level) for name, transform_levels in levels.items() for level in transform_levels]
     parts: dict[tuple[str, str, float], list[np.ndarray]] = {
         (model, name, level): [] for model in models for name, level in grid
     }
@@ -34,4 +46,4 @@ def transformed(
                 for model, network in models.items():
                     parts[model, name, level].append(top5(network, changed, batch=batch, device=device))
                 progress.update(len(changed))
-    return {key: np.concatenate(answers) for key, answers in parts.items()}
+    return {key: np.concatenate(predictions) for key, predictions in parts.items()}

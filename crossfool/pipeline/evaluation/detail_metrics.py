@@ -1,6 +1,6 @@
-"""What a cell's metrics leave out: the size of its perturbations, and its takes and other denominators.
+"""Detailed metrics of a cell: perturbation size, rates of snapshots, rounding, and rates over other images.
 
-It stands in `metrics/<source>/<attack>.detail.json`; `detail` says what is in it.
+They are written to `metrics/<source>/<attack>.detail.json`; `detail` documents the keys.
 """
 
 import statistics
@@ -15,7 +15,7 @@ from crossfool.pipeline.evaluation import adversarial_file, predictions_file, su
 from crossfool.pipeline.evaluation.perturbation import Distance, size
 from crossfool.storage.tensors import TensorFile
 
-Answers = Mapping[str, np.ndarray]  # target model -> its answers (N,5)
+_Predictions = Mapping[str, np.ndarray]  # target model -> its predictions (N,5)
 
 
 def detail(
@@ -23,17 +23,19 @@ def detail(
     subset: Path,
     source: str,
     row: Attack,
-    top: Answers,
-    answer: Callable[[np.ndarray], Answers],
+    top: _Predictions,
+    answer: Callable[[np.ndarray], _Predictions],
     lpips: Distance | None = None,
 ) -> dict[str, Any]:
-    """The content of a cell's detail file.
+    """Compute the content of a cell's detail file.
 
     Args:
-        path, subset: The cell's file, which `adversarial.read` has checked, and the clean images'.
-        source, row: What it is of.
-        top: The targets' answers to its images.
-        answer: The targets' answers to others, (N,C,H,W) uint8 or float32.
+        path: The cell's file, which `adversarial_file.read` has checked.
+        subset: The clean images' file.
+        source: The cell's source.
+        row: The cell's attack.
+        top: The target models' predictions (N,5) for the cell's images.
+        answer: Predicts (N,5) for other images, (N,C,H,W) uint8 or float32, by each target model.
         lpips: As for `size`.
 
     Returns:
@@ -46,64 +48,69 @@ def detail(
     """
     clean = TensorFile(subset)
 
-    def rates(some: Answers, counted: np.ndarray | None = None) -> dict[str, dict[str, Any] | None]:
-        """Target -> rates, over all images or some, (N,) bool."""
-        return {model: _rates(one, clean, source, row, counted) for model, one in some.items()}
+    def rates(predictions: _Predictions, counted: np.ndarray | None = None) -> dict[str, dict[str, Any] | None]:
+        """Target -> rates, over all images or those of `counted`, (N,) bool."""
+        return {model: _rates(classes, clean, source, row, counted) for model, classes in predictions.items()}
 
-    taken = {take: rates(answer(images)) for take, images in adversarial_file.takes(path, subset, row)}
-    taken[row.first_seed, row.steps] = rates(top)
+    snapshots = {
+        seed_and_step: rates(answer(images)) for seed_and_step, images in adversarial_file.takes(path, subset, row)
+    }
+    snapshots[row.first_seed, row.steps] = rates(top)
     images = TensorFile(path)["images"]
-    found: dict[str, Any] = {"gradients": row.gradients, "size": size(images, clean["images"], lpips)}
-    found |= {"steps": {}, "seeds": {}, "quantisation": {}, "denominators": {}}
+    details: dict[str, Any] = {"gradients": row.gradients, "size": size(images, clean["images"], lpips)}
+    details |= {"steps": {}, "seeds": {}, "quantisation": {}, "denominators": {}}
     if row.record_steps:
-        found["steps"] = {
+        details["steps"] = {
             model: {
-                str(step): {"gradients": step * row.copies, **(taken[row.first_seed, step][model] or {})}
+                str(step): {"gradients": step * row.copies, **(snapshots[row.first_seed, step][model] or {})}
                 for step in (*row.record_steps, row.steps)
             }
             for model in top
         }
     if row.seeds:
-        found["seeds"] = {
-            model: _spread({seed: taken[seed, row.steps][model] or {} for seed in row.seeds}) for model in top
+        details["seeds"] = {
+            model: _spread({seed: snapshots[seed, row.steps][model] or {} for seed in row.seeds}) for model in top
         }
     if row.quantisation:
-        raw = adversarial_file.floats(path, subset, row)
-        ways = {"float": answer(raw), "rounded": top, "truncated": answer(raw.astype(np.uint8))}
-        each = {way: rates(some) for way, some in ways.items()}
-        found["quantisation"] = {model: {way: each[way][model] for way in ways} for model in top}
+        floats = adversarial_file.floats(path, subset, row)
+        predicted = {"float": answer(floats), "rounded": top, "truncated": answer(floats.astype(np.uint8))}
+        by_rounding = {rounding: rates(predictions) for rounding, predictions in predicted.items()}
+        details["quantisation"] = {
+            model: {rounding: by_rounding[rounding][model] for rounding in predicted} for model in top
+        }
     right = predictions_file.right(clean)
     if right is not None:
-        every = np.logical_and.reduce(list(right.values()))
-        found["denominators"] = {
+        all_right = np.logical_and.reduce(list(right.values()))
+        details["denominators"] = {
             model: {
-                "all": rates({model: one})[model],
-                "target_right": rates({model: one}, right[model])[model],
-                "all_right": rates({model: one}, every)[model],
+                "all": rates({model: predictions})[model],
+                "target_right": rates({model: predictions}, right[model])[model],
+                "all_right": rates({model: predictions}, all_right)[model],
                 "clean_error": round(100 * float(1 - right[model].mean()), 4),
             }
-            for model, one in top.items()
+            for model, predictions in top.items()
         }
-    return found
+    return details
 
 
 def _rates(
     top: np.ndarray, clean: TensorFile, source: str, row: Attack, counted: np.ndarray | None
 ) -> dict[str, Any] | None:
-    """One target's rates over the counted images; None where there are none."""
-    some = np.ones(len(top), bool) if counted is None else counted
-    if not some.any():
+    """Rates of a target model over the counted images; None where none is counted."""
+    counted = np.ones(len(top), bool) if counted is None else counted
+    if not counted.any():
         return None
-    targets = clean["target_labels"][some] if row.targeted else None
-    rates: dict[str, Any] = success.cell_metrics({"": top[some]}, clean["labels"][some], targets, source)[""]
+    targets = clean["target_labels"][counted] if row.targeted else None
+    rates: dict[str, Any] = success.cell_metrics({"": top[counted]}, clean["labels"][counted], targets, source)[""]
     del rates["whitebox"]
     return rates
 
 
 def _spread(by_seed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {"rates": {str(seed): rates for seed, rates in by_seed.items()}}
+    """Rates of each seed, and their mean and sample deviation."""
+    spread: dict[str, Any] = {"rates": {str(seed): rates for seed, rates in by_seed.items()}}
     for top in ("top1", "top5"):
         values = [rates[top] for rates in by_seed.values()]
-        found |= {f"{top}_mean": round(statistics.mean(values), 4)}
-        found |= {f"{top}_deviation": round(statistics.stdev(values), 4)}
-    return found
+        spread |= {f"{top}_mean": round(statistics.mean(values), 4)}
+        spread |= {f"{top}_deviation": round(statistics.stdev(values), 4)}
+    return spread

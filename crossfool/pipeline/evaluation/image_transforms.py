@@ -1,6 +1,6 @@
 """Image transforms that an adversarial image may or may not survive (paper section 7.4), uint8 to uint8.
 
-Names, ranges and units of the levels are in `params.TRANSFORMS`. An image's result depends on that
+Names, ranges and units of the levels are in `config.TRANSFORMS`. An image's result depends on that
 image, its id and the level alone: not on the batch that it came in.
 """
 
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from crossfool import seeds
-from crossfool.errors import UserError, refuse_small, unknown
+from crossfool.errors import UserError, too_small, unknown
 from crossfool.pipeline.evaluation.config import PIXEL_LEVELS, TRANSFORMS
 
 
 def apply(name: str, level: float, images: Tensor, ids: Sequence[int], seed: int = 0) -> Tensor:
-    """Transform images.
+    """Transform images by one of the transforms of `config.TRANSFORMS`.
 
     Args:
         name: rotation, gaussian_noise, gaussian_blur or jpeg.
@@ -37,8 +37,8 @@ def apply(name: str, level: float, images: Tensor, ids: Sequence[int], seed: int
     low, high, unit = TRANSFORMS[name]
     if not low <= level <= high:
         raise UserError(f"{name}: level {level:g} is out of range {low:g} to {high:g} ({unit})")
-    if name in PIXEL_LEVELS:
-        refuse_small(f"{name}: level ({unit})", level)
+    if name in PIXEL_LEVELS and (hint := too_small(level)):
+        raise UserError(f"{name}: level {level:g} ({unit}): {hint}")
     assert images.dtype == torch.uint8 and images.ndim == 4 and len(images) == len(ids)
     if name == "jpeg":
         return _jpeg(images, level)
@@ -52,26 +52,26 @@ def apply(name: str, level: float, images: Tensor, ids: Sequence[int], seed: int
 
 
 def _rotation(images: Tensor, degrees: float) -> Tensor:
-    """Turned about the centre, counter-clockwise, bilinear; what comes in from outside is black."""
+    """Turn about the centre, counter-clockwise, bilinear; pixels from outside the image are black."""
     from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2.functional import rotate
 
-    result: Tensor = rotate(images, degrees, interpolation=InterpolationMode.BILINEAR, fill=[0.0])
-    return result
+    rotated: Tensor = rotate(images, degrees, interpolation=InterpolationMode.BILINEAR, fill=[0.0])
+    return rotated
 
 
 def _noise(images: Tensor, sigma: float, ids: Sequence[int], seed: int) -> Tensor:
-    """White noise, rounded and clipped to 0..255."""
+    """Add white noise, round and clip to 0..255."""
     noisy = images.float()
-    for image, own in zip(ids, noisy, strict=True):
+    for id, image in zip(ids, noisy, strict=True):
         # drawn on the CPU, so that every device adds the same
-        generator = torch.Generator().manual_seed(seeds.derived(seed, image))
-        own += (sigma * torch.randn(own.shape, generator=generator)).to(own.device)
+        generator = torch.Generator().manual_seed(seeds.derived(seed, id))
+        image += (sigma * torch.randn(image.shape, generator=generator)).to(image.device)
     return noisy.round_().clamp_(0, 255).byte()
 
 
 def _blur(images: Tensor, sigma: float) -> Tensor:
-    """A Gaussian out to three standard deviations, or as far as a reflection at the border reaches."""
+    """Blur by a Gaussian out to three standard deviations, or as far as a reflection at the border reaches."""
     from torchvision.transforms.v2.functional import gaussian_blur
 
     reach = [min(math.ceil(3 * sigma), side - 1) for side in (images.shape[3], images.shape[2])]  # across, down
@@ -81,7 +81,7 @@ def _blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def _jpeg(images: Tensor, quality: float) -> Tensor:
-    """Encoded by Pillow and decoded again, colours subsampled 4:2:0, as JPEG encoders do by default."""
+    """Encode as JPEG by Pillow and decode again, colours subsampled 4:2:0, as JPEG encoders do by default."""
     from PIL import Image
 
     channels = images.shape[1]
@@ -89,12 +89,12 @@ def _jpeg(images: Tensor, quality: float) -> Tensor:
         raise UserError(f"jpeg: images have {channels} channels, expected 1 (grey) or 3 (red, green, blue)")
     if quality != int(quality):
         raise UserError(f"jpeg: quality {quality:g} is no whole number, expected 1 to 100")
-    changed = torch.empty_like(images, device="cpu")
-    for image, own in zip(images.cpu(), changed, strict=True):
+    compressed = torch.empty_like(images, device="cpu")
+    for image, out in zip(images.cpu(), compressed, strict=True):
         pixels = image[0] if channels == 1 else image.permute(1, 2, 0)
         buffer = io.BytesIO()
         Image.fromarray(pixels.contiguous().numpy()).save(buffer, "JPEG", quality=int(quality), subsampling="4:2:0")
         with Image.open(io.BytesIO(buffer.getvalue())) as decoded:
             values = torch.frombuffer(bytearray(decoded.tobytes()), dtype=torch.uint8)
-        own.copy_(values.view(*pixels.shape) if channels == 1 else values.view(*pixels.shape).permute(2, 0, 1))
-    return changed.to(images.device)
+        out.copy_(values.view(*pixels.shape) if channels == 1 else values.view(*pixels.shape).permute(2, 0, 1))
+    return compressed.to(images.device)

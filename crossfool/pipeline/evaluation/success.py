@@ -1,4 +1,4 @@
-"""Success and destruction rates of a cell, counted from top-5 predictions. All rates are percent."""
+"""Count success and destruction rates of a cell from top-5 predictions. All rates are percent."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,9 @@ from crossfool.stats.rates import rate
 
 
 def success(top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """On which images an attack succeeded, by the top-1 and by the top-5 criterion.
+    """Images on which an attack succeeded, by the top-1 and by the top-5 criterion.
 
-    Untargeted, success is an answer other than the label; targeted, the answer is the target. (Paper
+    Untargeted, success is a prediction other than the label; targeted, the prediction is the target. (Paper
     section 4 prints "= y_true" for the untargeted rate too; "success rate fooling a given model" is what it means.)
 
     Args:
@@ -20,7 +20,7 @@ def success(top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None) -> 
         targets: Classes aimed at, (N,); None for an untargeted attack.
 
     Returns:
-        Two bool arrays (N,).
+        Two bool arrays (N,), by top-1 and by top-5.
     """
     aim = labels if targets is None else targets
     assert top.shape == (len(aim), 5), f"top is {top.shape}, expected ({len(aim)}, 5)"
@@ -31,10 +31,10 @@ def success(top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None) -> 
 def cell_metrics(
     top_by_model: Mapping[str, np.ndarray], labels: np.ndarray, targets: np.ndarray | None, source: str
 ) -> dict[str, Any]:
-    """A cell's metrics, as they stand in its JSON file: target model -> rates, intervals, n, whitebox.
+    """Compute a cell's metrics as its JSON file has them: target model -> rates, intervals, n, whitebox.
 
     Args:
-        top_by_model: Target model -> its answers (N,5) to the adversarial images.
+        top_by_model: Target model -> its predictions (N,5) for the adversarial images.
         labels: True classes, (N,).
         targets: Classes aimed at, (N,); None for an untargeted attack.
         source: A model's name, or several joined by +. A target among them is white-box.
@@ -57,13 +57,16 @@ def cell_metrics(
 
 
 def destruction(before_top1: np.ndarray, after_correct: np.ndarray) -> dict[str, Any]:
-    """Of the adversarial images that fool a target, the share that it gets right again after a transform.
+    """Destruction rate: the share of images that fool a target model and that it gets right again once transformed.
 
     Kurakin et al. 2017, arXiv 1607.02533; the clean images are all right by the choice of the subset.
 
     Args:
         before_top1: Which images fooled before the transform, (N,) bool.
-        after_correct: Which are answered correctly after it, (N,) bool.
+        after_correct: Which images are classified correctly after the transform, (N,) bool.
+
+    Returns:
+        `rate` and its interval `low`, `high` in percent, of `n` images; None where no image fooled.
     """
     assert before_top1.shape == after_correct.shape and before_top1.dtype == after_correct.dtype == bool
     fooled = int(before_top1.sum())
@@ -79,18 +82,19 @@ def destruction_rates(
     labels: np.ndarray,
     right: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Target -> transform -> level -> `destruction`, from the answers before and after the transforms.
+    """Destruction rates of a cell: target model -> transform -> level -> `destruction`.
 
     Args:
-        before: Target model -> answers (N,5) to the adversarial images.
-        after: Target model, transform, level -> first answers (N,).
-        labels: (N,).
-        right: Target model -> which clean images it is right on, (N,) bool: no other was fooled. All, if not given.
+        before: Target model -> predictions (N,5) for the adversarial images.
+        after: (target model, transform, level) -> most probable classes (N,) after the transform.
+        labels: True classes, (N,).
+        right: Target model -> which clean images it is right on, (N,) bool: on no other can it be fooled. None where
+            it is right on all.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {model: {} for model in before}
+    rates: dict[str, dict[str, dict[str, Any]]] = {model: {} for model in before}
     for (model, transform, level), top1 in after.items():
         fooled = before[model][:, 0] != labels
         if right is not None:
             fooled &= right[model]
-        found[model].setdefault(transform, {})[f"{level:g}"] = destruction(fooled, top1 == labels)
-    return found
+        rates[model].setdefault(transform, {})[f"{level:g}"] = destruction(fooled, top1 == labels)
+    return rates

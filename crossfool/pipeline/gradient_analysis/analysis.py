@@ -1,4 +1,4 @@
-"""What the smoothed gradient is, seen three ways: similarity, boundary, saliency (paper section 6, appendix A).
+"""Analyse the smoothed gradient in three ways: similarity, boundary, saliency (paper section 6, appendix A).
 
 G(m) is the smoothed gradient of paper equation 6 estimated from m samples. Samples stream through in
 batches and only their running sum is kept, so that m = 1000 takes no more memory than m = 1. An image's
@@ -13,34 +13,41 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crossfool.attacks import gradients, losses
-from crossfool.attacks import noise as attacks_noise
 from crossfool.attacks.loop import Loss
+from crossfool.attacks.noise import gaussian
 from crossfool.errors import UserError
 from crossfool.models.inference.pixel_model import Pixels
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 
 def gradient(model: Pixels, image: Tensor, label: int) -> Tensor:
-    """g: the gradient of the cross-entropy at an image (C,H,W), pixels 0..255; (C,H,W) float64."""
+    """Gradient g of the cross-entropy at an image (C,H,W), pixels 0..255; (C,H,W) float64.
+
+    Raises:
+        UserError: the gradient is not finite.
+    """
     return _finite(gradients.plain(_loss(model, label), image[None])[0].double())
 
 
 def smoothed(
     model: Pixels, image: Tensor, label: int, samples: Sequence[int], *, sigma: float, seed: int, id: int, batch: int
 ) -> Iterator[Tensor]:
-    """G(m) for each m of `samples`, which rise; each (C,H,W) float64.
+    """Yield the smoothed gradient G(m) for each m of `samples`, which rise; each (C,H,W) float64.
 
     Args:
-        model: On pixels 0..255.
+        model: A model on pixels 0..255.
         image: (C,H,W), pixels 0..255.
-        label: Whose cross-entropy.
+        label: Class whose cross-entropy is differentiated.
         samples: Values of m.
-        sigma: Of the noise, in pixel values.
-        seed, id: What the noise is drawn from, beside the step: the analysis's seed and the image's id.
+        sigma: Standard deviation of the noise, in pixel values.
+        seed, id: The analysis's seed and the image's id in the data set, from which the noise is drawn.
         batch: Samples a backward pass.
+
+    Raises:
+        UserError: a gradient is not finite.
     """
     loss, x = _loss(model, label), image[None]
-    noise = attacks_noise.gaussian(seed, [id], sigma)(0, x)
+    noise = gaussian(seed, [id], sigma)(0, x)
     total, drawn = torch.zeros_like(image, dtype=torch.float64), 0
     for m in samples:
         for gradient in gradients.passes(loss, x, noise, m - drawn, batch):
@@ -52,40 +59,40 @@ def smoothed(
 def similarity(
     source: Pixels, target: Pixels, images: Tensor, labels: Tensor, ids: Sequence[int], row: Similarity, *, batch: int
 ) -> Iterator[tuple[int, int, float]]:
-    """Cosine of the source's gradient with the target's plain one: image id, m, cosine; m = 0 is the plain gradient.
+    """Yield image id, m, and the cosine of the source's smoothed gradient G(m) with the target's plain gradient.
 
-    A gradient of zeros has cosine 0 with every other.
+    m = 0 stands for the source's plain gradient. A gradient of zeros has cosine 0 with every other.
 
     Args:
-        source, target: On pixels 0..255.
+        source, target: Models on pixels 0..255.
         images: (N,C,H,W), pixels 0..255.
-        labels: (N,).
-        ids: Of the images in the data set, (N,).
-        row: The analysis.
+        labels: True classes, (N,).
+        ids: The images' ids in the data set, (N,).
+        row: The analysis's section of params.yaml.
         batch: Samples a backward pass.
     """
     progress = tqdm(total=len(ids) * (row.samples[-1] + 2), unit="gradient", desc=f"{row.source} {row.target}")
     with progress:
         for image, label, id in zip(images, labels.tolist(), ids, strict=True):
-            goal = gradient(target, image, label)
-            yield id, 0, cosine(gradient(source, image, label), goal)
+            target_gradient = gradient(target, image, label)
+            yield id, 0, cosine(gradient(source, image, label), target_gradient)
             progress.update(2)
             estimates = smoothed(source, image, label, row.samples, sigma=row.sigma, seed=row.seed, id=id, batch=batch)
-            before = 0
+            previous = 0
             for m, estimate in zip(row.samples, estimates, strict=True):
-                yield id, m, cosine(estimate, goal)
-                progress.update(m - before)
-                before = m
+                yield id, m, cosine(estimate, target_gradient)
+                progress.update(m - previous)
+                previous = m
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
-    """Of two gradients of one shape, float64; 0 where one is all zeros."""
+    """Cosine of two gradients of one shape, float64; 0 where one is all zeros."""
     norms = float(a.norm() * b.norm())
     return float((a * b).sum()) / norms if norms else 0.0
 
 
 def directions(source: Pixels, image: Tensor, label: int, row: Boundary, *, batch: int) -> tuple[Tensor, Tensor]:
-    """The plane's axes at an image (C,H,W): G and the noise h = g - <g,G>G, as unit vectors or as signs; float64.
+    """Axes of the plane at an image (C,H,W): G and the noise h = g - <g,G>G, as unit vectors or as signs; float64.
 
     Raises:
         UserError: the gradient is zero there, or smoothing does not change it, so that there is no plane.
@@ -108,35 +115,34 @@ def directions(source: Pixels, image: Tensor, label: int, row: Boundary, *, batc
 def answers(
     model: Pixels, image: Tensor, axes: tuple[Tensor, Tensor], u: np.ndarray, v: np.ndarray, *, batch: int
 ) -> np.ndarray:
-    """The model's labels at clip(x + u a + v b, 0, 255): (V,U) int64, row i at v[i], column j at u[j].
+    """Classes that a model predicts at clip(x + u a + v b, 0, 255): (V,U) int64, row i at v[i], column j at u[j].
 
     Args:
-        model: On pixels 0..255.
+        model: A model on pixels 0..255.
         image: x, (C,H,W).
         axes: a and b, each (C,H,W) float64.
-        u, v: Distances along them, (U,) and (V,).
+        u, v: Distances along the axes, (U,) and (V,).
         batch: Images a forward pass.
     """
     points = [(j, i) for i in v for j in u]
     labels = []
     with torch.inference_mode():
         for start in range(0, len(points), batch):
-            at = torch.tensor(points[start : start + batch], dtype=torch.float64, device=image.device)[
-                :, :, None, None, None
-            ]
+            distances = torch.tensor(points[start : start + batch], dtype=torch.float64, device=image.device)
+            at = distances[:, :, None, None, None]
             x = (image.double() + at[:, 0] * axes[0] + at[:, 1] * axes[1]).clamp(0, 255).float()
             labels.append(model(x.contiguous(memory_format=torch.channels_last)).argmax(1).cpu().numpy())
     return np.concatenate(labels).reshape(len(v), len(u)).astype(np.int64)
 
 
 def saliency(model: Pixels, image: Tensor, label: int, id: int, row: Saliency, *, batch: int) -> np.ndarray:
-    """The gradient at an image (C,H,W), and G(m) for each of the row's m: (1+M,C,H,W) float32."""
+    """Gradient at an image (C,H,W), followed by G(m) for each of the row's m: (1+M,C,H,W) float32."""
     estimates = smoothed(model, image, label, row.samples, sigma=row.sigma, seed=row.seed, id=id, batch=batch)
     return torch.stack([gradient(model, image, label), *estimates]).float().cpu().numpy()
 
 
 def chosen(images: np.ndarray, id: int) -> np.ndarray:
-    """One image (C,H,W) of the data set.
+    """Copy an image (C,H,W) of the data set.
 
     Raises:
         UserError: the data set has no image of that id.
@@ -147,19 +153,22 @@ def chosen(images: np.ndarray, id: int) -> np.ndarray:
 
 
 def _loss(model: Pixels, label: int) -> Loss:
+    """Cross-entropy of a label, of images (N,C,H,W)."""
     log_probabilities = losses.source([model], "probabilities")
     return lambda x: losses.untargeted(log_probabilities, torch.full((len(x),), label, device=x.device))(x)
 
 
 def _finite(gradient: Tensor) -> Tensor:
+    """The gradient, refused where it is not finite."""
     if not gradient.isfinite().all():
         raise UserError("a gradient is not finite; look at the model's weights and at the images")
     return gradient
 
 
 def _unit(direction: Tensor, row: Boundary) -> Tensor:
+    """The direction brought to unit length, refused where it is zero."""
     norm = direction.norm()
     if not norm > 0:
         raise UserError(f"{row.source} has no gradient at image {row.image}; take another image")
-    result: Tensor = direction / norm
-    return result
+    unit: Tensor = direction / norm
+    return unit

@@ -1,23 +1,21 @@
-"""The sections `similarity`, `boundary` and `saliency` of params.yaml."""
+"""Sections `similarity`, `boundary` and `saliency` of params.yaml."""
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from crossfool.config import Count, Deviation, Name, Scaled, Section, Seed, Written
 
 
 class Similarity(Section):
-    """Cosine of a source's gradient with a target's, against m (paper section 6.2, figure 3a).
+    """Cosine of a source model's gradient with a target model's, against m (paper section 6.2, figure 3a).
 
     Attributes:
-        source, target: Models.
-        images: How many of the subset, from its start.
+        source, target: Names of the models.
+        images: Number of images, from the start of the subset.
         samples: Values of m, rising; the plain gradient is measured too.
-        sigma: Of the noise.
-        seed: Of the noise.
+        sigma: Standard deviation of the noise, in pixel values.
+        seed: Seed of the noise.
     """
 
     source: Name
@@ -29,19 +27,19 @@ class Similarity(Section):
 
 
 class Boundary(Section):
-    """Answers in the plane of the smoothed gradient G and the noise h (paper figures 3b and 9).
+    """Predicted classes in the plane of the smoothed gradient G and the noise h (paper figures 3b and 9).
 
     Attributes:
-        source: Whose gradient.
-        targets: Models whose answers are drawn.
+        source: Model that the gradient is of.
+        targets: Models whose predictions are drawn.
         image: Id of the image in the data set, from 0.
-        samples: m.
-        sigma: Of the noise.
+        samples: Noise samples m of the smoothed gradient.
+        sigma: Standard deviation of the noise, in pixel values.
         sign: Take the signs of G and h (figure 9), so that u and v are pixel values; else unit vectors, and u and v
             are L2 lengths.
         extent: u and v run from minus this to this.
-        points: On each axis.
-        seed: Of the noise.
+        points: Number of points on each axis.
+        seed: Seed of the noise.
     """
 
     source: Name
@@ -59,11 +57,11 @@ class Saliency(Section):
     """The gradient and its smoothed versions as pictures (paper figure 6).
 
     Attributes:
-        model: Whose gradient.
+        model: Model that the gradient is of.
         images: Ids of images in the data set, from 0.
         samples: Values of m, rising.
-        sigma: Of the noise.
-        seed: Of the noise.
+        sigma: Standard deviation of the noise, in pixel values.
+        seed: Seed of the noise.
     """
 
     model: Name

@@ -1,4 +1,4 @@
-"""Choosing the engine: `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`."""
+"""Choose the engine that computes chunks, by `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`."""
 
 import os
 
@@ -14,7 +14,7 @@ ENGINES = ("local", "ray", "slurm")
 
 
 def chosen() -> Engine | None:
-    """The engine that the environment asks for; None where this process is to compute.
+    """Start the engine that the environment asks for; None where this process is to compute.
 
     Raises:
         UserError: there is no such engine, number of workers or library.
@@ -32,6 +32,7 @@ def chosen() -> Engine | None:
 
 
 def _workers(default: int) -> int:
+    """Number of workers that the environment asks for."""
     text = os.environ.get("CROSSFOOL_WORKERS", str(default))
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10_000:
         raise UserError(f"CROSSFOOL_WORKERS is {text!r}, expected how many workers, 1 to 10000")

@@ -1,4 +1,4 @@
-"""Chunks computed by several processes of this machine."""
+"""Compute chunks in several processes of this machine."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from crossfool.storage.tensors import TensorFile
 
 
 class Processes:
-    """So many processes of this machine, each with a GPU, or its share of the cores."""
+    """Worker processes of this machine, each with a GPU or with its share of the cores."""
 
     def __init__(self, count: int, gpus: int) -> None:
         require_shared_memory("CROSSFOOL_WORKERS=1")
@@ -30,21 +30,26 @@ class Processes:
         self._threads = max(1, torch.get_num_threads() // count)
 
     def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Found:
+        """Compute parts of the subset, and yield each part and its tensors as they finish.
+
+        Raises:
+            UserError: a worker process died, or a gradient was not finite.
+        """
         if not parts:
             return
-        subset, ordered, context = TensorFile(cell.subset), order(cell), get_context("spawn")
-        places = context.SimpleQueue()
-        for own in self._devices:
-            places.put(own)
+        subset, cell_order, context = TensorFile(cell.subset), order(cell), get_context("spawn")
+        devices = context.SimpleQueue()
+        for name in self._devices:
+            devices.put(name)
         count = min(self.count, len(parts))
         with contextlib.ExitStack() as stack:
-            pool = ProcessPoolExecutor(count, context, _begin, (places, self._threads))
-            # of a process that is told to end, workers are not waited for: they end with it
+            pool = ProcessPoolExecutor(count, context, _begin, (devices, self._threads))
+            # a process that is told to end does not wait for its workers: they end with it
             stack.callback(lambda: pool.shutdown(wait=not signals.told(), cancel_futures=True))
             handed_out = hand_out(
                 parts,
                 AHEAD * count,
-                lambda part: pool.submit(compute, ordered, weights, arrays(subset, part)),
+                lambda part: pool.submit(compute, cell_order, weights, arrays(subset, part)),
                 lambda running: wait(running, return_when=FIRST_COMPLETED).done,
                 lambda future: future.cancel(),
             )
@@ -52,7 +57,7 @@ class Processes:
             try:
                 for part, future in handed_out:
                     yield part, future.result()
-            except BrokenProcessPool:  # told by a task, or when the next one is handed in
+            except BrokenProcessPool:  # raised by a task, or when the next one is submitted
                 raise UserError(
                     "a worker process died (killed, or out of memory?); finished chunks are kept: "
                     "run `dvc repro` again, with fewer CROSSFOOL_WORKERS if it happens again"
@@ -60,18 +65,25 @@ class Processes:
 
 
 def require_shared_memory(otherwise: str) -> None:
-    """Refuse to start processes that could not share work, and say what to set instead."""
+    """Refuse to start worker processes where there is no shared memory.
+
+    Args:
+        otherwise: The setting that does without, for the error.
+
+    Raises:
+        UserError: the machine lacks the semaphores that processes share work with.
+    """
     lacking = lacking_semaphores()
     if lacking:
         advice = "mount a folder there that can be written to (docker run --tmpfs /dev/shm)"
         raise UserError(f"{lacking}; {advice}, or set {otherwise}")
 
 
-def _begin(places: Any, threads: int) -> None:
-    """A worker process's first act: take a device and its share of the cores."""
+def _begin(devices: Any, threads: int) -> None:
+    """Take a device and a share of the cores, as a worker process's first act."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     end_with_parent()
-    own = places.get()
-    if own is not None:
-        os.environ["CROSSFOOL_DEVICE"] = own
+    name = devices.get()
+    if name is not None:
+        os.environ["CROSSFOOL_DEVICE"] = name
     torch.set_num_threads(threads)

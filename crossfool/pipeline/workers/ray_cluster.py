@@ -1,4 +1,4 @@
-"""Chunks computed by the actors of a Ray cluster."""
+"""Compute chunks in tasks on a Ray cluster."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from crossfool import signals
-from crossfool.errors import UserError
+from crossfool.errors import UserError, brief
 from crossfool.pipeline.crafting.cell import Cell, Found, Tensors
 from crossfool.pipeline.workers.local import require_shared_memory
 from crossfool.pipeline.workers.worker import AHEAD, Order, arrays, compute, hand_out, missing_library, order
@@ -22,11 +22,8 @@ RETRIES = 10  # of a task whose worker or node died
 PATIENCE = 5.0  # seconds in which a Ray cluster has to answer
 
 
-# A Ray cluster.
-
-
 def _in_ray(order: Order, kind: str, chunk: Tensors, *files: np.ndarray) -> Tensors:
-    """What a Ray task does. Ray shows a task its own GPU alone."""
+    """Compute a chunk in a Ray task, to which Ray shows its own GPU alone."""
     os.environ["CROSSFOOL_DEVICE"] = kind
     if kind == "cpu":
         torch.set_num_threads(1)
@@ -34,7 +31,7 @@ def _in_ray(order: Order, kind: str, chunk: Tensors, *files: np.ndarray) -> Tens
 
 
 class Ray:
-    """Tasks on a Ray cluster, each with a GPU where it has any, else with one core."""
+    """Tasks on a Ray cluster, each with a GPU where the cluster has any, else with one core."""
 
     task = staticmethod(_in_ray)
 
@@ -45,47 +42,56 @@ class Ray:
             raise missing_library("ray", error) from None
         self._ray = ray
         if not ray.is_initialized():
-            if "RAY_ADDRESS" not in os.environ:  # its object store, too, lies there; it would try for a minute
+            if (
+                "RAY_ADDRESS" not in os.environ
+            ):  # its object store lies in shared memory, too; Ray would try for a minute
                 require_shared_memory("CROSSFOOL_ENGINE=local")
             try:
                 _answers(os.environ.get("RAY_ADDRESS", ""))
                 with signals.kept():
                     ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except Exception as error:  # Ray raises many kinds
-                reason = " ".join(str(error).split())[:200]
                 where = os.environ.get("RAY_ADDRESS", "this machine")
-                raise UserError(f"no Ray cluster at {where}: {reason}; see RAY_ADDRESS and `ray start`") from None
+                raise UserError(
+                    f"no Ray cluster at {where}: {brief(error, 200)}; see RAY_ADDRESS and `ray start`"
+                ) from None
         gpus = ray.cluster_resources().get("GPU", 0)
         self.kind = "cuda" if gpus else "cpu"
         self._needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
         self._slots = int(gpus or ray.cluster_resources().get("CPU", 1))
 
     def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Found:
+        """Compute parts of the subset in tasks, and yield each part and its tensors as they finish.
+
+        Raises:
+            UserError: a task was lost, or a gradient was not finite.
+        """
         ray = self._ray
-        subset, ordered = TensorFile(cell.subset), ray.put(order(cell))
+        subset, cell_order = TensorFile(cell.subset), ray.put(order(cell))
         files = [ray.put(np.fromfile(path, np.uint8)) for path in weights] if parts else []
         task = ray.remote(max_retries=RETRIES, **self._needs)(self.task)
         handed_out = hand_out(
             parts,
             AHEAD * self._slots,
-            lambda part: task.remote(ordered, self.kind, arrays(subset, part), *files),
+            lambda part: task.remote(cell_order, self.kind, arrays(subset, part), *files),
             lambda running: ray.wait(running)[0],
-            lambda one: ray.cancel(one, force=True),
+            lambda reference: ray.cancel(reference, force=True),
         )
         with contextlib.closing(handed_out):
-            for part, done in handed_out:
-                yield part, self._result(done)
+            for part, reference in handed_out:
+                yield part, self._result(reference)
 
-    def _result(self, done: Any) -> Tensors:
+    def _result(self, reference: Any) -> Tensors:
+        """Tensors of a finished task."""
         try:
-            found: Tensors = self._ray.get(done)
-            return found
+            tensors: Tensors = self._ray.get(reference)
+            return tensors
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, (UserError, MemoryError, torch.OutOfMemoryError)):
-                raise error.cause from None  # as a worker of this machine does: each is told in one line
+                raise error.cause from None  # as a worker process of this machine does: `stage` prints each as one line
             raise
         except self._ray.exceptions.RayError as error:
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = brief(str(error).strip().splitlines()[0], 200)
             raise UserError(
                 f"a task was lost in spite of {RETRIES} retries ({reason}); finished chunks are kept: "
                 "run `dvc repro` again"
@@ -93,7 +99,7 @@ class Ray:
 
 
 def _answers(address: str) -> None:
-    """OSError where nothing listens at host:port, which Ray would try for minutes; all else is Ray's to judge."""
+    """Raise OSError where nothing listens at host:port, which Ray would try for minutes; leave the rest to Ray."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isascii() and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()

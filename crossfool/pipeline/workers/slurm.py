@@ -1,4 +1,4 @@
-"""Chunks computed by Slurm jobs, through submitit and a shared folder."""
+"""Compute chunks in Slurm jobs, through submitit and a shared folder."""
 
 import glob
 import os
@@ -11,21 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from crossfool.errors import UserError
+from crossfool.errors import UserError, brief
 from crossfool.pipeline.crafting.cell import Cell, Found
 from crossfool.pipeline.workers.worker import Order, arrays, compute, missing_library, order
 from crossfool.storage.tensors import TensorFile, write_tensors
 
-DEATHS = 3  # of a share's Slurm jobs, one after the other, that finished no chunk
-
-
-# Slurm.
+DEATHS = 3  # Slurm jobs in a row that were killed and finished no chunk of a share, before the cell fails
 
 
 def _in_job(
     order: Order, kind: str, files: Sequence[Path], folder: Path, chunks: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
-    """What a Slurm job does: each chunk is written once computed; what is there already was, before a requeue."""
+    """Compute a job's chunks and write each to the folder once computed; skip those written before a requeue."""
     os.environ["CROSSFOOL_DEVICE"] = kind
     for name, chunk in chunks.items():
         if not (folder / name).exists():
@@ -33,12 +30,12 @@ def _in_job(
 
 
 def _file(part: slice) -> str:
-    """The name of a chunk's file."""
+    """Name of a chunk's file."""
     return f"{part.start:08d}.safetensors"
 
 
 class Slurm:
-    """Jobs through submitit, which share this folder; each computes its share of the chunks."""
+    """Slurm jobs through submitit, which share this folder; each job computes its share of the chunks."""
 
     task = staticmethod(_in_job)
 
@@ -53,6 +50,11 @@ class Slurm:
         self.kind = "cuda" if gpus else "cpu"
 
     def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Found:
+        """Compute parts of the subset in jobs, and yield each part and its tensors as they are written.
+
+        Raises:
+            UserError: submitit refuses its options, or a job failed.
+        """
         if not parts:
             return
         subset, options = TensorFile(cell.subset), dict(self._options)
@@ -62,20 +64,19 @@ class Slurm:
             executor = self._submitit.AutoExecutor(folder, cluster=options.pop("cluster", None))
             executor.update_parameters(**{"name": "crossfool", **options})
         except (RuntimeError, NameError, TypeError, ValueError, AssertionError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"submitit: {reason}; see CROSSFOOL_SLURM") from None
-        absolute, ordered = [path.absolute() for path in weights], order(cell)
-        prefix = f"{cell.source['source']}-{cell.name}-"  # no other process computes this cell: `cells._own_folder`
-        for left in folder.glob(f"{glob.escape(prefix)}*"):  # by a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
+            raise UserError(f"submitit: {brief(error, 200)}; see CROSSFOOL_SLURM") from None
+        files, cell_order = [path.absolute() for path in weights], order(cell)
+        prefix = f"{cell.source['source']}-{cell.name}-"  # no other process computes this cell: `chunks` locks it
+        for leftover in folder.glob(f"{glob.escape(prefix)}*"):  # of a run that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True) as name:
             finished = Path(name)
 
             def submit(share: Sequence[slice]) -> Any:
                 chunks = {_file(part): arrays(subset, part) for part in share}
-                return executor.submit(self.task, ordered, self.kind, absolute, finished, chunks)
+                return executor.submit(self.task, cell_order, self.kind, files, finished, chunks)
 
-            shares = [share for place in range(self._count) if (share := list(parts[place :: self._count]))]
+            shares = [share for job in range(self._count) if (share := list(parts[job :: self._count]))]
             running = {submit(share): share for share in shares}
             try:
                 yield from self._collected(running, finished, submit)
@@ -89,57 +90,57 @@ class Slurm:
     def _collected(
         self, running: dict[Any, list[slice]], folder: Path, submit: Callable[[Sequence[slice]], Any]
     ) -> Found:
-        """Chunks as jobs write them; what a job has left that was killed is given to a new one.
+        """Yield chunks as jobs write them; give the rest of a killed job's share to a new job.
 
         Args:
-            running: Job -> its share; both are changed: what is left of them.
+            running: Job -> its share. Finished jobs and chunks are removed from both.
             folder: Where jobs write.
-            submit: Makes the job of a share.
+            submit: Submits a job for a share.
 
         Raises:
             UserError: a job failed, or `DEATHS` of a share were killed and finished nothing.
         """
         deaths = dict.fromkeys(running, 0)
         while running:
-            over = {job for job in running if job.done()}  # asked first: what they wrote is there
-            there = {path.name for path in folder.iterdir()}
+            ended = {job for job in running if job.done()}  # asked first, so that all of their files are listed
+            written = {path.name for path in folder.iterdir()}
             for job, share in list(running.items()):
-                for part in [part for part in share if _file(part) in there]:
+                for part in [part for part in share if _file(part) in written]:
                     share.remove(part)
                     deaths[job] = 0
                     file = TensorFile(folder / _file(part))
                     yield part, {name: np.array(file[name]) for name in file.names()}
-                if job in over:
+                if job in ended:
                     del running[job]
                     if share:
                         count = deaths.pop(job) + 1
-                        self._refuse(job, count)
-                        again = submit(share)
-                        running[again], deaths[again] = share, count
+                        self._raise_failure(job, count)
+                        new_job = submit(share)
+                        running[new_job], deaths[new_job] = share, count
             if running:
                 time.sleep(1)
 
-    def _refuse(self, job: Any, deaths: int) -> None:
-        """Say why a job has left something of its share, unless it was killed and may be tried again."""
+    def _raise_failure(self, job: Any, deaths: int) -> None:
+        """Raise a `UserError` for a job that left chunks uncomputed, unless it was killed and may be tried again."""
         error = job.exception()
         killed = not isinstance(error, self._submitit.core.utils.FailedJobError) or "Job not requeued" in str(error)
         if killed and deaths < DEATHS:
             return
         lines = str(error or "it ended, and its chunks are not there").strip().splitlines() or ["it was killed"]
-        said = next((line.partition("UserError: ")[2] for line in lines if "UserError: " in line), "")
+        message = next((line.partition("UserError: ")[2] for line in lines if "UserError: " in line), "")
         raise UserError(
-            said
-            or f"job {job.job_id} failed: {lines[-1][:200]}; see {job.paths.stderr}; finished chunks are kept: "
+            message
+            or f"job {job.job_id} failed: {brief(lines[-1], 200)}; see {job.paths.stderr}; finished chunks are kept: "
             "run `dvc repro` again"
         )
 
 
 def _options(text: str) -> dict[str, Any]:
-    """submitit's options from "name=value name=value"; numbers where they look it."""
-    found: dict[str, Any] = {}
+    """Parse submitit's options from "name=value name=value"; values of digits become numbers."""
+    options: dict[str, Any] = {}
     for item in text.split():
         name, equals, value = item.partition("=")
         if not name or not equals:
             raise UserError(f"CROSSFOOL_SLURM has {item!r}, expected name=value, as in timeout_min=60")
-        found[name] = int(value) if value.isascii() and value.isdigit() else value
-    return found
+        options[name] = int(value) if value.isascii() and value.isdigit() else value
+    return options

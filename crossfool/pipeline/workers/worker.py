@@ -1,14 +1,14 @@
-"""Who computes a cell's chunks: this process, processes of this machine, a Ray cluster, or Slurm jobs.
+"""Compute a chunk in a worker, and hand chunks out to workers: what all engines have in common.
 
-Chosen by `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`, never by a tracked parameter: a chunk's bytes do not
-depend on who computes it. The process that DVC started hands chunks out, and writes what comes back as it comes
-(`cells.run_elsewhere`), so that a kill loses no finished chunk whatever the engine.
+An engine is chosen by `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`, never by a tracked parameter: a chunk's bytes do not
+depend on who computes it. The process that DVC started hands chunks out, and writes each result as it arrives
+(`chunks.run_elsewhere`), so that a kill loses no finished chunk, whatever the engine:
 
     local   this process; with several GPUs, or CROSSFOOL_WORKERS, so many processes of this machine
     ray     tasks on a Ray cluster: the one at RAY_ADDRESS, or a new one on this machine. Weights and images go
             through its object store; a task whose node dies is tried again elsewhere
-    slurm   CROSSFOOL_WORKERS jobs through submitit, which share this folder; what a killed one has left is given
-            to a new one. CROSSFOOL_SLURM has their options ("partition=gpu gpus_per_node=1 timeout_min=60")
+    slurm   CROSSFOOL_WORKERS jobs through submitit, which share this folder; the rest of a killed job's share is given
+            to a new job. CROSSFOOL_SLURM has their options ("partition=gpu gpus_per_node=1 timeout_min=60")
 """
 
 import functools
@@ -23,19 +23,15 @@ import torch
 
 from crossfool.attacks.losses import Model
 from crossfool.attacks.torchattack import catalogue
-from crossfool.errors import UserError, writing
+from crossfool.errors import UserError, brief, writing
 from crossfool.models.inference.batch_size import Fit
 from crossfool.pipeline.crafting import batches
-from crossfool.pipeline.crafting import cell as crafting_cell
-from crossfool.pipeline.crafting.cell import Cell, Tensors
+from crossfool.pipeline.crafting.cell import Cell, Tensors, loaded
 from crossfool.runtime import code, device
 from crossfool.storage.tensors import TensorFile
 
-AHEAD = 2  # tasks a worker that wait in line, so that none is idle and the object store stays small
-NAMES = ("images", "labels", "target_labels", "index")  # of the subset's tensors that a chunk needs
-
-
-# What a worker does.
+AHEAD = 2  # tasks submitted for each worker: no worker is idle, and the object store stays small
+NAMES = ("images", "labels", "target_labels", "index")  # tensors of the subset that a chunk needs
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,8 @@ class Order:
 
     Attributes:
         cell: The cell; the worker does not read its subset.
-        weights: The weights files, by their sha256.
-        versions: Of what computes; a worker's own have to be the same.
+        weights: Sha256 of each weights file.
+        versions: Versions of this process's code and libraries; a worker refuses to compute with others.
     """
 
     cell: Cell
@@ -54,17 +50,18 @@ class Order:
 
 
 def order(cell: Cell) -> Order:
+    """Make the order of a cell, with the versions of this process."""
     return Order(cell, tuple(member["sha256"] for member in cell.source["members"].values()), _versions(cell))
 
 
 @functools.cache  # read once: a worker computes with the code that it has imported, not with what lies there later
 def versions() -> str:
-    """What has to be the same wherever chunks of one cell are computed."""
+    """Versions that have to be the same wherever chunks of a cell are computed: of torch and of this package's code."""
     return f"torch {torch.__version__}, crossfool {code()[:16]}"
 
 
 def _versions(cell: Cell) -> str:
-    """Those, and the version of the library whose attack it is."""
+    """Versions as `versions` gives them, and that of the library that the cell's attack comes from."""
     if cell.attack.method is None:
         return versions()
     from crossfool.attacks.torchattack import adapter
@@ -73,13 +70,19 @@ def _versions(cell: Cell) -> str:
 
 
 def arrays(subset: TensorFile, part: slice) -> dict[str, np.ndarray]:
-    """What a chunk needs of the subset."""
+    """Copies of the subset's tensors `NAMES`, for the images of a chunk."""
     return {name: np.array(subset[name][part]) for name in NAMES}
 
 
 @dataclass
 class Kept:
-    """What a worker keeps from one chunk to the next."""
+    """Models that a worker keeps from one chunk to the next.
+
+    Attributes:
+        key: All that the models depend on.
+        members: The source's models.
+        fit: How many images go through the models at once.
+    """
 
     key: object
     members: list[Model]
@@ -90,12 +93,15 @@ _kept: list[Kept] = []
 
 
 def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) -> Tensors:
-    """What `cells.craft` makes of a chunk; models are loaded when a worker first needs them.
+    """Craft a chunk in a worker; models are loaded when a worker first needs them.
 
     Args:
-        order: Of the cell.
-        files: Its weights files: paths, or their bytes.
-        chunk: See `arrays`.
+        order: Order of the cell.
+        files: The source's weights files: paths, or their bytes (n,) uint8.
+        chunk: Tensors of the subset, see `arrays`.
+
+    Returns:
+        The chunk's tensors, see `craft.craft`.
 
     Raises:
         UserError: the worker has other versions, or a gradient was not finite.
@@ -109,20 +115,19 @@ def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) ->
         _kept.clear()
         members: list[Model] = [_loaded(file, order.cell) for file in files]
         _kept.append(Kept(key, members, batches.fit(order.cell, members, chunk["images"], device())))
-    kept = _kept[0]
-    work = batches.Work(order.cell, kept.members, chunk, device(), kept.fit)
-    ((_, made),) = work.chunks([slice(0, len(chunk["index"]))])
-    return made
+    work = batches.Work(order.cell, _kept[0].members, chunk, device(), _kept[0].fit)
+    ((_, tensors),) = work.chunks([slice(0, len(chunk["index"]))])
+    return tensors
 
 
 def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
     if isinstance(file, Path):
-        return crafting_cell.loaded(cell, file, device())
+        return loaded(cell, file, device())
     with tempfile.TemporaryDirectory(prefix="crossfool-") as folder:
         path = Path(folder) / "weights.safetensors"
         with writing(path):
             path.write_bytes(file.data)
-        return crafting_cell.loaded(cell, path, device())
+        return loaded(cell, path, device())
 
 
 def hand_out(
@@ -132,14 +137,14 @@ def hand_out(
     finished: Callable[[list[Any]], Iterable[Any]],
     cancel: Callable[[Any], object],
 ) -> Generator[tuple[slice, Any], None, None]:
-    """Parts and their tasks as these finish; at most `room` wait or run at a time, and none once this is closed.
+    """Yield parts and their tasks as the tasks finish; submit at most `room` tasks at a time, none once closed.
 
     Args:
-        parts: What to compute.
-        room: How many.
-        submit: Makes the task of a part.
-        finished: Waits for some of the tasks that it is given, and says which.
-        cancel: Takes a task back.
+        parts: Parts of the subset to compute.
+        room: How many tasks may wait or run at a time.
+        submit: Submits the task of a part.
+        finished: Waits until a task of a list is finished, and returns the finished ones.
+        cancel: Cancels a task.
     """
     waiting, running = list(reversed(parts)), dict[Any, slice]()
     try:
@@ -155,6 +160,6 @@ def hand_out(
 
 
 def missing_library(library: str, error: ImportError) -> UserError:
-    """An error for a library that is not there, or that cannot be imported, as its error says."""
-    reason = "" if error.name == library else f", which cannot be imported ({' '.join(str(error).split())[:200]})"
+    """Make an error for an engine's library that is not installed, or cannot be imported for the reason in `error`."""
+    reason = "" if error.name == library else f", which cannot be imported ({brief(error, 200)})"
     return UserError(f"CROSSFOOL_ENGINE needs {library}{reason}; pip install 'crossfool[cluster]'")
