@@ -128,27 +128,27 @@ def cost(
     if all(model in known for model in experiment.models):
         by_model = (known[model].operations * (2 * gradients[model] + passes[model]) for model in experiment.models)
         operations = math.fsum(by_model)
-    own, shared = _files(experiment, images, evaluated)
-    written = sum(size for out, size in (own | shared).items() if _is_pending(out, pending))
+    alone, shared = _files(experiment, images, evaluated)
+    written = sum(size for out, size in (alone | shared).items() if _is_pending(out, pending))
     cells = len(experiment.sources) * len(experiment.rows)
     total = sum(gradients.values()), sum(passes.values())
-    return Cost(cells, *total, operations, sum(own.values()), sum(shared.values()), written)
+    return Cost(cells, *total, operations, sum(alone.values()), sum(shared.values()), written)
 
 
 def _files(experiment: Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
     """The bytes of large outputs: those of the experiment alone, and those it shares. timm's weights count as none."""
     known, size = networks(), STORED[experiment.dataset.family]
-    own = {}
+    alone = {}
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
             copies = 1 + len(row.takes) + 4 * bool(row.quantisation)  # a float32 is four bytes
-            own[f"adversarial/{source}/{attack}.safetensors"] = images * size * copies
-    own["subset/images.safetensors"] = images * size
+            alone[f"adversarial/{source}/{attack}.safetensors"] = images * size * copies
+    alone["subset/images.safetensors"] = images * size
     for model in experiment.models:
-        own[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
+        alone[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
     train = TRAINING.get(experiment.dataset.family, 0) if experiment.training else 0
     shared = {"data/images.safetensors": evaluated * size, "data/train.safetensors": train * size}
-    return own, shared | {"data/lpips.safetensors": LPIPS if experiment.lpips else 0}
+    return alone, shared | {"data/lpips.safetensors": LPIPS if experiment.lpips else 0}
 
 
 def _gradients(experiment: Experiment, images: int, pending: Container[str] | None) -> Iterator[tuple[str, int]]:

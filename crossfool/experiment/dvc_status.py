@@ -43,7 +43,7 @@ def status(folder: Path) -> tuple[Stage, ...] | None:
 
 
 def _closed(folder: Path, statuses: list[tuple[Any, Mapping[str, Any]]]) -> Iterator[Stage]:
-    """All stages, those run among them that depend on an output of a stage that runs.
+    """All stages, of which those run, too, that depend on an output of a stage that runs.
 
     Three kinds of outputs often come out as they were, and then nothing runs for them: `check`'s; a source's
     weights record, unless a member's weights change; the subset, unless its section or the images change.

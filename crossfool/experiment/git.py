@@ -60,7 +60,7 @@ def _refuse_absent(name: str, folder: Path) -> None:
 
 
 def shallow(folder: Path) -> str:
-    """How to get the revisions that a shallow clone lacks, as a message's end; empty for a whole clone."""
+    """The hint how to get the revisions that a shallow clone lacks, as a message's end; empty for a whole clone."""
     done = _run(folder, "rev-parse", "--is-shallow-repository")
     is_shallow = done.returncode == 0 and done.stdout.strip() == b"true"
     return "; this clone is shallow: `git fetch --unshallow` brings older revisions" if is_shallow else ""

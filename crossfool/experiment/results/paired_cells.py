@@ -50,7 +50,7 @@ class CellVersion:
         return self.version.targeted(self.attack)
 
     def how_to_get(self) -> str:
-        """How to get predictions that the version lacks, as a message's end."""
+        """The way to get predictions that the version lacks, as a message's end."""
         if self.version.name == WORKSPACE:
             return recovery.getting(self.version.folder / f"predictions/{self.source}/{self.attack}.parquet")
         return "take revisions at which both were run"

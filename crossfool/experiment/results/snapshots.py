@@ -67,8 +67,8 @@ def budget_rows(results: Results) -> Iterator[dict[str, Any]]:
             entries.sort(key=lambda entry: (-entry[0]["success"], entry[1]))
             rivals = [rates["success"] for rates, _, _ in entries]
             for rates, gradients, name in entries if len(entries) > 1 else ():
-                place = rank_among(rates["success"], rivals)
-                columns = {"objective": objective, "budget": budget, "place": place, "attack": name}
+                rank = rank_among(rates["success"], rivals)
+                columns = {"objective": objective, "budget": budget, "place": rank, "attack": name}
                 yield columns | {"gradients": gradients} | rates
 
 
