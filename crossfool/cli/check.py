@@ -1,4 +1,4 @@
-"""The output of `crossfool check`: what is valid, what will run, what it costs, and what is probably a mistake."""
+"""The output of `crossfool check`: validity, stages to run, cost, and settings that are probably mistakes."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,56 +11,59 @@ from crossfool.experiment import costs
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.preflight import Preflight
 
-ROWS = 20  # attacks whose gradients are told one by one
+ROWS = 20  # up to so many attacks, the gradient evaluations of each are printed
 
 
-# --- printed ----------------------------------------------------------------------------------------
+def show(preflight: Preflight, console: Console, rate: float | None = None) -> None:
+    """Print the result of a check, a line a fact.
+
+    Args:
+        preflight: The result.
+        console: Where to print.
+        rate: Gradients a second, for the time; an assumption or this machine's cells give it where it is None.
+    """
+    for label, text in facts(preflight, rate):
+        console.print(Text.assemble((f"{label:10}", "bold"), text), soft_wrap=True)
 
 
-def show(found: Preflight, console: Console, rate: float | None = None) -> None:
-    """Print what was found, a line a fact."""
-    for what, of in facts(found, rate):
-        console.print(Text.assemble((f"{what:10}", "bold"), of), soft_wrap=True)
-
-
-def facts(found: Preflight, rate: float | None = None) -> Iterator[tuple[str, str]]:
-    """What, and what of it."""
-    experiment, total, left = found.experiment, found.total, found.left
+def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str, str]]:
+    """(label, text) of each line; the label is empty where a line goes on with the one above."""
+    experiment, total, left = preflight.experiment, preflight.total, preflight.left
     rows, sources = len(experiment.rows), len(experiment.sources)
     yield (
         "params",
         f"valid: {_many(len(experiment.models), 'model')}, {_many(sources, 'source')} × {_many(rows, 'attack')}",
     )
     yield from (("note", line) for line in _doubts(experiment))
-    yield from (("note", line) for line in found.notes)
-    count = "" if found.evaluated is None else f": {_many(found.evaluated, 'image')}"
-    yield "images", f"{found.images}{count}"
-    yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(found)))
-    of = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
-    unknown, known = _unknown(found), found.known
+    yield from (("note", line) for line in preflight.notes)
+    count = "" if preflight.evaluated is None else f": {_many(preflight.evaluated, 'image')}"
+    yield "images", f"{preflight.images}{count}"
+    yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(preflight)))
+    share = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
+    unknown = _is_count_unknown(preflight)
     if unknown:
         yield "", "how many images are attacked is not known until they are decoded"
-    elif experiment.subset.images == "all" and experiment.subset.of == "correct" and found.attacked is None:
-        yield "", f"how many images all models get right is not known yet: {known:,} at most"
-    passes = f"{_count(left.gradients)}{of}, and {_count(left.passes)} forward passes"
-    yield "gradients", "unknown until then" if unknown else passes
+    elif experiment.subset.images == "all" and experiment.subset.of == "correct" and preflight.attacked is None:
+        yield "", f"how many images all models get right is not known yet: {preflight.known:,} at most"
+    evaluations = f"{_count(left.gradients)}{share}, and {_count(left.passes)} forward passes"
+    yield "gradients", "unknown until then" if unknown else evaluations
     if 1 < len(experiment.attacks) <= ROWS:
         yield (
             "",
             f"an image and model: {', '.join(f'{name} {row.evaluated}' for name, row in experiment.attacks.items())}",
         )
-    if found.most != left:
-        yield "", f"{_count(found.most.gradients)}, and {_count(found.most.passes)}, if the subset changes"
-    yield "time", _time(found, rate)
-    yield "disk", f"{costs.size(left.written)} to write, {costs.size(found.free)} free"
+    if preflight.most != left:
+        yield "", f"{_count(preflight.most.gradients)}, and {_count(preflight.most.passes)}, if the subset changes"
+    yield "time", _time(preflight, rate)
+    yield "disk", f"{costs.size(left.written)} to write, {costs.size(preflight.free)} free"
 
 
 def _doubts(experiment: Experiment) -> Iterator[str]:
-    """What is valid and seldom meant."""
+    """Notes on settings that are valid and seldom meant."""
     for where, names in (("sources", experiment.sources), ("attacks", experiment.rows)):
-        for same in _by_case(names):
+        for alike in _alike_but_for_case(names):
             files = "on a disk that does not tell case (macOS's, Windows's) they are one file"
-            yield f"{where}: {' and '.join(same)} differ in case alone: {files}"
+            yield f"{where}: {' and '.join(alike)} differ in case alone: {files}"
     for name, row in experiment.rows.items():
         if row.step_size is None or row.epsilon == 0:
             continue
@@ -72,63 +75,65 @@ def _doubts(experiment: Experiment) -> Iterator[str]:
             yield f"{name}: {reach} reach {row.steps * row.step_size:g}, and never epsilon, {row.epsilon:g}{meant}"
 
 
-def _by_case(names: Iterable[str]) -> Iterator[list[str]]:
-    """Names that differ in case alone."""
-    alike: dict[str, list[str]] = {}
+def _alike_but_for_case(names: Iterable[str]) -> Iterator[list[str]]:
+    """Groups of names that differ in case alone."""
+    groups: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(name.lower(), []).append(name)
-    return (same for same in alike.values() if len(same) > 1)
+        groups.setdefault(name.lower(), []).append(name)
+    return (group for group in groups.values() if len(group) > 1)
 
 
-def _to_run(found: Preflight) -> Iterator[str]:
-    if found.stages is None:
+def _to_run(preflight: Preflight) -> Iterator[str]:
+    """Lines on the stages that will run."""
+    if preflight.stages is None:
         yield "everything (this is no DVC repository)"
         return
-    total = Counter(stage.kind for stage in found.stages)
-    some = _counted(total, Counter(stage.kind for stage in found.stages if stage.runs))
-    yield some or "nothing: all is up to date"
-    if any(stage.maybe for stage in found.stages):
-        maybe = _counted(total, Counter(stage.kind for stage in found.stages if stage.runs or stage.maybe))
+    total = Counter(stage.kind for stage in preflight.stages)
+    runs = _counted(total, Counter(stage.kind for stage in preflight.stages if stage.runs))
+    yield runs or "nothing: all is up to date"
+    if any(stage.maybe for stage in preflight.stages):
+        maybe = _counted(total, Counter(stage.kind for stage in preflight.stages if stage.runs or stage.maybe))
         yield f"if the subset changes: {maybe}"
-    absent = sum(stage.absent for stage in found.stages)
+    absent = sum(stage.absent for stage in preflight.stages)
     if absent:
         stages = _many(absent, "stage")
-        brings = f"`dvc checkout` or `{found.pull}` brings them" if found.pull else "`dvc checkout` brings them"
+        brings = f"`dvc checkout` or `{preflight.pull}` brings them" if preflight.pull else "`dvc checkout` brings them"
         yield f"{stages} more up to date, whose files are not all here: {brings}"
-    if some and absent < len(found.stages):
+    if runs and absent < len(preflight.stages):
         yield "less what DVC's run cache holds already"
 
 
-def _counted(total: Mapping[str, int], some: Mapping[str, int]) -> str:
-    """So many of each kind of stage."""
+def _counted(total: Mapping[str, int], counts: Mapping[str, int]) -> str:
+    """The number of stages of each kind, out of the total of that kind, as a list."""
     return ", ".join(
-        kind if total[kind] == 1 else f"{kind} {some[kind]} of {total[kind]}" for kind in total if some[kind]
+        kind if total[kind] == 1 else f"{kind} {counts[kind]} of {total[kind]}" for kind in total if counts[kind]
     )
 
 
-def _unknown(found: Preflight) -> bool:
-    """Whether nobody knows how many images there are: all of a folder's that are not decoded yet."""
-    every = found.experiment.subset.images == "all" and found.attacked is None
-    return every and found.known is None
+def _is_count_unknown(preflight: Preflight) -> bool:
+    """Whether the number of attacked images is unknown: all images of a folder that is not decoded yet."""
+    is_open = preflight.experiment.subset.images == "all" and preflight.attacked is None
+    return is_open and preflight.known is None
 
 
-def _time(found: Preflight, rate: float | None) -> str:
-    if _unknown(found):
+def _time(preflight: Preflight, rate: float | None) -> str:
+    """The estimated time and the rate that it rests on."""
+    if _is_count_unknown(preflight):
         return "unknown until then"
-    if not found.left.gradients and not found.left.passes:
+    if not preflight.left.gradients and not preflight.left.passes:
         return "none"
-    if rate is None and found.rate is not None:
-        said = f"at {found.rate:.3g} gradients a second, as its cells took here, without training and decoding"
-        return f"an estimated {costs.duration(found.left.seconds(found.rate) or 0)} {said}"
-    if rate is None and costs.small(found.experiment):
-        stages = sum(stage.runs for stage in found.stages or ())
-        takes = (found.left.operations or 0) / costs.CPU + costs.STAGE * stages
-        said = f"on two CPU cores ({costs.CPU / 1e12:g} TFLOP/s, {costs.STAGE:g} s a stage), without training"
-        return f"an estimated {costs.duration(takes)} {said}; --rate takes a measured rate"
-    seconds = found.left.seconds(rate)
-    if seconds is None:
+    if rate is None and preflight.rate is not None:
+        basis = f"at {preflight.rate:.3g} gradients a second, as its cells took here, without training and decoding"
+        return f"an estimated {costs.duration(preflight.left.seconds(preflight.rate) or 0)} {basis}"
+    if rate is None and costs.small(preflight.experiment):
+        stages = sum(stage.runs for stage in preflight.stages or ())
+        seconds = (preflight.left.operations or 0) / costs.CPU + costs.STAGE * stages
+        basis = f"on two CPU cores ({costs.CPU / 1e12:g} TFLOP/s, {costs.STAGE:g} s a stage), without training"
+        return f"an estimated {costs.duration(seconds)} {basis}; --rate takes a measured rate"
+    estimated = preflight.left.seconds(rate)
+    if estimated is None:
         return "unknown: timm's models have no published count of operations; give --rate"
-    estimate = f"an estimated {costs.duration(seconds)}"
+    estimate = f"an estimated {costs.duration(estimated)}"
     if rate is not None:
         return f"{estimate} at {rate:g} gradients a second, without training and decoding"
     return (
@@ -137,8 +142,9 @@ def _time(found: Preflight, rate: float | None) -> str:
     )
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count:,} {what}s"
+def _many(count: int, noun: str) -> str:
+    """A count and its noun, as a plural where it is one."""
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _count(count: int) -> str:

@@ -7,80 +7,83 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfool.cli.console import put, table
-from crossfool.experiment.results.comparison import LEVEL, Comparison, Pooled
+from crossfool.experiment.results.comparison import Comparison, Pooled
 from crossfool.stats.paired_difference import Difference
+from crossfool.stats.paired_tests import LEVEL
 
-# --- printed ----------------------------------------------------------------------------------------
 
-
-def show(found: Comparison, console: Console, metric: str = "top1") -> None:
-    """Print a comparison."""
-    first, second = found.names
-    what = "success rates" if metric == "top1" else "top-5 success rates"
-    images = "1 image" if found.images == 1 else f"{found.images:,} images"
-    console.print(Text(f"{first} − {second}: {what} in percent, paired on the same {images}", style="bold"))
-    for line in found.about:
+def show(comparison: Comparison, console: Console, metric: str = "top1") -> None:
+    """Print a comparison of success rates by `metric`, top1 or top5."""
+    first, second = comparison.names
+    rates = "success rates" if metric == "top1" else "top-5 success rates"
+    images = "1 image" if comparison.images == 1 else f"{comparison.images:,} images"
+    console.print(Text(f"{first} − {second}: {rates} in percent, paired on the same {images}", style="bold"))
+    for line in comparison.about:
         console.print(Text(f"  {line}"))
-    if found.shown:
+    if comparison.shown:
         console.print()
-        put(console, _table(found))
+        put(console, _table(comparison))
         console.print()
-    for one in found.pooled:
-        if not one.same:
-            console.print(_pooled_line(one, len(found.pooled) > 1))
-    for line in _notes(found):
+    for pooled in comparison.pooled:
+        if not pooled.same:
+            console.print(_pooled_line(pooled, len(comparison.pooled) > 1))
+    for line in _notes(comparison):
         console.print(Text(line, style="dim"))
 
 
-def _table(found: Comparison) -> Table:
-    many = {row.attack for row in found.shown} != {" − ".join(found.names)}
-    heads = [*(["attack"] if many else []), "source", "target", *(f">{name}" for name in found.names)]
+def _table(comparison: Comparison) -> Table:
+    several = {row.attack for row in comparison.shown} != {" − ".join(comparison.names)}
+    heads = [*(["attack"] if several else []), "source", "target", *(f">{name}" for name in comparison.names)]
     shown = table([*heads, ">difference", ">95% interval", ">p", ">p, Holm"])
-    for row in found.shown:
-        one = row.difference
-        names = [*([Text(row.attack)] if many else []), Text(row.source), Text(row.target + "*" * row.whitebox)]
+    for row in comparison.shown:
+        difference = row.difference
+        names = [*([Text(row.attack)] if several else []), Text(row.source), Text(row.target + "*" * row.whitebox)]
         rates = [Text(f"{row.first:.1f}"), Text(f"{row.second:.1f}")]
-        shown.add_row(*names, *rates, _points(one), Text(_interval(one)), Text(_p(one.p)), Text(_p(one.adjusted)))
+        tests = [Text(_interval(difference)), Text(_p(difference.p)), Text(_p(difference.adjusted))]
+        shown.add_row(*names, *rates, _points(difference), *tests)
     return shown
 
 
-def _points(one: Difference) -> Text:
-    colour = "" if one.adjusted >= LEVEL else "green" if one.points > 0 else "red"
-    return Text(_signed(one.points), colour)
+def _points(difference: Difference) -> Text:
+    """The percent points of a difference, coloured where its adjusted p is below the level."""
+    colour = "" if difference.adjusted >= LEVEL else "green" if difference.points > 0 else "red"
+    return Text(_signed(difference.points), colour)
 
 
 def _signed(points: float) -> str:
     return f"{points:+.1f}".replace("-", "−") if abs(points) >= 0.05 else "0.0"
 
 
-def _interval(one: Difference) -> str:
-    if one.low is None or one.high is None:
+def _interval(difference: Difference) -> str:
+    if difference.low is None or difference.high is None:
         return "none"
-    return f"[{_signed(one.low)}, {_signed(one.high)}]"
+    return f"[{_signed(difference.low)}, {_signed(difference.high)}]"
 
 
 def _p(p: float) -> str:
     return "<0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
-def _pooled_line(one: Pooled, many: bool) -> Text:
-    cells = "black-box cell" if one.cells == 1 else "black-box cells"
-    name = f"{one.attack}: " if many else ""
-    adjusted = f", {_p(one.difference.adjusted)} by Holm" if many else ""
-    what = f" points {_interval(one.difference)}, p = {_p(one.difference.p)}{adjusted}".replace("= <", "< ")
-    return Text.assemble((f"{name}pooled over {one.cells} {cells}: ", "bold"), _points(one.difference), what)
+def _pooled_line(pooled: Pooled, several: bool) -> Text:
+    """The line of a pooled difference, with the attack's name and the adjusted p where there are several."""
+    cells = "black-box cell" if pooled.cells == 1 else "black-box cells"
+    difference = pooled.difference
+    name = f"{pooled.attack}: " if several else ""
+    adjusted = f", {_p(difference.adjusted)} by Holm" if several else ""
+    rest = f" points {_interval(difference)}, p = {_p(difference.p)}{adjusted}".replace("= <", "< ")
+    return Text.assemble((f"{name}pooled over {pooled.cells} {cells}: ", "bold"), _points(difference), rest)
 
 
-def _notes(found: Comparison) -> Iterator[str]:
-    tested = len(found.rows)
-    if same := tested - len(found.shown):
+def _notes(comparison: Comparison) -> Iterator[str]:
+    tested = len(comparison.rows)
+    if same := tested - len(comparison.shown):
         yield f"{same} of {tested} cells have the very same file in both and are not shown; Holm counts them."
-    if found.left_out:
-        more = f" (and {len(found.left_out) - 1} more)" if len(found.left_out) > 1 else ""
-        yield f"Left out: {found.left_out[0]}{more}."
-    if not found.shown:
+    if comparison.left_out:
+        more = f" (and {len(comparison.left_out) - 1} more)" if len(comparison.left_out) > 1 else ""
+        yield f"Left out: {comparison.left_out[0]}{more}."
+    if not comparison.shown:
         return
-    if any(row.whitebox for row in found.shown):
+    if any(row.whitebox for row in comparison.shown):
         yield "* white-box: not pooled."
     cells = "1 cell" if tested == 1 else f"the table's {tested} cells"
     yield (

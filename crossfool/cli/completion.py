@@ -1,4 +1,4 @@
-"""What a shell may complete: names that params.yaml and the repository hold. Never an error: no names, then."""
+"""Shell completion: names that params.yaml and the repository hold. An error completes to no names."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +10,11 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from crossfool.experiment.config import Experiment
 
-
 KINDS = ("models", "attacks", "datasets", "transforms", "experiments")
 
 
 def _experiment(context: click.Context) -> "Experiment":
-    """The params.yaml that the command line means: of --folder or FOLDER, where it was given."""
+    """The experiment that the command line names by --folder or FOLDER, or else the one here."""
     from crossfool.experiment import loading, project
 
     return loading.load(project.experiment(str(context.params.get("folder") or ".")) / "params.yaml")
@@ -26,12 +25,12 @@ def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 
 def kinds(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What `list` lists."""
+    """Complete the kinds that `list` lists."""
     return _beginning(KINDS, incomplete)
 
 
 def attacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Attacks of the experiment, but for the one that is there already."""
+    """Complete attacks of the experiment, but for the one that is given already."""
     try:
         return _beginning(
             (name for name in _experiment(context).rows if name != context.params.get("first")), incomplete
@@ -41,6 +40,7 @@ def attacks(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 
 def sources(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete sources of the experiment."""
     try:
         return _beginning(_experiment(context).sources, incomplete)
     except Exception:
@@ -48,6 +48,7 @@ def sources(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 
 def targets(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete target models of the experiment."""
     try:
         return _beginning(_experiment(context).answering, incomplete)
     except Exception:
@@ -55,22 +56,22 @@ def targets(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 
 def cells(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Cells as source/attack; files, where a path is begun."""
+    """Complete cells as source/attack; files, where no cell begins so."""
     try:
         experiment = _experiment(context)
         names = (f"{source}/{attack}" for source in experiment.sources for attack in experiment.rows)
-        found = _beginning(names, incomplete)
+        items = _beginning(names, incomplete)
     except Exception:
-        found = []
-    return found or [CompletionItem(incomplete, type="file")]
+        items = []
+    return items or [CompletionItem(incomplete, type="file")]
 
 
 def experiments(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Experiments by name; folders, where a path is begun."""
+    """Complete experiments by name; folders, where no experiment begins so."""
     try:
         from crossfool.experiment import project
 
-        found = _beginning(project.experiments(project.root(Path())), incomplete)
+        items = _beginning(project.experiments(project.root(Path())), incomplete)
     except Exception:
-        found = []
-    return found or [CompletionItem(incomplete, type="dir")]
+        items = []
+    return items or [CompletionItem(incomplete, type="dir")]

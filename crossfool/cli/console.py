@@ -1,4 +1,4 @@
-"""How commands print: colours on a terminal alone (rich heeds NO_COLOR), whole lines where output is piped."""
+"""The console and tables of commands: colours only on a terminal (rich heeds NO_COLOR), whole lines in a pipe."""
 
 import sys
 from collections.abc import Iterable
@@ -12,26 +12,26 @@ PIPED = 240  # columns where there is no terminal: a line of a table stays a lin
 
 
 def console() -> Console:
-    """Of standard output; numbers and paths are not coloured by guess."""
-    found = Console(highlight=False, soft_wrap=False)
-    return found if found.is_terminal else Console(highlight=False, width=PIPED)
+    """The console of standard output; it does not guess what to colour, as rich's own does."""
+    terminal = Console(highlight=False, soft_wrap=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=PIPED)
 
 
 def asks() -> bool:
-    """Whether somebody can be asked: a question is read from a terminal, and from no pipe."""
+    """Whether a user can be asked a question: standard input is a terminal, and no pipe."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def table(columns: Iterable[str]) -> Table:
     """An empty table without a frame; a column whose head begins with > is aligned to the right."""
-    found = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    empty = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     for column in columns:
-        found.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
-    return found
+        empty.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    return empty
 
 
 def put(console: Console, shown: Table) -> None:
-    """Print a table; without the blanks at its lines' ends where output is piped."""
+    """Print a table; where output is piped, without blanks at the ends of lines."""
     if console.is_terminal:
         console.print(shown)
         return

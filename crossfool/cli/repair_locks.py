@@ -1,6 +1,6 @@
-"""Files that DVC was killed while writing: it writes dvc.lock and its own .dvc/tmp/rwlock in place.
+"""Repair dvc.lock and .dvc/tmp/rwlock, which are cut off when DVC is killed while writing them.
 
-It refuses a piece of either ever after.
+DVC writes both in place, and refuses a cut-off file ever after.
 """
 
 import json
@@ -25,11 +25,11 @@ def repair(folder: Path) -> str | None:
         folder: The experiment's.
 
     Returns:
-        What was done, a line each; None where all is whole, or not there.
+        What was done, a line for each file; None where both files are whole, or not there.
 
     Raises:
-        UserError: `folder` is in no DVC repository, or a DVC command is at work there: it may be writing the file; or
-            a merge of git's left the file in conflict, which is no cut-off file.
+        UserError: `folder` is in no DVC repository; or a DVC command is at work there, which may be writing the file;
+            or a merge of git's left the file in conflict, which is no cut-off file.
     """
     with dvc_records.records(folder) as repo:
         if repo is None:
@@ -40,7 +40,7 @@ def repair(folder: Path) -> str | None:
 
 
 def _whole(repo: Any, path: Path) -> bool:
-    """Whether DVC can read it; one that is not there, too."""
+    """Whether DVC can read a dvc.lock, or there is none."""
     from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
 
@@ -52,7 +52,7 @@ def _whole(repo: Any, path: Path) -> bool:
 
 
 def _released(repo: Any) -> str | None:
-    """What was done to a broken rwlock; nobody writes it while its guard is held."""
+    """Remove a broken rwlock, under DVC's guard of it, and say so; None where it is whole or not there."""
     from dvc.lock import make_lock
     from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 
@@ -69,6 +69,7 @@ def _released(repo: Any) -> str | None:
 
 
 def _refuse_conflict(path: Path) -> None:
+    """Refuse a file that holds the conflict of a merge."""
     if any(line.startswith(b"<<<<<<< ") for line in path.read_bytes().splitlines()):
         raise UserError(
             f"{path} holds the conflict of a merge; take one side (`git checkout --ours {NAME}`, or --theirs), then "
@@ -77,7 +78,7 @@ def _refuse_conflict(path: Path) -> None:
 
 
 def _replaced(repo: Any, path: Path) -> str:
-    """What was done to put the last commit's there, or none.
+    """Replace a broken dvc.lock by the last commit's, or remove it where that has none, and say so.
 
     Raises:
         UserError: there is a git repository, and git cannot say what its last commit has.

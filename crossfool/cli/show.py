@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -50,7 +49,7 @@ def _heading(results: Results, attack: str) -> Text:
 
 
 def _fitting(results: Results, attack: str, console: Console) -> Table:
-    """The table in the widest layout that the console has room for: words are not torn, as long as any fits."""
+    """The table in the widest layout that fits the console, so that words are not torn if any layout fits."""
     unlimited = console.options.update(max_width=10_000)
     for paper, interval in ((" ", " "), (" ", "\n"), ("\n", "\n"), (" ", None), ("\n", None)):
         table = _table(results, attack, paper, interval)
@@ -60,9 +59,16 @@ def _fitting(results: Results, attack: str, console: Console) -> Table:
 
 
 def _table(results: Results, attack: str, paper: str, interval: str | None) -> Table:
-    """Rates; what stands before the paper's figures and before the intervals (None leaves them out)."""
+    """The success rates of an attack, source rows and target columns.
+
+    Args:
+        results: The experiment's.
+        attack: The attack's name.
+        paper: The blank before the paper's figures: a space or a line break.
+        interval: The blank before intervals; None leaves them out.
+    """
     experiment = results.experiment
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table = cli_console.table(())
     table.add_column("source", overflow="fold")
     for target in experiment.answering:
         table.add_column(wrapped(target), justify="right", overflow="fold")
@@ -85,18 +91,19 @@ def _cell(results: Results, source: str, target: str, attack: str, paper: str, i
 
 def _costs(costs: Sequence[cost_effectiveness.Spent]) -> Table:
     heads = ("attack", ">success", ">gradients", ">success a gradient", ">s an image", ">success a second")
-    timed = any(one.seconds is not None for one in costs)
+    timed = any(cost.seconds is not None for cost in costs)
     table = cli_console.table(heads if timed else heads[:4])
     table.columns[0].overflow = "fold"
-    for one in costs:
-        success = Text.assemble(f"{one.success:.1f} ", (f"{one.low:.1f}–{one.high:.1f}", "dim"))
-        row = [Text(one.attack), success, Text(f"{one.gradients:,}"), Text(f"{one.per_gradient:.2f}")]
-        times = [Text(cost_effectiveness.shown(number)) for number in (one.seconds, one.per_second)]
+    for cost in costs:
+        success = Text.assemble(f"{cost.success:.1f} ", (f"{cost.low:.1f}–{cost.high:.1f}", "dim"))
+        row = [Text(cost.attack), success, Text(f"{cost.gradients:,}"), Text(f"{cost.per_gradient:.2f}")]
+        times = [Text(cost_effectiveness.shown(number)) for number in (cost.seconds, cost.per_second)]
         table.add_row(*row, *(times if timed else ()))
     return table
 
 
 def _has_paper(results: Results) -> bool:
+    """Whether the paper reports a success rate for some cell."""
     experiment = results.experiment
     return any(
         "top1" in reported(experiment, source, target, experiment.attacks[attack])
@@ -106,7 +113,7 @@ def _has_paper(results: Results) -> bool:
 
 
 def _accuracy(results: Results) -> Text:
-    """The models' clean accuracy, a line."""
+    """The clean accuracy of the models, as one line."""
     shares = [
         f"{model} {accuracy['top1']:.1f}% [{accuracy['top1_low']:.1f}, {accuracy['top1_high']:.1f}]"
         for model, accuracy in results.clean.items()
@@ -116,7 +123,7 @@ def _accuracy(results: Results) -> Text:
 
 
 def _places(folder: Path) -> Text:
-    """Where results lie; of the report, what is there."""
+    """The files of results that are there, a line each."""
     kinds = [
         ("metrics", "rates as JSON"),
         ("report/index.html", "the report as a page, for a browser"),

@@ -9,10 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    field_validator,
-    model_validator,
-)
+from pydantic import field_validator, model_validator
 
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grids
@@ -31,7 +28,7 @@ class Scatter(Section):
     """Success rates over the sources' clean error and number of parameters (paper figures 1 and 8).
 
     Attributes:
-        attacks: Which are drawn, a row of plots each and target.
+        attacks: The attacks that are drawn: a row of plots for each attack and target.
         same_family: Whether sources of the target's architecture family are drawn too; the paper leaves them out.
     """
 
@@ -43,7 +40,7 @@ LONGEST = 220  # characters of a source and an attack: with what is put before a
 
 
 class Experiment(Section):
-    """All of a params.yaml."""
+    """A whole params.yaml: a field is a section of that name."""
 
     root: str
     dataset: Dataset
@@ -65,7 +62,7 @@ class Experiment(Section):
 
     @property
     def answering(self) -> tuple[str, ...]:
-        """The models whose answers to adversarial images are taken, in the order of `models`."""
+        """The target models, whose predictions on adversarial images are taken, in the order of `models`."""
         return tuple(model for model in self.models if self.targets == "all" or model in self.targets)
 
     @functools.cached_property
@@ -74,10 +71,10 @@ class Experiment(Section):
         return {**self.attacks, **self.grids.cells()}
 
     def row(self, attack: str) -> Attack:
-        """An attack by its name.
+        """The row of an attack.
 
         Raises:
-            UserError: neither `attacks` nor a grid has it.
+            UserError: neither `attacks` nor a grid has that name.
         """
         if attack not in self.rows:
             raise unknown("attack", attack, self.rows)
@@ -103,9 +100,23 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> "Experiment":
+        self._models_agree()
+        self._sources_agree()
+        self._name_known_models()
+        self._attack_names_agree()
+        self._transforms_agree()
+        self._training_agrees()
+        if self.lpips and self.dataset.family == "mnist":
+            raise ValueError("lpips: true is for colour images, and MNIST's are grey; set lpips: false")
+        self._retrain()
+        self._attacks_suit()
+        return self
+
+    def _models_agree(self) -> None:
+        """Models and sources are given once each, and the models classify the data set's images."""
         family = self.dataset.family
-        for where, some in (("models", self.models), ("sources", self.sources), ("attacks", self.attacks)):
-            if not some:
+        for where, names in (("models", self.models), ("sources", self.sources), ("attacks", self.attacks)):
+            if not names:
                 raise ValueError(f"{where}: is empty, expected at least one")
         for where, names in (("models", self.models), ("sources", self.sources)):
             twice = sorted({name for name in names if names.count(name) > 1})
@@ -118,6 +129,9 @@ class Experiment(Section):
                     f"models: {model} classifies {spec.family}, and the data set {self.dataset.name} "
                     f"is {family}; take models and images of one kind"
                 )
+
+    def _sources_agree(self) -> None:
+        """Sources join models of the experiment, once each, and name files that a file system takes."""
         for source in self.sources:
             members = source.split("+")
             if len(set(members)) < len(members):
@@ -134,7 +148,9 @@ class Experiment(Section):
                 f"sources: files are called by source and attack, and {cell[:40]}... has {len(cell)} characters, "
                 f"expected at most {LONGEST}; give the attack a shorter name, or the ensemble fewer members"
             )
-        self._name_known_models()
+
+    def _attack_names_agree(self) -> None:
+        """Names of attacks and analyses are names of files and stages, and no attack is also a grid's cell."""
         for where in ("attacks", "similarity", "boundary", "saliency"):
             for name in getattr(self, where):
                 if "+" in name:
@@ -142,6 +158,9 @@ class Experiment(Section):
         both = sorted(self.attacks.keys() & self.grids.cells().keys())
         if both:
             raise ValueError(f"attacks: {both[0]} is also a grid's cell; give the attack another name")
+
+    def _transforms_agree(self) -> None:
+        """Transforms are known, and their levels distinct and in range."""
         for transform, levels in self.transforms.items():
             if transform not in TRANSFORMS:
                 raise ValueError(f"transforms: {unknown('transform', transform, TRANSFORMS)}")
@@ -149,12 +168,15 @@ class Experiment(Section):
             for level in levels:
                 if not low <= level <= high:
                     raise ValueError(f"transforms: {transform}: {level:g} is out of range {low:g} to {high:g} ({unit})")
-                if transform in PIXEL_LEVELS and (said := too_small(level)):
-                    raise ValueError(f"transforms: {transform}: level {level:g} ({unit}): {said}")
+                if transform in PIXEL_LEVELS and (reason := too_small(level)):
+                    raise ValueError(f"transforms: {transform}: level {level:g} ({unit}): {reason}")
                 if transform == "jpeg" and level != int(level):
                     raise ValueError(f"transforms: jpeg: {level:g} is no whole number, expected a quality of 1 to 100")
             if len(set(levels)) < len(levels):
                 raise ValueError(f"transforms: {transform}: a level stands twice")
+
+    def _training_agrees(self) -> None:
+        """The sections `training` and `weights`, and the data set's training images, are used by some model."""
         trained = [model for model in self.models if self.is_trained(model)]
         if trained and self.training is None:
             raise ValueError(
@@ -172,9 +194,9 @@ class Experiment(Section):
             raise ValueError("dataset: train_folder is used by no model here, none is trained; remove it")
         if self.dataset.name == "imagefolder" and trained and self.dataset.train_folder is None:
             raise ValueError(f"dataset: train_folder is missing; {trained[0]} is to be trained on its images")
-        if self.lpips and family == "mnist":
-            raise ValueError("lpips: true is for colour images, and MNIST's are grey; set lpips: false")
-        self._retrain()
+
+    def _attacks_suit(self) -> None:
+        """Attacks use only what the sources have: several members for `fusion`, layers for another library's attack."""
         ensembles = any("+" in source for source in self.sources)
         for attack, row in self.rows.items():
             if "fusion" in row.model_fields_set and not ensembles:
@@ -182,10 +204,9 @@ class Experiment(Section):
                 raise ValueError(f"{where}: fusion is used by ensembles, and no source is one; remove it")
         for attack, row in self.attacks.items():
             if row.known is not None:
-                self._suits(attack, row, row.known)
-        return self
+                self._method_suits(attack, row, row.known)
 
-    def _suits(self, attack: str, row: Attack, known: catalogue.Method) -> None:
+    def _method_suits(self, attack: str, row: Attack, known: catalogue.Method) -> None:
         """Sources, images and arithmetic are such as another library's attack takes."""
         where = f"attacks: {attack}: {row.method}"
         ensemble = next((source for source in self.sources if "+" in source), None)
@@ -209,6 +230,7 @@ class Experiment(Section):
         return retrained or registry.is_trained(model, self.weights.dir is not None)
 
     def _retrain(self) -> None:
+        """The models of `training: retrain` have published weights, and can be trained here."""
         for model in self.training.retrain if self.training else ():
             if model not in self.models:
                 raise ValueError(f"training: retrain: {unknown('model', model, self.models)}")
@@ -218,7 +240,7 @@ class Experiment(Section):
                 raise ValueError(f"training: retrain: {model} is an ImageNet model; none is trained here; remove it")
 
     def _name_known_models(self) -> None:
-        """Sections that name models name those of `models`."""
+        """Every section that names models names some of `models`."""
         places = [("targets", model) for model in (() if self.targets == "all" else self.targets)]
         for name, pair in self.similarity.items():
             places += [(f"similarity: {name}: {role}", getattr(pair, role)) for role in ("source", "target")]
@@ -234,13 +256,13 @@ class Experiment(Section):
         for attack in self.scatter.attacks:
             if attack not in self.attacks:
                 raise ValueError(f"scatter: attacks: {unknown('attack', attack, self.attacks)}")
-        for where, some in (("similarity", self.similarity), ("saliency", self.saliency)):
-            for name, row in some.items():
+        for where, analyses in (("similarity", self.similarity), ("saliency", self.saliency)):
+            for name, row in analyses.items():
                 if not row.samples or list(row.samples) != sorted(set(row.samples)):
                     raise ValueError(f"{where}: {name}: samples are {list(row.samples)}, expected rising numbers")
 
 
 def kept(experiment: Experiment) -> list[Path]:
-    """The files of weights and clean images that stages write, relative to the experiment's folder."""
+    """The files of weights and clean images that an experiment's stages write, relative to its folder."""
     data = [Path("data", f"{name}.safetensors") for name in ("images", "train", "lpips")] + [Path("data/images.csv")]
     return [*(Path("weights", f"{model}.safetensors") for model in experiment.models), *data]

@@ -1,7 +1,7 @@
-"""What an experiment costs, from its params.yaml alone: nothing is measured. Imports no torch.
+"""The cost of an experiment, from its params.yaml alone: nothing is measured. Imports no torch.
 
 Gradient evaluations are exact: one is one image's gradient through one model, so an ensemble of three counts three.
-Time is an estimate. A model's forward pass has so many floating-point operations (`data/operations.csv`: twice
+Time is an estimate. A model's forward pass has so many floating-point operations (`operations.csv`: twice
 torchvision's count of multiply-adds); a gradient is a forward pass and one backward to the input (parameters are
 frozen), twice a forward pass. Added are the forward passes of `predict`, `evaluate`, `transform` and `boundary`. All is
 divided by RATE, by CPU where all networks are the zoo's own, or by a rate that was measured.
@@ -22,8 +22,8 @@ from crossfool.experiment.config import Experiment
 from crossfool.models.weights import registry
 
 RATE = 8e12  # float32 operations a second, sustained: an assumption, some 40% of an A100's peak of 19.5e12
-CPU = 6e10  # the same of two cores on the zoo's own networks, as experiments/modern and noise took (2026-11-26)
-STAGE = 0.6  # seconds, of DVC and of beginning, a stage: likewise
+CPU = 6e10  # likewise of two cores on the zoo's own networks, measured in experiments/modern and noise (2026-11-26)
+STAGE = 0.6  # seconds that DVC and the start of a stage take, measured there too
 STORED = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  # bytes an image
 IMAGES = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
 TRAINING = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
@@ -34,15 +34,15 @@ DEFAULT = {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}  # 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of an experiment, or of what is left of it.
+    """The cost of an experiment, or of its stages that have yet to run.
 
     Attributes:
         cells: Sources times attacks.
-        gradients: Evaluations.
-        passes: Forward passes, of one image through one model.
-        operations: Of both; None where a model's are not known (timm).
+        gradients: Gradient evaluations, of one image through one model each.
+        passes: Forward passes, of one image through one model each.
+        operations: Floating-point operations of gradients and passes; None where a model's are not known (timm).
         own: Bytes of subset, adversarial images and weights.
-        shared: Bytes of the data set, and of LPIPS's weights where it is asked for.
+        shared: Bytes of the data set, and of LPIPS's weights where `lpips` is true.
         written: Bytes of both that are yet to be written.
     """
 
@@ -55,7 +55,10 @@ class Cost:
     written: int
 
     def seconds(self, rate: float | None = None) -> float | None:
-        """Estimated, at `rate` gradients a second (a forward pass is half of one), else at RATE; None where unknown."""
+        """Estimated seconds at `rate` gradients a second (a forward pass is half a gradient), else at RATE operations.
+
+        None where no rate is given and the operations are not known.
+        """
         if rate is not None:
             return (self.gradients + self.passes / 2) / rate
         return None if self.operations is None else self.operations / RATE
@@ -63,7 +66,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Network:
-    """A model's size: parameters, and floating-point operations of one image's forward pass."""
+    """The size of a model.
+
+    Attributes:
+        parameters: Their number.
+        operations: Floating-point operations of one image's forward pass.
+    """
 
     parameters: int
     operations: float
@@ -71,20 +79,20 @@ class Network:
 
 @functools.cache
 def networks() -> dict[str, Network]:
-    """Model -> its size; all of the zoo but timm's."""
+    """The size of every model of the zoo, but timm's, by name."""
     table = resources.files("crossfool") / "experiment" / "operations.csv"
     with table.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     known = {row["name"]: Network(int(row["parameters"]), float(row["operations"])) for row in rows}
     for spec in registry.names().values():
         if spec.network in known and spec.name not in known:  # convolutions' cost goes with the area
-            own, side = known[spec.network], registry.names()[spec.network].side
-            known[spec.name] = Network(own.parameters, own.operations * ((spec.side or side) / side) ** 2)
+            network, side = known[spec.network], registry.names()[spec.network].side
+            known[spec.name] = Network(network.parameters, network.operations * ((spec.side or side) / side) ** 2)
     return known
 
 
 def attacked(experiment: Experiment) -> int | None:
-    """How many images are attacked, as far as params.yaml says: at most, where it says `all`."""
+    """The number of attacked images by params.yaml: at most, where it says `all`; None where it does not tell."""
     asked, name = experiment.subset.images, experiment.dataset.name
     right = ALL if experiment.subset.of == "correct" and set(experiment.models) >= DEFAULT else {}
     return right.get(name, IMAGES.get(name)) if asked == "all" else asked
@@ -97,14 +105,14 @@ def cost(
     evaluated: int | None = None,
     pending: Container[str] | None = None,
 ) -> Cost:
-    """What an experiment costs.
+    """Count the cost of an experiment.
 
     Args:
         experiment: Its params.yaml.
-        images: Attacked; as params.yaml says, where not given.
-        evaluated: Images of the data set; likewise. An `imagefolder` that is not given counts as its subset.
-        pending: The outputs (`adversarial/fnn0/fgsm.safetensors`) that have yet to be made; all, where not given. What
-            is not among them costs no time, but its disk.
+        images: How many images are attacked; as params.yaml says, where not given.
+        evaluated: How many images the data set has; likewise. An `imagefolder` that is not given counts as its subset.
+        pending: The outputs (`adversarial/fnn0/fgsm.safetensors`) that have yet to be made; all, where not given.
+            Other outputs cost no time, but their disk.
     """
     data = experiment.dataset
     images = images or attacked(experiment) or 0
@@ -118,89 +126,91 @@ def cost(
     known = networks()
     operations = None
     if all(model in known for model in experiment.models):
-        each = (known[model].operations * (2 * gradients[model] + passes[model]) for model in experiment.models)
-        operations = math.fsum(each)
-    own, shared = _files(experiment, images, evaluated)
-    written = sum(size for out, size in (own | shared).items() if _left(out, pending))
+        by_model = (known[model].operations * (2 * gradients[model] + passes[model]) for model in experiment.models)
+        operations = math.fsum(by_model)
+    alone, shared = _files(experiment, images, evaluated)
+    written = sum(size for out, size in (alone | shared).items() if _is_pending(out, pending))
     cells = len(experiment.sources) * len(experiment.rows)
     total = sum(gradients.values()), sum(passes.values())
-    return Cost(cells, *total, operations, sum(own.values()), sum(shared.values()), written)
+    return Cost(cells, *total, operations, sum(alone.values()), sum(shared.values()), written)
 
 
 def _files(experiment: Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
-    """The large outputs and their bytes: the experiment's own, and what it shares. timm's weights count as nothing."""
+    """The bytes of large outputs: those of the experiment alone, and those it shares. timm's weights count as none."""
     known, size = networks(), STORED[experiment.dataset.family]
-    own = {}
+    alone = {}
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
-            each = 1 + len(row.takes) + 4 * bool(row.quantisation)  # a float32 is four bytes
-            own[f"adversarial/{source}/{attack}.safetensors"] = images * size * each
-    own["subset/images.safetensors"] = images * size
+            copies = 1 + len(row.takes) + 4 * bool(row.quantisation)  # a float32 is four bytes
+            alone[f"adversarial/{source}/{attack}.safetensors"] = images * size * copies
+    alone["subset/images.safetensors"] = images * size
     for model in experiment.models:
-        own[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
+        alone[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
     train = TRAINING.get(experiment.dataset.family, 0) if experiment.training else 0
     shared = {"data/images.safetensors": evaluated * size, "data/train.safetensors": train * size}
-    return own, shared | {"data/lpips.safetensors": LPIPS if experiment.lpips else 0}
+    return alone, shared | {"data/lpips.safetensors": LPIPS if experiment.lpips else 0}
 
 
 def _gradients(experiment: Experiment, images: int, pending: Container[str] | None) -> Iterator[tuple[str, int]]:
-    """Models, and how many of their gradients something evaluates."""
+    """Models, each with a number of gradients that a stage evaluates; a model may occur several times."""
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
-            if _left(f"adversarial/{source}/{attack}.safetensors", pending):
+            if _is_pending(f"adversarial/{source}/{attack}.safetensors", pending):
                 yield from ((member, images * row.evaluated) for member in source.split("+"))
     for name, similar in experiment.similarity.items():
-        if _left(f"analysis/similarity/{name}.csv", pending):
+        if _is_pending(f"analysis/similarity/{name}.csv", pending):
             yield similar.source, similar.images * (max(similar.samples) + 1)
             yield similar.target, similar.images
     for name, saliency in experiment.saliency.items():
-        if _left(f"analysis/saliency/{name}.safetensors", pending):
+        if _is_pending(f"analysis/saliency/{name}.safetensors", pending):
             yield saliency.model, len(saliency.images) * (max(saliency.samples) + 1)
     for name, plane in experiment.boundary.items():
-        if _left(f"analysis/boundary/{name}.safetensors", pending):
+        if _is_pending(f"analysis/boundary/{name}.safetensors", pending):
             yield plane.source, plane.samples + 1
 
 
 def _passes(
     experiment: Experiment, images: int, evaluated: int, pending: Container[str] | None
 ) -> Iterator[tuple[str, int]]:
-    """Models, and how many images go through them without a gradient."""
+    """Models, each with a number of images that a stage passes through without a gradient."""
     yield from (
-        (model, evaluated) for model in experiment.models if _left(f"predictions/clean/{model}.parquet", pending)
+        (model, evaluated) for model in experiment.models if _is_pending(f"predictions/clean/{model}.parquet", pending)
     )
     levels = sum(map(len, experiment.transforms.values()))
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
-            times = _left(f"predictions/{source}/{attack}.parquet", pending) * (
+            times = _is_pending(f"predictions/{source}/{attack}.parquet", pending) * (
                 1 + len(row.takes) + (2 if row.quantisation else 0)
             )
-            if attack in experiment.attacks and _left(f"transformed/{source}/{attack}.parquet", pending):
+            if attack in experiment.attacks and _is_pending(f"transformed/{source}/{attack}.parquet", pending):
                 times += levels
             yield from ((model, images * times) for model in experiment.answering)
     for name, plane in experiment.boundary.items():
-        if _left(f"analysis/boundary/{name}.safetensors", pending):
+        if _is_pending(f"analysis/boundary/{name}.safetensors", pending):
             yield from ((target, plane.points**2) for target in plane.targets)
 
 
-def _left(out: str, pending: Container[str] | None) -> bool:
+def _is_pending(out: str, pending: Container[str] | None) -> bool:
     return pending is None or out in pending
 
 
 def small(experiment: Experiment) -> bool:
-    """Whether all networks are the zoo's own, which need no GPU."""
+    """Whether all networks of an experiment are the zoo's own, which need no GPU."""
     return all(registry.spec(model).library == "crossfool" for model in experiment.models)
 
 
 def thousands(count: int) -> str:
+    """A large count in words, rounded to thousands: 12,000, or 3.4 million."""
     return f"{count / 1e6:,.1f} million" if count >= 1e6 else f"{round(count, -3):,}"
 
 
 def size(count: int) -> str:
+    """A number of bytes in GB or MB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """A time in seconds, minutes, hours or days."""
     for limit, unit, name in ((100, 1, "seconds"), (5400, 60, "minutes"), (172_800, 3600, "hours")):
         if seconds < limit:
             return f"{seconds / unit:.{0 if seconds >= 10 * unit else 1}f} {name}"

@@ -1,4 +1,4 @@
-"""Sentences about an experiment: the parameters of an attack, which images the rates rest on, what is counted."""
+"""Sentences about an experiment for titles and notes: an attack's parameters, attacked images, what rates count."""
 
 from crossfool.attacks.config import Attack
 from crossfool.experiment.config import Experiment
@@ -6,12 +6,17 @@ from crossfool.experiment.results.metrics import Results
 
 
 def wrapped(model: str) -> str:
-    """A model's name as a column's head: over two lines where it is long."""
+    """A model's name as the head of a column: over two lines where it is long."""
     return model.replace("_", "_\n", 1) if len(model) > 14 else model
 
 
+def parameter_value(value: object) -> str:
+    """The value of an attack's parameter as messages show it; "not given" for None."""
+    return f"{value:g}" if isinstance(value, float) else "not given" if value is None else str(value)
+
+
 def words(attack: Attack) -> str:
-    """An attack's parameters, for a title."""
+    """The parameters of an attack, for a title."""
     parts: list[str] = [attack.objective]
     if attack.method is not None:
         parts.append(attack.method)
@@ -39,20 +44,20 @@ def words(attack: Attack) -> str:
 
 
 def chosen(results: Results) -> str:
-    """How many images the rates rest on, and how they were chosen."""
+    """The number of images that the rates rest on, and how they were chosen."""
     experiment, n = results.experiment, results.n
     images = "1 image" if n == 1 else f"{n:,} images"
     models = "the model classifies" if len(experiment.models) == 1 else f"all {len(experiment.models)} models classify"
     every, seed = experiment.subset.of == "all", experiment.subset.seed
     if experiment.subset.images == "all":
-        of = "every one, whether models are right on it or not" if every else f"every one that {models} correctly"
-        return f"{images} of {experiment.dataset.name}: {of}"
-    of = "all, whether models are right on them or not" if every else f"those that {models} correctly"
-    return f"{images} of {experiment.dataset.name}, drawn at random (seed {seed}) from {of}"
+        choice = "every one, whether models are right on it or not" if every else f"every one that {models} correctly"
+        return f"{images} of {experiment.dataset.name}: {choice}"
+    pool = "all, whether models are right on them or not" if every else f"those that {models} correctly"
+    return f"{images} of {experiment.dataset.name}, drawn at random (seed {seed}) from {pool}"
 
 
 def uncounted(experiment: Experiment) -> str:
-    """Why ranks and claims are missing where no attacked image is right under all models, as a sentence."""
+    """The sentence that says why ranks and claims are missing where no attacked image is right under all models."""
     many = len(experiment.models)
     models = "the model" if many == 1 else f"all {many} models"
     return (
@@ -62,20 +67,20 @@ def uncounted(experiment: Experiment) -> str:
 
 
 def compared(results: Results) -> int:
-    """How many of the attacked images all models get right, which are those that ranks and claims count."""
+    """The number of attacked images that all models get right, which are those that ranks and claims count."""
     if results.experiment.subset.of != "all":
         return results.n
     for cell, targets in results.success.items():
-        ways = results.detail[cell]["denominators"]
+        denominators = results.detail[cell]["denominators"]
         for target in targets:
-            if target in ways:
-                rates = ways[target]["all_right"]
+            if target in denominators:
+                rates = denominators[target]["all_right"]
                 return int(rates["n"]) if rates else 0
     return results.n
 
 
 def denominator(experiment: Experiment) -> str:
-    """Which errors rates count, as a sentence's end."""
+    """Which errors the rates count, as the end of a sentence."""
     if experiment.subset.of == "all":
         return (
             "rates count errors that no attack made; the table of denominators sets clean errors beside them, "

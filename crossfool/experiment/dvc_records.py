@@ -1,4 +1,4 @@
-"""What DVC's records say of files in an experiment: dvc.lock now and in all commits, and the run cache."""
+"""DVC's records of the files in an experiment: dvc.lock, now and in all commits, and the run cache."""
 
 import contextlib
 import os
@@ -6,40 +6,38 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from crossfool.errors import UserError
+from crossfool.errors import UserError, brief
 from crossfool.experiment import git
 from crossfool.storage.hashing import md5
 
-# --- whose a file is --------------------------------------------------------------------------------
-
 
 def divided(folder: Path, files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Files in an experiment's folder that stages made, and others.
+    """Divide files in an experiment's folder into those that stages made, and others.
 
-    Where DVC's records do not name a file with the bytes that it has, it counts among the others.
+    A file counts among the others where DVC's records do not name its path with the bytes that it has.
     """
-    left = {path: (path.relative_to(folder).as_posix(), md5(path)) for path in files}
+    outputs = {path: (path.relative_to(folder).as_posix(), md5(path)) for path in files}
     ours = set[Path]()
-    for records in (_lock, _runs, _history):  # the cheapest first, and no other where all is known
-        if len(ours) < len(left):
-            known = {left[path] for path in left.keys() - ours}
-            named = known.intersection(_outputs(records(folder)))
-            ours |= {path for path, output in left.items() if output in named}
-    return [path for path in left if path in ours], [path for path in left if path not in ours]
+    for lines in (_lock, _runs, _history):  # the cheapest first, and no other where all is known
+        if len(ours) < len(outputs):
+            pending = {outputs[path] for path in outputs.keys() - ours}
+            named = pending.intersection(_outputs(lines(folder)))
+            ours |= {path for path, output in outputs.items() if output in named}
+    return [path for path in outputs if path in ours], [path for path in outputs if path not in ours]
 
 
 def _outputs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(Path, md5) of what the lines of DVC's records list, an item a file; in a diff's lines, of both sides."""
-    said: dict[str, str] = {}
+    """(path, md5) of each output that lines of DVC's records list; where the lines are a diff's, of both sides."""
+    item: dict[str, str] = {}
     for line in lines:
         text = line.strip()
         if text.startswith("- "):
-            said = {}
+            item = {}
         key, _, value = text.removeprefix("- ").partition(": ")
         if key in ("path", "md5"):
-            said[key] = value.strip("'\"")
-            if len(said) == 2:
-                yield said["path"], said["md5"]
+            item[key] = value.strip("'\"")
+            if len(item) == 2:
+                yield item["path"], item["md5"]
 
 
 def _lock(folder: Path) -> Iterator[str]:
@@ -49,7 +47,7 @@ def _lock(folder: Path) -> Iterator[str]:
 
 
 def _runs(folder: Path) -> Iterator[str]:
-    """Lines of the run cache: what every run of a stage here wrote."""
+    """Lines of the run cache: every run of a stage here, with its outputs."""
     with records(folder) as repo:
         place = Path(repo.stage_cache.cache_dir) if repo is not None else None
     if place is None:
@@ -60,13 +58,13 @@ def _runs(folder: Path) -> Iterator[str]:
 
 
 def _history(folder: Path) -> Iterator[str]:
-    """Lines of dvc.lock's changes in all commits, those of DVC's experiments among them."""
+    """Lines of the patches to dvc.lock in all commits, those of DVC's experiments among them."""
     return (line[1:] for line in git.patches(folder, "dvc.lock").splitlines())  # without the signs of a diff
 
 
 @contextlib.contextmanager
 def records(folder: Path) -> Iterator[Any]:
-    """The DVC repository (`dvc.repo.Repo`) that a folder is in, open in the block; None where it is in none.
+    """Open the DVC repository (`dvc.repo.Repo`) that a folder is in, for the block; None where it is in none.
 
     Raises:
         UserError: DVC refuses something in the block, and says why; a DVC command that is at work holds its lock.
@@ -93,9 +91,8 @@ def records(folder: Path) -> Iterator[Any]:
 
 
 def _line(error: Exception) -> str:
-    """An error and what it rests on, in one line."""
-    parts = [" ".join(str(error).split())]
-    cause = error.__cause__
-    if cause is not None and str(cause) and str(cause) not in parts[0]:
-        parts.append(" ".join(str(cause).split()))
-    return ": ".join(parts)[:500]
+    """An error and its cause, in one line."""
+    message, cause = " ".join(str(error).split()), error.__cause__
+    if cause is not None and str(cause) and str(cause) not in message:
+        message += f": {' '.join(str(cause).split())}"
+    return brief(message or type(error).__name__, 500)

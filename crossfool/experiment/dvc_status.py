@@ -1,4 +1,4 @@
-"""Which of an experiment's stages `dvc repro` will run, as DVC's status tells."""
+"""Which stages of an experiment `dvc repro` will run, by DVC's status."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -11,14 +11,14 @@ from crossfool.experiment import dvc_records
 
 @dataclass(frozen=True)
 class Stage:
-    """One of an experiment's stages, as DVC sees it.
+    """A stage of an experiment, and whether it will run.
 
     Attributes:
-        kind: Its name in dvc.yaml: attack, evaluate, ...
-        outs: Its outputs, relative to the experiment's folder.
-        runs: Whether `dvc repro` runs it: it, or something that it depends on, changed or was never run.
-        maybe: Whether it runs only if the subset comes out as another.
-        absent: Whether it is up to date, but its files, or those it depends on, are not here.
+        kind: The stage's name in dvc.yaml: attack, evaluate, ...
+        outs: The stage's outputs, relative to the experiment's folder.
+        runs: Whether `dvc repro` runs the stage: it, or something that it depends on, changed or was never run.
+        maybe: Whether the stage runs only if the subset comes out as another.
+        absent: Whether the stage is up to date, but its files, or those it depends on, are not here.
     """
 
     kind: str
@@ -28,11 +28,8 @@ class Stage:
     absent: bool
 
 
-# --- DVC --------------------------------------------------------------------------------------------
-
-
 def status(folder: Path) -> tuple[Stage, ...] | None:
-    """The experiment's stages and what becomes of each; None where the folder is in no DVC repository.
+    """The stages of an experiment, and which will run; None where the folder is in no DVC repository.
 
     Raises:
         UserError: another DVC command is running, or DVC cannot tell.
@@ -40,44 +37,50 @@ def status(folder: Path) -> tuple[Stage, ...] | None:
     with dvc_records.records(folder) as repo:
         if repo is None:
             return None
-        own = os.path.join(folder, "dvc.yaml")
+        graph = os.path.join(folder, "dvc.yaml")
         with repo.lock:
-            return tuple(_closed(folder.resolve(), [(stage, stage.status()) for stage in repo.stage.load_all(own)]))
+            return tuple(_closed(folder.resolve(), [(stage, stage.status()) for stage in repo.stage.load_all(graph)]))
 
 
-def _closed(folder: Path, found: list[tuple[Any, Mapping[str, Any]]]) -> Iterator[Stage]:
-    """Stages with what their changes bring about: who depends on an output of a stage that runs, runs too.
+def _closed(folder: Path, statuses: list[tuple[Any, Mapping[str, Any]]]) -> Iterator[Stage]:
+    """All stages, of which those run, too, that depend on an output of a stage that runs.
 
     Three kinds of outputs often come out as they were, and then nothing runs for them: `check`'s; a source's
-    fingerprint, unless a member's weights change; the subset, unless its section or the images change.
+    weights record, unless a member's weights change; the subset, unless its section or the images change.
+
+    Args:
+        folder: The experiment's, resolved.
+        statuses: DVC's stages, and the status of each.
     """
-    made = {stage.name: [_relative(out.fs_path, folder) for out in stage.outs] for stage, _ in found}
+    outputs = {stage.name: [_relative(out.fs_path, folder) for out in stage.outs] for stage, _ in statuses}
     users: dict[str, set[str]] = {}
-    for stage, _ in found:
+    for stage, _ in statuses:
         for dep in stage.deps:
             users.setdefault(_relative(dep.fs_path, folder), set()).add(stage.name)
-    said = {stage.name: dict(_leaves(words)) for stage, words in found}
-    changed = {name for name, words in said.items() if set(words.values()) - {"deleted"}}
-    redrawn = any(key == "subset" or key.startswith("subset.") for key in said.get("select", {}))
+    changes = {stage.name: dict(_leaves(status)) for stage, status in statuses}
+    changed = {name for name, kinds in changes.items() if set(kinds.values()) - {"deleted"}}
+    redrawn = any(key == "subset" or key.startswith("subset.") for key in changes.get("select", {}))
 
-    def passes(name: str, runs: set[str], *, subset: bool) -> bool:
-        kind, _, of = name.partition("@")
+    def passes_on(name: str, runs: set[str], *, subset: bool) -> bool:
+        """Whether a stage that runs makes those run that depend on its outputs."""
+        kind, _, source = name.partition("@")
         if kind == "source":
-            return name in changed or any(f"train@{member}" in runs for member in of.split("+"))
+            return name in changed or any(f"train@{member}" in runs for member in source.split("+"))
         return kind != "check" and (kind != "select" or subset or redrawn or "prepare" in runs)
 
     def spread(*, subset: bool) -> set[str]:
+        """The stages that run; `subset` tells whether the subset comes out as another."""
         runs, new = set(changed), set(changed)
         while new:
-            outs = {out for name in runs if passes(name, runs, subset=subset) for out in made[name]}
+            outs = {out for name in runs if passes_on(name, runs, subset=subset) for out in outputs[name]}
             places = {str(place) for out in outs for place in (PurePosixPath(out), *PurePosixPath(out).parents)}
             new = set().union(*(users.get(place, set()) for place in places)) - runs
             runs |= new
         return runs
 
     runs, most = spread(subset=False), spread(subset=True)
-    for name, outs in made.items():
-        absent = name not in most and "deleted" in said[name].values()
+    for name, outs in outputs.items():
+        absent = name not in most and "deleted" in changes[name].values()
         yield Stage(name.partition("@")[0], tuple(outs), name in runs, name in most - runs, absent)
 
 
@@ -85,13 +88,13 @@ def _relative(path: str, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _leaves(said: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """What DVC's nested status names (files, keys of params) and what it says of each: modified, new, deleted, ..."""
-    if isinstance(said, Mapping):
-        for name, value in said.items():
+def _leaves(status: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of DVC's nested status: a file or key of params, and its change (modified, new, deleted, ...)."""
+    if isinstance(status, Mapping):
+        for name, value in status.items():
             yield from _leaves(value, name)
-    elif isinstance(said, (list, tuple)):
-        for value in said:
+    elif isinstance(status, (list, tuple)):
+        for value in status:
             yield from _leaves(value, key)
     else:
-        yield key, str(said)
+        yield key, str(status)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from crossfool.attacks.config import Attack
 
-Fact = tuple[str, str]  # what, and what of it
+Fact = tuple[str, str]  # a name and what is said of it, as `explain` prints them
 
 WORDS = {
     "epsilon": "ε, radius of the L∞ ball around the clean image, in pixel values 0..255",
@@ -30,19 +30,23 @@ FUSIONS = {
 
 
 def factors(attack: Attack) -> str:
-    """What the gradient evaluations of an image and model are the product of."""
-    own = attack.copies // (attack.scales or 1)
+    """The factors of the number of gradient evaluations of an image and model, as a formula."""
+    copies = attack.copies // (attack.scales or 1)  # images whose gradients a step takes, at one scale
     if attack.samples is not None:
-        each = " · m" if own == attack.samples else " · (m + 1)"
+        factor = " · m" if copies == attack.samples else " · (m + 1)"
     else:
-        each = f" · {own}" if own > 1 else ""
-    return f"T{each}{' · s' if attack.scales else ''}"
+        factor = f" · {copies}" if copies > 1 else ""
+    return f"T{factor}{' · s' if attack.scales else ''}"
 
 
 def update(attack: Attack, members: int) -> Iterator[Fact]:
-    """The iteration, its numbers put in (paper equations 3, 4, 5 and 8, and later attacks' parts).
+    """The iteration with its numbers put in (paper equations 3, 4, 5 and 8, and later attacks' parts).
 
-    Of another library's attack, what it is.
+    Where the attack is another library's: its name, source and how its images are stored.
+
+    Args:
+        attack: The attack's row.
+        members: How many models the source joins.
     """
     if attack.known is not None:
         yield "method", f"{attack.method}: {attack.known.what} ({attack.known.source})"
@@ -50,10 +54,10 @@ def update(attack: Attack, members: int) -> Iterator[Fact]:
         return
     goal = "target label" if attack.targeted else "true label"
     sign = "" if attack.targeted else "−"
-    what = "f the source's log-probabilities"
+    fusion = "f the source's log-probabilities"
     if members > 1:
-        what = FUSIONS[attack.fusion]
-    yield "loss", f"J(x) = {sign}f(x)[{goal}]; {what}"
+        fusion = FUSIONS[attack.fusion]
+    yield "loss", f"J(x) = {sign}f(x)[{goal}]; {fusion}"
     yield "start", "x₀ = the clean image, no random start"
     point = "xₜ"
     if attack.update == "nesterov":
@@ -84,7 +88,7 @@ def update(attack: Attack, members: int) -> Iterator[Fact]:
 
 
 def _views(attack: Attack) -> Iterator[Fact]:
-    """What each gradient is taken through."""
+    """The transformations of the input through which each gradient is taken: scales and input diversity."""
     if attack.scales is not None:
         yield "scales", f"∇J(x) is the mean of those of J(x / 2ⁱ) by x, i = 0 … {attack.scales - 1}"
     if attack.diversity is not None:
@@ -93,7 +97,7 @@ def _views(attack: Attack) -> Iterator[Fact]:
 
 
 def _estimate(attack: Attack, point: str) -> str:
-    """How the gradients of a step make one; by its name alone where it has no formula here."""
+    """The formula by which a step's gradients make one; the estimator's name where it has no formula here."""
     if attack.gradient not in ("smoothed", "varied", "relevant"):
         return f"Gₜ: {attack.gradient} (gradients.py), at {point}"
     if attack.gradient == "smoothed":

@@ -1,21 +1,21 @@
-"""Questions to git about an experiment's folder; where git refuses, its reason is told in one line."""
+"""Questions to git about an experiment's folder. Where git refuses, the error gives its reason in one line."""
 
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossfool.errors import UserError
+from crossfool.errors import UserError, brief
 
 NOTHING = "fatal: Needed a single revision"  # what git says of a name that is no revision's
 
 
 class Refused(UserError):
-    """git is not there, or cannot work in the folder: another owner's, a broken repository."""
+    """git is not installed, or cannot work in the folder: another owner's, or a broken repository."""
 
 
 def commit(name: str, folder: Path) -> str | None:
-    """The commit that a name means: git's own names, then those of DVC's experiments; None if it is neither.
+    """The commit that a name means: git's names first, then those of DVC's experiments; None if it is neither.
 
     Raises:
         UserError: the name means several commits, or one that this clone does not have.
@@ -24,61 +24,66 @@ def commit(name: str, folder: Path) -> str | None:
     if name.startswith("-"):
         return None
     done = _run(folder, "rev-parse", "--verify", f"{name}^{{commit}}")
-    said = _line(done.stderr)
-    if done.returncode == 0 and "is ambiguous" not in said:
+    message = _line(done.stderr)
+    if done.returncode == 0 and "is ambiguous" not in message:
         return done.stdout.decode("ascii").strip()
-    if "is ambiguous" in said:
+    if "is ambiguous" in message:
         advice = f"give refs/heads/{name}, refs/tags/{name} or a commit's hash"
-        raise UserError(f"{name} means several revisions (git says: {said}); {advice}")
-    if said != NOTHING:
-        raise _refused(folder, said)
-    found = _experiment(name, folder)
-    if found is None:
-        _absent(name, folder)
-    return found
+        raise UserError(f"{name} means several revisions (git says: {message}); {advice}")
+    if message != NOTHING:
+        raise _refused(folder, message)
+    digest = _experiment(name, folder)
+    if digest is None:
+        _refuse_absent(name, folder)
+    return digest
 
 
 def _experiment(name: str, folder: Path) -> str | None:
-    """The commit of one of DVC's experiments."""
-    listed = _said(folder, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or b""
+    """The commit of a DVC experiment; None where there is none of that name."""
+    listed = _output(folder, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or b""
     pairs = (line.split(" ", 1) for line in listed.decode("utf-8", "replace").splitlines())
-    found = sorted({commit for commit, ref in pairs if ref.endswith(f"/{name}")})
-    if len(found) > 1:
-        hashes = ", ".join(commit[:12] for commit in found)
+    commits = sorted({commit for commit, ref in pairs if ref.endswith(f"/{name}")})
+    if len(commits) > 1:
+        hashes = ", ".join(commit[:12] for commit in commits)
         raise UserError(f"{name} means several DVC experiments, of other commits each: {hashes}; give one of these")
-    return found[0] if found else None
+    return commits[0] if commits else None
 
 
-def _absent(name: str, folder: Path) -> None:
-    """Refuse a name of a commit that this clone does not have."""
-    known = _said(folder, "rev-parse", "--verify", "--quiet", name)
-    if known is not None:
-        found = known.decode("ascii").strip()
-        done = _run(folder, "cat-file", "-t", found)
+def _refuse_absent(name: str, folder: Path) -> None:
+    """Refuse the name of a commit that this clone does not have."""
+    printed = _output(folder, "rev-parse", "--verify", "--quiet", name)
+    if printed is not None:
+        digest = printed.decode("ascii").strip()
+        done = _run(folder, "cat-file", "-t", digest)
         if done.returncode:
-            said = _line(done.stderr)
-            raise UserError(f"{name} is {found[:12]}, which this clone does not have ({said}){shallow(folder)}")
+            message = _line(done.stderr)
+            raise UserError(f"{name} is {digest[:12]}, which this clone does not have ({message}){shallow(folder)}")
 
 
 def shallow(folder: Path) -> str:
-    """How to get what a shallow clone was made without, as a message's end."""
+    """The hint how to get the revisions that a shallow clone lacks, as a message's end; empty for a whole clone."""
     done = _run(folder, "rev-parse", "--is-shallow-repository")
-    cut = done.returncode == 0 and done.stdout.strip() == b"true"
-    return "; this clone is shallow: `git fetch --unshallow` brings older revisions" if cut else ""
+    is_shallow = done.returncode == 0 and done.stdout.strip() == b"true"
+    return "; this clone is shallow: `git fetch --unshallow` brings older revisions" if is_shallow else ""
 
 
 def file(revision: str, name: str, folder: Path) -> bytes | None:
-    """The bytes that a file of the folder has in a revision; None where that has no such file, or there is none.
+    """The bytes of a file in a revision; None where the revision has no such file, or there is no such revision.
+
+    Args:
+        revision: A name that git knows.
+        name: The file, relative to the folder.
+        folder: A folder of the repository.
 
     Raises:
         Refused: git cannot tell, or its copy is damaged.
     """
-    found = _said(folder, "rev-parse", "--verify", "--quiet", f"{revision}:./{name}")
-    return None if found is None else _said(folder, "cat-file", "blob", found.decode("ascii").strip())
+    digest = _output(folder, "rev-parse", "--verify", "--quiet", f"{revision}:./{name}")
+    return None if digest is None else _output(folder, "cat-file", "blob", digest.decode("ascii").strip())
 
 
 def patches(folder: Path, name: str) -> str:
-    """The changes that all commits, those of DVC's experiments among them, made to a file of the folder, as a patch.
+    """The patches of all commits, those of DVC's experiments among them, to a file of the folder.
 
     Empty where git is not installed or knows no such folder.
     """
@@ -89,8 +94,8 @@ def patches(folder: Path, name: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def _said(folder: Path, *arguments: str) -> bytes | None:
-    """What git prints; None where it ends with 1 and says nothing: there is no such thing."""
+def _output(folder: Path, *arguments: str) -> bytes | None:
+    """The output of a git command; None where it ends with 1 and no message: there is no such object."""
     done = _run(folder, *arguments)
     if done.returncode == 0:
         return done.stdout
@@ -106,12 +111,14 @@ def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
         raise Refused("git is not installed, or not on PATH; install it") from None
 
 
-def _line(said: bytes) -> str:
-    return " ".join(said.decode("utf-8", "replace").split())[:500]
+def _line(message: bytes) -> str:
+    """A message of git's in one line; empty where there is none."""
+    text = message.decode("utf-8", "replace")
+    return brief(text, 500) if text.strip() else ""
 
 
-def _refused(folder: Path, said: str) -> Refused:
-    return Refused(f"git cannot read {folder.resolve()}: {said}")
+def _refused(folder: Path, message: str) -> Refused:
+    return Refused(f"git cannot read {folder.resolve()}: {message}")
 
 
 def versions(folder: Path, name: str) -> Iterator[bytes]:

@@ -1,7 +1,8 @@
-"""Files of what was taken from params.yaml: refused where a folder is read whole, tidied on request.
+"""Left-over files, of models, sources and attacks that params.yaml lists no more.
 
-A file is ours, and may be deleted, if DVC's records name its path and bytes as an output: dvc.lock, now or in any
-commit, or the run cache. Everything else in those folders is left alone.
+They are refused where a folder is read whole, and deleted on request. A file is ours, and may be deleted, if DVC's
+records name its path and bytes as an output: dvc.lock, now or in any commit, or the run cache. Every other file in
+those folders is left alone.
 """
 
 from collections.abc import Iterator
@@ -37,22 +38,28 @@ def expected(experiment: Experiment) -> Iterator[Path]:
 
 
 def find(folder: Path, experiment: Experiment, *within: str) -> list[Path]:
-    """Files in some folders of an experiment's that nothing in its params.yaml accounts for; hidden ones aside."""
-    known = {folder / path for path in expected(experiment)}
+    """List the files in folders of an experiment that its params.yaml does not account for, but for hidden ones.
+
+    Args:
+        folder: The experiment's.
+        experiment: Its params.yaml.
+        within: The names of folders there, such as those of `FOLDERS`.
+    """
+    accounted = {folder / path for path in expected(experiment)}
     files = (path for name in within for path in sorted((folder / name).rglob("*")))
-    return [path for path in files if path.is_file() and not path.name.startswith(".") and path not in known]
+    return [path for path in files if path.is_file() and not path.name.startswith(".") and path not in accounted]
 
 
 def refuse(folder: Path, experiment: Experiment, *within: str) -> None:
-    """Check that there are none: a folder is read whole, so a file left in it would count.
+    """Refuse left-over files, which would count, since folders are read whole. Arguments are those of `find`.
 
     Raises:
-        UserError: there are.
+        UserError: there are left-over files.
     """
-    found = find(folder, experiment, *within)
-    if not found:
+    leftovers = find(folder, experiment, *within)
+    if not leftovers:
         return
-    ours, others = divided(folder, found)
+    ours, others = divided(folder, leftovers)
     if others:
         raise UserError(
             f"{others[0]}{_more(others)} was not made by crossfool, and lies in a folder that stages write; "
@@ -64,5 +71,5 @@ def refuse(folder: Path, experiment: Experiment, *within: str) -> None:
     )
 
 
-def _more(found: list[Path]) -> str:
-    return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+def _more(files: list[Path]) -> str:
+    return f" (and {len(files) - 1} more)" if len(files) > 1 else ""

@@ -1,12 +1,10 @@
-"""Reading params.yaml into an `Experiment`; whatever is wrong in it becomes one line."""
+"""Read a params.yaml into an `Experiment`; the first mistake in it becomes an error of one line."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grid, GridAttack, GridFigure, Grids
@@ -31,10 +29,10 @@ def load(path: str | Path = "params.yaml") -> Experiment:
 
 
 def parsed(text: str, path: str | Path) -> Experiment:
-    """The experiment that the text of a params.yaml says.
+    """Validate the text of a params.yaml.
 
     Args:
-        text: What the file holds, or would hold.
+        text: The content of the file, which need not exist.
         path: The file: errors name it, and paths in it are relative to its folder.
 
     Raises:
@@ -50,7 +48,7 @@ def parsed(text: str, path: str | Path) -> Experiment:
         raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
     try:
         experiment = Experiment.model_validate(values)
-        written_folders.refuse(Path(path).parent, experiment.root, _named(experiment, Path(path).parent))
+        written_folders.refuse(Path(path).parent, experiment.root, _named_files(experiment, Path(path).parent))
     except ValidationError as error:
         raise UserError(f"{path}: {_first(error)}") from None
     except UserError as error:
@@ -58,18 +56,18 @@ def parsed(text: str, path: str | Path) -> Experiment:
     return experiment
 
 
-def _named(experiment: Experiment, folder: Path) -> Iterator[tuple[str, str, Path]]:
-    """The user's files that a params.yaml names: key, what it says, and the place."""
-    data, where = experiment.dataset, experiment.weights.dir
+def _named_files(experiment: Experiment, folder: Path) -> Iterator[tuple[str, str, Path]]:
+    """The user's files and folders that a params.yaml names: key, path as written, and the place it leads to."""
+    data, weights = experiment.dataset, experiment.weights.dir
     if data.path is not None:
         place = located(data.path, folder=folder)
         yield "dataset: path", data.path, place
         for key, inside in (("folder", data.folder), ("train_folder", data.train_folder)):
             if inside is not None:
                 yield f"dataset: {key}", inside, place / inside
-    if where:
-        place = located(where, folder=folder)
-        yield "weights: dir", where, place
+    if weights:
+        place = located(weights, folder=folder)
+        yield "weights: dir", weights, place
         files = (registry.within(registry.spec(model), place) for model in experiment.models)
         yield from (("weights: dir", str(file), file) for file in files if file is not None)  # links may lead elsewhere
 
@@ -77,8 +75,8 @@ def _named(experiment: Experiment, folder: Path) -> Iterator[tuple[str, str, Pat
 def _first(error: ValidationError) -> str:
     """The first of pydantic's errors, as one line."""
     errors = error.errors(include_url=False)
-    # a misspelt key is both unknown and missing: tell the first, which names the nearest
-    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    # a misspelt key is both unknown and missing: report it as unknown, which names the nearest key
+    first = next((entry for entry in errors if entry["type"] == "extra_forbidden"), errors[0])
     place = [str(part) for part in first["loc"] if part not in ("[key]",)]
     where, kind, given = ": ".join(place[:-1]), first["type"], first.get("input")
     if kind == "extra_forbidden":
@@ -96,11 +94,9 @@ def _first(error: ValidationError) -> str:
     if kind == "value_error":
         return f"{path}: {message}" if path else first["msg"].removeprefix("Value error, ")
     if kind == "string_pattern_mismatch" and ("sha256" not in place or first["loc"][-1] == "[key]"):
-        of_models = place[0] in ("models", "targets", "sources", "weights", "training")
-        written = [registry.as_written(name) for name in str(given).split("+") if of_models]
-        message = (
-            next(filter(None, written), "") or "a name has letters, digits and _ only (a source joins models by +)"
-        )
+        names_models = place[0] in ("models", "targets", "sources", "weights", "training")
+        hints = [registry.as_written(name) for name in str(given).split("+") if names_models]
+        message = next(filter(None, hints), "") or "a name has letters, digits and _ only (a source joins models by +)"
     if kind == "string_type" and isinstance(given, (int, float)):
         message = "expected a name (in quotes, if it looks like a number)"
     if kind == "too_short":
@@ -113,7 +109,7 @@ def _first(error: ValidationError) -> str:
 
 
 def _section(place: list[str]) -> type[Section] | None:
-    """The section that a place in the file belongs to."""
+    """The section that a place in the file belongs to; None where it is no section's."""
     if not place:
         return Experiment
     rows: dict[str, type[Section]] = {

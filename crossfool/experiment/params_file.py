@@ -1,4 +1,4 @@
-"""params.yaml as DVC reads it: by ruamel.yaml, by the rules of YAML 1.2. Refused is what would be read in two ways."""
+"""Read params.yaml as DVC does: by ruamel.yaml and YAML 1.2. Values that YAML 1.1 reads otherwise are refused."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,9 @@ from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, ScalarEvent
 
-from crossfool.errors import UserError
+from crossfool.errors import UserError, brief
 
-# Plain scalars that readers of YAML 1.1 and of 1.2 take for different values, or for no text -> what is wrong.
+# Plain scalars that readers of YAML 1.1 and of 1.2 take for different values, or for no text -> the error's message.
 TWOFOLD = (
     (r"yes|no|on|off", "is a truth value in YAML 1.1 and a text in 1.2; write true or false, or put it in quotes"),
     (r"[-+]?0[0-9]+", "is octal in YAML 1.1 and decimal in 1.2; write it without the zeros before it, or in quotes"),
@@ -27,36 +27,37 @@ TWOFOLD = (
     (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([t \t].*)?", "is a date in YAML; put it in quotes"),
     (r"=", "is no text in YAML 1.1; put it in quotes"),
 )
-_TWOFOLD = tuple((re.compile(f"^(?:{pattern})$", re.IGNORECASE), wrong) for pattern, wrong in TWOFOLD)
+_AMBIGUOUS = tuple((re.compile(f"^(?:{pattern})$", re.IGNORECASE), wrong) for pattern, wrong in TWOFOLD)
 
 _ANCHOR = re.compile(r"&[^\s,\[\]{}]+[ \t]*")
 
 
 def strict(text: str) -> Any:
-    """The values of a params.yaml that is to be run.
+    """The values of a params.yaml that is to be run; ambiguous ones are refused.
 
     Raises:
-        UserError: it is no YAML of one document, or DVC would read or rewrite it otherwise than it looks: a shared
-            object (an alias, a merge key), a tag, a scalar of two readings, `${...}`, or a key that stands twice.
+        UserError: the text is no YAML of one document, or DVC would read or rewrite it otherwise than it looks: a
+            shared object (an alias, a merge key), a tag, a scalar of two readings, `${...}`, or a key that stands
+            twice.
     """
     return _loaded(text, _Checked)
 
 
 def lenient(text: str) -> Any:
-    """The values of a params.yaml that once ran, shared objects and all.
+    """The values of a params.yaml that once ran; shared objects and ambiguous values are read, too.
 
     Raises:
-        UserError: it is no YAML of one document.
+        UserError: the text is no YAML of one document.
     """
     return _loaded(text, _Quiet)
 
 
 def written(values: Any, *, flow: bool = False) -> str:
-    """YAML that every reader reads alike: nothing is shared, and texts that look like other values are quoted.
+    """Write values as YAML that every reader reads alike: nothing is shared, and ambiguous texts are quoted.
 
     Args:
-        values: Of a params.yaml.
-        flow: All in one line, as it stands within another value.
+        values: The content of a params.yaml, or a part of it.
+        flow: Whether to write one line, which can stand within another value.
     """
     import yaml
 
@@ -65,8 +66,8 @@ def written(values: Any, *, flow: bool = False) -> str:
             return True
 
     Dumper.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeDumper.yaml_implicit_resolvers.items()}
-    for pattern in (*(pattern for pattern, _ in _TWOFOLD), re.compile(r"[-+]?\.?[0-9].*")):
-        # of no other use than that a text which matches is no plain one
+    for pattern in (*(pattern for pattern, _ in _AMBIGUOUS), re.compile(r"[-+]?\.?[0-9].*")):
+        # the tag is never written: it only has texts that match put in quotes
         Dumper.add_implicit_resolver("tag:crossfool,2026:twofold", pattern, None)
     if flow:  # in a list, since a scalar alone would be followed by the mark of a document's end
         line = yaml.dump([values], Dumper=Dumper, sort_keys=False, default_flow_style=True, width=float("inf"))
@@ -75,17 +76,17 @@ def written(values: Any, *, flow: bool = False) -> str:
 
 
 def unshared(text: str) -> str:
-    """The text of a params.yaml with each alias replaced by what it stands for; comments and layout stay.
+    """Replace each alias in the text of a params.yaml by the value it stands for; comments and layout stay.
 
     Raises:
-        UserError: it is no YAML of one document.
+        UserError: the text is no YAML of one document.
     """
     if not re.search(r"[&*]", text):
         return text
     shared: dict[str, Any] = {}
-    changes: list[tuple[int, int, str]] = []  # from, to, what to put there
+    changes: list[tuple[int, int, str]] = []  # start, end, replacement
 
-    class Noting(_Quiet):
+    class Recording(_Quiet):
         def compose_node(self, parent: Any, index: Any) -> Any:
             event = self.parser.peek_event()
             alias, start = isinstance(event, AliasEvent), event.start_mark.index
@@ -96,25 +97,25 @@ def unshared(text: str) -> str:
                 changes.append((start, event.end_mark.index, written(shared[event.anchor], flow=True)))
             elif event.anchor:
                 shared[event.anchor] = self.loader.constructor.construct_object(node, deep=True)
-                named = _ANCHOR.match(text, start)
-                assert named is not None, "a node that has an anchor begins with it"
-                changes.append((start, named.end(), ""))
+                anchor = _ANCHOR.match(text, start)
+                assert anchor is not None, "a node that has an anchor begins with it"
+                changes.append((start, anchor.end(), ""))
             return node
 
-    _loaded(text, Noting)
-    for start, end, instead in sorted(changes, reverse=True):
-        text = text[:start] + instead + text[end:]
+    _loaded(text, Recording)
+    for start, end, replacement in sorted(changes, reverse=True):
+        text = text[:start] + replacement + text[end:]
     return text
 
 
 def read(path: Path) -> str:
-    """The text of a file.
+    """The text of a params.yaml.
 
     Raises:
-        UserError: it is not there, or is no text.
+        UserError: the file is not there, or is no text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+        return path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the stage in an experiment's folder") from None
     except (OSError, ValueError) as error:
@@ -131,16 +132,16 @@ def _loaded(text: str, composer: type[Composer]) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = "" if mark is None else f"line {mark.line + 1}: "
-        what = ", ".join(" ".join(part.split()) for part in (error.context, error.problem) if part)
-        raise UserError(f"is no YAML: {where}{what}") from None
+        reason = ", ".join(" ".join(part.split()) for part in (error.context, error.problem) if part)
+        raise UserError(f"is no YAML: {where}{reason}") from None
     except RecursionError:
         raise UserError("is no YAML of an experiment: it is nested too deeply") from None
     except (YAMLError, Exception) as error:  # odd texts raise many kinds
-        raise UserError(f"is no YAML: {' '.join(str(error).split())[:300]}") from None
+        raise UserError(f"is no YAML: {brief(error, 300)}") from None
 
 
 class _Quiet(Composer):
-    """Nodes of any file. A name that is given to two objects, one after the other, is no cause for a warning."""
+    """Composer of any file's nodes, without a warning where one anchor is given to two objects in turn."""
 
     def __init__(self, loader: Any = None) -> None:
         super().__init__(loader=loader)
@@ -148,7 +149,7 @@ class _Quiet(Composer):
 
 
 class _Checked(_Quiet):
-    """Nodes of a file in which all is read as it looks, and is rewritten by `dvc exp run -S` where it stands."""
+    """Composer that refuses nodes which readers take in two ways, or which `dvc exp run -S` would change elsewhere."""
 
     def compose_document(self) -> Any:
         start = self.parser.peek_event()
@@ -167,23 +168,27 @@ class _Checked(_Quiet):
         if event.tag is not None:
             raise _wrong(event, f"the tag {event.tag} is not used here; remove it, or put a text in quotes")
         if isinstance(event, ScalarEvent):
-            _check(event)
+            _refuse_ambiguous(event)
         return super().compose_node(parent, index)
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
-        seen = set()
+        names = set()
         for key, _ in node.value:
             if not isinstance(key.value, str):
                 raise _wrong(key, "a key is a list or a section; expected a name")
-            if key.value in seen:
+            if key.value in names:
                 raise UserError(f"the key {key.value} stands twice, the second time on line {key.start_mark.line + 1}")
-            seen.add(key.value)
+            names.add(key.value)
         return node
 
 
-def _check(event: ScalarEvent) -> None:
-    """A scalar has one reading."""
+def _refuse_ambiguous(event: ScalarEvent) -> None:
+    """Refuse a scalar that readers take in two ways.
+
+    Raises:
+        UserError: readers do.
+    """
     if "${" in event.value:
         raise _wrong(
             event,
@@ -194,10 +199,11 @@ def _check(event: ScalarEvent) -> None:
         return
     if event.value == "<<":
         raise _wrong(event, "the merge key << shares objects, and `dvc exp run -S` would change all; write it out")
-    for pattern, wrong in _TWOFOLD:
+    for pattern, wrong in _AMBIGUOUS:
         if pattern.fullmatch(event.value):
             raise _wrong(event, f"{event.value} {wrong}")
 
 
 def _wrong(event: Any, message: str) -> UserError:
+    """An error that begins with an event's line."""
     return UserError(f"line {event.start_mark.line + 1}: {message}")

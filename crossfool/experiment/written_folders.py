@@ -1,6 +1,6 @@
-"""Folders that stages write: DVC removes what lies there before a stage runs, so no file of the user's may.
+"""Folders that stages write, in which no file of the user's may lie: DVC empties them before a stage runs.
 
-Everything is refused before DVC removes anything: when params.yaml is read, which the stage `check` does first.
+Such files are refused before DVC removes anything: when params.yaml is read, which the stage `check` does first.
 """
 
 import json
@@ -17,62 +17,63 @@ WRITTEN = (
 
 
 def refuse(folder: Path, root: str, named: Iterable[tuple[str, str, Path]]) -> None:
-    """Check that files which params.yaml names lie in no folder that stages write, of this experiment or of another.
+    """Refuse files of the user's in a folder that stages write, be it this experiment's or another's.
 
     Case is ignored, since some file systems do; links are followed.
 
     Args:
         folder: The experiment's.
-        root: The way from there to the project's.
-        named: Key of params.yaml, the path that it says, and where that leads; relative to the current folder.
+        root: The path from there to the project's folder.
+        named: For each file that params.yaml names: its key, the path as written, and the place it leads to, relative
+            to the current folder.
 
     Raises:
         UserError: a path is, holds, or lies in such a folder.
     """
     written: dict[tuple[str, ...], str] | None = None
-    for key, said, path in named:
-        if "\0" in said:
-            raise UserError(f"{key}: {said!r} holds a zero byte; give a path")
+    for key, text, path in named:
+        if "\0" in text:
+            raise UserError(f"{key}: {text!r} holds a zero byte; give a path")
         written = _written(folder, folder / root) if written is None else written
         place = _parts(path)
         for end in range(len(place), 0, -1):
             if place[:end] in written:
-                raise _refused(key, said, "is" if end == len(place) else "lies in", written[place[:end]])
+                raise _refused(key, text, "is" if end == len(place) else "lies in", written[place[:end]])
         project = _parts(folder / root)
-        # a folder that holds the whole clone is another matter: nothing in the clone is taken for what it holds
-        holds = next((name for parts, name in written.items() if parts[: len(place)] == place), None)
-        if holds is not None and (len(place) >= len(project) or place == _parts(folder)):
-            raise _refused(key, said, "holds", holds)
+        # a folder above the clone is allowed: no stage reads the clone's files as that folder's content
+        held = next((name for parts, name in written.items() if parts[: len(place)] == place), None)
+        if held is not None and (len(place) >= len(project) or place == _parts(folder)):
+            raise _refused(key, text, "holds", held)
 
 
-def _refused(key: str, said: str, relation: str, written: str) -> UserError:
+def _refused(key: str, text: str, relation: str, written: str) -> UserError:
     return UserError(
-        f"{key}: {said} {relation} {written}, a folder that stages write: DVC removes what lies there before they run; "
+        f"{key}: {text} {relation} {written}, a folder that stages write: DVC removes what lies there before they run; "
         "give a folder of your own, such as own/, or one outside this repository"
     )
 
 
 def refuse_strangers(folder: Path, outputs: Iterable[Path]) -> None:
-    """Check that weights and images which stages are to write are not there as files of somebody else's.
+    """Refuse files of another origin in the place of weights and images that stages are to write.
 
     Args:
         folder: The experiment's.
         outputs: safetensors files and the table of images, relative to it.
 
     Raises:
-        UserError: one is there and does not say that this package wrote it.
+        UserError: such a file is there and does not say that this package wrote it.
     """
     for output in outputs:
         path = folder / output
-        if path.is_file() and not _ours(path):
-            named = ", and set weights: {dir: own}" if output.parts[0] == "weights" else ""
+        if path.is_file() and not _is_ours(path):
+            advice = ", and set weights: {dir: own}" if output.parts[0] == "weights" else ""
             raise UserError(
                 f"{path} was not made by crossfool, and a stage is to write it: DVC would remove it; move it away, "
-                f"such as to own/{named}"
+                f"such as to own/{advice}"
             )
 
 
-def _ours(path: Path) -> bool:
+def _is_ours(path: Path) -> bool:
     """Whether a file says that this package wrote it."""
     if path.suffix == ".csv":
         with open(path, "rb") as file:
@@ -81,32 +82,33 @@ def _ours(path: Path) -> bool:
 
 
 def _metadata(path: Path) -> Mapping[str, str]:
-    """What a safetensors file says of itself; nothing where it is none."""
+    """The metadata of a safetensors file; empty where the file is none."""
     try:
         with open(path, "rb") as file:
             header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), 10**8)))
     except (OSError, ValueError, RecursionError):
         return {}
-    found = header.get("__metadata__") if isinstance(header, dict) else None
-    return found if isinstance(found, dict) else {}
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _written(folder: Path, root: Path) -> dict[tuple[str, ...], str]:
     """Each folder that stages write, by its parts, with its name for a message."""
-    found: dict[tuple[str, ...], str] = {}
+    names: dict[tuple[str, ...], str] = {}
     for experiment in _experiments(folder, root):
         for name in WRITTEN:
             place = experiment / name
-            found.setdefault(_parts(place), os.path.normpath(place))
-    return found
+            names.setdefault(_parts(place), os.path.normpath(place))
+    return names
 
 
 def _experiments(folder: Path, root: Path) -> Iterator[Path]:
+    """The folders of this experiment, of the project, and of the project's experiments."""
     yield folder
     yield root
     yield from sorted(path for path in root.glob("experiments/*") if path.is_dir())
 
 
 def _parts(path: Path) -> tuple[str, ...]:
-    """A place's parts with all links followed, in lower case."""
+    """The parts of a path with all links followed, in lower case."""
     return Path(os.path.realpath(path).casefold()).parts

@@ -3,36 +3,31 @@
 A cell's interval is Newcombe's for paired proportions (1998, method 10), its p that of the exact McNemar test,
 corrected by Holm's method for all cells of the table. Pooled over black-box cells, an image's differences are
 averaged first, since cells share their images: Student's t interval over images, and the sign-flip permutation test.
-See `differences`.
+See `stats.paired_difference`; `paired_cells` reads the two sides.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from crossfool.errors import UserError, unknown
 from crossfool.experiment import descriptions, git, loading, project
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.results.revisions import WORKSPACE, NoRevision, Version, at, workspace
-from crossfool.pipeline.evaluation import success
-from crossfool.pipeline.evaluation.predictions_file import TOP
+from crossfool.experiment.results.paired_cells import CellVersion, outcome, read, refuse_unpaired
+from crossfool.experiment.results.revisions import NoRevision, Version, at, workspace
 from crossfool.stats.paired_difference import Difference, paired, pooled
 from crossfool.stats.paired_tests import Pair, holm
-from crossfool.storage import recovery
-from crossfool.storage.parquet import read_table
 
-LEVEL = 0.05
+CellPair = tuple[CellVersion, CellVersion]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One cell and target, in both.
+    """Outcomes of a cell against one target model, in both attacks or revisions.
 
     Attributes:
-        attack: Its name; of two attacks, both.
-        source, target: Models.
+        attack: The attack's name; where two attacks are compared, both names.
+        source, target: The source model (or ensemble) and the target model.
         whitebox: Whether the target is a member of the source.
         first, second: Success rates in percent.
         difference: First less second.
@@ -53,7 +48,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Pooled:
-    """An attack over its black-box cells, whether their files are the same in both (all of them: `same`) or not."""
+    """The difference of an attack over its black-box cells.
+
+    Attributes:
+        attack: As in `Row`.
+        cells: How many cells are pooled, those whose files are the same in both among them.
+        difference: First less second.
+        same: Whether the files of all of them are the same in both.
+    """
 
     attack: str
     cells: int
@@ -63,15 +65,15 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found.
+    """The comparison of two attacks or revisions.
 
     Attributes:
-        names: Of the first and the second.
-        about: A line on each, or on what differs between them.
-        images: N.
-        rows: Cells and targets of both.
-        pooled: A line an attack.
-        left_out: Cells that one of the two lacks.
+        names: The first and the second, as the user named them.
+        about: A line on each attack, or on the differences between the revisions' params.yaml.
+        images: N, the images that both rest on.
+        rows: The cells and targets that both have.
+        pooled: One for each attack with black-box cells.
+        left_out: A line for each cell that one of the two lacks.
     """
 
     names: tuple[str, str]
@@ -83,35 +85,8 @@ class Comparison:
 
     @property
     def shown(self) -> list[Row]:
-        """The cells that may differ: their files do."""
+        """The cells that may differ, since their files do."""
         return [row for row in self.rows if not row.same]
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """A cell's predictions: ids, labels and target labels (N,), target model -> top-5 (N,5)."""
-
-    ids: np.ndarray
-    labels: np.ndarray
-    targets: np.ndarray
-    top: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One of the two that are compared: a cell of a version."""
-
-    version: Version
-    source: str
-    attack: str
-
-    @property
-    def cell(self) -> tuple[str, str]:
-        return self.source, self.attack
-
-    def __str__(self) -> str:
-        where = "" if self.version.name == WORKSPACE else f" of {self.version.name}"
-        return f"predictions/{self.source}/{self.attack}.parquet{where}"
 
 
 def compare(
@@ -128,190 +103,150 @@ def compare(
     Args:
         first, second: Names of two attacks of params.yaml, or two git revisions, DVC experiments or `workspace`.
         folder: The experiment's.
-        source, target: Of this source, and this target, alone.
+        source, target: Only this source, and only this target, are compared, where they are given.
         metric: top1, or top5.
 
     Raises:
-        UserError: neither, a file cannot be had, or the images are not the same.
+        UserError: the names are neither, a file cannot be had, or the images are not the same.
     """
-    here = loading.load(folder / "params.yaml")
-    attacks = [name for name in (first, second) if name in here.rows]
+    experiment = loading.load(folder / "params.yaml")
+    attacks = [name for name in (first, second) if name in experiment.rows]
     if first == second:
         raise UserError(f"{first} is compared with itself; give two attacks or two revisions")
     if len(attacks) == 1:
-        other = second if attacks == [first] else first
-        hint = str(unknown("attack", other, here.rows)).partition("; ")[2]
-        raise UserError(f"{attacks[0]} is an attack and {other} is none; give two attacks ({hint}) or two revisions")
+        stranger = second if attacks == [first] else first
+        hint = str(unknown("attack", stranger, experiment.rows)).partition("; ")[2]
+        raise UserError(f"{attacks[0]} is an attack and {stranger} is none; give two attacks ({hint}) or two revisions")
     if attacks:
-        one = workspace(folder)
-        pairs = [(_Side(one, name, first), _Side(one, name, second)) for name in here.sources]
-        about = tuple(f"{name}: {descriptions.words(here.rows[name])}" for name in (first, second))
+        files = workspace(folder)
+        pairs = [(CellVersion(files, name, first), CellVersion(files, name, second)) for name in experiment.sources]
+        about = tuple(f"{name}: {descriptions.words(experiment.rows[name])}" for name in (first, second))
     else:
-        versions = _version(first, folder, here), _version(second, folder, here)
-        pairs = _common(*versions)
+        versions = _version(first, folder, experiment), _version(second, folder, experiment)
+        pairs = _cell_pairs(*versions)
         about = tuple(_changes(*versions))
-    if here.subset.of == "all":
+    if experiment.subset.of == "all":
         about = (*about, "counted are all attacked images, whether models are right on the clean ones or not")
-    return _compared((first, second), about, _of(pairs, source), target, metric)
+    return _compared((first, second), about, _only_source(pairs, source), target, metric)
 
 
-def _version(name: str, folder: Path, here: Experiment) -> Version:
+def _version(name: str, folder: Path, experiment: Experiment) -> Version:
+    """The revision of a name that is no attack's.
+
+    Raises:
+        UserError: git and DVC know no such revision, or git cannot tell.
+    """
     try:
         return at(name, folder)
     except git.Refused as error:
         raise UserError(
-            f"{unknown('attack', name, here.rows)}; nor can it be looked up as a revision: {error}"
+            f"{unknown('attack', name, experiment.rows)}; nor can it be looked up as a revision: {error}"
         ) from None
     except NoRevision:
-        what = f"{unknown('attack', name, here.rows)}; nor is it a git revision or DVC experiment"
-        raise UserError(what + git.shallow(folder) + _elsewhere(name, folder)) from None
+        message = f"{unknown('attack', name, experiment.rows)}; nor is it a git revision or DVC experiment"
+        raise UserError(message + git.shallow(folder) + _elsewhere(name, folder)) from None
 
 
 def _elsewhere(attack: str, folder: Path) -> str:
-    """Where there is such an attack, as a message's end."""
-    known = {name: place for name, place in project.experiments(project.root(folder)).items() if _has(place, attack)}
-    said = f"; {', '.join(known)} {'has' if len(known) == 1 else 'have'} one: --folder {next(iter(known), '')}"
-    return said if known else ""
+    """The experiments that have an attack of a name, as a message's end."""
+    experiments = project.experiments(project.root(folder))
+    folders = {name: place for name, place in experiments.items() if _has_attack(place, attack)}
+    message = f"; {', '.join(folders)} {'has' if len(folders) == 1 else 'have'} one: --folder {next(iter(folders), '')}"
+    return message if folders else ""
 
 
-def _has(folder: Path, attack: str) -> bool:
+def _has_attack(folder: Path, attack: str) -> bool:
     try:
         return attack in loading.load(folder / "params.yaml").rows
     except UserError:
         return False
 
 
-def _common(first: Version, second: Version) -> list[tuple[_Side, _Side]]:
-    """The cells of both and of either, in the order of params.yaml, those that it does not name (grids') behind."""
+def _cell_pairs(first: Version, second: Version) -> list[CellPair]:
+    """Every cell of either version, in the order of params.yaml; those that it does not name (grids') come last."""
     cells = list(dict.fromkeys([*first.tables, *second.tables]))
-    sources, attacks = (dict.fromkeys([*one, *other]) for one, other in zip(_names(first), _names(second), strict=True))
-    place = {name: number for number, name in enumerate([*attacks, *sources])}
-    last = len(place)
-    cells.sort(key=lambda cell: (place.get(cell[1], last), cell[1], place.get(cell[0], last)))
-    return [(_Side(first, *cell), _Side(second, *cell)) for cell in cells]
+    names = zip(_names(first), _names(second), strict=True)
+    sources, attacks = (dict.fromkeys([*firsts, *seconds]) for firsts, seconds in names)
+    order = {name: number for number, name in enumerate([*attacks, *sources])}
+    last = len(order)
+    cells.sort(key=lambda cell: (order.get(cell[1], last), cell[1], order.get(cell[0], last)))
+    return [(CellVersion(first, *cell), CellVersion(second, *cell)) for cell in cells]
 
 
 def _names(version: Version) -> tuple[list[str], list[str]]:
-    """Sources and attacks, in the order of params.yaml."""
+    """Sources and attacks of a version, in the order of its params.yaml."""
     return list(version.values.get("sources") or ()), list(version.values.get("attacks") or ())
 
 
 def _changes(first: Version, second: Version) -> Iterator[str]:
-    """What differs between the attacks' rows of two versions."""
+    """A line for each attack whose row differs between two versions, and one for their other sections."""
     for attack in dict.fromkeys([*_names(first)[1], *_names(second)[1]]):
-        one, other = first.row(attack), second.row(attack)
-        keys = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
-        if one and other and keys:
-            values = (f"{key} {_said(one.get(key))} and {_said(other.get(key))}" for key in keys)
+        row, rival = first.row(attack), second.row(attack)
+        keys = [key for key in dict.fromkeys([*row, *rival]) if row.get(key) != rival.get(key)]
+        if row and rival and keys:
+            shown = descriptions.parameter_value
+            values = (f"{key} {shown(row.get(key))} and {shown(rival.get(key))}" for key in keys)
             yield f"{attack}: {', '.join(values)}"
-    keys = [key for key in first.values if key not in ("attacks", "root")]
-    others = [key for key in keys if first.values[key] != second.values.get(key)]
-    if others:
-        yield f"params.yaml also differs in {', '.join(others)}"
+    sections = [name for name in first.values if name not in ("attacks", "root")]
+    changed = [name for name in sections if first.values[name] != second.values.get(name)]
+    if changed:
+        yield f"params.yaml also differs in {', '.join(changed)}"
 
 
-def _said(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else "not given" if value is None else str(value)
-
-
-def _of(pairs: list[tuple[_Side, _Side]], source: str | None) -> list[tuple[_Side, _Side]]:
-    if source is not None and source not in {one.source for one, _ in pairs}:
-        raise unknown("source", source, {one.source for one, _ in pairs})
+def _only_source(pairs: list[CellPair], source: str | None) -> list[CellPair]:
+    """The pairs of a source; all where it is None."""
+    if source is not None and source not in {cell.source for cell, _ in pairs}:
+        raise unknown("source", source, {cell.source for cell, _ in pairs})
     return [pair for pair in pairs if source in (None, pair[0].source)]
 
 
 def _compared(
-    names: tuple[str, str], about: tuple[str, ...], pairs: list[tuple[_Side, _Side]], target: str | None, metric: str
+    names: tuple[str, str], about: tuple[str, ...], pairs: list[CellPair], target: str | None, metric: str
 ) -> Comparison:
     rows: list[Row] = []
-    left_out, images, seen = [], 0, set()
-    lack: _Side | None = None
-    for one, other in pairs:
-        lacking = [side for side in (one, other) if side.cell not in side.version.tables]
-        if lacking:
-            left_out.append(f"{lacking[0]} is not there")
-            lack = lack or lacking[0]
+    left_out, images, targets = [], 0, set()
+    lacking: CellVersion | None = None
+    for first, second in pairs:
+        absent = [cell for cell in (first, second) if not cell.exists]
+        if absent:
+            left_out.append(f"{absent[0]} is not there")
+            lacking = lacking or absent[0]
             continue
-        equal = one.version is not other.version and one.version.tables[one.cell] == other.version.tables[other.cell]
-        first = _read(one)
-        second = first if equal else _read(other)
-        _check(one, first, other, second)
-        found = [model for model in first.top if model in second.top]
-        seen |= set(found)
-        images = len(first.ids)
-        rows += [
-            replace(_row(one, first, other, second, model, metric), same=equal)
-            for model in found
-            if target in (None, model)
-        ]
-    if target is not None and seen and target not in seen:
-        raise unknown("target", target, seen)
+        same = first.version is not second.version and first.md5 == second.md5
+        first_predictions = read(first)
+        second_predictions = first_predictions if same else read(second)
+        refuse_unpaired(first, first_predictions, second, second_predictions)
+        common = [model for model in first_predictions.top if model in second_predictions.top]
+        targets |= set(common)
+        images = len(first_predictions.ids)
+        for model in common:
+            if target in (None, model):
+                hits = outcome(first, first_predictions, model, metric)
+                rivals = outcome(second, second_predictions, model, metric)
+                rows.append(_row(first, second, model, (hits, rivals), same=same))
+    if target is not None and targets and target not in targets:
+        raise unknown("target", target, targets)
     if not rows:
-        reason = f" ({left_out[0]}; {_getting(lack)})" if lack else ""
+        reason = f" ({left_out[0]}; {lacking.how_to_get()})" if lacking else ""
         raise UserError(f"{names[0]} and {names[1]} have no cell in common{reason}")
     adjusted = holm([row.difference.p for row in rows])
     rows = [replace(row, difference=replace(row.difference, adjusted=p)) for row, p in zip(rows, adjusted, strict=True)]
     return Comparison(names, about, images, tuple(rows), tuple(_pooled(rows)), tuple(left_out))
 
 
-def _getting(side: _Side) -> str:
-    """How to get predictions that a version lacks."""
-    if side.version.name == WORKSPACE:
-        return recovery.getting(side.version.folder / f"predictions/{side.source}/{side.attack}.parquet")
-    return "take revisions at which both were run"
-
-
-def _read(side: _Side) -> _Answers:
-    found = read_table(side.version.table(side.cell))
-    model = np.asarray(found["model"])
-    names = list(dict.fromkeys(model.tolist()))
-    top = np.stack([found[name].to_numpy() for name in TOP], 1)
-    first = model == names[0]
-    ids, labels, targets = (found[name].to_numpy()[first] for name in ("id", "label", "target_label"))
-    return _Answers(ids, labels, targets, {name: top[model == name] for name in names})
-
-
-def _check(one: _Side, first: _Answers, other: _Side, second: _Answers) -> None:
-    """Refuse what cannot be paired: other images, labels or objectives."""
-    if one.version.targeted(one.attack) != other.version.targeted(other.attack):
-        aimed, free = (one, other) if one.version.targeted(one.attack) else (other, one)
-        raise UserError(
-            f"{_named(aimed, free)} is targeted and {_named(free, aimed)} is not: their rates count different things; "
-            "compare attacks of one objective"
-        )
-    if not np.array_equal(first.ids, second.ids):
-        common = len(np.intersect1d(first.ids, second.ids))
-        raise UserError(
-            f"{one} rests on {len(first.ids)} images and {other} on {len(second.ids)}, {common} of them the same; "
-            "only the same images can be paired: take versions with one subset"
-        )
-    aims = one.version.targeted(one.attack) and not np.array_equal(first.targets, second.targets)
-    if aims or not np.array_equal(first.labels, second.labels):
-        raise UserError(f"{one} and {other} have other labels for the same images; take versions with one subset")
-
-
-def _named(side: _Side, other: _Side) -> str:
-    return side.attack if side.attack != other.attack else f"{side.attack} of {side.version.name}"
-
-
-def _row(one: _Side, first: _Answers, other: _Side, second: _Answers, target: str, metric: str) -> Row:
-    pair = _hits(one, first, target, metric), _hits(other, second, target, metric)
-    name = one.attack if one.attack == other.attack else f"{one.attack} − {other.attack}"
-    whitebox = target in one.source.split("+")
-    rate, rival = (100 * float(hits.mean()) for hits in pair)
-    return Row(name, one.source, target, whitebox, rate, rival, paired(pair), pair, False)
-
-
-def _hits(side: _Side, answers: _Answers, target: str, metric: str) -> np.ndarray:
-    aim = answers.targets if side.version.targeted(side.attack) else None
-    return success.success(answers.top[target], answers.labels, aim)[("top1", "top5").index(metric)]
+def _row(first: CellVersion, second: CellVersion, target: str, pair: Pair, *, same: bool) -> Row:
+    attack = first.attack if first.attack == second.attack else f"{first.attack} − {second.attack}"
+    whitebox = target in first.source.split("+")
+    first_rate, second_rate = (100 * float(hits.mean()) for hits in pair)
+    return Row(attack, first.source, target, whitebox, first_rate, second_rate, paired(pair), pair, same)
 
 
 def _pooled(rows: Sequence[Row]) -> Iterator[Pooled]:
-    """A line for each attack with black-box cells, corrected for their number."""
+    """Pool each attack's black-box cells; p is adjusted for the number of attacks."""
     attacks = dict.fromkeys(row.attack for row in rows if not row.whitebox)
     cells = {name: [row for row in rows if row.attack == name and not row.whitebox] for name in attacks}
-    found = {name: pooled([row.pair for row in some]) for name, some in cells.items()}
-    for (name, one), adjusted in zip(found.items(), holm([one.p for one in found.values()]), strict=True):
+    differences = {name: pooled([row.pair for row in cell_rows]) for name, cell_rows in cells.items()}
+    p_values = holm([difference.p for difference in differences.values()])
+    for (name, difference), adjusted in zip(differences.items(), p_values, strict=True):
         same = all(row.same for row in cells[name])
-        yield Pooled(name, len(cells[name]), replace(one, adjusted=adjusted), same)
+        yield Pooled(name, len(cells[name]), replace(difference, adjusted=adjusted), same)

@@ -1,6 +1,6 @@
-"""What success an attack has for what it costs: gradient evaluations, and seconds where they were taken here.
+"""Success of attacks beside their cost: gradient evaluations, and seconds where this machine computed the cells.
 
-From metrics and what `timing` noted; imports no torch.
+Success comes from metrics, seconds from `pipeline.crafting.timings`. Imports no torch.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,14 +23,14 @@ SAID = (
 
 @dataclass(frozen=True)
 class Spent:
-    """An attack's success and cost.
+    """The success and cost of an attack.
 
     Attributes:
-        attack, objective: Its name, and untargeted or targeted.
-        success, low, high: Percent.
-        gradients: An image and model, of one seed.
-        seconds: An image, mean over sources; None where some cell was not computed here, or differently.
-        by: What computed.
+        attack, objective: The attack's name, and untargeted or targeted.
+        success, low, high: Mean success rate over black-box cells, and mean ends of its intervals, in percent.
+        gradients: Gradient evaluations an image and model, of one seed.
+        seconds: Seconds an image, mean over sources; None where a cell was not computed here, or by another row.
+        by: The hardware that computed the cells.
     """
 
     attack: str
@@ -44,42 +44,45 @@ class Spent:
 
     @property
     def per_gradient(self) -> float:
+        """Percent points of success a gradient evaluation."""
         return self.success / self.gradients
 
     @property
     def per_second(self) -> float | None:
+        """Percent points of success a second; None where the seconds are not known."""
         return self.success / self.seconds if self.seconds else None
 
 
 def shown(number: float | None) -> str:
-    """Three digits of a number; whole from a thousand on."""
+    """A number with three digits, a whole number from a thousand on; a dash for None."""
     return "–" if number is None else f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def said(costs: Sequence[Spent]) -> str:
-    """What the numbers are, and whose the seconds are, if any."""
-    by = ", ".join(sorted({name for one in costs for name in one.by}))
+    """The note below the table: what the columns are, and which hardware the seconds are of, if there are any."""
+    by = ", ".join(sorted({name for cost in costs for name in cost.by}))
     return f"{SAID} Computed by: {by}." if by else SAID.replace(TIMES, "")
 
 
 def spent(folder: Path, results: Results) -> list[Spent]:
-    """A line for each attack with black-box cells, the best first, untargeted ones before targeted.
+    """The success and cost of each attack with black-box cells, the best first, untargeted before targeted ones.
 
     Args:
         folder: The experiment's.
         results: Its metrics.
     """
-    found = [one for name in results.experiment.attacks for one in _one(folder, results, name)]
-    return sorted(found, key=lambda one: (one.objective == "targeted", -one.success, one.gradients))
+    costs = [cost for name in results.experiment.attacks for cost in _of_attack(folder, results, name)]
+    return sorted(costs, key=lambda cost: (cost.objective == "targeted", -cost.success, cost.gradients))
 
 
-def _one(folder: Path, results: Results, name: str) -> Iterable[Spent]:
-    row, known = results.experiment.attacks[name], snapshots.reached(results, name)
-    if not known:
+def _of_attack(folder: Path, results: Results, name: str) -> Iterable[Spent]:
+    """The success and cost of one attack; none where it has no black-box cells."""
+    row, rates_at = results.experiment.attacks[name], snapshots.reached(results, name)
+    if not rates_at:
         return
-    rates = known[max(known)]
-    taken = [timings.find(folder, source, name, row) for source in results.experiment.sources]
-    times = [one.seconds / one.images / max(len(row.seeds or ()), 1) for one in taken if one is not None]
-    seconds = sum(times) / len(times) if len(times) == len(taken) else None
-    by = tuple(sorted({one.by for one in taken if one is not None})) if seconds is not None else ()
+    rates = rates_at[max(rates_at)]
+    cells = [timings.find(folder, source, name, row) for source in results.experiment.sources]
+    times = [cell.seconds / cell.images / max(len(row.seeds or ()), 1) for cell in cells if cell is not None]
+    seconds = sum(times) / len(times) if len(times) == len(cells) else None
+    by = tuple(sorted({cell.by for cell in cells if cell is not None})) if seconds is not None else ()
     yield Spent(name, row.objective, rates["success"], rates["low"], rates["high"], row.gradients, seconds, by)

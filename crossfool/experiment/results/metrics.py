@@ -1,6 +1,6 @@
-"""An experiment's results as they lie in `metrics/`, and the paper's figures that belong to them.
+"""Read an experiment's results from its folder `metrics/`.
 
-Imports no torch, pandas or matplotlib: what prints results must start at once.
+Imports no torch, pandas or matplotlib, so that commands which print results start at once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,16 +24,17 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Results:
-    """What the metrics files of an experiment say. Rates are percent.
+    """The content of an experiment's metrics files. Rates are percent.
 
     Attributes:
         experiment: Its params.yaml.
-        n: Attacked images, which every success rate rests on.
-        clean: Model -> its accuracy on the whole data set.
-        success: (source, attack) -> target -> top1, top1_low, ..., n, whitebox.
-        swept: The same of the grids' cells.
+        n: The number of attacked images, which every success rate rests on.
+        clean: Model -> its accuracy on the whole data set, and more; see `KEYS`.
+        success: (source, attack) -> target -> top1, top1_low, ..., n, whitebox; for the attacks of `attacks`.
+        swept: Like `success`, for the grids' cells.
         destruction: (source, attack) -> target -> transform -> level -> rate, low, high, n.
-        detail: (source, attack) -> sizes, takes and denominators, as `details.detail` makes them; read when asked for.
+        detail: (source, attack) -> sizes of perturbations, rates of snapshots and denominators, as
+            `pipeline.evaluation.detail_metrics` computes them; a file is read when its cell is first asked for.
     """
 
     experiment: Experiment
@@ -50,7 +51,7 @@ def load_metrics(folder: Path, experiment: Experiment) -> Results:
 
     Raises:
         UserError: a file is missing, is left over from a model or attack that is not listed any more, or
-            is not of the models that are listed.
+            has other models than those that are listed.
     """
     cells = [(source, attack) for source in experiment.sources for attack in experiment.rows]
     clean = {model: folder / "metrics/clean" / f"{model}.json" for model in experiment.models}
@@ -61,16 +62,16 @@ def load_metrics(folder: Path, experiment: Experiment) -> Results:
     detailed = {cell: path.with_suffix(".detail.json") for cell, path in success.items()}
     leftover_files.refuse(folder, experiment, "metrics")
     rates = {cell: _success(path, experiment.answering) for cell, path in success.items()}
-    counts = {one["n"]: success[cell] for cell, targets in rates.items() for one in targets.values()}
-    if len(counts) > 1:
-        (few, one), (many, other) = list(counts.items())[:2]
-        raise UserError(f"{one} rests on {few} images and {other} on {many}; run `dvc repro`")
+    paths = {target["n"]: success[cell] for cell, targets in rates.items() for target in targets.values()}
+    if len(paths) > 1:
+        (n, path), (other_n, other_path) = list(paths.items())[:2]
+        raise UserError(f"{path} rests on {n} images and {other_path} on {other_n}; run `dvc repro`")
     return Results(
         experiment,
-        next(iter(counts), 0),
+        next(iter(paths), 0),
         {model: _keyed(path, read_json(path), KEYS["clean"]) for model, path in clean.items()},
-        {cell: one for cell, one in rates.items() if cell[1] in experiment.attacks},
-        {cell: one for cell, one in rates.items() if cell[1] not in experiment.attacks},
+        {cell: targets for cell, targets in rates.items() if cell[1] in experiment.attacks},
+        {cell: targets for cell, targets in rates.items() if cell[1] not in experiment.attacks},
         {cell: _destruction(path, experiment) for cell, path in transformed.items()},
         _Details(detailed),
     )
@@ -80,13 +81,13 @@ class _Details(Mapping[tuple[str, str], dict[str, Any]]):
     """The content of each cell's detail file, read once, when it is first asked for."""
 
     def __init__(self, paths: Mapping[tuple[str, str], Path]) -> None:
-        self._paths, self._found = paths, dict[tuple[str, str], dict[str, Any]]()
+        self._paths, self._details = paths, dict[tuple[str, str], dict[str, Any]]()
 
     def __getitem__(self, cell: tuple[str, str]) -> dict[str, Any]:
-        if cell not in self._found:
+        if cell not in self._details:
             path = self._paths[cell]
-            self._found[cell] = _keyed(path, read_json(path), KEYS["detail"])
-        return self._found[cell]
+            self._details[cell] = _keyed(path, read_json(path), KEYS["detail"])
+        return self._details[cell]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._paths)
@@ -96,6 +97,11 @@ class _Details(Mapping[tuple[str, str], dict[str, Any]]):
 
 
 def _keyed(path: Path, value: Any, keys: set[str]) -> dict[str, Any]:
+    """A value of a file, which must be an object that has the keys.
+
+    Raises:
+        UserError: it is none, or lacks some.
+    """
     if not isinstance(value, dict) or not keys <= value.keys():
         lacking = sorted(keys - value.keys()) if isinstance(value, dict) else sorted(keys)
         raise UserError(f"{path}: lacks {', '.join(lacking)}; delete it and run `dvc repro`")
@@ -103,25 +109,25 @@ def _keyed(path: Path, value: Any, keys: set[str]) -> dict[str, Any]:
 
 
 def _success(path: Path, models: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Target -> rates, in the order of params.yaml."""
+    """Target -> rates of a cell's file, in the order of params.yaml."""
     values = read_json(path)
     if not isinstance(values, dict) or set(values) != set(models):
-        found = ", ".join(values) if isinstance(values, dict) else type(values).__name__
-        raise UserError(f"{path}: targets are {found}, expected {', '.join(models)}; delete it and run `dvc repro`")
+        targets = ", ".join(values) if isinstance(values, dict) else type(values).__name__
+        raise UserError(f"{path}: targets are {targets}, expected {', '.join(models)}; delete it and run `dvc repro`")
     return {model: _keyed(path, values[model], KEYS["success"]) for model in models}
 
 
 def _destruction(path: Path, experiment: Experiment) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
-    """Target -> transform -> level -> rates; all of params.yaml's, in its order."""
-    values, levels = read_json(path), experiment.transforms
-    wanted = {name: [f"{level:g}" for level in some] for name, some in levels.items() if some}
+    """Target -> transform -> level -> rates, for the transforms and levels of params.yaml, in its order."""
+    values, transforms = read_json(path), experiment.transforms
+    wanted = {name: [f"{level:g}" for level in levels] for name, levels in transforms.items() if levels}
     if not wanted:
         return {}
     try:
         return {
             model: {
-                name: {level: _keyed(path, values[model][name][level], KEYS["destruction"]) for level in some}
-                for name, some in wanted.items()
+                name: {level: _keyed(path, values[model][name][level], KEYS["destruction"]) for level in levels}
+                for name, levels in wanted.items()
             }
             for model in experiment.answering
         }

@@ -1,4 +1,4 @@
-"""What the paper's claims are checked on, and what a checked claim is. Imports no torch."""
+"""The outcomes of an experiment, image by image, on which ranks, paired tests and claims rest. Imports no torch."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -20,16 +20,17 @@ from crossfool.storage.tensors import TensorFile
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an experiment found, image by image; the N images of the subset are in one order throughout.
+    """Outcomes of an experiment, image by image; the N images are in one order throughout.
 
     Attributes:
         experiment: Its params.yaml.
-        hits: Source, attack (of `attacks` or a grid), target -> whether the attack succeeded, (N,) bool.
-        hits5: The same by the top-5 criterion.
-        destroyed: Source, attack, target, transform, level -> whether the target is right after it, (N,) bool.
+        hits: (source, attack of `attacks` or a grid, target) -> whether the attack succeeded, (N,) bool.
+        hits5: Like `hits`, by the top-5 criterion.
+        destroyed: (source, attack, target, transform, level) -> whether the target is right after the transform,
+            (N,) bool.
         clean: Model -> `top1`, its percent accuracy on the whole data set, and `parameters`, their count.
         similarity: Analysis -> samples, the plain gradient's 0 first, and cosines (images, len(samples)).
-        wrong: As `hits`, of `attacks`: whether the target's answer is not the true label, (N,) bool.
+        wrong: Like `hits`, of `attacks` alone: whether the target's prediction is not the true label, (N,) bool.
     """
 
     experiment: Experiment
@@ -42,54 +43,59 @@ class Evidence:
 
     @property
     def images(self) -> int:
-        """N."""
+        """N, the number of images; 0 where there are no cells."""
         return len(next(iter(self.hits.values()), ()))
 
     @property
     def empty(self) -> bool:
-        """Whether there are answers, and none of an image that all models get right: nothing can be compared."""
+        """Whether there are cells, but no image that all models get right, so that nothing can be compared."""
         return bool(self.hits) and not self.images
 
     @property
     def untargeted(self) -> list[str]:
-        """The untargeted ones of `attacks`."""
+        """The names of untargeted attacks of `attacks`."""
         return [name for name, row in self.experiment.attacks.items() if not row.targeted]
 
     def success(self, source: str, attack: str, target: str) -> np.ndarray:
-        """On which images the attack succeeded, (N,) bool: by the top-5 criterion where it is targeted."""
+        """On which images an attack succeeded, (N,) bool: by the top-5 criterion where the attack is targeted."""
         return (self.hits5 if self.experiment.row(attack).targeted else self.hits)[source, attack, target]
 
     def cells(self, attack: str) -> list[tuple[str, str]]:
-        """Sources and targets of an attack's black-box cells, those of a source together; none of no images."""
+        """(source, target) of an attack's black-box cells, those of a source together; none where `empty`."""
         if self.empty:
             return []
         pairs = itertools.product(self.experiment.sources, self.experiment.models)
         return [(s, t) for s, t in pairs if t not in s.split("+") and (s, attack, t) in self.hits]
 
     def single(self, attack: str) -> list[tuple[str, str]]:
-        """The cells whose source is one model."""
+        """(source, target) of an attack's black-box cells whose source is a single model."""
         return [(source, target) for source, target in self.cells(attack) if "+" not in source]
 
     def rate(self, attack: str) -> float:
-        """The share of images that it succeeds on, over its black-box cells."""
+        """The share of images, 0..1, that an attack succeeds on: the mean over its black-box cells."""
         return float(np.mean([self.success(source, attack, target).mean() for source, target in self.cells(attack)]))
 
     def against(self, first: str, second: str, taken: Callable[[str], bool] = lambda source: True) -> list[Pair]:
-        """Success of two attacks on the black-box cells that both have, from the sources that are taken."""
+        """Success of two attacks, (N,) bool each, on each black-box cell that both have.
+
+        Args:
+            first, second: The attacks.
+            taken: Whether a source's cells are wanted; all are by default.
+        """
         common = [cell for cell in self.common(first, second) if taken(cell[0])]
         return [(self.success(s, first, t), self.success(s, second, t)) for s, t in common]
 
     def common(self, first: str, second: str) -> list[tuple[str, str]]:
-        """The black-box cells, sources and targets, that two attacks both have."""
-        others = set(self.cells(second))
-        return [cell for cell in self.cells(first) if cell in others]
+        """(source, target) of the black-box cells that two attacks both have."""
+        shared = set(self.cells(second))
+        return [cell for cell in self.cells(first) if cell in shared]
 
 
 def gather(folder: Path, results: Results) -> Evidence:
-    """Read, image by image, what the experiment in `folder` found; only on images that all models get right.
+    """Read the outcomes of the experiment in `folder`, on the images that all models get right.
 
     Raises:
-        UserError: a table is missing, broken or of other images.
+        UserError: a table is missing, damaged or of other images.
     """
     experiment = results.experiment
     counted = _counted(folder) if experiment.sources else slice(None)
@@ -103,30 +109,30 @@ def gather(folder: Path, results: Results) -> Evidence:
             top, labels, target_labels = predictions_file.read_cell(path)
             if set(top) != set(experiment.answering) or len(labels) != results.n:
                 raise UserError(f"{path} is of other models or images than metrics; delete it and run `dvc repro`")
-            for target, given in top.items():
+            for target, predictions in top.items():
                 cell = source, attack, target
-                found = success.success(given, labels, target_labels if row.targeted else None)
-                hits[cell], hits5[cell] = (one[counted] for one in found)
-                wrong[cell] = (given[:, 0] != labels)[counted]
+                by_criterion = success.success(predictions, labels, target_labels if row.targeted else None)
+                hits[cell], hits5[cell] = (outcome[counted] for outcome in by_criterion)
+                wrong[cell] = (predictions[:, 0] != labels)[counted]
             if attack not in experiment.attacks:
                 continue
-            after = predictions_file.read_transformed(
+            transformed = predictions_file.read_transformed(
                 folder / "transformed" / source / f"{attack}.parquet", len(labels)
             )
-            for (target, transform, level), given in after.items():
-                destroyed[source, attack, target, transform, level] = (given == labels)[counted]
+            for (target, transform, level), predictions in transformed.items():
+                destroyed[source, attack, target, transform, level] = (predictions == labels)[counted]
     similarity = {name: read_similarity(folder, name, row) for name, row in experiment.similarity.items()}
     return Evidence(experiment, hits, hits5, destroyed, results.clean, similarity, wrong)
 
 
 def _counted(folder: Path) -> slice | np.ndarray:
-    """Which images of the subset all models get right, (N,) bool; all, where none was taken that some get wrong."""
+    """Which attacked images all models get right, (N,) bool; a whole slice where only such images are attacked."""
     right = predictions_file.right(TensorFile(folder / "subset/images.safetensors"))
     return slice(None) if right is None else np.logical_and.reduce(list(right.values()))
 
 
 def read_similarity(folder: Path, name: str, row: Similarity) -> tuple[tuple[int, ...], np.ndarray]:
-    """Values of m, 0 for the plain gradient, and cosines (images, values), of a similarity analysis.
+    """Read a similarity analysis: values of m, 0 for the plain gradient, and cosines (images, values).
 
     Raises:
         UserError: the table is missing, damaged or of other images or samples.
@@ -134,6 +140,6 @@ def read_similarity(folder: Path, name: str, row: Similarity) -> tuple[tuple[int
     path = folder / "analysis/similarity" / f"{name}.csv"
     samples = (0, *row.samples)
     rows = read_csv(path, {"image": int, "samples": int, "cosine": float})
-    if [int(one["samples"]) for one in rows] != list(samples) * row.images:
+    if [int(values["samples"]) for values in rows] != list(samples) * row.images:
         raise UserError(f"{path} is not of {row.images} images and params.yaml's samples; run `dvc repro`")
-    return samples, np.array([float(one["cosine"]) for one in rows]).reshape(row.images, len(samples))
+    return samples, np.array([float(values["cosine"]) for values in rows]).reshape(row.images, len(samples))

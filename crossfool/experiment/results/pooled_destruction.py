@@ -10,7 +10,13 @@ from crossfool.stats.clustered_rates import clustered
 
 
 class Point(NamedTuple):
-    """A destruction rate: of the n pairs of an image and a target that an attack fooled, at a transform's level."""
+    """A pooled destruction rate at one level of a transform.
+
+    Attributes:
+        level: The transform's level.
+        rate, low, high: The rate and its interval, in percent.
+        n: The number of pairs of an image and a target that the attack fooled, which the rate rests on.
+    """
 
     level: float
     rate: float
@@ -23,7 +29,7 @@ Points = list[Point]
 
 
 def black_box(results: Results, attack: str) -> list[tuple[str, str]]:
-    """Pairs of source and target, the target no member of the source."""
+    """(source, target) of an attack's black-box cells: the target is no member of the source."""
     return [
         (source, target)
         for (source, name), targets in results.success.items()
@@ -33,7 +39,7 @@ def black_box(results: Results, attack: str) -> list[tuple[str, str]]:
 
 
 def pooled(evidence: Evidence, transform: str) -> dict[str, Points]:
-    """Attack -> its destruction rate at each level, over all black-box pairs; no point where nothing fooled."""
+    """Attack -> its destruction rate at each level, over all black-box pairs; no point where it fooled no target."""
     levels = evidence.experiment.transforms[transform]
     return {
         attack: [point for level in levels if (point := _point(evidence, attack, transform, level)) is not None]

@@ -1,4 +1,4 @@
-"""The attacks of an experiment against each other on the same images, and what is known of their takes.
+"""Attacks of an experiment ranked by success, and compared in pairs on the same images.
 
 An image's success is its mean over the black-box cells, since cells share their images; intervals are Student's over
 images (Wilson's, or Newcombe's for a difference, where there is one cell). Imports no torch.
@@ -13,17 +13,18 @@ import numpy as np
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.experiment.results.snapshots import OBJECTIVES, rank_among
-from crossfool.stats import intervals, paired_difference
-from crossfool.stats import rates as stats_rates
+from crossfool.stats import intervals
+from crossfool.stats.paired_difference import paired, pooled
 from crossfool.stats.paired_tests import LEVEL, holm
+from crossfool.stats.rates import rate as wilson_rate
 
 Rows = list[dict[str, Any]]
 
 
 def ranked(results: Results, evidence: Evidence) -> Rows:
-    """Attacks by success, the best first, untargeted ones before targeted; beside what they cost and change.
+    """Rank attacks by success, the best first, untargeted before targeted ones; with their cost and image distances.
 
-    Equals share a rank, the cheaper first.
+    Equals share a rank, the cheaper first. Rates are percent.
     """
     rows: Rows = []
     for attack, row in results.experiment.attacks.items():
@@ -34,27 +35,31 @@ def ranked(results: Results, evidence: Evidence) -> Rows:
         low, high = _ends(hits)
         sizes = [results.detail[source, attack]["size"] for source in dict.fromkeys(source for source, _ in cells)]
         rate = 100 * float(np.mean(hits))
-        found: dict[str, Any] = {"attack": attack, "objective": row.objective}
-        found |= {"success": round(rate, 4), "low": low, "high": high}
-        found |= {"cells": len(cells), "n": len(hits[0]), "gradients": row.gradients}
-        found |= {"success_per_gradient": round(rate / row.gradients, 4)}
-        found |= {key: round(float(np.mean([size[key] for size in sizes])), 4) for key in ("l2", "linf", "ssim")}
-        apart = [size.get("lpips") for size in sizes]
-        found["lpips"] = None if None in apart else round(float(np.mean(apart)), 4)
-        rows.append(found)
-    rows.sort(key=lambda one: (one["objective"] == "targeted", -one["success"], one["gradients"]))
-    rivals = {objective: [one["success"] for one in rows if one["objective"] == objective] for objective in OBJECTIVES}
-    return [{"rank": rank_among(one["success"], rivals[one["objective"]]), **one} for one in rows]
+        entry: dict[str, Any] = {"attack": attack, "objective": row.objective}
+        entry |= {"success": round(rate, 4), "low": low, "high": high}
+        entry |= {"cells": len(cells), "n": len(hits[0]), "gradients": row.gradients}
+        entry |= {"success_per_gradient": round(rate / row.gradients, 4)}
+        entry |= {key: round(float(np.mean([size[key] for size in sizes])), 4) for key in ("l2", "linf", "ssim")}
+        distances = [size.get("lpips") for size in sizes]
+        entry["lpips"] = None if None in distances else round(float(np.mean(distances)), 4)
+        rows.append(entry)
+    rows.sort(key=lambda row: (row["objective"] == "targeted", -row["success"], row["gradients"]))
+    rivals = {objective: [row["success"] for row in rows if row["objective"] == objective] for objective in OBJECTIVES}
+    return [{"rank": rank_among(row["success"], rivals[row["objective"]]), **row} for row in rows]
 
 
 def _ends(hits: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
-    """The 95% interval of the mean over cells, in percent; None where no image differs from another.
+    """The 95% interval of the mean over cells, in percent: low and high; None where no image differs from another.
 
-    Wilson's over images where there is one cell, or where the attack succeeds on all images of all cells, or on none.
+    Student's over images; Wilson's where there is one cell, or where the attack succeeds on all images of all cells,
+    or on none.
+
+    Args:
+        hits: The outcome of each cell, (N,) bool.
     """
     if len(hits) == 1 or len(np.unique(hits)) == 1:
-        found = stats_rates.rate(int(hits[0].sum()), len(hits[0]))
-        return found.low, found.high
+        rate = wilson_rate(int(hits[0].sum()), len(hits[0]))
+        return rate.low, rate.high
     interval = intervals.mean(np.mean(hits, 0))
     if interval is None:
         return None, None
@@ -63,7 +68,7 @@ def _ends(hits: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
 
 
 def pairwise(evidence: Evidence) -> Rows:
-    """Every two attacks of one objective: by how much the first succeeds more often, and whether that is chance.
+    """Compare every two attacks of one objective, pooled over black-box cells: difference in success, interval and p.
 
     p is of the exact McNemar test where they share one black-box cell, else of the exact sign-flip permutation test
     over images; `p_holm` is adjusted by Holm's method for all pairs of the table.
@@ -74,22 +79,23 @@ def pairwise(evidence: Evidence) -> Rows:
         pairs = evidence.against(first, second)
         if attacks[first].objective != attacks[second].objective or not pairs:
             continue
-        one = paired_difference.pooled(pairs)
-        found: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
-        found |= {"difference": round(one.points, 4)}
-        found |= {name: None if end is None else round(end, 4) for name, end in (("low", one.low), ("high", one.high))}
-        found |= {"p": one.p}
-        found |= {"cells": len(pairs), "n": len(pairs[0][0])}
-        rows.append(found)
+        difference = pooled(pairs)
+        row: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
+        row |= {"difference": round(difference.points, 4)}
+        ends = (("low", difference.low), ("high", difference.high))
+        row |= {name: None if end is None else round(end, 4) for name, end in ends}
+        row |= {"p": difference.p}
+        row |= {"cells": len(pairs), "n": len(pairs[0][0])}
+        rows.append(row)
     adjusted = holm([row["p"] for row in rows])
     return [row | {"p_holm": p, "differs": p < LEVEL} for row, p in zip(rows, adjusted, strict=True)]
 
 
 def mcnemar(evidence: Evidence) -> Rows:
-    """Every two attacks of one objective on each black-box cell that both have, by the exact McNemar test.
+    """Compare every two attacks of one objective on each black-box cell that both have, by the exact McNemar test.
 
-    `first_alone` and `second_alone` count the images that only that one succeeds on, which the test is of; `p_holm` is
-    adjusted by Holm's method for all rows of the table.
+    `first_alone` and `second_alone` count the images that only that attack succeeds on, the only ones that the test
+    uses; `p_holm` is adjusted by Holm's method for all rows of the table.
     """
     attacks = evidence.experiment.attacks
     rows: Rows = []
@@ -99,16 +105,16 @@ def mcnemar(evidence: Evidence) -> Rows:
         for (source, target), (a, b) in zip(
             evidence.common(first, second), evidence.against(first, second), strict=True
         ):
-            one = paired_difference.paired((a, b))
-            found: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
-            found |= {"source": source, "target": target}
-            found |= {"first_rate": round(100 * float(a.mean()), 4), "second_rate": round(100 * float(b.mean()), 4)}
-            found |= {
-                "difference": round(one.points, 4),
-                "low": round(one.low or 0.0, 4),
-                "high": round(one.high or 0.0, 4),
+            difference = paired((a, b))
+            row: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
+            row |= {"source": source, "target": target}
+            row |= {"first_rate": round(100 * float(a.mean()), 4), "second_rate": round(100 * float(b.mean()), 4)}
+            row |= {
+                "difference": round(difference.points, 4),
+                "low": round(difference.low or 0.0, 4),
+                "high": round(difference.high or 0.0, 4),
             }
-            found |= {"first_alone": int((a & ~b).sum()), "second_alone": int((b & ~a).sum()), "p": one.p}
-            rows.append(found | {"n": len(a)})
+            row |= {"first_alone": int((a & ~b).sum()), "second_alone": int((b & ~a).sum()), "p": difference.p}
+            rows.append(row | {"n": len(a)})
     adjusted = holm([row["p"] for row in rows])
     return [row | {"p_holm": p, "differs": p < LEVEL} for row, p in zip(rows, adjusted, strict=True)]

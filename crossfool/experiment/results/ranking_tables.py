@@ -1,4 +1,4 @@
-"""The tables of an experiment in which attacks are set against each other: ranking, pairs, cost, budget, seeds."""
+"""Tables that compare an experiment's attacks: ranking, pairs, samples, budget, cost, seeds, denominators."""
 
 from crossfool.experiment.results import sample_equivalence
 from crossfool.experiment.results.metrics import Results
@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 def tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
-    """Name (a key of `COLUMNS`) -> rows; none where the experiment has nothing of the kind. Rates are percent."""
+    """Table name (a key of `COLUMNS`) -> its rows; no rows where the experiment has none. Rates are percent."""
     return {
         "ranking": ranked(results, evidence),
         "pairwise": pairwise(evidence),

@@ -1,4 +1,4 @@
-"""An experiment's predictions as they are here, or as a git revision's dvc.lock names them in DVC's cache."""
+"""Versions of an experiment's predictions: its files as they are, or those in DVC's cache of a git revision."""
 
 import functools
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from crossfool.storage import recovery
 from crossfool.storage.dvc_lock import outputs
 from crossfool.storage.hashing import md5
 
-WORKSPACE = "workspace"  # what DVC, too, calls the files as they are
+WORKSPACE = "workspace"  # DVC's name, too, for the files as they are
 
 
 class NoRevision(UserError):
@@ -21,12 +21,12 @@ class NoRevision(UserError):
 
 @dataclass(frozen=True)
 class Version:
-    """One state of an experiment.
+    """A version of an experiment: its files as they are, or a git revision.
 
     Attributes:
-        name: As the user gave it.
-        values: Its params.yaml, not validated: today's rules need not be those of an old revision.
-        tables: (source, attack) -> md5 of its predictions; of cells that have any.
+        name: The version's name, as the user gave it.
+        values: The version's params.yaml, not validated: today's rules need not be those of an old revision.
+        tables: (source, attack) -> md5 of the predictions, for each cell that has any.
         folder: The experiment's.
     """
 
@@ -40,14 +40,14 @@ class Version:
         return self.row(attack).get("objective") == "targeted"
 
     def row(self, attack: str) -> Mapping[str, Any]:
-        """An attack's row in params.yaml; of a grid's cell, what the grid's cells share."""
+        """The row of an attack in params.yaml; for a grid's cell, the keys that the grid's cells share."""
         row = (self.values.get("attacks") or {}).get(attack)
         if row is None:
             row = ((self.values.get("grids") or {}).get(attack[0]) or {}).get("attack")
         return row if isinstance(row, Mapping) else {}
 
     def table(self, cell: tuple[str, str]) -> Path:
-        """The file of a cell's predictions.
+        """The file of a cell's predictions, in the folder or in DVC's cache.
 
         Raises:
             UserError: DVC's cache does not have it.
@@ -55,24 +55,28 @@ class Version:
         place = f"predictions/{cell[0]}/{cell[1]}.parquet"
         if self.name == WORKSPACE:
             return self.folder / place
-        md5 = self.tables[cell]
-        path = cache(self.folder) / md5[:2] / md5[2:]
+        digest = self.tables[cell]
+        path = cache(self.folder) / digest[:2] / digest[2:]
         if not path.is_file():
-            lack = f"{place} of {self.name} (md5 {md5}) is not in DVC's cache"
+            message = f"{place} of {self.name} (md5 {digest}) is not in DVC's cache"
             pull = recovery.pulling(self.folder.absolute())
             if pull is None:
                 again = f"`git checkout {self.name} && {recovery.repro(self.folder)}`"
-                raise UserError(f"{lack}, and no DVC remote is configured; compute that revision's with {again}")
+                raise UserError(f"{message}, and no DVC remote is configured; compute that revision's with {again}")
             fetch, where = pull.replace("pull", "fetch"), "" if self.folder == Path() else f" in {self.folder}"
             raise UserError(
-                f"{lack}; fetch that revision's predictions with "
+                f"{message}; fetch that revision's predictions with "
                 f"`git checkout {self.name} && {fetch} dvc.yaml`{where}, or `{fetch} --all-commits`"
             )
         return path
 
 
 def workspace(folder: Path) -> Version:
-    """The files as they are."""
+    """The version of an experiment's files as they are.
+
+    Raises:
+        UserError: params.yaml is wrong.
+    """
     experiment = loading.load(folder / "params.yaml")
     values = params_file.strict(params_file.read(folder / "params.yaml"))  # as it is written
     cells = ((source, attack) for source in experiment.sources for attack in experiment.rows)
@@ -82,10 +86,15 @@ def workspace(folder: Path) -> Version:
 
 
 def at(name: str, folder: Path) -> Version:
-    """An experiment as a revision has it.
+    """The version of an experiment at a revision.
+
+    Args:
+        name: A git revision, a DVC experiment, or `workspace`.
+        folder: The experiment's.
 
     Raises:
-        UserError: no such revision, or it has no dvc.lock or params.yaml in this folder.
+        NoRevision: there is no such revision.
+        UserError: the revision has no dvc.lock or params.yaml in this folder.
     """
     if name == WORKSPACE:
         return workspace(folder)
@@ -100,21 +109,25 @@ def at(name: str, folder: Path) -> Version:
         raise UserError(f"params.yaml of {name} {error}") from None
     outs = outputs(lock)
     places = {Path(place): out["md5"] for place, out in outs.items() if place.startswith("predictions/")}
-    tables = {(path.parent.name, path.stem): md5 for path, md5 in places.items() if path.parent.name != "clean"}
+    tables = {(path.parent.name, path.stem): digest for path, digest in places.items() if path.parent.name != "clean"}
     return Version(name, values if isinstance(values, dict) else {}, tables, folder)
 
 
 def _file(name: str, commit: str, file: str, folder: Path) -> str:
-    """The text of a file in a commit, which the user calls by `name`."""
-    found = git.file(commit, file, folder)
-    if found is None:
+    """The text of a file in a commit, which error messages call by `name`."""
+    content = git.file(commit, file, folder)
+    if content is None:
         raise UserError(f"{name} has no {file} in {folder.resolve().name}; take a revision at which it was run")
-    return found.decode("utf-8", "replace")
+    return content.decode("utf-8", "replace")
 
 
 @functools.cache
 def cache(folder: Path) -> Path:
-    """Where DVC keeps files by their md5, as its configuration says."""
+    """The folder of DVC's cache, in which files lie by their md5.
+
+    Raises:
+        UserError: `folder` is in no DVC repository.
+    """
     with dvc_records.records(folder) as repo:
         if repo is None:
             raise UserError(f"{folder.resolve()} is in no DVC repository; run the command inside a clone")

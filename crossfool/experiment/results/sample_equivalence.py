@@ -1,4 +1,4 @@
-"""How many Gaussian samples another noise's samples are worth: m at equal success. Imports no torch."""
+"""The number of Gaussian samples that succeed as often as another noise's samples: m at equal success. No torch."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,19 @@ SAID = (
     "95% interval over images, by a bootstrap of 2,000 draws. Nothing stands where none of them succeeds as seldom, or "
     "as often."
 )
-OWN = {"samples", "noise"}  # keys in which the rows of one family may differ
+OWN = {"samples", "noise"}  # the keys in which rows of one family may differ
 
 
 def rows(evidence: Evidence) -> list[dict[str, Any]]:
-    """A row for each attack whose noise is not Gaussian, beside two rows or more that differ from it in that alone.
+    """A row for each attack whose noise is not Gaussian, if two attacks or more differ from it in noise and m alone.
 
-    `worth` is the m of Gaussian noise whose success, a mean over the same black-box cells, is the row's.
+    `worth` is the m of Gaussian noise that has the row's success, a mean over the same black-box cells.
     """
-    return [row for family in _families(evidence) for row in _measured(evidence, *family)]
+    return [row for family in _families(evidence) for row in _equivalents(evidence, *family)]
 
 
 def _families(evidence: Evidence) -> Iterator[tuple[list[str], list[str]]]:
-    """Names of the rows of Gaussian noise, by rising m, and of the other noises', that are alike but for both."""
+    """(attacks of Gaussian noise by rising m, attacks of other noises) that are alike but for noise and m."""
     attacks = evidence.experiment.attacks
     smooth = [name for name, row in attacks.items() if row.gradient == "smoothed" and evidence.cells(name)]
 
@@ -43,25 +43,26 @@ def _families(evidence: Evidence) -> Iterator[tuple[list[str], list[str]]]:
             yield plain, others
 
 
-def _measured(evidence: Evidence, plain: Sequence[str], others: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _equivalents(evidence: Evidence, plain: Sequence[str], others: Sequence[str]) -> Iterator[dict[str, Any]]:
     attacks, cells = evidence.experiment.attacks, evidence.cells(plain[0])
 
     def success(names: Sequence[str]) -> np.ndarray:
-        """Of each image, the mean over cells: (N, names)."""
+        """Each image's success, the mean over cells: (N, names)."""
         hits = [[evidence.success(source, name, target) for source, target in cells] for name in names]
-        result: np.ndarray = np.mean(hits, 1).T
-        return result
+        shares: np.ndarray = np.mean(hits, 1).T
+        return shares
 
     samples = np.array([attacks[name].samples for name in plain], float)
-    known, found = success(plain), success(others)
-    n = len(known)
+    gaussian, other = success(plain), success(others)
+    n = len(gaussian)
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), DRAWS) / n  # (draws,N)
-    drawn, drawn_known = weights @ found, weights @ known
-    for place, name in enumerate(others):
-        rate, row = float(found[:, place].mean()), attacks[name]
-        spread = [_equal(one, samples, rates) for one, rates in zip(drawn[:, place], drawn_known, strict=True)]
+    drawn_other, drawn_gaussian = weights @ other, weights @ gaussian
+    for column, name in enumerate(others):
+        rate, row = float(other[:, column].mean()), attacks[name]
+        pairs = zip(drawn_other[:, column], drawn_gaussian, strict=True)
+        spread = [_equal(drawn_rate, samples, rates) for drawn_rate, rates in pairs]
         low, high = (float(end) for end in np.quantile(spread, [0.025, 0.975], method="inverted_cdf"))
-        ends = {"worth": _equal(rate, samples, known.mean(0)), "low": low, "high": high}
+        ends = {"worth": _equal(rate, samples, gaussian.mean(0)), "low": low, "high": high}
         yield {
             "attack": name,
             "noise": row.noise,
@@ -74,7 +75,13 @@ def _measured(evidence: Evidence, plain: Sequence[str], others: Sequence[str]) -
 
 
 def _equal(rate: float, samples: np.ndarray, rates: np.ndarray) -> float:
-    """The m at which rates, made rising, reach `rate`: 0 or infinity where it lies below or above them all."""
+    """The m at which rates, made rising, reach `rate`: 0 or infinity where `rate` lies below or above them all.
+
+    Args:
+        rate: The rate to reach.
+        samples: Values of m, rising.
+        rates: The rate at each.
+    """
     rising = np.maximum.accumulate(rates)
     if not rising[0] <= rate <= rising[-1]:
         return 0.0 if rate < rising[0] else float("inf")

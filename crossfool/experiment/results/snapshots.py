@@ -1,4 +1,7 @@
-"""Rates of snapshots: success over steps, at a budget of gradients, over seeds, and over other denominators."""
+"""Success rates over steps, at a budget of gradient evaluations, over seeds, and by other denominators.
+
+Each function yields the rows of one table. Rates are percent.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,113 +10,127 @@ import numpy as np
 
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
-from crossfool.stats import rates as stats_rates
+from crossfool.stats.rates import rate as wilson_rate
 
 OBJECTIVES = ("untargeted", "targeted")
 
 
-def rank_among(success: float, all_of: Sequence[float]) -> int:
-    """1 for the best; equals share a place."""
-    return 1 + sum(other > success for other in all_of)
+def rank_among(success: float, rates: Sequence[float]) -> int:
+    """The rank of a success rate among several: 1 for the best; equals share a rank."""
+    return 1 + sum(rival > success for rival in rates)
 
 
-# --- takes --------------------------------------------------------------------------------------------------------
-
-
-def _kept(results: Results, kind: str) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
-    """Attack, source, target and what the details have of a kind; those of `attacks` alone."""
+def _details(results: Results, kind: str) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+    """(attack, source, target, details of a kind) of each cell of `attacks` that has such details."""
     for (source, attack), targets in results.success.items():
         for target in targets:
-            found = results.detail[source, attack][kind].get(target)
-            if found:
-                yield attack, source, target, found
+            details = results.detail[source, attack][kind].get(target)
+            if details:
+                yield attack, source, target, details
 
 
 def _metric(results: Results, attack: str) -> str:
+    """The criterion of success: top5 for a targeted attack, else top1."""
     return "top5" if results.experiment.attacks[attack].targeted else "top1"
 
 
 def _rates(rates: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """The columns of a rate by one criterion."""
     return {"rate": rates[metric], "low": rates[f"{metric}_low"], "high": rates[f"{metric}_high"], "n": rates["n"]}
 
 
 def cost_rows(results: Results) -> Iterator[dict[str, Any]]:
-    """Success after each recorded step of black-box cells."""
-    for attack, source, target, steps in _kept(results, "steps"):
+    """The success rate after each recorded step of black-box cells."""
+    for attack, source, target, steps in _details(results, "steps"):
         if (source, target) not in pooled_destruction.black_box(results, attack):
             continue
         for step, rates in steps.items():
-            about = {"attack": attack, "source": source, "target": target, "step": int(step)}
-            yield about | {"gradients": rates["gradients"]} | _rates(rates, _metric(results, attack))
+            cell = {"attack": attack, "source": source, "target": target, "step": int(step)}
+            yield cell | {"gradients": rates["gradients"]} | _rates(rates, _metric(results, attack))
 
 
 def budget_rows(results: Results) -> Iterator[dict[str, Any]]:
-    """Attacks at equal cost: success after as many gradients as a budget allows; none where no steps were recorded.
+    """Attacks at equal cost: success within a budget of gradient evaluations; none where no steps were recorded.
 
-    A budget is what some attack has taken at a step that is known of it, where two or more can be compared; equals
-    share a place. An attack's success is its mean over black-box cells, and so are the ends of the interval, Wilson's.
+    A budget is the cost of some attack at one of its recorded steps, where it allows two or more attacks to be
+    compared; equals share a place. An attack's success is its mean over black-box cells, and so are the ends of the
+    interval, Wilson's.
     """
     if not any(row.record_steps for row in results.experiment.attacks.values()):
         return
     for objective in OBJECTIVES:
         rows = {name: row for name, row in results.experiment.attacks.items() if row.objective == objective}
-        known = {name: found for name in rows if (found := reached(results, name))}
-        for budget in sorted({gradients for found in known.values() for gradients in found}):
-            within = {name: max((g for g in found if g <= budget), default=0) for name, found in known.items()}
-            places = [(known[name][most], most, name) for name, most in within.items() if most]
-            places.sort(key=lambda one: (-one[0]["success"], one[1]))
-            rivals = [rates["success"] for rates, _, _ in places]
-            for rates, gradients, name in places if len(places) > 1 else ():
-                place = rank_among(rates["success"], rivals)
-                about = {"objective": objective, "budget": budget, "place": place, "attack": name}
-                yield about | {"gradients": gradients} | rates
+        rates_at = {name: steps for name in rows if (steps := reached(results, name))}
+        for budget in sorted({gradients for steps in rates_at.values() for gradients in steps}):
+            within = {name: max((g for g in steps if g <= budget), default=0) for name, steps in rates_at.items()}
+            entries = [(rates_at[name][most], most, name) for name, most in within.items() if most]
+            entries.sort(key=lambda entry: (-entry[0]["success"], entry[1]))
+            rivals = [rates["success"] for rates, _, _ in entries]
+            for rates, gradients, name in entries if len(entries) > 1 else ():
+                rank = rank_among(rates["success"], rivals)
+                columns = {"objective": objective, "budget": budget, "place": rank, "attack": name}
+                yield columns | {"gradients": gradients} | rates
 
 
 def reached(results: Results, attack: str) -> dict[int, dict[str, Any]]:
-    """Gradient evaluations -> mean rates over an attack's black-box cells, of each step that is known of it."""
+    """Gradient evaluations -> mean rates over an attack's black-box cells, at each recorded step, and at the last.
+
+    Empty where the attack has no black-box cells.
+    """
     metric, row = _metric(results, attack), results.experiment.attacks[attack]
-    found: dict[int, list[dict[str, Any]]] = {}
+    rates_at: dict[int, list[dict[str, Any]]] = {}
     for source, target in pooled_destruction.black_box(results, attack):
         steps = results.detail[source, attack]["steps"].get(target)
         last = {"": {"gradients": row.gradients, **results.success[source, attack][target]}}
         for rates in (steps or last).values():
-            found.setdefault(rates["gradients"], []).append(_rates(rates, metric))
+            rates_at.setdefault(rates["gradients"], []).append(_rates(rates, metric))
     return {
         gradients: {
-            "success": round(float(np.mean([one["rate"] for one in some])), 4),
-            "low": round(float(np.mean([one["low"] for one in some])), 4),
-            "high": round(float(np.mean([one["high"] for one in some])), 4),
-            "cells": len(some),
-            "n": some[0]["n"],
+            "success": round(float(np.mean([rates["rate"] for rates in cells])), 4),
+            "low": round(float(np.mean([rates["low"] for rates in cells])), 4),
+            "high": round(float(np.mean([rates["high"] for rates in cells])), 4),
+            "cells": len(cells),
+            "n": cells[0]["n"],
         }
-        for gradients, some in found.items()
+        for gradients, cells in rates_at.items()
     }
 
 
 def seed_rows(results: Results) -> Iterator[dict[str, Any]]:
-    for attack, source, target, spread in _kept(results, "seeds"):
+    """The mean, standard deviation and range of the success rate over seeds, for each cell of several seeds."""
+    for attack, source, target, spread in _details(results, "seeds"):
         metric = _metric(results, attack)
-        rates = [one[metric] for one in spread["rates"].values()]
-        about = {"attack": attack, "source": source, "target": target, "whitebox": target in source.split("+")}
-        about |= {"seeds": " ".join(spread["rates"]), "mean": spread[f"{metric}_mean"]}
-        about |= {"deviation": spread[f"{metric}_deviation"], "least": min(rates), "most": max(rates)}
-        yield about | {"n": next(iter(spread["rates"].values()))["n"]}
+        rates = [seed_rates[metric] for seed_rates in spread["rates"].values()]
+        columns = _cell_columns(attack, source, target)
+        columns |= {"seeds": " ".join(spread["rates"]), "mean": spread[f"{metric}_mean"]}
+        columns |= {"deviation": spread[f"{metric}_deviation"], "least": min(rates), "most": max(rates)}
+        yield columns | {"n": next(iter(spread["rates"].values()))["n"]}
 
 
 def denominator_rows(results: Results, kind: str) -> Iterator[dict[str, Any]]:
+    """Each cell's success rate by every quantisation or denominator.
+
+    Args:
+        results: The experiment's.
+        kind: `quantisation` (images before and after they are rounded) or `denominators` (which images are counted).
+    """
     name = "way" if kind == "quantisation" else "counted"
-    for attack, source, target, ways in _kept(results, kind):
+    for attack, source, target, ways in _details(results, kind):
         for way, rates in ways.items():
             if rates is None or isinstance(rates, Mapping):  # None: there is no such image
-                about = {"attack": attack, "source": source, "target": target, "whitebox": target in source.split("+")}
+                columns = _cell_columns(attack, source, target)
                 shown = {"n": 0} if rates is None else _rates(rates, _metric(results, attack))
-                yield about | {name: way} | shown | _clean_error(ways)
+                yield columns | {name: way} | shown | _clean_error(ways)
 
 
-def _clean_error(ways: Mapping[str, Any]) -> dict[str, Any]:
-    """On the clean attacked images, with its Wilson interval; nothing where it is not known."""
-    if "clean_error" not in ways:
+def _cell_columns(attack: str, source: str, target: str) -> dict[str, Any]:
+    return {"attack": attack, "source": source, "target": target, "whitebox": target in source.split("+")}
+
+
+def _clean_error(denominators: Mapping[str, Any]) -> dict[str, Any]:
+    """The error rate on the clean attacked images, with its Wilson interval; no columns where it is not known."""
+    if "clean_error" not in denominators:
         return {}
-    n = ways["all"]["n"]
-    found = stats_rates.rate(round(ways["clean_error"] * n / 100), n)
-    return {"clean_error": ways["clean_error"], "clean_low": found.low, "clean_high": found.high}
+    n = denominators["all"]["n"]
+    rate = wilson_rate(round(denominators["clean_error"] * n / 100), n)
+    return {"clean_error": denominators["clean_error"], "clean_low": rate.low, "clean_high": rate.high}
