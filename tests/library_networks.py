@@ -1,7 +1,8 @@
 """Whole networks of torchvision and timm, as `models.wrap` makes them, against the same as their library built them.
 
 Random seeded weights, batch normalisation that has seen data, two made images of the native side. Where the two input
-gradients differ, the network's own float64 judges. `stress/networks.py` tries all, `tests/test_world.py` a few.
+gradients differ, the network's own float64 judges. `stress/networks.py` tries all,
+`tests/models/test_library_networks.py` a few.
 """
 
 import copy
@@ -9,7 +10,7 @@ import math
 from typing import Any
 
 import torch
-from conftest import calibrated
+from builders import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
@@ -245,3 +246,28 @@ def torchvision_names() -> list[str]:
 def names() -> dict[str, str]:
     """All networks that are tried, and the family of timm that each stands for, or ""."""
     return dict.fromkeys(torchvision_names(), "") | {f"timm_{name}": family for family, name in TIMM.items()}
+
+
+def seeded_network(name: str) -> nn.Module:
+    """A network of torchvision with seeded random weights, scaled so that activations neither vanish nor explode.
+
+    It is made without memory first: torchvision's own initialisation takes seconds, for nothing.
+    """
+    with torch.device("meta"):
+        network = build.build(name, "torchvision")
+    network = network.to_empty(device="cpu").requires_grad_(False).eval()
+    torch.manual_seed(sum(map(ord, name)))
+    few = torch.rand(1_000_003)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.uniform_(0.5, 1.0)
+            module.bias.normal_(0, 0.1)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            bound = math.sqrt(6 / module.weight[0].numel())  # variance 2 / fan-in, as ReLU halves it
+            count = module.weight.numel()  # of vgg, 100 million in one layer: the same numbers again and again
+            module.weight.view(-1).copy_(few.repeat(-(-count // len(few)))[:count]).sub_(0.5).mul_(2 * bound)
+            if module.bias is not None:
+                module.bias.uniform_(-0.1, 0.1)
+    return network

@@ -13,8 +13,8 @@ from pathlib import Path
 subset, weights, out = map(Path, sys.argv[1:])
 os.environ["RAY_DEDUP_LOGS"] = "0"
 import ray
+from made_cells import cell
 from ray.cluster_utils import Cluster
-from test_cells import cell
 
 from crossfool.errors import UserError
 from crossfool.pipeline.crafting import chunks as crafting_chunks

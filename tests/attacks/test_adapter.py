@@ -3,12 +3,12 @@
 import copy
 import random
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from builders import ROOT
 from torch import Tensor, nn
 
 from crossfool import seeds
@@ -156,7 +156,7 @@ def called(name: str, built: nn.Module, normalised, images: Tensor, labels: Tens
 
 
 def test_the_documented_rows_take_twenty_gradients():
-    text = (Path(__file__).parents[1] / "docs/parameters.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/parameters.md").read_text(encoding="utf-8")
     (block,) = (part for part in text.split("```yaml\n")[1:] if part.startswith("attacks:\n  ifgsm"))
     rows = yaml.safe_load(block.partition("```")[0])["attacks"]
     assert {row["method"] for row in rows.values()} == {f"torchattack/{name}" for name in FEW if name != "FGSM"}

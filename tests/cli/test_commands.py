@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from builders import EMPTY, ROOT
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
-from conftest import EMPTY, made_digits
+from command_line import git, told
+from made_datasets import made_digits
+from made_experiments import FGSM, FOOLED, LABELS, SG, lock, make
 from PIL import Image
 from repositories import Repository, made
-from test_report import FGSM, FOOLED, LABELS, SG, make
 
 from crossfool import text_encoding
 from crossfool.attacks.config import Attack
@@ -44,72 +46,7 @@ from crossfool.stats import intervals
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import write_tensors
 
-ROOT = Path(__file__).parents[1]
 LITE = ["efficientnet_lite0"]
-IDENTITY = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-
-
-def git(folder: Path, *arguments: str) -> str:
-    environment = {**os.environ, **IDENTITY, "GIT_CONFIG_GLOBAL": os.devnull}
-    return subprocess.run(
-        ["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
-    ).stdout
-
-
-def lock(project: Path, folder: Path) -> None:
-    """Write the folder's dvc.lock of the files that are there, and put them into the project's DVC cache."""
-    stages: dict[str, Any] = {}
-    values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-    for kind, stage in (("predictions/*/*.parquet", "evaluate"), ("adversarial/*/*.safetensors", "attack")):
-        for path in sorted(folder.glob(kind)):
-            if path.parent.name == "clean":
-                continue
-            md5 = hashlib.md5(path.read_bytes()).hexdigest()
-            kept = project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, kept)
-            out = {"path": path.relative_to(folder).as_posix(), "hash": "md5", "md5": md5, "size": path.stat().st_size}
-            own = {f"attacks.{path.stem}": values["attacks"][path.stem]} if stage == "attack" else {"models": []}
-            name = f"{stage}@{path.parent.name}-{path.stem}"
-            stages[name] = {"cmd": "x", "params": {"params.yaml": own}, "outs": [out]}
-    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A git and DVC repository with the project's graph and no experiment."""
-    project = tmp_path / "project"
-    for folder in (".dvc", "stages", "experiments"):
-        (project / folder).mkdir(parents=True)
-    (project / "stages/check.py").touch()
-    (project / ".dvc/config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
-    (project / ".gitignore").write_text(
-        "predictions/\nadversarial/\nsubset/\n.dvc/cache/\n.dvc/tmp/\n", encoding="utf-8"
-    )
-    shutil.copy(ROOT / "dvc.yaml", project)
-    git(project, "init", "--quiet")
-    return project
-
-
-@pytest.fixture
-def small(project: Path) -> Path:
-    """The made experiment `small` in it, locked and committed."""
-    folder = project / "experiments/small"
-    make(folder, FOOLED)
-    shutil.copy(ROOT / "dvc.yaml", folder)
-    lock(project, folder)
-    git(project, "add", "--all")
-    git(project, "commit", "--quiet", "--message", "first")
-    return folder
-
-
-def told(*arguments: str, code: int = 0) -> str:
-    """What the command prints, and that it ends with a code; errors are one line."""
-    done = CliRunner().invoke(main, list(arguments))
-    assert done.exit_code == code, done.output
-    if code == 2 and not done.output.startswith("Usage"):
-        assert done.output.startswith("error: ") and done.output.count("\n") == 1, done.output
-    return done.output
 
 
 # --- intervals --------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import yaml
-from repositories import IDENTITY
+from repositories import AUTHOR
 
 from crossfool.cli import repair_locks
 from crossfool.errors import UserError
@@ -33,8 +33,8 @@ def started(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("GIT_")]:
             patch.delenv(name)
-        for who in IDENTITY:
-            patch.setenv(f"GIT_{who}", "a@example.org")
+        for name, value in AUTHOR.items():
+            patch.setenv(name, value)
         patch.chdir(folder)
         (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
         (folder / "params.yaml").write_text(PARAMS)
@@ -52,8 +52,8 @@ def started(tmp_path_factory):
 @pytest.fixture
 def small(started, tmp_path, monkeypatch):
     """A copy of it, which is the folder that the test works in."""
-    for who in IDENTITY:
-        monkeypatch.setenv(f"GIT_{who}", "a@example.org")
+    for name, value in AUTHOR.items():
+        monkeypatch.setenv(name, value)
     shutil.copytree(started, tmp_path / "a b")
     monkeypatch.chdir(tmp_path / "a b")
     return tmp_path / "a b"

@@ -1,6 +1,5 @@
 """The data sets: made ones of each layout, exact pixels, right labels, and every bad input."""
 
-import csv
 import gzip
 import hashlib
 import io
@@ -14,50 +13,14 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from made_datasets import Prepared, make_devkit, refused, save, write_idx
 from PIL import Image
 
-from crossfool.datasets import class_names, mnist, prepare, split
+from crossfool.datasets import class_names, mnist, split
 from crossfool.datasets import devkit as datasets_devkit
 from crossfool.datasets import imagenet as datasets_imagenet
-from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.storage import downloads
-from crossfool.storage.tensors import TensorFile
-
-
-class Prepared:
-    """What `prepare` wrote."""
-
-    def __init__(self, folder: Path, /, *, training: bool = False, **dataset: str) -> None:
-        self.paths = [folder / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
-        prepare.prepare(Dataset(**dataset), *self.paths, training=training)
-        evaluation, train = TensorFile(self.paths[0]), TensorFile(self.paths[2])
-        self.images, self.labels, self.metadata = evaluation["images"], evaluation["labels"], evaluation.metadata
-        self.train_images, self.train_labels, self.train_metadata = train["images"], train["labels"], train.metadata
-        with open(self.paths[1], encoding="utf-8", newline="") as file:
-            self.table = list(csv.reader(file))
-        assert self.images.dtype == np.uint8 and self.labels.dtype == np.int64
-        assert self.table[0] == ["id", "label", "file"]
-        assert [row[:2] for row in self.table[1:]] == [[str(i), str(label)] for i, label in enumerate(self.labels)]
-        self.files = [row[2] for row in self.table[1:]]
-
-    def bytes(self) -> list[bytes]:
-        return [path.read_bytes() for path in self.paths]
-
-
-def refused(folder: Path, /, *, training: bool = False, **dataset: str) -> str:
-    """The one line with which `prepare` refuses, having written nothing."""
-    out = folder / "refused"
-    with pytest.raises(UserError) as caught:
-        Prepared(out, training=training, **dataset)
-    assert not list(out.rglob("*"))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def save(path: Path, colour: int, side: int, mode: str = "RGB") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, (side, side), (colour,) * 3 if mode == "RGB" else colour).save(path)
 
 
 def test_class_names() -> None:
@@ -171,16 +134,6 @@ def test_mnist_from_its_wheel_is_the_known_one(tmp_path: Path) -> None:
         expected = np.asarray(Image.open(io.BytesIO(downloads.member(wheel, name))).convert("L"))
         np.testing.assert_array_equal(done.images[index, 0], expected)
         assert name.endswith(f"_{done.labels[index]}.png")
-
-
-def write_idx(path: Path, values: np.ndarray, zipped: bool) -> None:
-    """The format of MNIST's files: a big-endian header, then bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape) + values.tobytes()
-    if zipped:
-        path.with_name(path.name + ".gz").write_bytes(gzip.compress(data))
-    else:
-        path.write_bytes(data)
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -411,23 +364,6 @@ def test_a_download_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.M
 
 
 # --- ImageNet ------------------------------------------------------------------------------------------------------
-
-
-def make_devkit(folder: Path, truth: list[int], packed: bool) -> None:
-    """A devkit whose numbers 1, 2, 3 are the labels 281, 0, 1; its number 1001 is no leaf, as in the true one."""
-    from scipy.io import savemat
-
-    data = folder / "ILSVRC2012_devkit_t12" / "data"
-    data.mkdir(parents=True)
-    kinds = [("ILSVRC2012_ID", "f8"), ("WNID", "O"), ("words", "O"), ("num_children", "f8")]
-    rows = [(1, "n02123045", "tabby", 0), (2, "n01440764", "tench", 0), (3, "n01443537", "goldfish", 0)]
-    rows.append((1001, "n00001740", "entity", 3))
-    savemat(data / "meta.mat", {"synsets": np.array(rows, dtype=kinds).reshape(-1, 1)})
-    (data / "ILSVRC2012_validation_ground_truth.txt").write_text("".join(f"{number}\n" for number in truth))
-    if packed:
-        with tarfile.open(folder / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
-            archive.add(folder / "ILSVRC2012_devkit_t12", arcname="ILSVRC2012_devkit_t12")
-        shutil.rmtree(folder / "ILSVRC2012_devkit_t12")
 
 
 @pytest.fixture

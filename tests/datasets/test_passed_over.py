@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from builders import ROOT
+from made_datasets import make_devkit, refused, save, write_idx
 from PIL import Image
 from repositories import PARAMS
-from test_datasets import make_devkit, refused, save, write_idx
 
 from crossfool.datasets import cifar10, devkit, image_files, prepare
 from crossfool.datasets.config import Dataset
@@ -24,7 +25,7 @@ from crossfool.pipeline.evaluation import predictions_file
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
 
-STAGES = Path(__file__).parents[1] / "stages"
+STAGES = ROOT / "stages"
 PASSED = ("notes.txt", "cat/a.gif", "cat/b.GIF", "cat/c.tif", "cat/d.heic", "dog/e", "dog/deep/f.tiff")
 SYSTEMS = ("cat/.DS_Store", "cat/._a.png", "__MACOSX/cat/._a.png", "__MACOSX/b", "dog/Thumbs.db", ".git/config")
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from builders import ROOT
 
 from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
@@ -11,7 +12,6 @@ from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.models.weights import registry
 
-ROOT = Path(__file__).parents[1]
 DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
 

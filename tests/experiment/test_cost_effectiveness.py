@@ -4,9 +4,9 @@ import io
 from pathlib import Path
 
 import pytest
+from made_cells import CPU, cell
+from made_experiments import FGSM, FOOLED, SG, make
 from rich.console import Console
-from test_cells import CPU, cell
-from test_report import FGSM, FOOLED, SG, make
 
 from crossfool.cli.show import show
 from crossfool.experiment.config import Experiment

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from builders import ROOT, SEEDED
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_hostile import SEEDED
 
 from crossfool.cli import new as cli_new
 from crossfool.config import located
@@ -17,7 +17,6 @@ from crossfool.errors import UserError
 from crossfool.experiment import git, loading, params_file
 from crossfool.experiment.results import revisions
 
-ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "params.yaml", *sorted(ROOT.glob("experiments/*/params.yaml"))]
 DEFAULT = FILES[0].read_text(encoding="utf-8")
 UNUSED = "{attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_experiments import DETAIL, FGSM, FOOLED, SG, make
 from scipy.stats import t
-from test_report import DETAIL, FGSM, FOOLED, SG, make
 
 from crossfool.experiment import loading
 from crossfool.experiment.results import ranking, ranking_tables

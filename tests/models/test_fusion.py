@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from conftest import calibrated
+from builders import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 

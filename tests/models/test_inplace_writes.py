@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import calibrated
+from builders import calibrated
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 

@@ -4,11 +4,11 @@ import json
 import runpy
 from pathlib import Path
 
+import library_networks
 import pytest
 import torch
-import world
 import yaml
-from conftest import EMPTY
+from builders import EMPTY, ROOT
 from torch import Tensor, nn
 
 from crossfool.attacks import gradients
@@ -25,7 +25,6 @@ from crossfool.pipeline.crafting import batches, craft
 from crossfool.pipeline.crafting import cell as crafting_cell
 from crossfool.storage.clean_images import read_clean_images
 
-ROOT = Path(__file__).parents[1]
 FEW = {  # name -> side of the images, 0 for the network's own
     "timm_resnet18": 64,  # Identity between normalisation and activation
     "efficientnet_b0": 64,  # SiLU in place
@@ -50,8 +49,8 @@ FEW = {  # name -> side of the images, 0 for the network's own
 def test_a_networks_gradient_is_its_librarys(name):
     if name.startswith("timm_"):
         pytest.importorskip("timm")
-    row = world.compared(name, side=FEW[name])
-    assert row["verdict"] in (world.EQUAL, world.CHAOTIC), row
+    row = library_networks.compared(name, side=FEW[name])
+    assert row["verdict"] in (library_networks.EQUAL, library_networks.CHAOTIC), row
     assert row["traced"] or "why" in row
     if fusion._usable() and row["traced"]:
         assert row["fused"] > 0
@@ -145,14 +144,14 @@ def test_the_table_of_what_cannot_be_used_is_timms():
     timm = pytest.importorskip("timm")
     table = {name.removeprefix("timm_"): why for (name, use), why in registry.unusable().items() if use == "model"}
     assert all(use in ("model", "source") and why for (_, use), why in registry.unusable().items())
-    for name in [*list(table)[:40], *world.TIMM.values()]:
+    for name in [*list(table)[:40], *library_networks.TIMM.values()]:
         config = timm.models.get_pretrained_cfg(name)
         assert config is None or (config.num_classes != 1000) == (name in table)
 
 
 def test_every_family_of_timm_has_a_network_that_is_tried():
     timm = pytest.importorskip("timm")
-    assert {*world.TIMM, *world.NONE} >= set(timm.list_modules())
+    assert {*library_networks.TIMM, *library_networks.NONE} >= set(timm.list_modules())
 
 
 def experiment(folder: Path, **changes: object) -> Experiment:
@@ -203,5 +202,6 @@ def test_check_refuses_what_has_no_gradient_wherever_it_is_taken(tmp_path, monke
 def test_the_page_is_the_last_runs_table():
     tool = runpy.run_path(str(ROOT / "tools" / "networks_table.py"))
     rows = json.loads((ROOT / "stress" / "networks.json").read_text(encoding="utf-8"))
-    assert tool["page"](rows, len(world.names())) == (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
-    assert not [name for name, row in rows.items() if row["verdict"] == world.DIFFERENT]
+    page = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert tool["page"](rows, len(library_networks.names())) == page
+    assert not [name for name, row in rows.items() if row["verdict"] == library_networks.DIFFERENT]

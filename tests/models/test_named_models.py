@@ -5,12 +5,12 @@ Weights are random, so that nothing is downloaded; batch statistics are no ident
 
 import csv
 import io
-import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from builders import ROOT
+from library_networks import seeded_network
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
@@ -19,12 +19,11 @@ from crossfool.datasets import imagenet, prepare
 from crossfool.datasets.config import Dataset
 from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
-from crossfool.models.networks import build as networks_build
 from crossfool.models.weights import preprocessing, registry
 from crossfool.storage import downloads
 from crossfool.storage.tensors import TensorFile
 
-EXPERIMENTS = [loading.load(path) for path in sorted(Path(__file__).parents[1].glob("experiments/*/params.yaml"))]
+EXPERIMENTS = [loading.load(path) for path in sorted(ROOT.glob("experiments/*/params.yaml"))]
 NAMED = sorted({model for one in EXPERIMENTS for model in one.models if registry.spec(model).library == "torchvision"})
 PHOTOGRAPHS = 2
 
@@ -42,31 +41,6 @@ def photographs(tmp_path_factory) -> tuple[list[Image.Image], np.ndarray]:
     return files, np.array(TensorFile(folder / "images.safetensors")["images"][:PHOTOGRAPHS])
 
 
-def build(name: str) -> nn.Module:
-    """The network with weights that are random but seeded, scaled so that activations neither vanish nor explode.
-
-    It is made without memory first: torchvision's own initialisation takes seconds, for nothing.
-    """
-    with torch.device("meta"):
-        network = networks_build.build(name, "torchvision")
-    network = network.to_empty(device="cpu").requires_grad_(False).eval()
-    torch.manual_seed(sum(map(ord, name)))
-    few = torch.rand(1_000_003)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.weight.uniform_(0.5, 1.0)
-            module.bias.normal_(0, 0.1)
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            bound = math.sqrt(6 / module.weight[0].numel())  # variance 2 / fan-in, as ReLU halves it
-            count = module.weight.numel()  # of vgg, 100 million in one layer: the same numbers again and again
-            module.weight.view(-1).copy_(few.repeat(-(-count // len(few)))[:count]).sub_(0.5).mul_(2 * bound)
-            if module.bias is not None:
-                module.bias.uniform_(-0.1, 0.1)
-    return network
-
-
 def test_experiments_name_models_of_every_kind():
     kinds = {name.rstrip("0123456789_bn") for name in NAMED}
     assert len(NAMED) >= 20 and kinds == {"resnet", "densenet", "vgg", "alexnet", "squeezenet"}
@@ -79,7 +53,7 @@ def test_logits_and_gradient_are_torchvisions(photographs, name):
     from torchvision import models as published
 
     files, pixels = photographs
-    network, spec = build(name), registry.spec(name)
+    network, spec = seeded_network(name), registry.spec(name)
     model = pixel_model.wrap(network, preprocessing.describe(spec, network), device=torch.device("cpu"))
     normalised = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     # densenets normalise before their convolutions, where most cannot be folded

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import calibrated
+from builders import calibrated
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 

@@ -5,7 +5,9 @@ Weights are random; the layouts are those that `robustbench.utils.load_model` ta
 
 import pytest
 import torch
-from test_named_models import build
+import yaml
+from builders import ROOT
+from library_networks import seeded_network
 from torch import Tensor, nn
 
 from crossfool.errors import UserError
@@ -60,7 +62,7 @@ def theirs(network: nn.Module, x: Tensor, normalisation=IMAGENET) -> Tensor:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_logits_are_torchvisions_behind_its_normalisation(tmp_path, layout):
-    network, name = build("resnet18"), "robust_Salman2020Do_R18"
+    network, name = seeded_network("resnet18"), "robust_Salman2020Do_R18"
     model = ours(tmp_path, name, saved(tmp_path, name, layout, network))
     x = torch.randint(0, 256, (2, 3, 224, 224), generator=torch.Generator().manual_seed(0)).float().requires_grad_()
     expected, found = theirs(network, x), model(x)
@@ -71,7 +73,7 @@ def test_logits_are_torchvisions_behind_its_normalisation(tmp_path, layout):
 
 @pytest.mark.filterwarnings("ignore")
 def test_normalisation_in_the_file_is_taken(tmp_path):
-    network, name = build("resnet18"), "robust_Salman2020Do_R18"
+    network, name = seeded_network("resnet18"), "robust_Salman2020Do_R18"
     own = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.6, 0.7])
     model = ours(tmp_path, name, saved(tmp_path, name, "normalize, model", network, own))
     x = torch.randint(0, 256, (1, 3, 224, 224), generator=torch.Generator().manual_seed(0)).float()
@@ -114,10 +116,7 @@ def test_mistakes_are_one_line(tmp_path):
 
 
 def test_check_says_what_is_missing(tmp_path):
-    import yaml
-
-    root = preflight.Path(__file__).parents[1]
-    values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     name = "robust_Engstrom2019Robustness"
     values |= {"models": [name], "sources": [name], "weights": {"sha256": {name: "0" * 64}}}
     experiment = Experiment.model_validate(values)

@@ -1,11 +1,11 @@
 """Names of timm's models: every one that is a classifier of ImageNet is taken, with its tag and by its old name."""
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from builders import ROOT
 
 from crossfool.attacks.torchattack import catalogue
 from crossfool.cli import list as listing
@@ -25,7 +25,6 @@ from safetensors.torch import save_file  # noqa: E402
 REGISTRY = timm.models
 OLD = REGISTRY.get_deprecated_models()
 TAGGED = REGISTRY.list_models(include_tags=True)
-ROOT = Path(__file__).parents[1]
 
 
 def ours(name: str) -> str:

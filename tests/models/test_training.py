@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from repositories import PARAMS, ROOT
+from builders import ROOT
+from repositories import PARAMS
 from torch import Tensor, nn
 
 from crossfool import runtime

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from builders import ROOT
 from click.testing import CliRunner
 
 from crossfool.cli import list as listing
@@ -25,7 +26,6 @@ from crossfool.storage import tensors
 from crossfool.storage.hashing import sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-ROOT = Path(__file__).parents[1]
 PLAIN = registry.Spec("mine", "imagenet", "torchvision", mean=(1.0,) * 3, std=(2.0,) * 3, side=224)
 DIGEST = "a" * 64
 URL = "https://example.org/files/mine-1234.pth?download=1"

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import metadata
+from builders import metadata
+from made_cells import CPU, ROWS, SG, cell, run
 from torch import nn
 
 from crossfool.attacks import gradients, noise
@@ -17,7 +18,6 @@ from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.models.inference import batch_size, pixel_model
 from crossfool.models.inference.batch_size import Fit
-from crossfool.models.inference.config import Compute
 from crossfool.pipeline.crafting import batches, chunks, weights_record
 from crossfool.pipeline.crafting import cell as crafting_cell
 from crossfool.pipeline.crafting import craft as crafting_craft
@@ -25,43 +25,6 @@ from crossfool.pipeline.evaluation import adversarial_file
 from crossfool.storage import tensors as storage_tensors
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
-
-CPU = torch.device("cpu")
-SG = {"epsilon": 15, "steps": 3, "step_size": 6, "gradient": "smoothed", "samples": 4, "sigma": 15}
-ROWS = {
-    "fgsm": {"epsilon": 15, "steps": 1, "step_size": 15},
-    "migsm": {"epsilon": 15, "steps": 4, "step_size": 5, "update": "momentum", "decay": 1.0},
-    "sg": SG,
-    "targeted": {**SG, "objective": "targeted"},
-    "fractional": {"epsilon": 2.5, "steps": 3, "step_size": 0.7},
-    "takes": {**SG, "step_size": 6.5, "record_steps": [1, 2], "seeds": [0, 5], "quantisation": True},
-    "today": {
-        "epsilon": 15,
-        "steps": 4,
-        "step_size": 5,
-        "gradient": "varied",
-        "samples": 2,
-        "radius": 20,
-        "seed": 3,
-        "diversity": 0.7,
-        "kernel": 3,
-        "scales": 2,
-        "update": "nesterov",
-        "decay": 1.0,
-    },
-}
-
-
-def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", chunk: int = 4) -> crafting_cell.Cell:
-    return crafting_cell.Cell(
-        weights_record.fingerprint(source, weights), row, Attack(**ROWS[row]), Compute(chunk=chunk), subset
-    )
-
-
-def run(cell: crafting_cell.Cell, weights: Path, out: Path) -> Path:
-    members = [pixel_model.load(path, device=CPU) for path in weights_record.verify(cell.source, weights)]
-    chunks.run(cell, members, out, device=CPU, scratch=out.parent / "scratch")
-    return out
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import metadata
+from builders import metadata
+from made_cells import SG, run
 from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter1d
-from test_cells import SG, run
 
 from crossfool.attacks.config import Attack
 from crossfool.datasets.config import Subset

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from builders import ROOT
 from repositories import PARAMS
 
 from crossfool import errors
@@ -28,7 +29,7 @@ from crossfool.storage import atomic
 from crossfool.storage.json_files import read_json, write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
 
-STAGES = Path(__file__).parents[1] / "stages"
+STAGES = ROOT / "stages"
 ROW = {"epsilon": 15, "steps": 300, "step_size": 1, "gradient": "smoothed", "samples": 4, "sigma": 5}
 
 

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import made_digits
+from builders import ROOT
+from made_cells import cell, run
+from made_datasets import made_digits
 from repositories import made
-from test_cells import cell, run
 
 from crossfool.attacks import gradients, losses
 from crossfool.errors import UserError
@@ -411,7 +412,7 @@ def test_a_ray_cluster_whose_nodes_die_gives_the_same_bytes(tmp_path, subset, fn
     one = cell(subset, fnn_weights, chunk=1)
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
     out = tmp_path / "b" / "out.safetensors"
-    script = Path(__file__).parent / "ray_cluster.py"
+    script = ROOT / "tests/ray_cluster.py"
     command = [sys.executable, str(script), *map(str, (subset, fnn_weights, out))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -428,7 +429,7 @@ import json, os, sys, time
 from pathlib import Path
 subset, weights, out = map(Path, sys.argv[1:])
 import ray
-from test_cells import cell
+from made_cells import cell
 from crossfool.pipeline.crafting import chunks, weights_record
 from crossfool.pipeline.workers import ray_cluster, worker
 
@@ -463,7 +464,7 @@ def test_a_ray_cluster_of_this_machine_loads_a_model_once_a_worker(tmp_path, sub
     out = tmp_path / "b" / "out.safetensors"
     (tmp_path / "alone.py").write_text(ALONE)
     command = [sys.executable, str(tmp_path / "alone.py"), *map(str, (subset, fnn_weights, out))]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert out.read_bytes() == here.read_bytes()

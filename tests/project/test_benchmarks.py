@@ -5,14 +5,14 @@ import importlib
 import json
 import math
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from builders import ROOT
 from click.testing import CliRunner
 from torch import Tensor, nn
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/contributing.md").read_text(encoding="utf-8")
 MIRRORED = """
 import torch

@@ -3,12 +3,10 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
-
-ROOT = Path(__file__).parents[1]
+from builders import ROOT
 
 
 @pytest.fixture(scope="module")

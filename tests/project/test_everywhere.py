@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import made_digits
-from repositories import ROOT, Repository, made
+from builders import ROOT
+from made_datasets import made_digits
+from repositories import Repository, made
 
 from crossfool.cli import new as cli_new
 from crossfool.experiment import dvc_status, loading

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import ROOT
 from PIL import Image
 from torch import Tensor, nn
 
@@ -25,7 +26,6 @@ from crossfool.pipeline.crafting import craft
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/field-reports.md").read_text(encoding="utf-8")
 ROWS = [line for line in PAGE.splitlines() if re.match(r"\| \d+ \|", line)]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from builders import ROOT
 
-ROOT = Path(__file__).parents[1]
 STAGES = {
     name: stage.get("do", stage) for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }

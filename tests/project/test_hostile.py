@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from builders import ROOT, SEEDED
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,10 +28,6 @@ from crossfool.report import experiment_figures
 from crossfool.report.html import gallery, page
 from crossfool.storage.atomic import replacing
 from crossfool.storage.tensors import TensorFile, write_tensors
-
-ROOT = Path(__file__).parents[1]
-settings.register_profile("hostile", derandomize=True, deadline=None, database=None)
-SEEDED = settings.get_profile("hostile")
 
 
 @contextlib.contextmanager

@@ -3,12 +3,11 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
+
+from builders import ROOT
 
 from crossfool.experiment import loading, project
 from crossfool.experiment.results.metrics import load_metrics
-
-ROOT = Path(__file__).parents[1]
 
 
 def test_the_leaderboard_is_of_the_metrics_in_git():

@@ -2,13 +2,12 @@
 
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 
 import pytest
+from builders import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MADE_ON = {  # what the locks are of, whatever runs the tests
     "implementation_name": "cpython", "platform_python_implementation": "CPython", "os_name": "posix",

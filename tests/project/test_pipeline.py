@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import made_digits
-from repositories import ROOT, Repository, made
+from builders import ROOT
+from made_datasets import made_digits
+from repositories import Repository, made
 
 from crossfool.storage.tensors import TensorFile
 

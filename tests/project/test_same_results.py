@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from builders import ROOT
 from safetensors.numpy import save
 
-TOOL = Path(__file__).parents[1] / "tools/same_results.py"
+TOOL = ROOT / "tools/same_results.py"
 IMAGES = np.arange(12, dtype=np.uint8).reshape(1, 3, 2, 2)
 
 

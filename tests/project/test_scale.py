@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from builders import ROOT
 from torch import nn
 
 from crossfool import errors
@@ -24,7 +25,6 @@ from crossfool.models.inference.batch_size import Fit
 from crossfool.pipeline.crafting import craft
 from crossfool.pipeline.evaluation import image_transforms, predict
 
-ROOT = Path(__file__).parents[1]
 IGSM = {"epsilon": 8, "steps": 10, "step_size": 2}
 SMOOTHED = {"gradient": "smoothed", "samples": 2, "sigma": 15}
 LITE = "efficientnet_lite0"

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import servers
 import yaml
+from builders import ROOT
 from click.testing import CliRunner
-from conftest import made_digits
-from repositories import ROOT, Repository, made
+from made_datasets import made_digits
+from repositories import Repository, made
 
 pytestmark = pytest.mark.slow
 CELL = "adversarial/fnn0/fgsm.safetensors"

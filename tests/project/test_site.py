@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders import ROOT
 
-ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 RUN = """
 import sys, nbformat

@@ -3,21 +3,20 @@
 import importlib.util
 import json
 from collections.abc import Callable
-from pathlib import Path
 
+import library_networks
 import numpy as np
 import pytest
 import torch
-import world
 import yaml
-from conftest import EMPTY, calibrated
+from builders import EMPTY, ROOT, calibrated
 from safetensors.torch import save_file
 
 from crossfool.models.weights import published, registry
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile
 
-STAGES = Path(__file__).parents[1] / "stages"
+STAGES = ROOT / "stages"
 MODELS = ["timm_resnet18", "efficientnet_b0", "mobilenet_v3_small"]
 
 
@@ -39,7 +38,7 @@ def test_from_photographs_to_metrics(tmp_path, monkeypatch):
     digests, own = {}, tmp_path / "own"
     own.mkdir()
     for model in MODELS:
-        network = calibrated(world.built(model), torch.randn(2, 3, 64, 64))
+        network = calibrated(library_networks.built(model), torch.randn(2, 3, 64, 64))
         if model.startswith("timm_"):
             path = own / f"{model}.safetensors"
             save_file(network.state_dict(), path)

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import networkx
 import pytest
-from conftest import made_digits
+from builders import ROOT
+from made_datasets import made_digits
 from PIL import Image
 
 from crossfool.attacks import sweeps
@@ -30,7 +31,6 @@ from crossfool.errors import UserError
 from crossfool.experiment import leftover_files, loading, params_file
 from crossfool.experiment.config import Experiment
 
-ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {path.parent.name: path for path in sorted(ROOT.glob("experiments/*/params.yaml"))}
 POOLS = {"photographs": stand_ins.PHOTOGRAPHS, "digits": stand_ins.DIGITS}
 # Of photographs and their networks alone: tried by `make smoke`, and by test_adapter.py attack by attack.

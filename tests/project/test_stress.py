@@ -5,18 +5,17 @@ import random
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from builders import ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "stress"))
+sys.path.insert(0, str(ROOT / "stress"))
 
 import fuzz
 import kills
 import outcome
 import run as stress
 
-ROOT = Path(__file__).parents[1]
 SMALL = {
     "params": 250, "images": 400, "safetensors": 400, "parquet": 150, "pth": 60, "mnist": 60, "labels": 6, "names": 80,
     "tars": 80, "lpips": 80,

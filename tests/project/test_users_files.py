@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import ROOT
 from click.testing import CliRunner
-from conftest import made_digits
-from repositories import PARAMS, ROOT, Repository, made
-from test_commands import git, lock, project, small, told  # noqa: F401
+from command_line import git, told
+from made_datasets import made_digits
+from repositories import PARAMS, Repository, made
 
 from crossfool.cli import console, repair_locks, stand_ins
 from crossfool.cli.main import main
@@ -196,7 +197,7 @@ TAKEN = ("predictions/fnn0/far.parquet", "predictions/fnn2+fnn0/far.parquet", "a
 
 
 @pytest.fixture
-def taken(small: Path) -> Path:  # noqa: F811
+def taken(small: Path) -> Path:
     """The made experiment without its attack `far`, whose files are recorded; and a file of the user's."""
     values = params_file.strict((small / "params.yaml").read_text(encoding="utf-8"))
     del values["attacks"]["far"]
@@ -252,7 +253,7 @@ def test_tidy_asks_on_a_terminal(taken, answer, monkeypatch):
 
 @pytest.mark.parametrize("where", ["commits", "an experiment of DVC's", "the run cache"])
 def test_what_is_recorded_elsewhere_is_ours_too(taken, where):
-    project = taken.parents[1]  # noqa: F811
+    project = taken.parents[1]
     text = (taken / "dvc.lock").read_text(encoding="utf-8")
     names = recorded(taken)
     if where == "the run cache":
@@ -314,7 +315,7 @@ def test_smoke_takes_an_empty_folder_and_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "notes.html", "experiments/small/metrics/fnn0/fgsm.json"])
-def test_report_writes_over_no_file_of_somebody_elses(small, name, monkeypatch):  # noqa: F811
+def test_report_writes_over_no_file_of_somebody_elses(small, name, monkeypatch):
     monkeypatch.chdir(small.parents[1])
     if not Path(name).exists():
         Path(name).write_text("<!DOCTYPE html><p>mine")
@@ -323,14 +324,14 @@ def test_report_writes_over_no_file_of_somebody_elses(small, name, monkeypatch):
     assert f"{name} is there and is no report of crossfool" in said and Path(name).read_bytes() == before
 
 
-def test_report_writes_over_a_report(small, monkeypatch):  # noqa: F811
+def test_report_writes_over_a_report(small, monkeypatch):
     monkeypatch.chdir(small.parents[1])
     for _ in range(2):
         told("report", "small", "--out", "page.html")
     assert "is no report" in told("report", "small", "--out", os.devnull, code=2) and not Path(os.devnull).is_file()
 
 
-def test_a_new_experiment_leaves_what_is_in_its_way(project, monkeypatch):  # noqa: F811
+def test_a_new_experiment_leaves_what_is_in_its_way(project, monkeypatch):
     monkeypatch.chdir(project)
     there = project / "experiments" / f".mine.{os.getpid()}.tmp"
     there.mkdir()
@@ -339,7 +340,7 @@ def test_a_new_experiment_leaves_what_is_in_its_way(project, monkeypatch):  # no
     assert (there / "mine").exists()
 
 
-def test_mend_leaves_a_merge_to_who_merges(project):  # noqa: F811
+def test_mend_leaves_a_merge_to_who_merges(project):
     shutil.copy(ROOT / "params.yaml", project)
     text = "schema: '2.0'\n<<<<<<< HEAD\nstages: {}\n=======\nstages: {a: 1}\n>>>>>>> other\n"
     (project / "dvc.lock").write_text(text)

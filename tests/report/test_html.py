@@ -13,17 +13,16 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from browser import Page, chromium, executable
+from made_experiments import FGSM, FILES, FOOLED, SG, SUBSET, complete, make
+from parsed_page import Parsed
 from PIL import Image
-from test_report import FGSM, FOOLED, SG, make
 
 from crossfool.errors import UserError
 from crossfool.experiment import loading
@@ -34,31 +33,9 @@ from crossfool.report.html import page as html_page
 from crossfool.report.html.page import Figure, Group, View
 from crossfool.report.table import Cell, Table, csv_text, escaped
 from crossfool.storage.json_files import read_json
-from crossfool.storage.tensors import TensorFile, write_tensors
+from crossfool.storage.tensors import TensorFile
 
 LABELS = np.arange(8)
-WEIGHTS = {"fnn0": "a" * 64, "fnn2": "b" * 64}
-SUBSET = "c" * 64
-FILES = [f"digit & {number}.png" for number in range(8)]
-
-
-def complete(folder: Path) -> None:
-    """What `make` leaves out and the page shows: the subset's table, and what a cell says of itself."""
-    subset = TensorFile(folder / "subset/images.safetensors")
-    rows = [
-        {"id": id, "label": label, "target_label": target, "file": FILES[place % len(FILES)]}
-        for place, (id, label, target) in enumerate(
-            zip(*(subset[name].tolist() for name in ("index", "labels", "target_labels")), strict=True)
-        )
-    ]
-    text = csv_text(("id", "label", "target_label", "file"), rows)
-    (folder / "subset/subset.csv").write_text(text, encoding="utf-8")
-    for path in folder.glob("adversarial/*/*.safetensors"):
-        images = np.array(TensorFile(path)["images"])
-        members = {name: WEIGHTS[name] for name in path.parent.name.split("+") if name in WEIGHTS}
-        said = {"torch": "2.9.0", "crossfool": "0.1.0", "weights": json.dumps(members), "subset": SUBSET}
-        said["compute"] = '{"precision":"float32","compile":false,"chunk":8}'
-        write_tensors(path, {"images": images}, said)
 
 
 @pytest.fixture(scope="module")
@@ -76,58 +53,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def text(made: Path) -> str:
     return (made / "report/index.html").read_text(encoding="utf-8")
-
-
-class Parsed(HTMLParser):
-    """What is in a page: its tags with their attributes, its tables as texts, and where each link leads."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: dict[str, list[list[str]]] = {}
-        self.captions: list[str] = []
-        self._rows: list[list[str]] = []
-        self._open: str | None = None
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "table":
-            self._rows = []
-        elif tag == "tr":
-            self._rows.append([])
-        elif tag in ("td", "th"):
-            self._rows[-1].append("")
-            self._open = tag
-        elif tag == "caption":
-            self.captions.append("")
-            self._open = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "table":
-            self.tables[self.captions[-1]] = self._rows
-        elif tag in ("td", "th", "caption"):
-            self._open = None
-
-    def handle_data(self, data: str) -> None:
-        if self._open == "caption":
-            self.captions[-1] += data
-        elif self._open:
-            self._rows[-1][-1] += data
-
-    def table(self, start: str) -> list[list[str]]:
-        """The table whose caption starts so."""
-        (found,) = [rows for caption, rows in self.tables.items() if caption.startswith(start)]
-        return [[" ".join(cell.split()) for cell in row] for row in found]
-
-    def attributes(self, tag: str, name: str) -> list[str]:
-        return [given[name] or "" for one, given in self.tags if one == tag and name in given]
-
-    def file(self, name: str) -> str:
-        """What the link of a download holds."""
-        (link,) = {given["href"] for tag, given in self.tags if tag == "a" and given.get("download") == name}
-        assert link is not None
-        return unquote(link.split(",", 1)[1])
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from test_pages import Parsed, complete
-from test_report import DETAIL, FGSM, SG, TARGETED, make
+from made_experiments import DETAIL, FGSM, SG, TARGETED, complete, make
+from parsed_page import Parsed
 
 from crossfool.cli.main import main
 from crossfool.datasets.config import Subset

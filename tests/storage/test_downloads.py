@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import made_digits
+from made_datasets import made_digits
 from repositories import made
 
 from crossfool import errors
