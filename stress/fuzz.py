@@ -1,6 +1,6 @@
 """Hostile and broken input, made by seeded mutation: each is taken whole, or refused in one line; never a traceback.
 
-Nothing here needs more than a few megabytes. `tests/test_stress.py` runs small numbers of each.
+Nothing here needs more than a few megabytes. `tests/project/test_stress.py` runs small numbers of each.
 """
 
 import contextlib

@@ -1022,7 +1022,7 @@ def test_small_mistakes_are_told_in_one_line(small: Path, monkeypatch: pytest.Mo
     assert told("remove-leftovers", "small").startswith(
         "not made by crossfool, left alone: experiments/small/metrics/fnn0/g"
     )
-    left.unlink()  # who deletes what remove-leftovers may: test_places.py
+    left.unlink()  # who deletes what remove-leftovers may: project/test_users_files.py
     assert "did you mean small?" in told("remove-leftovers", "smal", code=2)
     (small / "dvc.lock").unlink()
     assert told("repair-locks", "small") == "experiments/small/dvc.lock is not there yet\n"

@@ -96,7 +96,7 @@ def changed(tmp_path: Path):
             "attack",
             MIRRORED,
             "10|False|untargeted, mirrored gradient, T = 5 steps of α = 2, ε = 6|Gₜ: mirrored (gradients.py), at xₜ",
-            ["tests/test_attack.py"],
+            ["tests/attacks/test_loop.py"],
             "mirrored",
         ),
         (
@@ -104,7 +104,7 @@ def changed(tmp_path: Path):
             POLLED,
             "20|40|True|untargeted, polled gradient of m = 4 antithetic samples with σ = 15, "
             "T = 5 steps of α = 2, ε = 6|Gₜ: polled (gradients.py), at xₜ",
-            ["tests/test_attack.py", "tests/test_params.py"],
+            ["tests/attacks/test_loop.py", "tests/experiment/test_config.py"],
             "polled or mistakes",
         ),
         (
@@ -112,7 +112,7 @@ def changed(tmp_path: Path):
             RESTING,
             "10|False|untargeted, plain gradient, resting where the gradient turns round, T = 10 steps of α = 1, ε = 6|"
             "rₜ = ∇J(xₜ) where its sign is that of a step before, else 0; at t = 0 all of it",
-            ["tests/test_attack.py"],
+            ["tests/attacks/test_loop.py"],
             "resting",
         ),
     ],

@@ -14,8 +14,8 @@ STAGES = {
 }
 
 # Not dependencies, because a result cannot change with them: error texts, the command line, what a signal does, the
-# device, who computes a chunk (tests/test_engines.py); how params.yaml is read, which is as DVC reads it; what it may
-# not name. A folder's name stands for all modules in it.
+# device, who computes a chunk (tests/pipeline/test_workers.py); how params.yaml is read, which is as DVC reads it; what
+# it may not name. A folder's name stands for all modules in it.
 NO_RESULT = {"errors", "runtime", "signals", "text_encoding", "storage.recovery"}
 NO_RESULT |= {"experiment.params_file", "experiment.written_folders"}
 NO_RESULT |= {"pipeline.stage", "pipeline.warm_start", "pipeline.workers"}

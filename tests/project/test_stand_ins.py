@@ -33,7 +33,7 @@ from crossfool.experiment.config import Experiment
 
 EXPERIMENTS = {path.parent.name: path for path in sorted(ROOT.glob("experiments/*/params.yaml"))}
 POOLS = {"photographs": stand_ins.PHOTOGRAPHS, "digits": stand_ins.DIGITS}
-# Of photographs and their networks alone: tried by `make smoke`, and by test_adapter.py attack by attack.
+# Of photographs and their networks alone: tried by `make smoke`, and by attacks/test_adapter.py attack by attack.
 PHOTOGRAPHIC = {"torchattack"}
 SMALL = [(name, pool) for name in EXPERIMENTS for pool in POOLS if pool == "photographs" or name not in PHOTOGRAPHIC]
 
