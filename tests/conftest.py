@@ -17,6 +17,7 @@ from crossfool.storage.tensors import write_tensors
 LONG = (
     "project/test_pipeline.py",
     "project/test_sharing.py",
+    "cli/test_check.py",
     "cli/test_commands.py",
     "project/test_everywhere.py",
     "project/test_stand_ins.py",

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from builders import EMPTY
 
-from crossfool.experiment import loading
+from crossfool.experiment import loading, provenance
 from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import success
 from crossfool.pipeline.evaluation.predictions_file import write_cell, write_clean, write_transformed
@@ -182,3 +182,9 @@ def lock(project: Path, folder: Path) -> None:
             name = f"{stage}@{path.parent.name}-{path.stem}"
             stages[name] = {"cmd": "x", "params": {"params.yaml": own}, "outs": [out]}
     (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
+
+
+def facts(cell: str, folder: Path) -> dict[str, str]:
+    """What `explain` says of a cell, by heading."""
+    sections = provenance.sections(provenance.find(cell, folder))
+    return {heading: text for rows in sections.values() for heading, text in rows}
