@@ -7,8 +7,8 @@ import torch
 from crossfool.attacks.config import Attack
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
-from crossfool.pipeline.crafting import cell as crafting_cell
 from crossfool.pipeline.crafting import chunks, weights_record
+from crossfool.pipeline.crafting.cell import Cell
 
 CPU = torch.device("cpu")
 SG = {"epsilon": 15, "steps": 3, "step_size": 6, "gradient": "smoothed", "samples": 4, "sigma": 15}
@@ -36,13 +36,11 @@ ROWS = {
 }
 
 
-def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", chunk: int = 4) -> crafting_cell.Cell:
-    return crafting_cell.Cell(
-        weights_record.fingerprint(source, weights), row, Attack(**ROWS[row]), Compute(chunk=chunk), subset
-    )
+def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", chunk: int = 4) -> Cell:
+    return Cell(weights_record.fingerprint(source, weights), row, Attack(**ROWS[row]), Compute(chunk=chunk), subset)
 
 
-def run(cell: crafting_cell.Cell, weights: Path, out: Path) -> Path:
+def run(cell: Cell, weights: Path, out: Path) -> Path:
     members = [pixel_model.load(path, device=CPU) for path in weights_record.verify(cell.source, weights)]
     chunks.run(cell, members, out, device=CPU, scratch=out.parent / "scratch")
     return out

@@ -16,8 +16,7 @@ from made_experiments import FGSM, FOOLED, facts, make
 from PIL import Image
 from repositories import Repository, made
 
-from crossfool.cli import check as cli_check
-from crossfool.cli import new as cli_new
+from crossfool.cli import check, new
 from crossfool.datasets import image_files
 from crossfool.experiment import costs, loading, preflight
 from crossfool.experiment.results import comparison
@@ -112,7 +111,7 @@ def test_check_finds_files_that_are_wrong(repository: Repository, monkeypatch: p
     left.unlink()
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "make room" in told("check", str(repository.path), code=2)
-    folder = cli_new.new("mine", repository.path)
+    folder = new.new("mine", repository.path)
     (folder / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
     assert "dvc.yaml is not the root's; copy it: cp " in told("check", str(folder), code=2)
 
@@ -187,7 +186,7 @@ def test_a_run_is_checked_explained_and_compared(repository: Repository) -> None
 def test_check_doubts_steps_that_do_not_fit_the_ball(tmp_path: Path) -> None:
     rows = {"far": {**FGSM, "step_size": 41}, "short": {**FGSM, "steps": 3, "step_size": 13}, "fgsm": FGSM}
     experiment = make(tmp_path, FOOLED, attacks=rows)
-    assert list(cli_check._doubts(experiment)) == [
+    assert list(check._doubts(experiment)) == [
         "far: a step of 41 is larger than epsilon, 40: every step is cut",
         "short: 3 steps of 13 reach 39, and never epsilon, 40",
     ]
@@ -195,7 +194,7 @@ def test_check_doubts_steps_that_do_not_fit_the_ball(tmp_path: Path) -> None:
 
 def test_check_doubts_names_that_are_one_file_on_some_disks(tmp_path: Path) -> None:
     experiment = make(tmp_path, FOOLED, attacks={"fgsm": FGSM, "FGSM": FGSM, "other": FGSM})
-    (line,) = cli_check._doubts(experiment)
+    (line,) = check._doubts(experiment)
     assert line.startswith("attacks: fgsm and FGSM differ in case alone: ")
 
 
@@ -211,7 +210,7 @@ def test_check_knows_how_fast_it_was_here(small: Path, monkeypatch: pytest.Monke
     assert rate == pytest.approx((40 + 80) / 10)
     found = preflight.Preflight(experiment, None, whole, whole, whole, 1, None, "images", rate)
     seconds = (found.left.gradients + found.left.passes / 2) / 12
-    assert cli_check._time(found, None).startswith(
+    assert check._time(found, None).startswith(
         f"an estimated {costs.duration(seconds)} at 12 gradients a second, as its cells took here"
     )
-    assert "at 3 gradients a second" in cli_check._time(found, 3.0)
+    assert "at 3 gradients a second" in check._time(found, 3.0)

@@ -7,7 +7,7 @@ from builders import ROOT
 from command_line import told
 from made_experiments import make
 
-from crossfool.cli import new as cli_new
+from crossfool.cli import new
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 
@@ -15,7 +15,7 @@ from crossfool.experiment import loading
 @pytest.mark.parametrize("name", ["../x", "a b", "", ".", "-x", "a/b", "ä", ".hidden", "x\n"])
 def test_bad_names_are_refused(project: Path, name: str) -> None:
     with pytest.raises(UserError, match="is no name for an experiment"):
-        cli_new.new(name, project)
+        new.new(name, project)
     assert list((project / "experiments").iterdir()) == []
 
 
@@ -36,19 +36,19 @@ def test_a_new_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_new_experiment_from_another(project: Path, small: Path) -> None:
     text = (small / "params.yaml").read_text(encoding="utf-8") + "# the last line\n"
     (small / "params.yaml").write_text(text, encoding="utf-8")
-    folder = cli_new.new("mine", small, "small")
+    folder = new.new("mine", small, "small")
     assert (folder / "params.yaml").read_text(encoding="utf-8") == text.replace("root: .\n", "root: ../..\n")
     with pytest.raises(UserError, match="unknown experiment 'smal'; did you mean small"):
-        cli_new.new("other", project, "smal")
+        new.new("other", project, "smal")
     (small / "params.yaml").write_text("root: 3\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"params.yaml"):
-        cli_new.new("other", project, "small")
+        new.new("other", project, "small")
     assert not (project / "experiments/other").exists()
 
 
 def test_relative_paths_lead_where_they_led(project: Path) -> None:
     make(project, {}, dataset={"name": "imagefolder", "path": "my photos", "classes": "mnist", "train_folder": "t"})
-    folder = cli_new.new("mine", project, ".")
+    folder = new.new("mine", project, ".")
     experiment = loading.load(folder / "params.yaml")
     assert (experiment.dataset.path, experiment.root) == ("../../my photos", "../..")
 

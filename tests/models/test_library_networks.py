@@ -22,7 +22,7 @@ from crossfool.models.inference.cpu import fusion
 from crossfool.models.networks import build
 from crossfool.models.weights import registry
 from crossfool.pipeline.crafting import batches, craft
-from crossfool.pipeline.crafting import cell as crafting_cell
+from crossfool.pipeline.crafting.cell import Cell
 from crossfool.storage.clean_images import read_clean_images
 
 FEW = {  # name -> side of the images, 0 for the network's own
@@ -94,7 +94,7 @@ def test_a_source_without_a_gradient_is_one_line(subset, how, said):
     member = pixel_model.wrap(Untold(how), about, device=torch.device("cpu"))
     row = Attack(epsilon=10, steps=2, step_size=5)
     compute = Compute(precision="float32", chunk=4)
-    cell = crafting_cell.Cell({"source": "fnn2", "members": {"fnn2": {}}}, "igsm", row, compute, subset)
+    cell = Cell({"source": "fnn2", "members": {"fnn2": {}}}, "igsm", row, compute, subset)
     clean = read_clean_images(subset)
     work = batches.Work(cell, [member], clean, torch.device("cpu"), craft.Fit(4, torch.device("cpu")))
     with pytest.raises(UserError, match=f"^igsm: (fnn2: )?{said}.*; remove it from sources in params.yaml; .*target$"):
@@ -114,7 +114,7 @@ def test_images_that_stay_as_they_are_are_no_fault_of_a_source_that_answers(subs
     member = pixel_model.wrap(network, about, device=torch.device("cpu"))
     row = Attack(epsilon=10, steps=2, step_size=5)
     compute = Compute(precision="float32", chunk=1)
-    cell = crafting_cell.Cell({"source": "fnn0", "members": {"fnn0": {}}}, "igsm", row, compute, subset)
+    cell = Cell({"source": "fnn0", "members": {"fnn0": {}}}, "igsm", row, compute, subset)
     work = batches.Work(cell, [member], clean, torch.device("cpu"), craft.Fit(1, torch.device("cpu")))
     ((_, made),) = work.chunks([slice(0, 1)])
     assert (made["images"] == clean["images"][:1]).all()

@@ -15,7 +15,7 @@ from crossfool.experiment import preflight
 from crossfool.experiment.config import Experiment
 from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model
-from crossfool.models.networks import build as networks_build
+from crossfool.models.networks import build
 from crossfool.models.weights import preprocessing, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.models.weights.state_dicts import load_published
@@ -88,7 +88,7 @@ def test_every_model_is_a_torchvision_network_of_its_sides_and_means():
     assert len(robust) == 6
     for spec in robust:
         with torch.device("meta"):
-            network = networks_build.build(spec.network, spec.library)
+            network = build.build(spec.network, spec.library)
         about = preprocessing.describe(spec, network)
         assert about["network"] == spec.network and about["name"] == spec.name
     assert registry.spec("robust_Wong2020Fast").side == 288  # published on crops of 288 pixels
@@ -98,7 +98,7 @@ def test_every_model_is_a_torchvision_network_of_its_sides_and_means():
 
 @pytest.mark.filterwarnings("ignore")
 def test_mistakes_are_one_line(tmp_path):
-    network, name = networks_build.build("resnet18", "torchvision"), "robust_Salman2020Do_R18"
+    network, name = build.build("resnet18", "torchvision"), "robust_Salman2020Do_R18"
     where, spec = saved(tmp_path, name, "plain", network), registry.spec(name)
     with pytest.raises(UserError, match=f"nothing pins its weights .*{where.sha256[name]}"):
         published.fetch(spec, Weights(dir=str(tmp_path)))
@@ -109,9 +109,9 @@ def test_mistakes_are_one_line(tmp_path):
         published.fetch(spec, Weights(dir=str(tmp_path / "none")))
     state = {"normalize.mean": torch.zeros(1, 3, 1, 1), **network.state_dict()}
     with pytest.raises(UserError, match="expected three means and deviations"):
-        load_published(name, networks_build.build("resnet18", "torchvision"), state)
+        load_published(name, build.build("resnet18", "torchvision"), state)
     with pytest.raises(UserError, match=r"conv1.weight .* another architecture"):
-        load_published(name, networks_build.build("resnet50", "torchvision"), network.state_dict())
+        load_published(name, build.build("resnet50", "torchvision"), network.state_dict())
     assert not registry.is_trained(name, has_dir=False) and not registry.is_trained(name, has_dir=True)
 
 

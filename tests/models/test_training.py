@@ -19,7 +19,7 @@ from crossfool.errors import UserError
 from crossfool.models import weights_file
 from crossfool.models.weights import training
 from crossfool.models.weights.config import Training
-from crossfool.storage import tensors as storage_tensors
+from crossfool.storage.tensors import TensorFile, write_tensors
 
 CPU = torch.device("cpu")
 NORMALISE = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
@@ -104,7 +104,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, path: Path, recipe: Training, a
         if len(written) == after:
             raise Killed
         written.append(arguments)
-        storage_tensors.write_tensors(*arguments)
+        write_tensors(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(training, "write_tensors", write)
@@ -148,7 +148,7 @@ def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     draw = np.random.default_rng(0)
     tensors = {"images": draw.integers(0, 256, (20, 1, 28, 28), np.uint8), "labels": np.arange(20) % 10}
-    storage_tensors.write_tensors(tmp_path / "data/train.safetensors", tensors)
+    write_tensors(tmp_path / "data/train.safetensors", tensors)
     main = runpy.run_path(str(ROOT / "stages/train.py"), run_name="stage")["main"]
 
     def killed(*arguments: Any) -> None:
@@ -160,7 +160,7 @@ def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, 
             patch.setattr(weights_file, "write", killed)
             main.main(["--model", "fnn0"], standalone_mode=False)
         (checkpoint,) = (tmp_path / ".crossfool/train").iterdir()
-        assert storage_tensors.TensorFile(checkpoint).metadata["epochs"] == "5"  # of six
+        assert TensorFile(checkpoint).metadata["epochs"] == "5"  # of six
         main.main(["--model", "fnn0"], standalone_mode=False)
     finally:
         signal.signal(signal.SIGTERM, before)

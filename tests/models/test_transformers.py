@@ -12,11 +12,11 @@ from crossfool.attacks.config import Attack
 from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
-from crossfool.models.weights import published as weights_published
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Weights
-from crossfool.pipeline.crafting import cell as crafting_cell
+from crossfool.models.weights.published import fetch
 from crossfool.pipeline.crafting import chunks, weights_record
+from crossfool.pipeline.crafting.cell import Cell
 from crossfool.pipeline.evaluation import adversarial_file, predict, predictions_file, success
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -47,7 +47,7 @@ def published(folder, name: str) -> nn.Module:
 def fetched(folder, name: str):
     where = Weights(dir=str(folder), sha256={name: sha256(folder / f"{name}.safetensors")})
     path = folder / "weights" / f"{name}.safetensors"
-    weights_file.write(path, *weights_published.fetch(registry.spec(name), where))
+    weights_file.write(path, *fetch(registry.spec(name), where))
     return path
 
 
@@ -96,7 +96,7 @@ def test_attack_and_predict_from_end_to_end(tmp_path):
     }
     for attack, row in rows.items():
         print_of = weights_record.fingerprint(SOURCE, tmp_path / "weights")
-        cell = crafting_cell.Cell(print_of, attack, row, Compute(chunk=2), subset)
+        cell = Cell(print_of, attack, row, Compute(chunk=2), subset)
         member = pixel_model.load(
             *weights_record.verify(print_of, tmp_path / "weights"), device=CPU, as_built=row.as_built
         )

@@ -18,7 +18,6 @@ from crossfool.errors import UserError
 from crossfool.experiment import costs, loading, preflight
 from crossfool.experiment.config import Experiment
 from crossfool.models import weights_file
-from crossfool.models import weights_file as models_weights_file
 from crossfool.models.networks import build
 from crossfool.models.weights import preprocessing, published, registry
 from crossfool.models.weights.config import Weights
@@ -177,7 +176,7 @@ def test_its_weights_are_read_and_describe_it(tmp_path, spec):
         return
     else:
         state, about = published.fetch(pinned, where)
-    models_weights_file.write(tmp_path / "mine.safetensors", state, about)
+    weights_file.write(tmp_path / "mine.safetensors", state, about)
     said = weights_file.account(tensors.TensorFile(tmp_path / "mine.safetensors"), "mine")
     assert said["network"] == spec.network and said["mean"] == list(spec.mean) and said["side"] == spec.side
 

@@ -19,12 +19,11 @@ from crossfool.errors import UserError
 from crossfool.models.inference import batch_size, pixel_model
 from crossfool.models.inference.batch_size import Fit
 from crossfool.pipeline.crafting import batches, chunks, weights_record
-from crossfool.pipeline.crafting import cell as crafting_cell
 from crossfool.pipeline.crafting import craft as crafting_craft
+from crossfool.pipeline.crafting.cell import Cell
 from crossfool.pipeline.evaluation import adversarial_file
-from crossfool.storage import tensors as storage_tensors
 from crossfool.storage.hashing import sha256
-from crossfool.storage.tensors import TensorFile, write_tensors
+from crossfool.storage.tensors import TensorFile, TensorWriter, write_tensors
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -152,7 +151,7 @@ def test_a_damaged_chunk_is_computed_again(tmp_path, subset, fnn_weights, monkey
 )
 def test_images_that_no_step_moved_are_told(tmp_path, subset, fnn_weights, capsys, row, surer, moved):
     own = cell(subset, fnn_weights, "fgsm")
-    own = crafting_cell.Cell(own.source, "fgsm", Attack(**ROWS["fgsm"] | row), own.compute, subset)
+    own = Cell(own.source, "fgsm", Attack(**ROWS["fgsm"] | row), own.compute, subset)
     model = pixel_model.load(fnn_weights / "fnn2.safetensors", device=CPU)
     answers = model(torch.from_numpy(TensorFile(subset)["images"].copy()).float()).argmax(1)
     tensors = {name: TensorFile(subset)[name] for name in TensorFile(subset).names()} | {"labels": answers.numpy()}
@@ -180,7 +179,7 @@ def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
         run(cell(subset, fnn_weights), fnn_weights, out)
     monkeypatch.setattr(batches.Work, "begin", original)
     other = cell(subset, fnn_weights)
-    other = crafting_cell.Cell(other.source, "sg", Attack(**{**SG, "sigma": 3}), other.compute, subset)
+    other = Cell(other.source, "sg", Attack(**{**SG, "sigma": 3}), other.compute, subset)
     run(other, fnn_weights, out)
     assert run(other, fnn_weights, tmp_path / "c" / "out.safetensors").read_bytes() == out.read_bytes()
     assert [path.name for path in (tmp_path / "b" / "scratch").iterdir()] == ["fnn2-sg.lock"]
@@ -208,7 +207,7 @@ def test_failed_write_leaves_no_half_file(tmp_path, subset, fnn_weights, monkeyp
         raise OSError(28, "No space left on device")
 
     out = tmp_path / "out.safetensors"
-    monkeypatch.setattr(storage_tensors.TensorWriter, "append", full)
+    monkeypatch.setattr(TensorWriter, "append", full)
     with pytest.raises(OSError):
         run(cell(subset, fnn_weights), fnn_weights, out)
     assert not out.exists() and not list(tmp_path.rglob("*.tmp"))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from crossfool.attacks import gradients, losses
-from crossfool.attacks import noise as attacks_noise
+from crossfool.attacks.noise import gaussian
 from crossfool.errors import UserError
 from crossfool.pipeline.gradient_analysis import analysis
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
@@ -53,7 +53,7 @@ def loss_of(model, label: int):
 
 def by_hand(label: int, m: int) -> Tensor:
     """G(m) of the quadratic model: the mean of plain gradients written out, one sample at a time."""
-    noise = attacks_noise.gaussian(SEED, [ID], SIGMA)(0, X[None])
+    noise = gaussian(SEED, [ID], SIGMA)(0, X[None])
     total = torch.zeros(1, 2, 2, dtype=torch.float64)
     for sample in itertools.islice(noise, m):
         x = (X[None] + sample)[0].double()
@@ -91,10 +91,10 @@ def test_smoothed_is_the_mean_of_plain_gradients_at_the_same_noise(label, batch)
 def test_smoothed_is_what_an_attack_estimates_in_its_first_step():
     model = quadratic()
     for m, one in zip([1, 5, 12], estimates(model, [1, 5, 12]), strict=True):
-        first = gradients.smoothed(m, attacks_noise.gaussian(SEED, [ID], SIGMA))(loss_of(model, 1), X[None])[0]
+        first = gradients.smoothed(m, gaussian(SEED, [ID], SIGMA))(loss_of(model, 1), X[None])[0]
         assert torch.allclose(one.float(), first, rtol=1e-5, atol=0)
         # in a batch of others, too, since an image's noise is its own
-        noise = attacks_noise.gaussian(SEED, [3, ID], SIGMA)
+        noise = gaussian(SEED, [3, ID], SIGMA)
         batch = gradients.smoothed(m, noise)(loss_of_two(model), torch.stack([X / 2, X]))[1]
         assert torch.allclose(one.float(), batch, rtol=1e-5, atol=0)
 

@@ -24,9 +24,9 @@ from repositories import made
 from crossfool.attacks import gradients, losses
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
-from crossfool.pipeline.crafting import cell as crafting_cell
 from crossfool.pipeline.crafting import chunks as crafting_chunks
 from crossfool.pipeline.crafting import weights_record
+from crossfool.pipeline.crafting.cell import Cell
 from crossfool.pipeline.workers import choose, local, ray_cluster
 from crossfool.pipeline.workers import slurm as workers_slurm
 from crossfool.pipeline.workers import worker as workers_worker
@@ -40,7 +40,7 @@ def _environment(monkeypatch):
     monkeypatch.setenv("CROSSFOOL_DEVICE", "cpu")
 
 
-def elsewhere(one: crafting_cell.Cell, weights: Path, out: Path, engine: crafting_chunks.Engine) -> Path:
+def elsewhere(one: Cell, weights: Path, out: Path, engine: crafting_chunks.Engine) -> Path:
     files = weights_record.verify(one.source, weights)
     crafting_chunks.run_elsewhere(one, files, out, engine=engine, scratch=out.parent / "scratch")
     return out

@@ -18,7 +18,7 @@ from builders import ROOT
 from made_datasets import made_digits
 from repositories import Repository, made
 
-from crossfool.cli import new as cli_new
+from crossfool.cli import new
 from crossfool.experiment import dvc_status, loading
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -109,7 +109,7 @@ def checked(tmp_path_factory) -> Repository:
     folder = tmp_path_factory.mktemp("checked")
     (folder / "author").mkdir()
     found = made(folder / "author", folder / "digits")
-    cli_new.new("mine", found.path, ".")
+    new.new("mine", found.path, ".")
     (found.path / "experiments/mine/notes.csv").write_bytes(b"a,b\r\n1,2\r\n")
     (found.path / "experiments/mine/picture.png").write_bytes(bytes(range(256)))
     found.repro("check")
@@ -136,7 +136,7 @@ def test_a_clone_has_every_byte_whatever_git_is_told_of_line_ends(checked, tmp_p
     assert _committed(checked, tmp_path / "clone") == _committed(checked, checked.path)
     clone = Repository(tmp_path / "clone", tmp_path)
     clone.run("git", "add", "--renormalize", ".")
-    cli_new.new("another", clone.path, "mine")
+    new.new("another", clone.path, "mine")
     clone.run("git", "add", "--all")
     changed = clone.run("git", "status", "--porcelain").splitlines()
     assert len(changed) == 3 and all("experiments/another/" in line for line in changed)
@@ -212,7 +212,7 @@ def test_params_of_any_editor_are_read(checked, tmp_path, start, end):
     text = (folder / "params.yaml").read_bytes()
     (tmp_path / "params.yaml").write_bytes(start + text.replace(b"\n", end))
     assert loading.load(tmp_path / "params.yaml") == loading.load(folder / "params.yaml")
-    made = cli_new._copied(tmp_path, tmp_path / "x")
+    made = new._copied(tmp_path, tmp_path / "x")
     assert made == text.decode().replace("root: .\n", "root: ../..\n")
 
 

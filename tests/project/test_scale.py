@@ -12,11 +12,11 @@ from builders import ROOT
 from torch import nn
 
 from crossfool import errors
-from crossfool.attacks import noise as attacks_noise
 from crossfool.attacks import sweeps, update_rules
 from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import Budget, attack, quantise
-from crossfool.cli import check as cli_check
+from crossfool.attacks.noise import antithetic, gaussian, latin, uniform
+from crossfool.cli import check
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
@@ -175,7 +175,7 @@ def test_steps_that_reach_little_are_doubted_with_what_was_meant() -> None:
         sources=("fnn0",), attacks={"igsm": row}, grids=sweeps.Grids.model_construct()
     )
     experiment.__dict__["rows"] = {"igsm": row}
-    (said,) = cli_check._doubts(experiment)
+    (said,) = check._doubts(experiment)
     assert said.endswith("never epsilon, 8; did you mean 2?")
 
 
@@ -239,10 +239,10 @@ def test_black_whole_and_fractional_images_pass(value: float) -> None:
 @pytest.mark.parametrize(
     "noise",
     [
-        lambda value: attacks_noise.gaussian(0, [1], value),
-        lambda value: attacks_noise.latin(0, [1], value, 2),
-        lambda value: attacks_noise.uniform(0, [1], value),
-        lambda value: attacks_noise.antithetic(attacks_noise.gaussian(0, [1], value)),
+        lambda value: gaussian(0, [1], value),
+        lambda value: latin(0, [1], value, 2),
+        lambda value: uniform(0, [1], value),
+        lambda value: antithetic(gaussian(0, [1], value)),
     ],
     ids=["gaussian", "latin", "uniform", "antithetic"],
 )

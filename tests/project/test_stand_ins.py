@@ -25,8 +25,7 @@ from made_datasets import made_digits
 from PIL import Image
 
 from crossfool.attacks import sweeps
-from crossfool.cli import smoke as cli_smoke
-from crossfool.cli import stand_ins
+from crossfool.cli import smoke, stand_ins
 from crossfool.errors import UserError
 from crossfool.experiment import leftover_files, loading, params_file
 from crossfool.experiment.config import Experiment
@@ -228,9 +227,7 @@ PAPER = {"depth-mnist": 6}  # its fgsm is the paper's, whatever digits these are
 @pytest.mark.parametrize("there", [True, False])
 def test_an_attack_whose_library_is_not_there_is_left_out(there, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if there else None)
-    lacking = {
-        name for name in EXPERIMENTS if cli_smoke.lacking(loading.load(ROOT / "experiments" / name / "params.yaml"))
-    }
+    lacking = {name for name in EXPERIMENTS if smoke.lacking(loading.load(ROOT / "experiments" / name / "params.yaml"))}
     assert lacking == (set() if there else {"torchattack"})
 
 

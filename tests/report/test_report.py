@@ -24,7 +24,7 @@ from crossfool.pipeline.evaluation import success
 from crossfool.report import csv_writing, panel, write
 from crossfool.report.figures import heatmap
 from crossfool.report.reported import published_rates
-from crossfool.stats import rates as stats_rates
+from crossfool.stats.rates import rate, wilson_share
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
 
@@ -69,7 +69,7 @@ def test_results_csv(made: tuple[Path, Experiment]) -> None:
     table = {(row["source"], row["attack"], row["target"]): row for row in rows(made[0] / "report/results.csv")}
     assert len(table) == 2 * 3 * 3
     row = table["fnn0", "fgsm", "fnn2"]
-    wilson = stats_rates.rate(5, 8)
+    wilson = rate(5, 8)
     assert row == {
         "source": "fnn0",
         "target": "fnn2",
@@ -117,7 +117,7 @@ def test_destruction_csv(made: tuple[Path, Experiment]) -> None:
     by = {(r["source"], r["attack"], r["target"], r["transform"], r["level"]): r for r in table}
     row = by["fnn0", "fgsm", "fnn2", "jpeg", "20"]  # five fooled, the first three made right again
     assert (row["rate"], row["n"], row["whitebox"]) == ("60", "5", "false")
-    assert (row["low"], row["high"]) == (str(stats_rates.rate(3, 5).low), str(stats_rates.rate(3, 5).high))
+    assert (row["low"], row["high"]) == (str(rate(3, 5).low), str(rate(3, 5).high))
     none = by["fnn0", "fgsm", "fnn4", "rotation", "5"]
     assert (none["rate"], none["low"], none["high"], none["n"]) == ("", "", "", "0")
 
@@ -134,13 +134,13 @@ def test_tables(made: tuple[Path, Experiment]) -> None:
         "smoothed gradient of m = 5 samples with σ = 15, one step of α = 40, ε = 40; 5 gradient evaluations an image"
         in text
     )
-    low, high = stats_rates.rate(91, 100).low, stats_rates.rate(91, 100).high
+    low, high = rate(91, 100).low, rate(91, 100).high
     assert f"| fnn2 | 91.0 [{low:.1f}, {high:.1f}] | 99.0 [94.6, 99.8] | 91.2 | 100 |" in text
     # fgsm's black-box pairs: 5 and 0 fooled from fnn0, 4 from the ensemble; destroyed 3 of 5 and 2 of 4
     # images 0 to 3 are fooled in two pairs, the fifth in one; destroyed in 2, 2, 1, 0 and 0
     each = np.array([2, 2, 1, 0, 0]) - 5 / 9 * np.array([2, 2, 2, 2, 1])
     effect = 5 / 4 * (each**2).sum() / 9**2 / (5 / 9 * 4 / 9 / 9)
-    low, high = stats_rates.wilson_share(5 / 9, 9 / effect)
+    low, high = wilson_share(5 / 9, 9 / effect)
     assert 1.5 < effect < 3
     cell = f"55.6 [{100 * low:.1f}, {100 * high:.1f}]"
     assert f"| fgsm | {cell} | {cell} | 9 |" in text and f"| fgsm | {cell} | 9 |" in text
