@@ -1,6 +1,6 @@
 """Make hostile and broken input by seeded mutation: each is read whole, or refused in one line; never a traceback.
 
-Nothing here needs more than a few megabytes. `tests/test_stress.py` runs small numbers of each.
+Nothing here needs more than a few megabytes. `tests/project/test_stress.py` runs small numbers of each.
 """
 
 import contextlib

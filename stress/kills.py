@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from conftest import made_digits
+from made_datasets import made_digits
 from outcome import Outcome
 from repositories import Repository, made
 

@@ -1,4 +1,4 @@
-"""Try every classifier of torchvision and one of each of timm's families as a source, by `tests/world.py`.
+"""Try every classifier of torchvision and one of each of timm's families as a source, by `tests/library_networks.py`.
 
 Each network has a process of its own, with a limit of memory and of time. Its row is written to `stress/networks.json`
 before the next begins, so that a stopped run goes on. `tools/networks_table.py` makes docs/networks.md from the rows.
@@ -20,7 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import world
+import library_networks
 from outcome import Outcome
 
 from crossfool.storage.atomic import replacing
@@ -50,13 +50,17 @@ def tried(name: str) -> dict[str, Any]:
     process = context.Process(target=_limited, args=(name, theirs))
     process.start()
     theirs.close()
-    row: dict[str, Any] = {"name": name, "verdict": world.DIFFERENT, "why": "it ended without a word: out of memory?"}
+    row: dict[str, Any] = {
+        "name": name,
+        "verdict": library_networks.DIFFERENT,
+        "why": "it ended without a word: out of memory?",
+    }
     with contextlib.suppress(EOFError):
         row = ours.recv() if ours.poll(LONGEST) else row | {"why": f"it took more than {LONGEST} s"}
     process.kill()
     process.join()
     versions = {library: version(library) for library in ("torch", "torchvision", "timm")}
-    family = world.names().get(name)
+    family = library_networks.names().get(name)
     return row | ({"family": family} if family else {}) | {"date": date.today().isoformat(), **versions}
 
 
@@ -66,18 +70,18 @@ def _limited(name: str, answer: Any) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     try:
-        answer.send(world.compared(name))
+        answer.send(library_networks.compared(name))
     except (MemoryError, RuntimeError, TypeError, AttributeError, IndexError, KeyError, ValueError) as error:
-        answer.send({"name": name, "verdict": world.DIFFERENT, "why": world.told(error)})
+        answer.send({"name": name, "verdict": library_networks.DIFFERENT, "why": library_networks.told(error)})
 
 
 def every_network(count: int, seed: int) -> Outcome:
     """Try the first so many networks anew, as a campaign of `stress/run.py`; each network has a seed of its own."""
     outcome = Outcome("networks as sources: input gradients against the library's own, in float32")
-    for name in list(world.names())[:count]:
+    for name in list(library_networks.names())[:count]:
         row = tried(name)
         keep(row)
-        if row["verdict"] == world.DIFFERENT:
+        if row["verdict"] == library_networks.DIFFERENT:
             outcome.fail(f"{name}: {row.get('why', row)}")
         else:
             outcome.add(row["verdict"])
@@ -93,7 +97,7 @@ CAMPAIGNS = {"networks": (every_network, 1000)}
 def main(names: tuple[str, ...], anew: bool) -> None:
     """Try some networks, or all that have no row yet."""
     known = rows()
-    for name in names or world.names():
+    for name in names or library_networks.names():
         if name in known and not anew:
             continue
         row = tried(name)

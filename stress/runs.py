@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from conftest import made_digits
 from fuzz import REFUSED, restructured
 from kills import copied, leftovers, started
+from made_datasets import made_digits
 from outcome import Outcome
 from repositories import Repository, made
 

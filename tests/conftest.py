@@ -1,49 +1,37 @@
-"""Small things that tests share."""
+"""Fixtures that tests of several rooms share, and the order in which files of tests begin."""
 
 import gc
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
-from torch import Tensor, nn
+from builders import ROOT
+from command_line import git
+from made_experiments import FOOLED, lock, make
 
 from crossfool.storage.tensors import write_tensors
 
-# Tests write the params.yaml that they make with PyYAML, and params.yaml may share no objects.
-yaml.SafeDumper.ignore_aliases = lambda self, data: True
-UNUSED = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
-# Sections of params.yaml that most experiments leave empty.
-EMPTY = {
-    "targets": "all",
-    "lpips": False,
-    "grids": {"a": UNUSED, "b": UNUSED},
-    "similarity": {},
-    "boundary": {},
-    "saliency": {},
-    "scatter": {"attacks": [], "same_family": False},
-}
-
 # Files that take a minute and more: begun first, so that no process of pytest-xdist has one left when others are done.
 LONG = (
-    "pipeline",
-    "sharing",
-    "commands",
-    "everywhere",
-    "standins",
-    "benchmarks",
-    "stress",
-    "engines",
-    "stages",
-    "warm",
+    "project/test_pipeline.py",
+    "project/test_sharing.py",
+    "cli/test_check.py",
+    "cli/test_commands.py",
+    "project/test_everywhere.py",
+    "project/test_stand_ins.py",
+    "project/test_benchmarks.py",
+    "project/test_stress.py",
+    "pipeline/test_workers.py",
+    "pipeline/test_stages.py",
+    "pipeline/test_warm_start.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {f"test_{name}.py": place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
 
 
 def pytest_collection_finish() -> None:
@@ -90,36 +78,29 @@ def fnn_weights(tmp_path: Path) -> Path:
     return tmp_path / "weights"
 
 
-def metadata(path: Path) -> dict[str, str]:
-    """A safetensors file's metadata, read without the library under test."""
-    with open(path, "rb") as file:
-        return json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A git and DVC repository with the project's graph and no experiment."""
+    project = tmp_path / "project"
+    for folder in (".dvc", "stages", "experiments"):
+        (project / folder).mkdir(parents=True)
+    (project / "stages/check.py").touch()
+    (project / ".dvc/config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
+    (project / ".gitignore").write_text(
+        "predictions/\nadversarial/\nsubset/\n.dvc/cache/\n.dvc/tmp/\n", encoding="utf-8"
+    )
+    shutil.copy(ROOT / "dvc.yaml", project)
+    git(project, "init", "--quiet")
+    return project
 
 
-def made_digits(folder: Path, *, train: int, contrast: int) -> Path:
-    """Write 28x28 images of ten classes, a square in one of ten places: `train` a class in train/, three in test/."""
-    from PIL import Image
-
-    generator = np.random.default_rng(0)
-    for part, count in (("train", train), ("test", 3)):
-        for label in range(10):
-            (folder / part / str(label)).mkdir(parents=True)
-            for number in range(count):
-                pixels = generator.integers(0, 60, (28, 28), np.uint8)
-                top, left = 4 + 12 * (label // 5), 1 + 5 * (label % 5)
-                pixels[top : top + 8, left : left + 5] += contrast
-                Image.fromarray(pixels).save(folder / part / str(label) / f"{number}.png")
+@pytest.fixture
+def small(project: Path) -> Path:
+    """The made experiment `small` in it, locked and committed."""
+    folder = project / "experiments/small"
+    make(folder, FOOLED)
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    lock(project, folder)
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "first")
     return folder
-
-
-@torch.no_grad()
-def calibrated(network: nn.Module, x: Tensor) -> nn.Module:
-    """The network, its normalisations random but for statistics of `x`: no signal dies on the way."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-        if isinstance(module, nn.BatchNorm2d) and module.affine:
-            module.weight.uniform_(0.5, 1.5)
-            module.bias.normal_(0, 0.2)
-    network.train()(x)
-    return network.eval()

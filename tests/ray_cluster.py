@@ -13,12 +13,12 @@ from pathlib import Path
 subset, weights, out = map(Path, sys.argv[1:])
 os.environ["RAY_DEDUP_LOGS"] = "0"
 import ray
+from made_cells import cell
 from ray.cluster_utils import Cluster
-from test_cells import cell
 
 from crossfool.errors import UserError
-from crossfool.pipeline.crafting import chunks as crafting_chunks
 from crossfool.pipeline.crafting import weights_record
+from crossfool.pipeline.crafting.chunks import run_elsewhere
 from crossfool.pipeline.workers import ray_cluster
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -85,7 +85,7 @@ try:
     engine.task = watched
     one = cell(subset, weights, chunk=1)
     scratch = out.parent / "scratch"
-    crafting_chunks.run_elsewhere(one, weights_record.verify(one.source, weights), out, engine=engine, scratch=scratch)
+    run_elsewhere(one, weights_record.verify(one.source, weights), out, engine=engine, scratch=scratch)
 
     file = TensorFile(weights / "fnn2.safetensors")
     tensors = {name: file[name].copy() for name in file.names()}
@@ -94,9 +94,7 @@ try:
     bad, refused = cell(subset, weights), ""
     try:
         files = weights_record.verify(bad.source, weights)
-        crafting_chunks.run_elsewhere(
-            bad, files, out.parent / "bad.safetensors", engine=ray_cluster.Ray(), scratch=scratch
-        )
+        run_elsewhere(bad, files, out.parent / "bad.safetensors", engine=ray_cluster.Ray(), scratch=scratch)
     except UserError as error:
         refused = str(error)
     told = {

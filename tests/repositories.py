@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 
 import yaml
-from conftest import EMPTY
+from builders import EMPTY, ROOT
 
-ROOT = Path(__file__).parents[1]
-IDENTITY = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+AUTHOR = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 PARAMS = {
     "root": ".",
     "dataset": {"name": "imagefolder", "path": "$MADE_DIGITS", "classes": "mnist", "folder": "test",
@@ -48,7 +47,7 @@ class Repository:
             "OMP_NUM_THREADS": "1",  # tiny networks, as many test processes as cores: threads would wait for each other
             "MADE_DIGITS": str(digits),
             "GIT_CONFIG_GLOBAL": os.devnull,
-            **{f"GIT_{who}": "a@example.org" for who in IDENTITY},
+            **AUTHOR,
         }  # fmt: skip
 
     def run(self, *command: str, code: int = 0) -> str:

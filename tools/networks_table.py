@@ -60,7 +60,7 @@ def lines(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT / "tests"))
-    import world
+    import library_networks
 
     networks = json.loads(ROWS.read_text(encoding="utf-8"))
-    PAGE.write_text(page(networks, len(world.names())), encoding="utf-8")
+    PAGE.write_text(page(networks, len(library_networks.names())), encoding="utf-8")

@@ -1,0 +1,45 @@
+"""What tests of several rooms share: the repository's root, empty sections of params.yaml, a file's metadata."""
+
+import json
+from pathlib import Path
+
+import torch
+import yaml
+from hypothesis import settings
+from torch import Tensor, nn
+
+ROOT = Path(__file__).parents[1]  # of the repository
+SEEDED = settings(derandomize=True, deadline=None, database=None)  # of hypothesis
+
+# Tests write the params.yaml that they make with PyYAML, and params.yaml may share no objects.
+yaml.SafeDumper.ignore_aliases = lambda self, data: True
+UNUSED = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
+# Sections of params.yaml that most experiments leave empty.
+EMPTY = {
+    "targets": "all",
+    "lpips": False,
+    "grids": {"a": UNUSED, "b": UNUSED},
+    "similarity": {},
+    "boundary": {},
+    "saliency": {},
+    "scatter": {"attacks": [], "same_family": False},
+}
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """A safetensors file's metadata, read without the library under test."""
+    with open(path, "rb") as file:
+        return json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]
+
+
+@torch.no_grad()
+def calibrated(network: nn.Module, x: Tensor) -> nn.Module:
+    """The network, its normalisations random but for statistics of `x`: no signal dies on the way."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+        if isinstance(module, nn.BatchNorm2d) and module.affine:
+            module.weight.uniform_(0.5, 1.5)
+            module.bias.normal_(0, 0.2)
+    network.train()(x)
+    return network.eval()

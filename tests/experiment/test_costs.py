@@ -1,0 +1,91 @@
+"""Gradient evaluations, floating-point operations and durations of experiments, counted by hand."""
+
+from typing import Any
+
+import pytest
+from builders import EMPTY
+from made_experiments import FGSM, SG
+
+from crossfool.experiment import costs
+from crossfool.experiment.config import Experiment
+from crossfool.models.weights import registry
+
+
+def digits(**changed: Any) -> Experiment:
+    values = {
+        "root": ".",
+        "dataset": {"name": "mnist"},
+        "models": ["fnn0", "fnn2"],
+        "weights": {},
+        "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1},
+        "subset": {"images": 100},
+        "compute": {"chunk": 8},
+        "sources": ["fnn0", "fnn2+fnn0"],
+        "attacks": {"fgsm": FGSM, "sg_fgsm": SG},
+        "transforms": {"jpeg": [75, 20]},
+        **EMPTY,
+        **changed,
+    }
+    return Experiment.model_validate(values)
+
+
+def test_costs_by_hand() -> None:
+    """One and 5 gradients an image of 100, through one model and then two; evaluated with 2 levels of a transform."""
+    found = costs.cost(digits())
+    fnn0, fnn2 = (costs.networks()[name] for name in ("fnn0", "fnn2"))
+    gradients = {"fnn0": 2 * 600, "fnn2": 600}
+    passes = 10_000 + 100 * (4 + 4 * 2)  # each model: the data set, then 4 cells, plain and at two levels
+    assert (found.cells, found.gradients, found.passes) == (4, 1_800, 2 * passes)
+    assert found.operations == pytest.approx(
+        fnn0.operations * (2 * gradients["fnn0"] + passes) + fnn2.operations * (2 * gradients["fnn2"] + passes)
+    )
+    assert found.own == 5 * 100 * 784 + 4 * (fnn0.parameters + fnn2.parameters)
+    assert found.shared == 70_000 * 784 and found.written == found.own + found.shared
+    assert found.seconds(100) == pytest.approx((1_800 + passes) / 100)
+
+
+def test_what_is_done_costs_no_more() -> None:
+    pending = {"adversarial/fnn0/sg_fgsm.safetensors", "predictions/fnn0/sg_fgsm.parquet"}
+    found = costs.cost(digits(), pending=pending)
+    assert (found.gradients, found.passes, found.written) == (500, 2 * 100, 100 * 784)
+
+
+def test_analyses_cost_gradients() -> None:
+    rows = {
+        "similarity": {"s": {"source": "fnn0", "target": "fnn2", "images": 10, "samples": [1, 4], "sigma": 1}},
+        "saliency": {"a": {"model": "fnn2", "images": [1, 2], "samples": [3], "sigma": 1}},
+        "boundary": {
+            "b": {"source": "fnn0", "targets": ["fnn2"], "image": 0, "samples": 7, "sigma": 1, "sign": False,
+                  "extent": 1, "points": 5}
+        },
+    }  # fmt: skip
+    found = costs.cost(digits(**rows))
+    assert found.gradients == 1_800 + (10 * 5 + 10) + 2 * 4 + 8
+    assert found.passes == costs.cost(digits()).passes + 25
+
+
+def test_a_timm_model_has_no_estimate() -> None:
+    experiment = digits(dataset={"name": "imagenet-sample"}, models=["timm_a"], sources=["timm_a"], training=None)
+    found = costs.cost(experiment)
+    assert found.operations is None and found.seconds() is None and found.seconds(2) is not None
+
+
+def test_operations_are_torchs_and_torchvisions() -> None:
+    from torchvision.models import get_model_weights
+
+    from crossfool.models.networks import build
+
+    known = costs.networks()
+    assert known.keys() == registry.names().keys()
+    for name in ("fnn2", "lenet", "efficientnet_lite0"):
+        assert known[name].parameters == sum(p.numel() for p in build.own(name).parameters())
+    assert known["fnn0"].operations == 2 * 784 * 10
+    for name in ("resnet18", "densenet161", "vit_h_14"):
+        meta = get_model_weights(name)[registry.spec(name).version].meta
+        assert known[name] == costs.Network(meta["num_params"], pytest.approx(2e9 * meta["_ops"]))
+
+
+def test_durations() -> None:
+    assert [costs.duration(seconds) for seconds in (0.4, 59, 600, 7200, 400_000)] == [
+        "0.4 seconds", "59 seconds", "10 minutes", "2.0 hours", "4.6 days"
+    ]  # fmt: skip

@@ -1,0 +1,46 @@
+"""Cells on the made subset of `conftest.py` and its fully connected networks, and their files."""
+
+from pathlib import Path
+
+import torch
+
+from crossfool.attacks.config import Attack
+from crossfool.models.inference import pixel_model
+from crossfool.models.inference.config import Compute
+from crossfool.pipeline.crafting import chunks, weights_record
+from crossfool.pipeline.crafting.cell import Cell
+
+CPU = torch.device("cpu")
+SG = {"epsilon": 15, "steps": 3, "step_size": 6, "gradient": "smoothed", "samples": 4, "sigma": 15}
+ROWS = {
+    "fgsm": {"epsilon": 15, "steps": 1, "step_size": 15},
+    "migsm": {"epsilon": 15, "steps": 4, "step_size": 5, "update": "momentum", "decay": 1.0},
+    "sg": SG,
+    "targeted": {**SG, "objective": "targeted"},
+    "fractional": {"epsilon": 2.5, "steps": 3, "step_size": 0.7},
+    "takes": {**SG, "step_size": 6.5, "record_steps": [1, 2], "seeds": [0, 5], "quantisation": True},
+    "today": {
+        "epsilon": 15,
+        "steps": 4,
+        "step_size": 5,
+        "gradient": "varied",
+        "samples": 2,
+        "radius": 20,
+        "seed": 3,
+        "diversity": 0.7,
+        "kernel": 3,
+        "scales": 2,
+        "update": "nesterov",
+        "decay": 1.0,
+    },
+}
+
+
+def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", chunk: int = 4) -> Cell:
+    return Cell(weights_record.fingerprint(source, weights), row, Attack(**ROWS[row]), Compute(chunk=chunk), subset)
+
+
+def run(cell: Cell, weights: Path, out: Path) -> Path:
+    members = [pixel_model.load(path, device=CPU) for path in weights_record.verify(cell.source, weights)]
+    chunks.run(cell, members, out, device=CPU, scratch=out.parent / "scratch")
+    return out
