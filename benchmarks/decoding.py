@@ -34,11 +34,11 @@ OURS, ALL, RAW, DECODE, THEIRS = (
 
 def photographs(folder: Path, copies: int) -> str:
     """Write the default benchmark's 20 photographs into a folder, `copies` times each; return a description."""
-    wheel = downloads.fetch(*imagenet.FOOLBOX_WHEEL)
-    for name in downloads.members(wheel):
+    wheel = downloads.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
+    for name in downloads.member_names(wheel):
         if "/imagenet_" in name and name.endswith(".jpg"):
             for copy in range(copies):
-                (folder / f"{copy}_{Path(name).name}").write_bytes(downloads.member(wheel, name))
+                (folder / f"{copy}_{Path(name).name}").write_bytes(downloads.read_member(wheel, name))
     return f"20 photographs of 512x512 and more, each {copies} times"
 
 
@@ -120,7 +120,7 @@ def forward(model: str, count: int, repeats: int, batch: int = 8) -> dict[str, f
     from crossfool.models.inference import pixel_model
     from crossfool.pipeline.evaluation import predict
 
-    runtime.keep_memory()
+    runtime.keep_freed_memory()
     cpu = torch.device("cpu")
     wrapped = pixel_model.wrap(*about(model), device=cpu)
     x = torch.randint(0, 256, (count, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

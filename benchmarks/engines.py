@@ -67,9 +67,9 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     subset = folder / f"{name}{chunks}.safetensors"
     write_tensors(subset, tensors, {"dataset": "made", "family": described["family"], "classes": "10"})
     path = folder / f"{model}.safetensors"
-    weights_file.write(path, network.state_dict(), described)
+    weights_file.write_weights(path, network.state_dict(), described)
     row = Attack(epsilon=16, steps=steps, step_size=4)
-    cell = Cell(weights_record.fingerprint(model, folder), name, row, Compute(chunk=chunk), subset)
+    cell = Cell(weights_record.make_record(model, folder), name, row, Compute(chunk=chunk), subset)
     return cell, [path]
 
 
@@ -78,7 +78,7 @@ def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) ->
     import torch
 
     from crossfool.models.inference import pixel_model
-    from crossfool.pipeline.crafting.chunks import run, run_elsewhere
+    from crossfool.pipeline.crafting.chunks import compute_here, compute_with_engine
     from crossfool.pipeline.workers import local, ray_cluster
 
     torch.set_num_threads(1)
@@ -94,10 +94,10 @@ def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) ->
         members = [pixel_model.load(path, device=device, compute=few[0].compute) for path in few[1]]
 
         def elsewhere(cell: Any, files: Sequence[Path]) -> None:
-            run_elsewhere(cell, files, folder / "out", engine=asked, scratch=folder / "scratch")
+            compute_with_engine(cell, files, folder / "out", engine=asked, scratch=folder / "scratch")
 
         def here(cell: Any, files: Sequence[Path]) -> None:
-            run(cell, members, folder / "out", device=device, scratch=folder / "scratch")
+            compute_here(cell, members, folder / "out", device=device, scratch=folder / "scratch")
 
         times: dict[tuple[Callable[..., None], int], list[float]] = {}
         for turn in range(repeats + 1):

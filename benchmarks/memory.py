@@ -45,7 +45,7 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
         spec = registry.spec(name)
         network = build.build(name, spec.library)
         members.append(pixel_model.wrap(network, preprocessing.describe(spec, network), device=torch.device("cpu")))
-    runtime.keep_memory()
+    runtime.keep_freed_memory()
     smoothed = {"gradient": "smoothed", "samples": samples, "sigma": 15.0}
     row = Attack.model_validate({"epsilon": 15.0, "steps": steps, "step_size": 5.0, **smoothed})
     images = torch.randint(0, 256, (chunk, 3, 224, 224), dtype=torch.uint8)

@@ -85,8 +85,8 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
 
     cpu = torch.device("cpu")
     wrapped = pixel_model.wrap(*about(model), device=cpu)
-    runtime.keep_memory()
-    widest = batch_size.widest([wrapped], images(1).float())
+    runtime.keep_freed_memory()
+    widest = batch_size.widest_output([wrapped], images(1).float())
 
     def work(count: int, steps: int, samples: int) -> None:
         row: dict[str, Any] = {"epsilon": 15, "steps": steps, "step_size": 15 if steps == 1 else 3}
@@ -94,7 +94,7 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
             row |= {"gradient": "smoothed", "samples": samples, "sigma": 15}
         attack, x = Attack.model_validate(row), images(count)
         labels = torch.zeros(count, dtype=torch.int64)
-        craft.fitted([wrapped], attack, x, labels, labels, range(count), batch_size.Fit(8, cpu, widest))
+        craft.craft_in_batches([wrapped], attack, x, labels, labels, range(count), batch_size.Fit(8, cpu, widest))
 
     return work
 

@@ -11,37 +11,41 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from crossfool.errors import UserError, not_a_number, too_small
+from crossfool.errors import UserError, small_pixel_value_message, text_for_pixels_message
 
 
 def _refuse_text(value: Any) -> Any:
     """Refuse a text, such as 8/255, and name the number of pixel values that it stands for."""
     if isinstance(value, str):
-        raise PydanticCustomError("pixels", "{message}", {"message": not_a_number(value)})
+        raise PydanticCustomError("pixels", "{message}", {"message": text_for_pixels_message(value)})
     return value
 
 
 def _refuse_unit_scale(value: float) -> float:
     """Refuse a number that is written for pixels 0..1."""
-    if message := too_small(value):
+    if message := small_pixel_value_message(value):
         raise PydanticCustomError("pixels", "{message}", {"message": message})
     return value
 
 
-Written, Scaled = BeforeValidator(_refuse_text), AfterValidator(_refuse_unit_scale)
+RefuseText, RefuseUnitScale = BeforeValidator(_refuse_text), AfterValidator(_refuse_unit_scale)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*$")]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]  # a float32 holds the square of it, too
 NotNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Pixels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False), Scaled, Written]
-Radius = Annotated[float, Field(gt=0, le=255, allow_inf_nan=False), Scaled, Written]
-Deviation = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False), Scaled, Written]  # of noise; 0 draws none
-Step = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False), Written]
-Axis = Annotated[int | float, Field(ge=0, le=255), Scaled, Written]  # as it is written, since cells are named by it
-AxisStep = Annotated[int | float, Field(gt=0, le=255), Written]
-Level = Annotated[float, Field(allow_inf_nan=False)]
+Pixels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False), RefuseUnitScale, RefuseText]
+Radius = Annotated[float, Field(gt=0, le=255, allow_inf_nan=False), RefuseUnitScale, RefuseText]
+NoiseDeviation = Annotated[
+    float, Field(ge=0, le=1e6, allow_inf_nan=False), RefuseUnitScale, RefuseText
+]  # of noise; 0 draws none
+Step = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False), RefuseText]
+Axis = Annotated[
+    int | float, Field(ge=0, le=255), RefuseUnitScale, RefuseText
+]  # as it is written, since cells are named by it
+AxisStep = Annotated[int | float, Field(gt=0, le=255), RefuseText]
+TransformLevel = Annotated[float, Field(allow_inf_nan=False)]
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
@@ -56,7 +60,7 @@ class Section(BaseModel):
         return tuple(value) if isinstance(value, list) else value
 
 
-def located(path: str, key: str = "", folder: Path = Path()) -> Path:
+def expand_path(path: str, key: str = "", folder: Path = Path()) -> Path:
     """Expand `~` and `$VARIABLES` in a path from params.yaml.
 
     Args:

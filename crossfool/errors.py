@@ -12,10 +12,20 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-PIXEL = 255  # the greatest pixel value; the least is 0
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # a write fails; the error names no file
-DENIED = REFUSALS | {errno.EACCES, errno.EPERM}  # a file cannot be written or removed
-MOVED = DENIED | {errno.ENOTDIR, errno.EEXIST, errno.ELOOP}  # a folder cannot be made or filled
+MAX_PIXEL = 255  # the greatest pixel value; the least is 0
+WRITE_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+}  # a write fails; the error names no file
+WRITE_OR_PERMISSION_ERRORS = WRITE_ERRORS | {errno.EACCES, errno.EPERM}  # a file cannot be written or removed
+FOLDER_ERRORS = WRITE_OR_PERMISSION_ERRORS | {
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ELOOP,
+}  # a folder cannot be made or filled
 
 
 class UserError(ValueError):
@@ -25,10 +35,10 @@ class UserError(ValueError):
     """
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return escape_unprintable(super().__str__())
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """Escape the characters of a text that would break its line or control a terminal, as quoted YAML does."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
@@ -40,7 +50,7 @@ def brief(error: object, width: int = 160) -> str:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
     """Name a file in the error of a write that the system refuses in the block.
 
     The system names a file itself only where it is opened.
@@ -48,13 +58,13 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno in REFUSALS:
+        if error.filename is None and error.errno in WRITE_ERRORS:
             error.filename = os.fspath(path)
         raise
 
 
 @contextlib.contextmanager
-def moved_by(variable: str, path: str | os.PathLike[str]) -> Iterator[None]:
+def naming_variable(variable: str, path: str | os.PathLike[str]) -> Iterator[None]:
     """Name the environment variable that moves a folder elsewhere, where the system refuses to write to the folder.
 
     Raises:
@@ -69,12 +79,14 @@ def moved_by(variable: str, path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         refused = folder if error.filename is None else os.fsdecode(error.filename)
         locations = os.path.abspath(refused), os.path.abspath(folder)
-        if error.errno not in MOVED or os.path.commonpath(locations) not in locations:  # neither above nor below it
+        if (
+            error.errno not in FOLDER_ERRORS or os.path.commonpath(locations) not in locations
+        ):  # neither above nor below it
             raise
         raise UserError(f"{error.strerror}: {refused}; set {variable} to a folder that can be written to") from None
 
 
-def unknown(kind: str, name: object, valid: Iterable[str], why: str = "") -> UserError:
+def unknown_name(kind: str, name: object, valid: Iterable[str], why: str = "") -> UserError:
     """Make the error for a name that is not among the valid ones, with the nearest of them.
 
     Args:
@@ -94,31 +106,31 @@ def unknown(kind: str, name: object, valid: Iterable[str], why: str = "") -> Use
     return UserError(f"unknown {kind} {name!r}{f': {why}' if why else ''}; {hint}")
 
 
-def in_pixels(share: float) -> str:
+def share_in_pixels(share: float) -> str:
     """Convert a share of 1 to pixel values: 0.03137, which is 8/255 but for its last digits, to 8."""
-    value = PIXEL * share
+    value = MAX_PIXEL * share
     return f"{round(value)}" if round(value) and abs(value - round(value)) < 0.05 else f"{value:.4g}"
 
 
-def too_small(value: float) -> str:
+def small_pixel_value_message(value: float) -> str:
     """The end of an error for a number of pixel values between 0 and 1; "" for any other number."""
     if not 0 < value < 1:
         return ""
-    meant = f"did you mean {in_pixels(value)}?" if PIXEL * value > 0.95 else "write 1 or more"
-    return f"pixels are 0..{PIXEL}, and less than one pixel value is lost; {meant}"
+    meant = f"did you mean {share_in_pixels(value)}?" if MAX_PIXEL * value > 0.95 else "write 1 or more"
+    return f"pixels are 0..{MAX_PIXEL}, and less than one pixel value is lost; {meant}"
 
 
-def refuse_small(name: str, value: float) -> None:
+def refuse_small_pixel_value(name: str, value: float) -> None:
     """Refuse a number of pixel values that is written for pixels 0..1.
 
     Raises:
         UserError: it lies between 0 and 1.
     """
-    if message := too_small(value):
+    if message := small_pixel_value_message(value):
         raise UserError(f"{name} is {value:g}: {message}")
 
 
-def no_step(epsilon: float, steps: int, step_size: float) -> str:
+def small_steps_message(epsilon: float, steps: int, step_size: float) -> str:
     """The error for steps so small that no stored pixel changes; "" for larger steps.
 
     Stored images are whole numbers: a pixel less than half a pixel value away from the clean one is rounded back.
@@ -128,13 +140,13 @@ def no_step(epsilon: float, steps: int, step_size: float) -> str:
     count = "1 step" if steps == 1 else f"{steps} steps"
     return (
         f"step_size is {step_size:g}: {count} of it reach {steps * step_size:.3g}, which rounds to no change, since "
-        f"pixels are 0..{PIXEL}; did you mean {in_pixels(step_size)}?"
+        f"pixels are 0..{MAX_PIXEL}; did you mean {share_in_pixels(step_size)}?"
     )
 
 
-def not_a_number(text: str) -> str:
+def text_for_pixels_message(text: str) -> str:
     """The end of an error for a text, such as 8/255 or 3%, where a number of pixel values is expected."""
-    expected = f"expected a number of pixel values, 0..{PIXEL}"
+    expected = f"expected a number of pixel values, 0..{MAX_PIXEL}"
     match = re.fullmatch(r"([\d.]+(?:e[-+]?\d+)?)\s*(?:/\s*([\d.]+)|(%))?", text.strip(), re.IGNORECASE)
     if match is None:
         return expected
@@ -144,9 +156,9 @@ def not_a_number(text: str) -> str:
     except (ValueError, ZeroDivisionError):
         return expected
     is_share = divisor or percent or 0 < value < 1
-    if value > (1 if is_share else PIXEL):
+    if value > (1 if is_share else MAX_PIXEL):
         return expected
-    return f"{expected}; write {in_pixels(value) if is_share else f'{value:g}'}"
+    return f"{expected}; write {share_in_pixels(value) if is_share else f'{value:g}'}"
 
 
 def refuse_unit_images(images: Any) -> None:
@@ -160,4 +172,4 @@ def refuse_unit_images(images: Any) -> None:
     if 0 in images.shape or not (float(images.min()) >= 0 and float(images.max()) <= 1):
         return
     if bool((images % 1 != 0).any()):
-        raise UserError(f"pixels are 0..{PIXEL}, and these images lie in 0..1; multiply them by {PIXEL}")
+        raise UserError(f"pixels are 0..{MAX_PIXEL}, and these images lie in 0..1; multiply them by {MAX_PIXEL}")

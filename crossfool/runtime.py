@@ -15,10 +15,11 @@ from crossfool.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # parameters of glibc's mallopt
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep freed memory instead of giving it back and faulting it in again at every layer.
 
     Memory that is free by now is given back first, and objects that only reference cycles hold (a network as it was
@@ -37,7 +38,7 @@ def keep_memory() -> None:
         mallopt(M_TOP_PAD, 64 << 20)
 
 
-def code() -> str:
+def code_digest() -> str:
     """The sha256 of this package's code, so that only the same code resumes a killed run."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
@@ -57,7 +58,7 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def lacking_semaphores() -> str | None:
+def missing_semaphores_reason() -> str | None:
     """The reason why processes cannot have the semaphores by which they share work; None where they can."""
     try:
         multiprocessing.get_context("spawn").Lock()
@@ -67,7 +68,7 @@ def lacking_semaphores() -> str | None:
     return None
 
 
-def device() -> "torch.device":
+def choose_device() -> "torch.device":
     """The device to compute on: `CROSSFOOL_DEVICE`, or the first GPU, or the CPU.
 
     Raises:

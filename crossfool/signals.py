@@ -20,19 +20,19 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-CODES = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 1}  # signal -> exit code; click's for a Ctrl-C
+EXIT_CODES = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 1}  # signal -> exit code; click's for a Ctrl-C
 RAISE_AGAIN_AFTER = 0.02  # seconds until an exception that Python has dropped is raised again
 
 _signal = 0  # the signal that ends this process
 _raised: BaseException | None = None  # the exception that its handler raises
 
 
-def told() -> bool:
+def ending_on_signal() -> bool:
     """Whether this process is ending on a signal."""
     return _raised is not None
 
 
-def unwound(main: Callable[[], object]) -> None:
+def run_unwinding(main: Callable[[], object]) -> None:
     """Call a function; SIGTERM, SIGHUP or Ctrl-C unwinds it and then ends the process.
 
     Signals that are ignored stay ignored (nohup). In a thread other than the main one, the function is just called.
@@ -40,7 +40,7 @@ def unwound(main: Callable[[], object]) -> None:
     if threading.current_thread() is not threading.main_thread():
         main()
         return
-    hook, all_handlers = sys.unraisablehook, {number: signal.getsignal(number) for number in CODES}
+    hook, all_handlers = sys.unraisablehook, {number: signal.getsignal(number) for number in EXIT_CODES}
     handlers = {number: handler for number, handler in all_handlers.items() if handler not in (signal.SIG_IGN, None)}
     try:
         try:
@@ -49,24 +49,24 @@ def unwound(main: Callable[[], object]) -> None:
                 signal.signal(number, _on_signal)
             main()
         finally:
-            if told():  # no exception is raised again from here on
+            if ending_on_signal():  # no exception is raised again from here on
                 signal.signal(signal.SIGALRM, signal.SIG_IGN)
             else:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
                 sys.unraisablehook = hook
     except BaseException as error:
-        if not told():
+        if not ending_on_signal():
             raise
         _clear_frames(error)
-    if told():
+    if ending_on_signal():
         _end()
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def restoring_handlers() -> Iterator[None]:
     """Restore this process's signal handlers after a block in which a library replaces them."""
-    handlers = {number: signal.getsignal(number) for number in CODES}
+    handlers = {number: signal.getsignal(number) for number in EXIT_CODES}
     try:
         yield
     finally:
@@ -78,10 +78,10 @@ def kept() -> Iterator[None]:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     """Unwind the process, on the first signal alone."""
     global _raised, _signal
-    if told():
+    if ending_on_signal():
         return
     _signal = number
-    _raised = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(CODES[signal.Signals(number)])
+    _raised = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(EXIT_CODES[signal.Signals(number)])
     _raise(frame)
 
 
@@ -136,4 +136,4 @@ def _leave() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed, broken, or interrupted in the middle of a write
             stream.flush()
-    os._exit(CODES[signal.Signals(_signal)])
+    os._exit(EXIT_CODES[signal.Signals(_signal)])

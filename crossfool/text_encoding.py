@@ -5,42 +5,42 @@ import contextlib
 import sys
 import unicodedata
 
-ERRORS = "crossfool.text_encoding"  # the name by which Python finds `_replace_unencodable`
-SIGNS = {
+ERROR_HANDLER = "crossfool.text_encoding"  # the name by which Python finds `_replace_unencodable`
+ASCII_SIGNS = {
     "−": "-", "–": "-", "—": "-", "×": "x", "·": ".", "∗": "*", "→": "->", "≤": "<=", "≥": ">=", "±": "+-",
     "∞": "inf", "∇": "grad ", "‖": "||", "⟨": "<", "⟩": ">", "✓": "yes", "✗": "no", "◎": "o",
     "“": '"', "”": '"', "‘": "'", "’": "'",
 }  # fmt: skip
-SCRIPTS = {"<sub>": "_", "<super>": "^"}
+SCRIPT_MARKS = {"<sub>": "_", "<super>": "^"}
 
 
-def streams() -> None:
+def spell_on_streams() -> None:
     """Have standard output and standard error write similar ASCII for characters that their encoding lacks."""
-    codecs.register_error(ERRORS, _replace_unencodable)
+    codecs.register_error(ERROR_HANDLER, _replace_unencodable)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # no stream, a stream of another type, or a closed one
-            stream.reconfigure(errors=ERRORS)  # type: ignore[union-attr]
+            stream.reconfigure(errors=ERROR_HANDLER)  # type: ignore[union-attr]
 
 
-def spelled(text: str) -> str:
+def to_ascii(text: str) -> str:
     """Spell a text in ASCII: `xₜ₊₁ ≤ ε` as `x_t+1 <= epsilon`; a character without a spelling is escaped."""
     pieces, script = [], ""
     for character in text:
         kind = unicodedata.decomposition(character).partition(" ")[0]
-        if kind in SCRIPTS and kind != script:
-            pieces.append(SCRIPTS[kind])
+        if kind in SCRIPT_MARKS and kind != script:
+            pieces.append(SCRIPT_MARKS[kind])
         script = kind
         pieces.append(character if character.isascii() else _spell_character(character))
     return "".join(pieces)
 
 
 def _spell_character(character: str) -> str:
-    if character in SIGNS:
-        return SIGNS[character]
+    if character in ASCII_SIGNS:
+        return ASCII_SIGNS[character]
     if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is no UTF-8, as Python represents it
         return f"\\x{ord(character) - 0xDC00:02x}"
     parts = unicodedata.normalize("NFKD", character)
-    plain = "".join(SIGNS.get(part, part if part.isascii() else "") for part in parts)
+    plain = "".join(ASCII_SIGNS.get(part, part if part.isascii() else "") for part in parts)
     if plain or unicodedata.combining(character):
         return plain
     name = unicodedata.name(character, "")
@@ -56,4 +56,4 @@ def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
     """Python's hook for encoding errors: the spelling of the characters at fault, and where to go on."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return spelled(error.object[error.start : error.end]), error.end
+    return to_ascii(error.object[error.start : error.end]), error.end

@@ -6,27 +6,27 @@ import click
 
 from crossfool.experiment import loading
 from crossfool.pipeline.crafting import chunks, weights_record
-from crossfool.pipeline.crafting.cell import Cell, loaded
+from crossfool.pipeline.crafting.cell import Cell, load_member
 from crossfool.pipeline.stage import stage
 from crossfool.pipeline.workers import choose
-from crossfool.runtime import device
+from crossfool.runtime import choose_device
 
 
 @stage
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
 @click.option("--attack", required=True, help="A name from attacks in params.yaml, or of a grid's cell.")
 def main(source: str, attack: str) -> None:
-    experiment = loading.load()
-    record = weights_record.read(Path("sources") / f"{source}.json")
+    experiment = loading.load_experiment()
+    record = weights_record.read_weights_record(Path("sources") / f"{source}.json")
     cell = Cell(record, attack, experiment.row(attack), experiment.compute, Path("subset/images.safetensors"))
-    weights = weights_record.verify(record, Path("weights"))
+    weights = weights_record.verified_paths(record, Path("weights"))
     out, scratch = Path("adversarial") / source / f"{attack}.safetensors", Path(".crossfool/chunks")
-    engine = choose.chosen()
+    engine = choose.choose_engine()
     if engine is not None:
-        chunks.run_elsewhere(cell, weights, out, engine=engine, scratch=scratch)
+        chunks.compute_with_engine(cell, weights, out, engine=engine, scratch=scratch)
         return
-    members = [loaded(cell, path, device()) for path in weights]
-    chunks.run(cell, members, out, device=device(), scratch=scratch)
+    members = [load_member(cell, path, choose_device()) for path in weights]
+    chunks.compute_here(cell, members, out, device=choose_device(), scratch=scratch)
 
 
 if __name__ == "__main__":

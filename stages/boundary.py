@@ -13,7 +13,7 @@ from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.pipeline.gradient_analysis import analysis
 from crossfool.pipeline.stage import stage
-from crossfool.runtime import device
+from crossfool.runtime import choose_device
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.tensors import write_tensors
 
@@ -21,19 +21,19 @@ from crossfool.storage.tensors import write_tensors
 @stage
 @click.option("--analysis", "name", required=True, help="A name from boundary in params.yaml.")
 def main(name: str) -> None:
-    experiment = loading.load()
-    row, compute, where = experiment.boundary[name], experiment.compute, device()
+    experiment = loading.load_experiment()
+    row, compute, where = experiment.boundary[name], experiment.compute, choose_device()
     data = read_clean_images("data/images.safetensors")
-    image, label = analysis.chosen(data["images"], row.image), int(data["labels"][row.image])
+    image, label = analysis.image_by_id(data["images"], row.image), int(data["labels"][row.image])
     x = torch.from_numpy(image).float().to(where)
     load = functools.partial(pixel_model.load, device=where, compute=compute)
     source = load(Path("weights") / f"{row.source}.safetensors")
-    axes = analysis.directions(source, x, label, row, batch=compute.chunk)
+    axes = analysis.plane_axes(source, x, label, row, batch=compute.chunk)
     steps = np.linspace(-row.extent, row.extent, row.points, dtype=np.float32)
     planes = []
     for target in tqdm(row.targets, desc=name, unit="model"):
         model = load(Path("weights") / f"{target}.safetensors")
-        planes.append(analysis.answers(model, x, axes, steps, steps, batch=compute.chunk))
+        planes.append(analysis.predicted_plane(model, x, axes, steps, steps, batch=compute.chunk))
     write_tensors(
         Path("analysis/boundary") / f"{name}.safetensors",
         {"labels": np.stack(planes), "u": steps, "v": steps, "image": image},

@@ -8,7 +8,7 @@ from crossfool.storage.tensors import write_tensors
 
 @stage
 def main() -> None:
-    experiment = loading.load()
+    experiment = loading.load_experiment()
     tensors = lpips_weights.fetch(experiment.weights) if experiment.lpips else {}
     metadata = {"source": lpips_weights.ARCHIVE, "source_sha256": lpips_weights.SHA256} if tensors else {}
     write_tensors("data/lpips.safetensors", tensors, metadata)

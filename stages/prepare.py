@@ -11,7 +11,7 @@ from crossfool.pipeline.stage import stage
 
 @stage
 def main() -> None:
-    experiment = loading.load()
+    experiment = loading.load_experiment()
     for line in prepare.prepare(
         experiment.dataset,
         Path("data/images.safetensors"),

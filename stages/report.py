@@ -5,19 +5,19 @@ from pathlib import Path
 from shlex import quote
 
 from crossfool.experiment import loading
-from crossfool.pipeline.stage import say, stage
+from crossfool.pipeline.stage import print_line, stage
 from crossfool.report import report_folder
 from crossfool.report.html import page
 
 
 @stage
 def main() -> None:
-    experiment = loading.load()
+    experiment = loading.load_experiment()
     report_folder.write_report(Path(), experiment, Path("report"))
-    page.write([Path()], Path("report/index.html"))
+    page.write_page([Path()], Path("report/index.html"))
     folder = Path(os.path.relpath(".", experiment.root))
     command = f"crossfool show {quote(str(folder))}"
-    say(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {command}")
+    print_line(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {command}")
 
 
 if __name__ == "__main__":

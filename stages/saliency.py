@@ -12,7 +12,7 @@ from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.pipeline.gradient_analysis import analysis
 from crossfool.pipeline.stage import stage
-from crossfool.runtime import device
+from crossfool.runtime import choose_device
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.tensors import write_tensors
 
@@ -20,14 +20,16 @@ from crossfool.storage.tensors import write_tensors
 @stage
 @click.option("--analysis", "name", required=True, help="A name from saliency in params.yaml.")
 def main(name: str) -> None:
-    experiment = loading.load()
-    row, compute, where = experiment.saliency[name], experiment.compute, device()
+    experiment = loading.load_experiment()
+    row, compute, where = experiment.saliency[name], experiment.compute, choose_device()
     data = read_clean_images("data/images.safetensors")
-    images = np.stack([analysis.chosen(data["images"], id) for id in row.images])
+    images = np.stack([analysis.image_by_id(data["images"], id) for id in row.images])
     labels = data["labels"][list(row.images)]
     model = pixel_model.load(Path("weights") / f"{row.model}.safetensors", device=where, compute=compute)
     gradients = [
-        analysis.saliency(model, torch.from_numpy(image).float().to(where), int(label), id, row, batch=compute.chunk)
+        analysis.saliency_gradients(
+            model, torch.from_numpy(image).float().to(where), int(label), id, row, batch=compute.chunk
+        )
         for id, image, label in zip(row.images, images, tqdm(labels, desc=name, unit="image"), strict=True)
     ]
     write_tensors(

@@ -11,7 +11,7 @@ from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.pipeline.gradient_analysis import analysis
 from crossfool.pipeline.stage import stage
-from crossfool.runtime import device
+from crossfool.runtime import choose_device
 from crossfool.storage.atomic import replacing
 from crossfool.storage.clean_images import read_clean_images
 
@@ -19,8 +19,8 @@ from crossfool.storage.clean_images import read_clean_images
 @stage
 @click.option("--analysis", "name", required=True, help="A name from similarity in params.yaml.")
 def main(name: str) -> None:
-    experiment = loading.load()
-    row, compute, where = experiment.similarity[name], experiment.compute, device()
+    experiment = loading.load_experiment()
+    row, compute, where = experiment.similarity[name], experiment.compute, choose_device()
     subset = read_clean_images("subset/images.safetensors")
     if row.images > len(subset["index"]):
         raise UserError(f"similarity: {name}: {row.images} images asked, the subset has {len(subset['index'])}")

@@ -12,7 +12,7 @@ from crossfool.storage.json_files import write_json
 @stage
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
 def main(source: str) -> None:
-    write_json(Path("sources") / f"{source}.json", weights_record.fingerprint(source, Path("weights")))
+    write_json(Path("sources") / f"{source}.json", weights_record.make_record(source, Path("weights")))
 
 
 if __name__ == "__main__":

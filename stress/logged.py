@@ -43,6 +43,6 @@ def saved(save):
     return noted
 
 
-batches.Work.begin, chunks.write_tensors = watched(batches.Work.begin, chunks.write_tensors)
+batches.Crafter.begin, chunks.write_tensors = watched(batches.Crafter.begin, chunks.write_tensors)
 training._save = saved(training._save)
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -46,7 +46,7 @@ def valid(text: str, folder: Path, draw: random.Random) -> Iterator[bytes]:
             continue
         seen.add(mutated)
         try:
-            experiment = loading.load(path)
+            experiment = loading.load_experiment(path)
         except UserError:
             continue
         epochs = experiment.training.epochs if experiment.training else 0

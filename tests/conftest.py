@@ -72,9 +72,9 @@ def fnn_weights(tmp_path: Path) -> Path:
 
     for seed, name in enumerate(("fnn0", "fnn2")):
         torch.manual_seed(seed)
-        network = build.own(name)
+        network = build.crossfool_network(name)
         about = preprocessing.describe(registry.spec(name), network)
-        weights_file.write(tmp_path / "weights" / f"{name}.safetensors", network.state_dict(), about)
+        weights_file.write_weights(tmp_path / "weights" / f"{name}.safetensors", network.state_dict(), about)
     return tmp_path / "weights"
 
 

@@ -183,7 +183,7 @@ def compared(name: str, side: int = 0) -> dict[str, Any]:
         wanted64 = gradient(lambda x: plain(x, exact), pixels.double())[1]
         row |= {"plain_float64": cosine(wanted, wanted64), "ours_float64": cosine(own, wanted64)}
         if row["ours_float64"] < NEAR <= row["plain_float64"]:
-            folded = pixel_model.folded(exact)
+            folded = pixel_model.fold_batch_norm(exact)
             row["folded_float64"] = cosine(gradient(lambda x: plain(x, folded), pixels.double())[1], wanted64)
     with torch.inference_mode():
         row["inference"] = float((model(pixels) - expected).abs().max() / expected.abs().max())

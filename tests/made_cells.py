@@ -37,10 +37,10 @@ ROWS = {
 
 
 def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", chunk: int = 4) -> Cell:
-    return Cell(weights_record.fingerprint(source, weights), row, Attack(**ROWS[row]), Compute(chunk=chunk), subset)
+    return Cell(weights_record.make_record(source, weights), row, Attack(**ROWS[row]), Compute(chunk=chunk), subset)
 
 
 def run(cell: Cell, weights: Path, out: Path) -> Path:
-    members = [pixel_model.load(path, device=CPU) for path in weights_record.verify(cell.source, weights)]
-    chunks.run(cell, members, out, device=CPU, scratch=out.parent / "scratch")
+    members = [pixel_model.load(path, device=CPU) for path in weights_record.verified_paths(cell.source, weights)]
+    chunks.compute_here(cell, members, out, device=CPU, scratch=out.parent / "scratch")
     return out

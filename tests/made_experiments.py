@@ -99,7 +99,7 @@ def make(
         truth = np.full(len(whole), 8)
         truth[ids] = labels
         write_clean(folder / "predictions/clean" / f"{model}.parquet", top, truth)
-        rate = stats_rates.rate(90 + number, 100)
+        rate = stats_rates.wilson_rate(90 + number, 100)
         accuracy = {"top1": rate.percent, "top1_low": rate.low, "top1_high": rate.high, "top5": 99.0, "n": 100}
         accuracy["parameters"] = 1000 + number
         write_json(
@@ -122,7 +122,7 @@ def make(
             destroyed = {
                 model: {
                     transform: {
-                        f"{level:g}": success.destruction(hit, np.arange(count) < (int(hit.sum()) + 1) // 2)
+                        f"{level:g}": success.destruction_rate(hit, np.arange(count) < (int(hit.sum()) + 1) // 2)
                         for level in levels
                     }
                     for transform, levels in transforms.items()
@@ -143,7 +143,7 @@ def make(
             adversarial = np.clip(images + noise, 0, 255).astype(np.uint8)
             write_tensors(folder / "adversarial" / source / f"{name}.safetensors", {"images": adversarial})
     write_json(folder / "analysis/list.json", {})
-    return loading.load(folder / "params.yaml")
+    return loading.load_experiment(folder / "params.yaml")
 
 
 def complete(folder: Path) -> None:
@@ -186,5 +186,5 @@ def lock(project: Path, folder: Path) -> None:
 
 def facts(cell: str, folder: Path) -> dict[str, str]:
     """What `explain` says of a cell, by heading."""
-    sections = provenance.sections(provenance.find(cell, folder))
+    sections = provenance.provenance_sections(provenance.find_cell(cell, folder))
     return {heading: text for rows in sections.values() for heading, text in rows}

@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 
 from crossfool.errors import UserError
 from crossfool.pipeline.crafting import weights_record
-from crossfool.pipeline.crafting.chunks import run_elsewhere
+from crossfool.pipeline.crafting.chunks import compute_with_engine
 from crossfool.pipeline.workers import ray_cluster
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -30,7 +30,7 @@ def watched(order, kind, chunk, *files):
     start = int(chunk["index"][0] - 2) // 7  # the place of this image in the made subset
     (LOG / f"{start}-{time.time_ns()}-{ray.get_runtime_context().get_node_id()}").touch()
     time.sleep(0.7)
-    found = ray_cluster._in_ray(order, kind, chunk, *files)
+    found = ray_cluster._compute_in_task(order, kind, chunk, *files)
     (LOG / f"done-{start}-{time.time_ns()}").touch()
     return found
 
@@ -85,7 +85,7 @@ try:
     engine.task = watched
     one = cell(subset, weights, chunk=1)
     scratch = out.parent / "scratch"
-    run_elsewhere(one, weights_record.verify(one.source, weights), out, engine=engine, scratch=scratch)
+    compute_with_engine(one, weights_record.verified_paths(one.source, weights), out, engine=engine, scratch=scratch)
 
     file = TensorFile(weights / "fnn2.safetensors")
     tensors = {name: file[name].copy() for name in file.names()}
@@ -93,8 +93,8 @@ try:
     write_tensors(weights / "fnn2.safetensors", tensors, file.metadata)
     bad, refused = cell(subset, weights), ""
     try:
-        files = weights_record.verify(bad.source, weights)
-        run_elsewhere(bad, files, out.parent / "bad.safetensors", engine=ray_cluster.Ray(), scratch=scratch)
+        files = weights_record.verified_paths(bad.source, weights)
+        compute_with_engine(bad, files, out.parent / "bad.safetensors", engine=ray_cluster.Ray(), scratch=scratch)
     except UserError as error:
         refused = str(error)
     told = {

@@ -24,7 +24,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 Cycle()
-runtime.keep_memory()
+runtime.keep_freed_memory()
 before = faults()
 for _ in range(100):
     torch.ones(10 << 20)
@@ -43,7 +43,7 @@ def faults(environment: dict[str, str]) -> int:
 
 
 def test_freed_memory_is_kept_in_one_piece():
-    assert faults(warm_start.tuned(os.environ)) < 3 * PAGES  # glibc by itself: 100 times
+    assert faults(warm_start.with_malloc_tunables(os.environ)) < 3 * PAGES  # glibc by itself: 100 times
 
 
 def test_without_the_launcher_it_is_kept_in_a_few_pieces():
@@ -52,6 +52,6 @@ def test_without_the_launcher_it_is_kept_in_a_few_pieces():
 
 
 def test_the_users_own_tunables_stay():
-    assert warm_start.tuned({"A": "b"}) == {"A": "b", "GLIBC_TUNABLES": warm_start.TUNABLES}
+    assert warm_start.with_malloc_tunables({"A": "b"}) == {"A": "b", "GLIBC_TUNABLES": warm_start.TUNABLES}
     own = "glibc.malloc.arena_max=1"
-    assert warm_start.tuned({"GLIBC_TUNABLES": own})["GLIBC_TUNABLES"] == f"{own}:{warm_start.TUNABLES}"
+    assert warm_start.with_malloc_tunables({"GLIBC_TUNABLES": own})["GLIBC_TUNABLES"] == f"{own}:{warm_start.TUNABLES}"

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click, torch
 
-from crossfool.pipeline.stage import friendly; from crossfool.pipeline.stage import stage
+from crossfool.pipeline.stage import errors_in_one_line; from crossfool.pipeline.stage import stage
 
 def command(main):
     return click.command(friendly(main))
@@ -219,18 +219,20 @@ def test_what_is_ignored_stays_ignored(tmp_path):
 
 
 def test_a_command_leaves_signals_as_they_were():
-    before = [signal.getsignal(number) for number in signals.CODES], sys.unraisablehook
+    before = [signal.getsignal(number) for number in signals.EXIT_CODES], sys.unraisablehook
     seen = []
-    signals.unwound(lambda: seen.append(signal.getsignal(signal.SIGTERM)))
+    signals.run_unwinding(lambda: seen.append(signal.getsignal(signal.SIGTERM)))
     with pytest.raises(ZeroDivisionError):
-        signals.unwound(lambda: 1 / 0)
+        signals.run_unwinding(lambda: 1 / 0)
     assert seen == [signals._on_signal]
-    assert ([signal.getsignal(number) for number in signals.CODES], sys.unraisablehook) == before
+    assert ([signal.getsignal(number) for number in signals.EXIT_CODES], sys.unraisablehook) == before
 
 
 def test_in_another_thread_a_command_just_runs():
     seen = []
-    thread = threading.Thread(target=signals.unwound, args=(lambda: seen.append(signal.getsignal(signal.SIGTERM)),))
+    thread = threading.Thread(
+        target=signals.run_unwinding, args=(lambda: seen.append(signal.getsignal(signal.SIGTERM)),)
+    )
     thread.start()
     thread.join()
     assert len(seen) == 1 and seen != [signals._on_signal]
@@ -345,5 +347,5 @@ def test_ray_does_not_keep_the_signals(monkeypatch):
         ray_cluster.Ray()
         seen.append(signal.getsignal(signal.SIGTERM))
 
-    signals.unwound(main)
+    signals.run_unwinding(main)
     assert seen == [signals._on_signal] and signal.getsignal(signal.SIGTERM) is before

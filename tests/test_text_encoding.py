@@ -33,7 +33,7 @@ def test_what_a_stream_cannot_encode_is_spelled(small: Path, monkeypatch, comman
     assert done.exit_code == 0, done.output
     text = done.stdout_bytes.decode(encoding)
     if encoding != "ascii":  # these have some of the signs
-        text = text_encoding.spelled(text)
+        text = text_encoding.to_ascii(text)
     assert not [part for part in SHOWN[command] if part not in text], text
     assert "\\u" not in text and "?" not in text.replace("is the variable set?", "")
 
@@ -47,7 +47,7 @@ def test_what_a_stream_cannot_encode_is_spelled(small: Path, monkeypatch, comman
     ],
 )
 def test_text_is_spelled_in_ascii(text: str, ascii: str) -> None:
-    assert text_encoding.spelled(text) == ascii
+    assert text_encoding.to_ascii(text) == ascii
 
 
 @pytest.mark.parametrize(

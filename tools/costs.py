@@ -15,14 +15,14 @@ def row(name: str, experiment: Experiment) -> str:
     """Row of the table for an experiment."""
     cost = costs.cost(experiment)
     seconds = cost.seconds()
-    hours = "minutes" if costs.small(experiment) else "unknown" if seconds is None else f"{seconds / 3600:,.1f}"
-    disk = f"{costs.size(cost.own)} + {costs.size(cost.shared)}"
-    return f"| {name} | {cost.cells} | {costs.thousands(cost.gradients)} | {hours} | {disk} |"
+    hours = "minutes" if costs.is_small(experiment) else "unknown" if seconds is None else f"{seconds / 3600:,.1f}"
+    disk = f"{costs.bytes_text(cost.own)} + {costs.bytes_text(cost.shared)}"
+    return f"| {name} | {cost.cells} | {costs.count_text(cost.gradients)} | {hours} | {disk} |"
 
 
 if __name__ == "__main__":
     print("| experiment | cells | gradient evaluations | GPU hours, estimated | disk: own + data set |")
     print("|---|---:|---:|---:|---:|")
-    print(row("`.`", loading.load(ROOT / "params.yaml")))
+    print(row("`.`", loading.load_experiment(ROOT / "params.yaml")))
     for path in sorted(ROOT.glob("experiments/*/params.yaml")):
-        print(row(f"`{path.parent.name}`", loading.load(path)))
+        print(row(f"`{path.parent.name}`", loading.load_experiment(path)))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crossfool.experiment import loading, project
-from crossfool.experiment.descriptions import chosen, words
+from crossfool.experiment.descriptions import attack_summary, attacked_images_summary
 from crossfool.experiment.results import cost_effectiveness
 from crossfool.experiment.results.metrics import load_metrics
 
@@ -26,7 +26,7 @@ Written by `tools/leaderboard.py` from `metrics/`, never by hand: a test compare
 
 
 def main() -> None:
-    folders, left_out = project.finished(project.experiments(ROOT).values())
+    folders, left_out = project.folders_with_results(project.experiment_folders(ROOT).values())
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     print("\n\n".join([HEAD, *(section(folder) for folder in folders)]))
@@ -34,17 +34,17 @@ def main() -> None:
 
 def section(folder: Path) -> str:
     """Section of an experiment: heading, description and tables."""
-    results = load_metrics(folder, loading.load(folder / "params.yaml"))
+    results = load_metrics(folder, loading.load_experiment(folder / "params.yaml"))
     name = "The default benchmark" if folder == ROOT else folder.name
     place = "../README.md" if folder == ROOT else f"../experiments/{folder.name}/README.md"
     sources = ", ".join(results.experiment.sources)
-    about = f"[About it]({place}). {chosen(results)}. Sources: {sources}."
+    about = f"[About it]({place}). {attacked_images_summary(results)}. Sources: {sources}."
     return "\n\n".join([f"## {name}", about, *tables(folder, results)])
 
 
 def tables(folder: Path, results) -> Iterator[str]:
     """Yield a table of the untargeted attacks and one of the targeted attacks."""
-    costs = cost_effectiveness.spent(folder, results)
+    costs = cost_effectiveness.cost_effectiveness_rows(folder, results)
     for objective in dict.fromkeys(cost.objective for cost in costs):
         ranked = [cost for cost in costs if cost.objective == objective]
         lines = [f"| | {objective} attack | success, % | gradients | success a gradient | what |"]
@@ -52,7 +52,7 @@ def tables(folder: Path, results) -> Iterator[str]:
         for cost in ranked:
             place = 1 + sum(other.success > cost.success for other in ranked)
             rate = f"{cost.success:.1f} [{cost.low:.1f}, {cost.high:.1f}]"
-            description = words(results.experiment.attacks[cost.attack]).removeprefix(f"{objective}, ")
+            description = attack_summary(results.experiment.attacks[cost.attack]).removeprefix(f"{objective}, ")
             counts = f"{cost.gradients:,} | {cost.per_gradient:.2f}"
             lines.append(f"| {place} | `{cost.attack}` | {rate} | {counts} | {description} |")
         yield "\n".join(lines)

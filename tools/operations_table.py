@@ -21,7 +21,7 @@ CHANNELS = {"mnist": 1, "cifar10": 3, "imagenet": 3}
 def own(spec: registry.Spec) -> tuple[int, int]:
     """Count the parameters of a network of our own, and the operations of one image's forward pass."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network = build.own(spec.name).eval()
+        network = build.crossfool_network(spec.name).eval()
         network(torch.empty(1, CHANNELS[spec.family], spec.side, spec.side))
     return sum(p.numel() for p in network.parameters()), counter.get_total_flops()
 
@@ -34,7 +34,7 @@ def published(spec: registry.Spec) -> tuple[int, int]:
 
 def rows() -> Iterator[tuple[str, int, int]]:
     """Name, parameters and operations of every network."""
-    for spec in registry.names().values():
+    for spec in registry.all_specs().values():
         if spec.network:
             continue  # another model's network, which has a row
         yield spec.name, *(own(spec) if spec.library == "crossfool" else published(spec))

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from crossfool.attacks import gradients, noise, update_rules
 from crossfool.attacks.config import Attack
-from crossfool.attacks.input_diversity import diverse
+from crossfool.attacks.input_diversity import with_diversity
 from crossfool.attacks.loop import Estimate, Loss, Update
 
-SETTLING = 0.94  # GRA's eta (Zhu et al. 2023)
+STEP_DECAY = 0.94  # GRA's eta (Zhu et al. 2023)
 
 
-def loss(row: Attack, given: Loss, ids: Sequence[int]) -> Loss:
+def build_loss(row: Attack, given: Loss, ids: Sequence[int]) -> Loss:
     """The loss whose gradients a row takes: the source's loss, of diverse images where the row says so.
 
     Args:
@@ -20,10 +20,10 @@ def loss(row: Attack, given: Loss, ids: Sequence[int]) -> Loss:
     """
     if row.diversity is None:
         return given
-    return diverse(given, row.seed or 0, ids, row.diversity, row.smallest, row.copies)
+    return with_diversity(given, row.seed or 0, ids, row.diversity, row.smallest, row.copies)
 
 
-def estimate(row: Attack, ids: Sequence[int], together: int = 1) -> Estimate:
+def build_estimator(row: Attack, ids: Sequence[int], together: int = 1) -> Estimate:
     """A row's gradient estimator, fresh for one attack on images.
 
     Args:
@@ -41,7 +41,7 @@ def estimate(row: Attack, ids: Sequence[int], together: int = 1) -> Estimate:
         make_estimator = gradients.varied if row.gradient == "varied" else gradients.relevant
         estimator = make_estimator(row.samples, noise.uniform(row.seed or 0, ids, row.radius), together, scales)
     elif scales > 1:
-        estimator = gradients.smoothed(1, noise.still, together, scales)
+        estimator = gradients.smoothed(1, noise.no_noise, together, scales)
     return estimator if row.kernel is None else gradients.convolved(estimator, row.kernel)
 
 
@@ -54,11 +54,11 @@ def _gaussian_noise(row: Attack, ids: Sequence[int]) -> noise.Noise:
     return noise.antithetic(gaussian) if row.noise == "antithetic" else gaussian
 
 
-def update(row: Attack) -> Update:
+def build_update(row: Attack) -> Update:
     """A row's update rule."""
     update_rule: Update = update_rules.sign
     if row.decay is not None and row.update == "nesterov":
         update_rule = update_rules.nesterov(row.decay, row.step_size)
     elif row.decay is not None:
         update_rule = update_rules.momentum(row.decay)
-    return update_rules.settling(update_rule, SETTLING) if row.gradient == "relevant" else update_rule
+    return update_rules.shrinking_steps(update_rule, STEP_DECAY) if row.gradient == "relevant" else update_rule

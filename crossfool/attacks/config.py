@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from crossfool.attacks.torchattack import catalogue
-from crossfool.config import Count, Deviation, NotNegative, Pixels, Radius, Section, Seed, Step
-from crossfool.errors import no_step
+from crossfool.config import Count, NoiseDeviation, NotNegative, Pixels, Radius, Section, Seed, Step
+from crossfool.errors import small_steps_message
 
 # the keys that a row with a method may have
 METHOD_KEYS = ("method", "options", "epsilon", "steps", "step_size", "seed", "objective", "fusion")
@@ -51,7 +51,7 @@ class Attack(Section):
     options: dict[str, int | float | bool | str] | None = None
     gradient: Literal["plain", "smoothed", "varied", "relevant"] = "plain"
     samples: Count | None = None
-    sigma: Deviation | None = None
+    sigma: NoiseDeviation | None = None
     seed: Seed | None = None
     update: Literal["sign", "momentum", "nesterov"] = "sign"
     decay: NotNegative | None = None
@@ -77,7 +77,7 @@ class Attack(Section):
             raise ValueError(f"method is {values['method']!r}, expected a name such as {catalogue.LIBRARY}/MIFGSM")
         if values["method"] is None:
             return values
-        steps = values.get("steps", catalogue.method(values["method"]).steps or 1)
+        steps = values.get("steps", catalogue.find_method(values["method"]).steps or 1)
         if not isinstance(values.get("epsilon"), int | float) or not isinstance(steps, int) or steps < 1:
             return values
         return {"steps": steps, "step_size": values["epsilon"] / steps, **values}
@@ -99,7 +99,7 @@ class Attack(Section):
     @model_validator(mode="after")
     def _check_keys(self) -> "Attack":
         """Refuse keys that the row makes no use of, missing keys, and combinations that cannot work."""
-        if message := no_step(self.epsilon, self.steps, self.step_size):
+        if message := small_steps_message(self.epsilon, self.steps, self.step_size):
             raise ValueError(message)
         if self.method is not None:
             self._check_method(self.method)
@@ -155,8 +155,8 @@ class Attack(Section):
 
     def _check_method(self, name: str) -> None:
         """Refuse keys and options that the row's method makes no use of."""
-        method = catalogue.method(name)
-        catalogue.options(name, self.options or {})
+        method = catalogue.find_method(name)
+        catalogue.complete_options(name, self.options or {})
         for key, field in type(self).model_fields.items():
             if key not in METHOD_KEYS and getattr(self, key) != field.default:
                 raise ValueError(f"{key} is not used with method, but by the loop of this package; remove it")
@@ -174,7 +174,7 @@ class Attack(Section):
     @property
     def known(self) -> catalogue.Method | None:
         """The catalogue's entry for the row's method; None where the row is the loop of this package."""
-        return None if self.method is None else catalogue.method(self.method)
+        return None if self.method is None else catalogue.find_method(self.method)
 
     @property
     def as_built(self) -> bool:
@@ -221,7 +221,9 @@ class Attack(Section):
     def gradients(self) -> int:
         """Gradient evaluations an image and model, of one seed."""
         if self.method is not None:
-            return catalogue.method(self.method).cost(self.steps, catalogue.options(self.method, self.options or {}))
+            return catalogue.find_method(self.method).cost(
+                self.steps, catalogue.complete_options(self.method, self.options or {})
+            )
         return self.steps * self.copies
 
     @property

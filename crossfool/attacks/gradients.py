@@ -30,10 +30,10 @@ def plain(loss: Loss, x: Tensor) -> Tensor:
     except (RuntimeError, NotImplementedError) as error:
         if any(phrase in str(error) for phrase in ("out of memory", "allocate memory", "CUDA error")):
             raise  # a fault of the machine and not of the network
-        raise Underivable(f"torch has no gradient of the network by its images ({brief(error)})") from error
+        raise NotDifferentiable(f"torch has no gradient of the network by its images ({brief(error)})") from error
 
 
-class Underivable(UserError):
+class NotDifferentiable(UserError):
     """The error for a network that torch cannot differentiate by its images: it may be a target, but no source."""
 
 
@@ -47,13 +47,13 @@ def smoothed(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> 
         samples: m.
         noise: The samples' distribution, such as `noise.gaussian`.
         together: Number of samples that share a pass through the model, one batch of images behind the other.
-        scales: Number of halvings of each sample, see `each`.
+        scales: Number of halvings of each sample, see `sample_gradients`.
     """
     steps = itertools.count()
 
     def estimate(loss: Loss, x: Tensor) -> Tensor:
         total = torch.zeros_like(x)
-        for gradient in each(loss, x, noise(next(steps), x), samples, together, scales):
+        for gradient in sample_gradients(loss, x, noise(next(steps), x), samples, together, scales):
             total += gradient
         return total / samples
 
@@ -111,7 +111,7 @@ def _gradient_and_neighbours(
     loss: Loss, x: Tensor, drawn: Iterator[Tensor], samples: int, together: int, scales: int
 ) -> tuple[Tensor, Tensor]:
     """The gradient at x, and the mean of the gradients at x + r for `samples` drawn r."""
-    gradients = each(loss, x, itertools.chain([torch.zeros_like(x)], drawn), samples + 1, together, scales)
+    gradients = sample_gradients(loss, x, itertools.chain([torch.zeros_like(x)], drawn), samples + 1, together, scales)
     centre, total = next(gradients), torch.zeros_like(x)
     for gradient in gradients:
         total += gradient
@@ -136,7 +136,7 @@ def convolved(estimate: Estimate, side: int) -> Estimate:
     return convolve
 
 
-def each(
+def sample_gradients(
     loss: Loss, x: Tensor, drawn: Iterator[Tensor], samples: int, together: int = 1, scales: int = 1
 ) -> Iterator[Tensor]:
     """Yield the gradients at x + sample for the first `samples` drawn, in order, each (N,C,H,W).
@@ -146,7 +146,7 @@ def each(
     `together` share a pass.
     """
     if scales == 1:
-        for gradient in passes(loss, x, drawn, samples, together):
+        for gradient in gradients_by_pass(loss, x, drawn, samples, together):
             yield from gradient.split(len(x))
         return
     points = ((x + sample) / 2**i for sample in drawn for i in range(scales))
@@ -159,7 +159,7 @@ def each(
         yield total / scales
 
 
-def passes(loss: Loss, x: Tensor, drawn: Iterator[Tensor], samples: int, together: int) -> Iterator[Tensor]:
+def gradients_by_pass(loss: Loss, x: Tensor, drawn: Iterator[Tensor], samples: int, together: int) -> Iterator[Tensor]:
     """Yield the gradients at x + sample for the first `samples` drawn, pass by pass.
 
     Each pass is (kN,C,H,W), the gradients of k <= `together` samples one behind the other.

@@ -10,7 +10,7 @@ from crossfool import seeds
 from crossfool.attacks.loop import Loss
 
 
-def diverse(loss: Loss, seed: int, ids: Sequence[int], probability: float, resize: float, copies: int) -> Loss:
+def with_diversity(loss: Loss, seed: int, ids: Sequence[int], probability: float, resize: float, copies: int) -> Loss:
     """A loss of images that are each resized, with a given probability, and padded with zeros to their first size.
 
     Side and position are drawn for each image from (seed, image id, step, copy), uniformly: the side from the whole
@@ -59,4 +59,4 @@ def _between(fraction: float, low: int, high: int) -> int:
 
 def _uniform(*key: int) -> float:
     """A uniform number in [0, 1) with 53 random bits, the same for the same key."""
-    return (seeds.derived(*key) >> 10) / 2**53
+    return (seeds.derive_seed(*key) >> 10) / 2**53

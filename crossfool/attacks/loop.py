@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossfool.errors import PIXEL, UserError, no_step, refuse_small, refuse_unit_images
+from crossfool.errors import MAX_PIXEL, UserError, refuse_small_pixel_value, refuse_unit_images, small_steps_message
 
 Loss = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> a loss for each image (N,)
 Estimate = Callable[[Loss, Tensor], Tensor]  # loss, images -> raw gradient, shaped as the images
@@ -26,8 +26,8 @@ class Budget:
     step_size: float
 
     def __post_init__(self) -> None:
-        refuse_small("epsilon", self.epsilon)
-        if message := no_step(self.epsilon, self.steps, self.step_size):
+        refuse_small_pixel_value("epsilon", self.epsilon)
+        if message := small_steps_message(self.epsilon, self.steps, self.step_size):
             raise UserError(message)
 
 
@@ -49,7 +49,7 @@ class Rule:
 Update = Callable[[], Direction | Rule]  # makes a fresh update rule
 
 
-def rule(direction: Direction | Rule) -> Rule:
+def as_rule(direction: Direction | Rule) -> Rule:
     """Wrap a direction as a rule that steps by its sign; a rule is returned as it is."""
     return direction if isinstance(direction, Rule) else Rule(direction)
 
@@ -85,12 +85,12 @@ def attack(
         UserError: the images' pixels are not 0..255, but 0..1, say, or normalised.
     """
     refuse_unit_images(x)
-    if x.numel() and not (x.min() >= 0 and x.max() <= PIXEL):
+    if x.numel() and not (x.min() >= 0 and x.max() <= MAX_PIXEL):
         raise UserError(
-            f"pixels are 0..{PIXEL}, and these images go from {float(x.min()):.3g} to {float(x.max()):.3g}; give them "
-            "as they are stored: models normalise inside"
+            f"pixels are 0..{MAX_PIXEL}, and these images go from {float(x.min()):.3g} to {float(x.max()):.3g}; "
+            "give them as they are stored: models normalise inside"
         )
-    update_rule, x_adv = rule(update()), x
+    update_rule, x_adv = as_rule(update()), x
     for number in range(1, budget.steps + 1):
         gradient = estimate(loss, update_rule.look(x_adv))  # raw: not signed, not normalised
         step = budget.step_size * update_rule.step(update_rule.direction(gradient))
@@ -107,5 +107,5 @@ def quantise(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
     Raises:
         UserError: epsilon is between 0 and 1, where only x lies in the ball.
     """
-    refuse_small("epsilon", epsilon)
+    refuse_small_pixel_value("epsilon", epsilon)
     return project_linf(x_adv.round(), x, float(int(epsilon))).to(torch.uint8)

@@ -15,25 +15,25 @@ from crossfool.attacks.loop import Loss
 Model = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> logits (N,K)
 
 
-def probabilities(logits: Tensor) -> Tensor:
+def mean_probabilities(logits: Tensor) -> Tensor:
     """Log of the mean of the members' softmax (Liu et al. 2017); logits (M,N,K) -> (N,K)."""
     return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
 
 
-def logits(logits: Tensor) -> Tensor:
+def mean_logits(logits: Tensor) -> Tensor:
     """Log-softmax of the mean of the members' logits (Dong et al. 2018); (M,N,K) -> (N,K)."""
     return logits.mean(0).log_softmax(-1)
 
 
-def losses(logits: Tensor) -> Tensor:
+def mean_log_probabilities(logits: Tensor) -> Tensor:
     """Mean of the members' log-softmax, whose cross-entropy is the mean of theirs; (M,N,K) -> (N,K)."""
     return logits.log_softmax(-1).mean(0)
 
 
-FUSIONS = {"probabilities": probabilities, "logits": logits, "losses": losses}
+FUSIONS = {"probabilities": mean_probabilities, "logits": mean_logits, "losses": mean_log_probabilities}
 
 
-def source(members: Sequence[Model], fusion: str) -> Model:
+def source_log_probabilities(members: Sequence[Model], fusion: str) -> Model:
     """A source's log-probabilities (N,K). An ensemble of one member is that model, whatever the fusion."""
     fuse = FUSIONS[fusion]
     return lambda x: fuse(torch.stack([member(x).float() for member in members]))

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from crossfool import seeds
-from crossfool.errors import refuse_small
+from crossfool.errors import refuse_small_pixel_value
 
 Noise = Callable[[int, Tensor], Iterator[Tensor]]  # step (the first is 0), images -> samples, each shaped as the images
 
 
-def still(step: int, x: Tensor) -> Iterator[Tensor]:
+def no_noise(step: int, x: Tensor) -> Iterator[Tensor]:
     """No noise: samples of zeros."""
     while True:
         yield torch.zeros_like(x)
@@ -31,13 +31,13 @@ def gaussian(seed: int, ids: Sequence[int], sigma: float) -> Noise:
         ids: The images' ids in the data set, (N,).
         sigma: Standard deviation in pixel values, 0 or at least 1.
     """
-    refuse_small("sigma", sigma)
+    refuse_small_pixel_value("sigma", sigma)
     return _drawn(seed, ids, lambda sample, generator: sample.normal_(0, sigma, generator=generator))
 
 
 def uniform(seed: int, ids: Sequence[int], radius: float) -> Noise:
     """Samples of the uniform distribution on [-radius, radius) in pixel values, drawn as in `gaussian`."""
-    refuse_small("radius", radius)
+    refuse_small_pixel_value("radius", radius)
     return _drawn(seed, ids, lambda sample, generator: sample.uniform_(-radius, radius, generator=generator))
 
 
@@ -66,7 +66,7 @@ def latin(seed: int, ids: Sequence[int], sigma: float, samples: int) -> Noise:
         seed, ids, sigma: As in `gaussian`.
         samples: m.
     """
-    refuse_small("sigma", sigma)
+    refuse_small_pixel_value("sigma", sigma)
 
     def draw(step: int, x: Tensor) -> Iterator[Tensor]:
         noise = torch.empty((samples, *x.shape), dtype=x.dtype, device=x.device)
@@ -100,7 +100,7 @@ def _drawn(seed: int, ids: Sequence[int], fill: Callable[[Tensor, torch.Generato
 
 def _generators(seed: int, ids: Sequence[int], step: int, device: torch.device) -> list[torch.Generator]:
     """A random generator for each image, seeded by (seed, image id, step)."""
-    return [torch.Generator(device).manual_seed(seeds.derived(seed, image_id, step)) for image_id in ids]
+    return [torch.Generator(device).manual_seed(seeds.derive_seed(seed, image_id, step)) for image_id in ids]
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from crossfool.attacks.config import Attack
 from crossfool.config import Axis, AxisStep, Count, NotNegative, Section, Seed
-from crossfool.errors import no_step
+from crossfool.errors import small_steps_message
 
 AxisName = Literal["epsilon", "steps", "step_size", "samples", "sigma"]
 AXES: tuple[str, ...] = get_args(AxisName)
@@ -72,7 +72,7 @@ class Grid(Section):
             if len(set(values)) < len(values):
                 raise ValueError(f"{axis}: a value stands twice")
         for epsilon, steps, step_size, _, _ in self.points():
-            if message := no_step(epsilon, steps, epsilon if step_size == "epsilon" else step_size):
+            if message := small_steps_message(epsilon, steps, epsilon if step_size == "epsilon" else step_size):
                 raise ValueError(message)
         if 0 in self.samples and len(self.sigma) > 1:
             raise ValueError("samples: 0 is the plain gradient, the same for every sigma; take it in the other grid")

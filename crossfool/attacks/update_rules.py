@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from crossfool.attacks.loop import Direction, Rule, Update, rule
+from crossfool.attacks.loop import Direction, Rule, Update, as_rule
 
 
 def sign() -> Direction:
@@ -59,7 +59,7 @@ def nesterov(decay: float, step_size: float) -> Update:
     return update
 
 
-def settling(inner: Update, factor: float) -> Update:
+def shrinking_steps(inner: Update, factor: float) -> Update:
     """An update whose steps shrink where its direction changes sign (GRA's decay indicator, Zhu et al. 2023).
 
     The step of each value is multiplied by `factor` at each change of its direction's sign but the first, which is
@@ -67,7 +67,7 @@ def settling(inner: Update, factor: float) -> Update:
     """
 
     def update() -> Rule:
-        inner_rule = rule(inner())
+        inner_rule = as_rule(inner())
         last_sign: Tensor | None = None
         changes = torch.zeros(())
 

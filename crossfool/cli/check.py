@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.console import Console
 from rich.text import Text
 
-from crossfool.errors import PIXEL, in_pixels
+from crossfool.errors import MAX_PIXEL, share_in_pixels
 from crossfool.experiment import costs
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.preflight import Preflight
 
-ROWS = 20  # up to so many attacks, the gradient evaluations of each are printed
+MOST_ATTACKS_SHOWN = 20  # up to so many attacks, the gradient evaluations of each are printed
 
 
 def show(preflight: Preflight, console: Console, rate: float | None = None) -> None:
@@ -47,7 +47,7 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
         yield "", f"how many images all models get right is not known yet: {preflight.known:,} at most"
     evaluations = f"{_count(left.gradients)}{share}, and {_count(left.passes)} forward passes"
     yield "gradients", "unknown until then" if unknown else evaluations
-    if 1 < len(experiment.attacks) <= ROWS:
+    if 1 < len(experiment.attacks) <= MOST_ATTACKS_SHOWN:
         yield (
             "",
             f"an image and model: {', '.join(f'{name} {row.evaluated}' for name, row in experiment.attacks.items())}",
@@ -55,7 +55,7 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
     if preflight.most != left:
         yield "", f"{_count(preflight.most.gradients)}, and {_count(preflight.most.passes)}, if the subset changes"
     yield "time", _time(preflight, rate)
-    yield "disk", f"{costs.size(left.written)} to write, {costs.size(preflight.free)} free"
+    yield "disk", f"{costs.bytes_text(left.written)} to write, {costs.bytes_text(preflight.free)} free"
 
 
 def _doubts(experiment: Experiment) -> Iterator[str]:
@@ -71,7 +71,9 @@ def _doubts(experiment: Experiment) -> Iterator[str]:
             yield f"{name}: a step of {row.step_size:g} is larger than epsilon, {row.epsilon:g}: every step is cut"
         elif row.steps * row.step_size < row.epsilon * (1 - 1e-9):
             reach = f"{row.steps} {'step' if row.steps == 1 else 'steps'} of {row.step_size:g}"
-            meant = f"; did you mean {in_pixels(row.step_size)}?" if PIXEL * row.step_size <= row.epsilon else ""
+            meant = (
+                f"; did you mean {share_in_pixels(row.step_size)}?" if MAX_PIXEL * row.step_size <= row.epsilon else ""
+            )
             yield f"{name}: {reach} reach {row.steps * row.step_size:g}, and never epsilon, {row.epsilon:g}{meant}"
 
 
@@ -124,21 +126,22 @@ def _time(preflight: Preflight, rate: float | None) -> str:
         return "none"
     if rate is None and preflight.rate is not None:
         basis = f"at {preflight.rate:.3g} gradients a second, as its cells took here, without training and decoding"
-        return f"an estimated {costs.duration(preflight.left.seconds(preflight.rate) or 0)} {basis}"
-    if rate is None and costs.small(preflight.experiment):
+        return f"an estimated {costs.duration_text(preflight.left.seconds(preflight.rate) or 0)} {basis}"
+    if rate is None and costs.is_small(preflight.experiment):
         stages = sum(stage.runs for stage in preflight.stages or ())
-        seconds = (preflight.left.operations or 0) / costs.CPU + costs.STAGE * stages
-        basis = f"on two CPU cores ({costs.CPU / 1e12:g} TFLOP/s, {costs.STAGE:g} s a stage), without training"
-        return f"an estimated {costs.duration(seconds)} {basis}; --rate takes a measured rate"
+        seconds = (preflight.left.operations or 0) / costs.CPU_OPERATIONS_A_SECOND + costs.STAGE_SECONDS * stages
+        speed = f"{costs.CPU_OPERATIONS_A_SECOND / 1e12:g} TFLOP/s, {costs.STAGE_SECONDS:g} s a stage"
+        basis = f"on two CPU cores ({speed}), without training"
+        return f"an estimated {costs.duration_text(seconds)} {basis}; --rate takes a measured rate"
     estimated = preflight.left.seconds(rate)
     if estimated is None:
         return "unknown: timm's models have no published count of operations; give --rate"
-    estimate = f"an estimated {costs.duration(estimated)}"
+    estimate = f"an estimated {costs.duration_text(estimated)}"
     if rate is not None:
         return f"{estimate} at {rate:g} gradients a second, without training and decoding"
     return (
-        f"{estimate} at {costs.RATE / 1e12:g} TFLOP/s (about 40% of an A100's float32), without training and decoding; "
-        "--rate takes a measured rate"
+        f"{estimate} at {costs.GPU_OPERATIONS_A_SECOND / 1e12:g} TFLOP/s (about 40% of an A100's float32), "
+        "without training and decoding; --rate takes a measured rate"
     )
 
 
@@ -148,4 +151,4 @@ def _many(count: int, noun: str) -> str:
 
 
 def _count(count: int) -> str:
-    return costs.thousands(count) if count >= 10_000 else f"{count:,}"
+    return costs.count_text(count) if count >= 10_000 else f"{count:,}"

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool.cli.console import put, table
+from crossfool.cli.console import make_table, print_table
 from crossfool.experiment.results.comparison import Comparison, Pooled
 from crossfool.stats.paired_difference import Difference
-from crossfool.stats.paired_tests import LEVEL
+from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL
 
 
 def show(comparison: Comparison, console: Console, metric: str = "top1") -> None:
@@ -22,7 +22,7 @@ def show(comparison: Comparison, console: Console, metric: str = "top1") -> None
         console.print(Text(f"  {line}"))
     if comparison.shown:
         console.print()
-        put(console, _table(comparison))
+        print_table(console, _table(comparison))
         console.print()
     for pooled in comparison.pooled:
         if not pooled.same:
@@ -34,7 +34,7 @@ def show(comparison: Comparison, console: Console, metric: str = "top1") -> None
 def _table(comparison: Comparison) -> Table:
     several = {row.attack for row in comparison.shown} != {" − ".join(comparison.names)}
     heads = [*(["attack"] if several else []), "source", "target", *(f">{name}" for name in comparison.names)]
-    shown = table([*heads, ">difference", ">95% interval", ">p", ">p, Holm"])
+    shown = make_table([*heads, ">difference", ">95% interval", ">p", ">p, Holm"])
     for row in comparison.shown:
         difference = row.difference
         names = [*([Text(row.attack)] if several else []), Text(row.source), Text(row.target + "*" * row.whitebox)]
@@ -46,7 +46,7 @@ def _table(comparison: Comparison) -> Table:
 
 def _points(difference: Difference) -> Text:
     """The percent points of a difference, coloured where its adjusted p is below the level."""
-    colour = "" if difference.adjusted >= LEVEL else "green" if difference.points > 0 else "red"
+    colour = "" if difference.adjusted >= SIGNIFICANCE_LEVEL else "green" if difference.points > 0 else "red"
     return Text(_signed(difference.points), colour)
 
 

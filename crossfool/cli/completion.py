@@ -17,7 +17,7 @@ def _experiment(context: click.Context) -> "Experiment":
     """The experiment that the command line names by --folder or FOLDER, or else the one here."""
     from crossfool.experiment import loading, project
 
-    return loading.load(project.experiment(str(context.params.get("folder") or ".")) / "params.yaml")
+    return loading.load_experiment(project.find_experiment(str(context.params.get("folder") or ".")) / "params.yaml")
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
@@ -71,7 +71,7 @@ def experiments(context: click.Context, parameter: click.Parameter, incomplete: 
     try:
         from crossfool.experiment import project
 
-        items = _beginning(project.experiments(project.root(Path())), incomplete)
+        items = _beginning(project.experiment_folders(project.find_root(Path())), incomplete)
     except Exception:
         items = []
     return items or [CompletionItem(incomplete, type="dir")]

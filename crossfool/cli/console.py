@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PIPED = 240  # columns where there is no terminal: a line of a table stays a line for grep
+PIPED_WIDTH = 240  # columns where there is no terminal: a line of a table stays a line for grep
 
 
-def console() -> Console:
+def make_console() -> Console:
     """The console of standard output; it does not guess what to colour, as rich's own does."""
     terminal = Console(highlight=False, soft_wrap=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=PIPED)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
 def asks() -> bool:
@@ -22,7 +22,7 @@ def asks() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def table(columns: Iterable[str]) -> Table:
+def make_table(columns: Iterable[str]) -> Table:
     """An empty table without a frame; a column whose head begins with > is aligned to the right."""
     empty = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     for column in columns:
@@ -30,7 +30,7 @@ def table(columns: Iterable[str]) -> Table:
     return empty
 
 
-def put(console: Console, shown: Table) -> None:
+def print_table(console: Console, shown: Table) -> None:
     """Print a table; where output is piped, without blanks at the ends of lines."""
     if console.is_terminal:
         console.print(shown)

@@ -3,13 +3,13 @@
 from rich.console import Console
 from rich.text import Text
 
-from crossfool.experiment.provenance import sections
+from crossfool.experiment.provenance import provenance_sections
 from crossfool.experiment.recorded_cell import RecordedCell
 
 
 def show(cell: RecordedCell, console: Console) -> None:
     """Print the provenance of a cell; disagreements between records are red."""
-    for number, (name, facts) in enumerate(sections(cell).items()):
+    for number, (name, facts) in enumerate(provenance_sections(cell).items()):
         if not facts:
             continue
         console.print(Text(f"{chr(10) if number else ''}{name}", style="bold"))

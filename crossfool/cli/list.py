@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfool.attacks.torchattack import catalogue
-from crossfool.cli.console import put, table
+from crossfool.cli.console import make_table, print_table
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project
 from crossfool.models.weights import registry
@@ -90,7 +90,7 @@ def show(kind: str | None, text: str, console: Console, start: Path) -> None:
     for number, (name, entries) in enumerate(pair for pair in matches.items() if pair[1]):
         if kind is None:
             console.print(Text(f"{chr(10) if number else ''}{name}", style="bold"))
-        put(console, _printed(entries))
+        print_table(console, _printed(entries))
 
 
 def _matching(entries: Iterator[Entry], text: str) -> list[Entry]:
@@ -104,13 +104,13 @@ def _matching(entries: Iterator[Entry], text: str) -> list[Entry]:
 
 
 def _printed(entries: list[Entry]) -> Table:
-    rows = table(["name", "what", "source"])
+    rows = make_table(["name", "what", "source"])
     for entry in entries:
         rows.add_row(Text(entry.name, "cyan"), Text(entry.what), Text(entry.source, "dim"))
     return rows
 
 
-ROBUST = "robustbench"  # what RobustBench's models have as their version
+ROBUSTBENCH_VERSION = "robustbench"  # what RobustBench's models have as their version
 
 
 def models(start: Path) -> Iterator[Entry]:
@@ -119,10 +119,10 @@ def models(start: Path) -> Iterator[Entry]:
         encoding="utf-8"
     ) as file:
         counts = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
-    for spec in registry.names().values():
+    for spec in registry.all_specs().values():
         what = f"{spec.family}, {spec.side} px" if spec.side else spec.family
         if spec.network:
-            what += f", {'adversarially trained ' if spec.version == ROBUST else ''}{spec.network}"
+            what += f", {'adversarially trained ' if spec.version == ROBUSTBENCH_VERSION else ''}{spec.network}"
         if spec.name in counts:
             what += f", {counts[spec.name] / 1e6:.1f} million parameters"
         if spec.published_top1 is not None:
@@ -144,10 +144,12 @@ def _origin(spec: registry.Spec) -> str:
         return f"{f'torchvision {spec.version}' if is_torchvision else spec.url}, {pinned}"
     if spec.library == "timm":
         return f"timm's weights, {pinned}"
-    if spec.version == ROBUST:
-        return f"RobustBench's {registry.files(spec)[-1]} in weights: {{dir: ...}}; {pinned}"
+    if spec.version == ROBUSTBENCH_VERSION:
+        return f"RobustBench's {registry.file_names(spec)[-1]} in weights: {{dir: ...}}; {pinned}"
     instead = "" if spec.family == "imagenet" else "; trained where none is given"
-    return f"weights: {{dir: ...}} with {registry.files(spec)[0]}{instead if spec.sha256 else f'; {pinned}{instead}'}"
+    return (
+        f"weights: {{dir: ...}} with {registry.file_names(spec)[0]}{instead if spec.sha256 else f'; {pinned}{instead}'}"
+    )
 
 
 def attacks(start: Path) -> Iterator[Entry]:
@@ -177,10 +179,10 @@ def transforms(start: Path) -> Iterator[Entry]:
 
 def experiments(start: Path) -> Iterator[Entry]:
     """Every experiment of the repository that `start` is in: its question and the paper's table or figure."""
-    for name, folder in project.experiments(project.root(start)).items():
+    for name, folder in project.experiment_folders(project.find_root(start)).items():
         question, figures = _readme(folder / "README.md") if name != "." else ("the default benchmark", "README.md")
         try:
-            values = loading.load(folder / "params.yaml")
+            values = loading.load_experiment(folder / "params.yaml")
             cells = f"{len(values.sources) * len(values.rows)} cells, {values.dataset.name}"
         except UserError as error:
             cells = f"params.yaml is wrong: {error}"

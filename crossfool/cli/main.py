@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from crossfool.cli import completion
-from crossfool.pipeline.stage import friendly, say
+from crossfool.pipeline.stage import errors_in_one_line, print_line
 from crossfool.version import VERSION
 
 FOLDER = click.option(
@@ -54,7 +54,7 @@ def main() -> None:
 @main.command("list")
 @click.argument("kind", required=False, shell_complete=completion.kinds, metavar=f"[{'|'.join(completion.KINDS)}]")
 @click.option("--filter", "text", default="", help="Lines that hold this, whatever its case.")
-@friendly
+@errors_in_one_line
 def list_(kind: str | None, text: str) -> None:
     """List what params.yaml can name, and the experiments here: what each is, and its source.
 
@@ -64,13 +64,12 @@ def list_(kind: str | None, text: str) -> None:
       crossfool list models --filter densenet
       crossfool list attacks
     """
-    from crossfool.cli import console
-    from crossfool.cli import list as cli_list
-    from crossfool.errors import unknown
+    from crossfool.cli import console, list
+    from crossfool.errors import unknown_name
 
     if kind is not None and kind not in completion.KINDS:
-        raise unknown("kind", kind, completion.KINDS)
-    cli_list.show(kind, text, console.console(), Path())
+        raise unknown_name("kind", kind, completion.KINDS)
+    list.show(kind, text, console.make_console(), Path())
 
 
 @main.command()
@@ -78,7 +77,7 @@ def list_(kind: str | None, text: str) -> None:
 @click.option(
     "--from", "origin", shell_complete=completion.experiments, help="Take params.yaml from this experiment, or folder."
 )
-@friendly
+@errors_in_one_line
 def new(name: str, origin: str | None) -> None:
     """Make the folder experiments/NAME with the shared graph, a params.yaml and a README to fill in.
 
@@ -90,16 +89,18 @@ def new(name: str, origin: str | None) -> None:
     """
     from crossfool.cli import new as cli_new
 
-    folder = cli_new.new(name, Path(), origin)
-    say(f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:")
-    for line in cli_new.following(folder):
-        say(f"  {line}")
+    folder = cli_new.make_experiment(name, Path(), origin)
+    print_line(
+        f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:"
+    )
+    for line in cli_new.next_steps(folder):
+        print_line(f"  {line}")
 
 
 @main.command()
 @click.argument("folder", default=".", shell_complete=completion.experiments)
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Gradients a second, for the time.")
-@friendly
+@errors_in_one_line
 def check(folder: str, rate: float | None) -> None:
     """Check params.yaml and data of an experiment; say what will run, and its gradients, time and disk.
 
@@ -116,12 +117,12 @@ def check(folder: str, rate: float | None) -> None:
     from crossfool.cli import console
     from crossfool.experiment import preflight, project
 
-    cli_check.show(preflight.check(project.experiment(folder)), console.console(), rate)
+    cli_check.show(preflight.check(project.find_experiment(folder)), console.make_console(), rate)
 
 
 @main.command()
 @click.argument("folders", nargs=-1, shell_complete=completion.experiments)
-@friendly
+@errors_in_one_line
 def show(folders: tuple[str, ...]) -> None:
     """Print the success-rate tables of experiments (of the one here, if none is given).
 
@@ -137,13 +138,13 @@ def show(folders: tuple[str, ...]) -> None:
     from crossfool.experiment import project
 
     for folder in folders or (".",):
-        cli_show.show(project.experiment(folder), Console())
+        cli_show.show(project.find_experiment(folder), Console())
 
 
 @main.command()
 @click.argument("folders", nargs=-1, shell_complete=completion.experiments)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="report.html", show_default=True)
-@friendly
+@errors_in_one_line
 def report(folders: tuple[str, ...], out: Path) -> None:
     """Write one page, which needs no network, of several experiments that have run: tables, figures, gallery.
 
@@ -159,13 +160,13 @@ def report(folders: tuple[str, ...], out: Path) -> None:
     from crossfool.report.html import page
 
     project.refuse_other_file(out)
-    wanted = [project.experiment(folder) for folder in folders]
+    wanted = [project.find_experiment(folder) for folder in folders]
     if not folders:
-        wanted, left_out = project.finished(project.experiments(project.root(Path())).values())
+        wanted, left_out = project.folders_with_results(project.experiment_folders(project.find_root(Path())).values())
         for line in left_out:
-            say(f"left out: {line}", err=True)
-    page.write(wanted, out, [project.named(folder) for folder in wanted], timed=True)
-    say(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+            print_line(f"left out: {line}", err=True)
+    page.write_page(wanted, out, [project.folder_name(folder) for folder in wanted], timed=True)
+    print_line(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
 @main.command()
@@ -175,7 +176,7 @@ def report(folders: tuple[str, ...], out: Path) -> None:
 @click.option("--source", shell_complete=completion.sources, help="Cells of this source alone.")
 @click.option("--target", shell_complete=completion.targets, help="Answers of this target alone.")
 @click.option("--metric", type=click.Choice(["top1", "top5"]), default="top1", show_default=True, help="Of success.")
-@friendly
+@errors_in_one_line
 def compare(first: str, second: str, folder: str, **options: Any) -> None:
     """Compare two attacks of an experiment, or two revisions of it, on the same images.
 
@@ -196,14 +197,14 @@ def compare(first: str, second: str, folder: str, **options: Any) -> None:
     from crossfool.experiment import project
     from crossfool.experiment.results import comparison
 
-    compared = comparison.compare(first, second, project.experiment(folder), **options)
-    cli_compare.show(compared, console.console(), options["metric"])
+    compared = comparison.compare(first, second, project.find_experiment(folder), **options)
+    cli_compare.show(compared, console.make_console(), options["metric"])
 
 
 @main.command()
 @click.argument("cell", shell_complete=completion.cells)
 @FOLDER
-@friendly
+@errors_in_one_line
 def explain(cell: str, folder: str) -> None:
     """Say what was computed in CELL, from which bytes, and how to compute it again.
 
@@ -219,12 +220,12 @@ def explain(cell: str, folder: str) -> None:
     from crossfool.cli import explain as cli_explain
     from crossfool.experiment import project, provenance
 
-    cli_explain.show(provenance.find(cell, project.experiment(folder)), console.console())
+    cli_explain.show(provenance.find_cell(cell, project.find_experiment(folder)), console.make_console())
 
 
 @main.command()
 @click.option("--folder", default=".crossfool/smoke", type=click.Path(path_type=Path), help="Where to compute.")
-@friendly
+@errors_in_one_line
 def smoke(folder: Path) -> None:
     """Run every experiment end to end in small: few embedded images, small models in place of the paper's.
 
@@ -241,7 +242,7 @@ def smoke(folder: Path) -> None:
 @main.command("remove-leftovers")
 @click.argument("name", metavar="FOLDER", default=".", shell_complete=completion.experiments)
 @click.option("--yes", is_flag=True, help="Delete without being asked.")
-@friendly
+@errors_in_one_line
 def remove_leftovers(name: str, yes: bool) -> None:
     """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more.
 
@@ -256,12 +257,12 @@ def remove_leftovers(name: str, yes: bool) -> None:
     from crossfool.cli import remove_leftovers as cli_remove_leftovers
     from crossfool.experiment import project
 
-    cli_remove_leftovers.remove(project.experiment(name), confirmed=yes)
+    cli_remove_leftovers.remove(project.find_experiment(name), confirmed=yes)
 
 
 @main.command("repair-locks")
 @click.argument("folders", nargs=-1, shell_complete=completion.experiments)
-@friendly
+@errors_in_one_line
 def repair_locks(folders: tuple[str, ...]) -> None:
     """Repair dvc.lock and .dvc/tmp/rwlock, where DVC was killed while writing them.
 
@@ -280,15 +281,15 @@ def repair_locks(folders: tuple[str, ...]) -> None:
     from crossfool.experiment import project
 
     for name in folders or (".",):
-        folder = project.experiment(name)
-        lock = folder / cli_repair_locks.NAME
+        folder = project.find_experiment(name)
+        lock = folder / cli_repair_locks.LOCK_NAME
         state = "is whole" if lock.exists() else "is not there yet"
-        say(cli_repair_locks.repair(folder) or f"{lock} {state}")
+        print_line(cli_repair_locks.repair(folder) or f"{lock} {state}")
 
 
 @main.command()
 @click.argument("names", metavar="[FOLDER]...", nargs=-1, shell_complete=completion.experiments)
-@friendly
+@errors_in_one_line
 def upgrade(names: tuple[str, ...]) -> None:
     """Bring experiments of the first edition over to this one (the one here, if no FOLDER is given).
 
@@ -303,10 +304,12 @@ def upgrade(names: tuple[str, ...]) -> None:
     from crossfool.experiment import project
 
     for name in names or (".",):
-        folder = project.experiment(name)
+        folder = project.find_experiment(name)
         changes = 0
         for line in command.upgrade(folder):
-            say(line)
+            print_line(line)
             changes += 1
         again = os.path.join(name, "dvc.yaml") if (folder / "dvc.yaml").is_file() else name
-        say(f"{folder} is of this edition" + (f"; `dvc repro {again}` runs everything once" if changes else " already"))
+        print_line(
+            f"{folder} is of this edition" + (f"; `dvc repro {again}` runs everything once" if changes else " already")
+        )

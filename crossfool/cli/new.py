@@ -5,12 +5,12 @@ import re
 import shutil
 from pathlib import Path
 
-from crossfool.config import located
+from crossfool.config import expand_path
 from crossfool.errors import UserError
 from crossfool.experiment import loading, params_file, project
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-TEMPLATE = """\
+EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+PARAMS_TEMPLATE = """\
 # Which question does this experiment answer? All keys: docs/parameters.md; names: `crossfool list`.
 # Pixels are 0..255: epsilon, step_size and sigma are in those units.
 root: ../..
@@ -45,7 +45,7 @@ boundary: {}
 saliency: {}
 scatter: {attacks: [], same_family: false}
 """
-README = """\
+README_TEMPLATE = """\
 # Which question does {name} answer?
 
 {origin}
@@ -61,7 +61,7 @@ crossfool show experiments/{name}
 """
 
 
-def new(name: str, start: Path, origin: str | None = None) -> Path:
+def make_experiment(name: str, start: Path, origin: str | None = None) -> Path:
     """Make `experiments/<name>`.
 
     Args:
@@ -75,21 +75,21 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
     Raises:
         UserError: the name is none, the folder is there already, or `origin` is no experiment, or a wrong one.
     """
-    root = project.root(start)
-    if not NAME.fullmatch(name):
+    root = project.find_root(start)
+    if not EXPERIMENT_NAME.fullmatch(name):
         raise UserError(f"{name!r} is no name for an experiment; expected letters, digits, _ and - such as my-sweep")
     folder = root / "experiments" / name
     if folder.exists() or folder.is_symlink():
         raise UserError(f"{folder} is there already; take another name, or delete it")
-    text = TEMPLATE if origin is None else _copied(project.experiment(origin, start), folder)
+    text = PARAMS_TEMPLATE if origin is None else _copied(project.find_experiment(origin, start), folder)
     temporary = folder.with_name(f".{name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)  # outside `try`: a folder that was there already must not be removed below
     try:
         (temporary / "params.yaml").write_text(text, encoding="utf-8")
         shutil.copyfile(root / "dvc.yaml", temporary / "dvc.yaml")
         question = f"Made from `{origin}`; what differs?" if origin else "What is compared, on which images, and why?"
-        (temporary / "README.md").write_text(README.format(name=name, origin=question), encoding="utf-8")
-        loading.load(temporary / "params.yaml")
+        (temporary / "README.md").write_text(README_TEMPLATE.format(name=name, origin=question), encoding="utf-8")
+        loading.load_experiment(temporary / "params.yaml")
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -98,12 +98,12 @@ def new(name: str, start: Path, origin: str | None = None) -> Path:
 
 def _copied(origin: Path, folder: Path) -> str:
     """The text of an experiment's params.yaml for another folder: `root` and relative paths lead where they did."""
-    text = params_file.unshared(params_file.read(origin / "params.yaml"))
-    experiment = loading.parsed(text, origin / "params.yaml")
+    text = params_file.expand_aliases(params_file.read_text(origin / "params.yaml"))
+    experiment = loading.parse_experiment(text, origin / "params.yaml")
     text, count = re.subn(r"^root:.*$", "root: ../..", text, count=1, flags=re.MULTILINE)
     assert count == 1, "loading.parsed refuses a params.yaml without root"
     for key, path in (("dataset: path", experiment.dataset.path), ("weights: dir", experiment.weights.dir)):
-        if path is not None and not located(path).is_absolute() and "$" not in path:
+        if path is not None and not expand_path(path).is_absolute() and "$" not in path:
             text = _moved(text, key, path, os.path.relpath(origin / path, folder))
     return text
 
@@ -127,10 +127,10 @@ def _moved(text: str, key: str, before: str, after: str) -> str:
     return changed
 
 
-def following(folder: Path) -> list[str]:
+def next_steps(folder: Path) -> list[str]:
     """The next steps with a new experiment, as commands for the repository's root."""
     place = f"experiments/{folder.name}"
-    pair = list(loading.load(folder / "params.yaml").attacks)[:2]
+    pair = list(loading.load_experiment(folder / "params.yaml").attacks)[:2]
     compared = [f"crossfool compare {' '.join(pair)} --folder {folder.name}"] if len(pair) == 2 else []
     return [
         f"edit {place}/params.yaml and {place}/README.md",

@@ -7,7 +7,7 @@ import click
 from crossfool.cli import console
 from crossfool.errors import UserError
 from crossfool.experiment import dvc_records, leftover_files, loading
-from crossfool.pipeline.stage import say
+from crossfool.pipeline.stage import print_line
 
 
 def remove(folder: Path, *, confirmed: bool) -> None:
@@ -22,23 +22,25 @@ def remove(folder: Path, *, confirmed: bool) -> None:
     Raises:
         UserError: params.yaml is wrong, or there is no terminal to ask.
     """
-    leftovers = leftover_files.find(folder, loading.load(folder / "params.yaml"), *leftover_files.FOLDERS)
-    ours, others = dvc_records.divided(folder, leftovers)
+    leftovers = leftover_files.find_leftovers(
+        folder, loading.load_experiment(folder / "params.yaml"), *leftover_files.FOLDERS
+    )
+    ours, others = dvc_records.divide_by_origin(folder, leftovers)
     if ours and not confirmed and not console.asks():
         more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""
         raise UserError(
             f"nothing was deleted: {ours[0]}{more} would be, and there is no terminal to ask you; give --yes to delete"
         )
     for path in others:
-        say(f"not made by crossfool, left alone: {path}")
+        print_line(f"not made by crossfool, left alone: {path}")
     if not ours:
-        say(f"nothing{' else' if others else ''} is left over in {folder}")
+        print_line(f"nothing{' else' if others else ''} is left over in {folder}")
         return
     if not confirmed:
-        say("\n".join(["left over:", *(f"  {path}" for path in ours)]))
+        print_line("\n".join(["left over:", *(f"  {path}" for path in ours)]))
         if not click.confirm(f"delete {'this file' if len(ours) == 1 else f'these {len(ours)} files'}?"):
-            say("nothing was deleted")
+            print_line("nothing was deleted")
             return
     for path in ours:
         path.unlink()
-        say(f"deleted {path}")
+        print_line(f"deleted {path}")

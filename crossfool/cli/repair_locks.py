@@ -12,7 +12,7 @@ from crossfool.errors import UserError
 from crossfool.experiment import dvc_records, git
 from crossfool.storage.atomic import replacing
 
-NAME = "dvc.lock"
+LOCK_NAME = "dvc.lock"
 
 
 def repair(folder: Path) -> str | None:
@@ -31,11 +31,11 @@ def repair(folder: Path) -> str | None:
         UserError: `folder` is in no DVC repository; or a DVC command is at work there, which may be writing the file;
             or a merge of git's left the file in conflict, which is no cut-off file.
     """
-    with dvc_records.records(folder) as repo:
+    with dvc_records.open_repository(folder) as repo:
         if repo is None:
             raise UserError(f"{folder} is in no DVC repository; run the command inside a clone of crossfool")
         with repo.lock:
-            done = [_released(repo), None if _whole(repo, folder / NAME) else _replaced(repo, folder / NAME)]
+            done = [_released(repo), None if _whole(repo, folder / LOCK_NAME) else _replaced(repo, folder / LOCK_NAME)]
             return "\n".join(line for line in done if line) or None
 
 
@@ -72,8 +72,8 @@ def _refuse_conflict(path: Path) -> None:
     """Refuse a file that holds the conflict of a merge."""
     if any(line.startswith(b"<<<<<<< ") for line in path.read_bytes().splitlines()):
         raise UserError(
-            f"{path} holds the conflict of a merge; take one side (`git checkout --ours {NAME}`, or --theirs), then "
-            "run `dvc repro`"
+            f"{path} holds the conflict of a merge; take one side (`git checkout --ours {LOCK_NAME}`, or --theirs), "
+            "then run `dvc repro`"
         )
 
 
@@ -86,7 +86,7 @@ def _replaced(repo: Any, path: Path) -> str:
     from dvc.scm import NoSCM
 
     _refuse_conflict(path)
-    committed = None if isinstance(repo.scm, NoSCM) else git.file("HEAD", NAME, path.parent)
+    committed = None if isinstance(repo.scm, NoSCM) else git.file("HEAD", LOCK_NAME, path.parent)
     if committed is not None:
         with replacing(path) as temporary:
             temporary.write_bytes(committed)

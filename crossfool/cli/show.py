@@ -9,10 +9,16 @@ from rich.text import Text
 
 from crossfool.cli import console as cli_console
 from crossfool.experiment import loading
-from crossfool.experiment.descriptions import chosen, compared, uncounted, words, wrapped
+from crossfool.experiment.descriptions import (
+    attack_summary,
+    attacked_images_summary,
+    count_compared_images,
+    no_compared_images_note,
+    wrapped_model_name,
+)
 from crossfool.experiment.results import cost_effectiveness
 from crossfool.experiment.results.metrics import Results, load_metrics
-from crossfool.report.reported.published_rates import reported
+from crossfool.report.reported.published_rates import reported_rates
 
 
 def show(folder: Path, console: Console) -> None:
@@ -21,31 +27,31 @@ def show(folder: Path, console: Console) -> None:
     Raises:
         UserError: params.yaml is wrong, or metrics are missing or left over.
     """
-    results = load_metrics(folder, loading.load(folder / "params.yaml"))
+    results = load_metrics(folder, loading.load_experiment(folder / "params.yaml"))
     experiment = results.experiment
     console.print()
-    console.print(Text(f"Success rates in percent: {chosen(results)}", style="bold"))
+    console.print(Text(f"Success rates in percent: {attacked_images_summary(results)}", style="bold"))
     note = "Rows are sources, columns targets; * is white-box; low–high: Wilson 95% intervals"
     console.print(Text(note + ("; in parentheses: the paper." if _has_paper(results) else ".")))
-    if not compared(results):
-        console.print(Text(uncounted(experiment)))
+    if not count_compared_images(results):
+        console.print(Text(no_compared_images_note(experiment)))
     for attack in experiment.attacks:
         console.print()
         console.print(_heading(results, attack))
         console.print(_fitting(results, attack, console))
-    costs = cost_effectiveness.spent(folder, results)
+    costs = cost_effectiveness.cost_effectiveness_rows(folder, results)
     if len(costs) > 1:
         console.print()
         console.print(Text("Attacks by success, beside what they cost", style="bold"))
-        cli_console.put(console, _costs(costs))
-        console.print(Text(cost_effectiveness.said(costs), style="dim"))
+        cli_console.print_table(console, _costs(costs))
+        console.print(Text(cost_effectiveness.columns_note(costs), style="dim"))
     console.print()
     console.print(_accuracy(results))
     console.print(_places(folder))
 
 
 def _heading(results: Results, attack: str) -> Text:
-    return Text.assemble((attack, "bold cyan"), f"  {words(results.experiment.attacks[attack])}")
+    return Text.assemble((attack, "bold cyan"), f"  {attack_summary(results.experiment.attacks[attack])}")
 
 
 def _fitting(results: Results, attack: str, console: Console) -> Table:
@@ -68,10 +74,10 @@ def _table(results: Results, attack: str, paper: str, interval: str | None) -> T
         interval: The blank before intervals; None leaves them out.
     """
     experiment = results.experiment
-    table = cli_console.table(())
+    table = cli_console.make_table(())
     table.add_column("source", overflow="fold")
     for target in experiment.answering:
-        table.add_column(wrapped(target), justify="right", overflow="fold")
+        table.add_column(wrapped_model_name(target), justify="right", overflow="fold")
     for source in experiment.sources:
         cells = (_cell(results, source, target, attack, paper, interval) for target in experiment.answering)
         table.add_row(source.replace("+", "+\n"), *cells)
@@ -81,7 +87,7 @@ def _table(results: Results, attack: str, paper: str, interval: str | None) -> T
 def _cell(results: Results, source: str, target: str, attack: str, paper: str, interval: str | None) -> Text:
     rates = results.success[source, attack][target]
     text = Text(f"{rates['top1']:.1f}{'*' if rates['whitebox'] else ''}")
-    figure = reported(results.experiment, source, target, results.experiment.attacks[attack]).get("top1")
+    figure = reported_rates(results.experiment, source, target, results.experiment.attacks[attack]).get("top1")
     if figure:
         text.append(f"{paper}({figure.percent:.1f})", "green")
     if interval:
@@ -89,15 +95,15 @@ def _cell(results: Results, source: str, target: str, attack: str, paper: str, i
     return text
 
 
-def _costs(costs: Sequence[cost_effectiveness.Spent]) -> Table:
+def _costs(costs: Sequence[cost_effectiveness.CostEffectiveness]) -> Table:
     heads = ("attack", ">success", ">gradients", ">success a gradient", ">s an image", ">success a second")
     timed = any(cost.seconds is not None for cost in costs)
-    table = cli_console.table(heads if timed else heads[:4])
+    table = cli_console.make_table(heads if timed else heads[:4])
     table.columns[0].overflow = "fold"
     for cost in costs:
         success = Text.assemble(f"{cost.success:.1f} ", (f"{cost.low:.1f}–{cost.high:.1f}", "dim"))
         row = [Text(cost.attack), success, Text(f"{cost.gradients:,}"), Text(f"{cost.per_gradient:.2f}")]
-        times = [Text(cost_effectiveness.shown(number)) for number in (cost.seconds, cost.per_second)]
+        times = [Text(cost_effectiveness.three_digits(number)) for number in (cost.seconds, cost.per_second)]
         table.add_row(*row, *(times if timed else ()))
     return table
 
@@ -106,7 +112,7 @@ def _has_paper(results: Results) -> bool:
     """Whether the paper reports a success rate for some cell."""
     experiment = results.experiment
     return any(
-        "top1" in reported(experiment, source, target, experiment.attacks[attack])
+        "top1" in reported_rates(experiment, source, target, experiment.attacks[attack])
         for source, attack in results.success
         for target in experiment.models
     )

@@ -12,20 +12,22 @@ from crossfool.cli import stand_ins
 from crossfool.errors import UserError, brief
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
-from crossfool.pipeline.stage import say
+from crossfool.pipeline.stage import print_line
 
 
 def run(root: Path, folder: Path) -> None:
-    """Run `dvc repro` in each experiment of `stand_ins.build` and print a line for each.
+    """Run `dvc repro` in each experiment of `stand_ins.build_experiments` and print a line for each.
 
     Raises:
         UserError: an experiment failed; its output is in the file that is named.
     """
-    experiments = stand_ins.build(root, folder, stand_ins.POOLS)
+    experiments = stand_ins.build_experiments(root, folder, stand_ins.STAND_INS)
     failed = []
     for experiment in experiments:
-        if lacking(loading.load(experiment / "params.yaml")):
-            say(f"{experiment.name:20} left out: it needs {catalogue.LIBRARY} (pip install --editable '.[attacks]')")
+        if lacks_library(loading.load_experiment(experiment / "params.yaml")):
+            print_line(
+                f"{experiment.name:20} left out: it needs {catalogue.LIBRARY} (pip install --editable '.[attacks]')"
+            )
             continue
         started, log = time.monotonic(), experiment / "repro.log"
         with open(log, "w", encoding="utf-8") as output:
@@ -39,11 +41,11 @@ def run(root: Path, folder: Path) -> None:
         seconds = time.monotonic() - started
         if done.returncode:
             failed.append(experiment.name)
-            say(f"{experiment.name:20} failed after {seconds:.0f} s{_reason(log)}: see {log}")
+            print_line(f"{experiment.name:20} failed after {seconds:.0f} s{_reason(log)}: see {log}")
             continue
-        values = loading.load(experiment / "params.yaml")
+        values = loading.load_experiment(experiment / "params.yaml")
         cells = len(values.sources) * len(values.rows)
-        say(f"{experiment.name:20} {cells:3} cells, {seconds:3.0f} s: {experiment / 'report' / 'tables.md'}")
+        print_line(f"{experiment.name:20} {cells:3} cells, {seconds:3.0f} s: {experiment / 'report' / 'tables.md'}")
     if failed:
         raise UserError(f"{len(failed)} of {len(experiments)} experiments failed: {', '.join(failed)}")
 
@@ -54,7 +56,7 @@ def _reason(log: Path) -> str:
     return next((f" ({brief(line, 200)})" for line in lines if line.lower().startswith("error: ")), "")
 
 
-def lacking(experiment: Experiment) -> bool:
+def lacks_library(experiment: Experiment) -> bool:
     """Whether the experiment has attacks of another library, and that is not installed."""
     needed = any(row.method is not None for row in experiment.attacks.values())
     return needed and importlib.util.find_spec(catalogue.LIBRARY) is None

@@ -18,14 +18,14 @@ from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.experiment import params_file
 
-COPIED = ("stages", "crossfool", ".dvcignore")
-CONFIG = (
+COPIED_PATHS = ("stages", "crossfool", ".dvcignore")
+DVC_CONFIG = (
     "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n[cache]\n    type = hardlink,copy\n"
 )
 
 
 @dataclass(frozen=True)
-class Pool:
+class StandIns:
     """Small data set and models that stand in for an experiment's.
 
     Attributes:
@@ -45,10 +45,10 @@ class Pool:
     points: int
 
 
-PHOTOGRAPHS = Pool(
+PHOTOGRAPHS = StandIns(
     {"name": "imagenet-sample"}, ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"), None, 4, 20, 15
 )
-DIGITS = Pool(
+DIGITS = StandIns(
     {"name": "mnist"},
     ("fnn0", "fnn2", "fnn4"),
     {"epochs": 1, "batch_size": 256, "learning_rate": 0.02, "seed": 0},
@@ -56,13 +56,13 @@ DIGITS = Pool(
     10_000,
     15,
 )
-POOLS = {  # data set of an experiment -> stand-ins
+STAND_INS = {  # data set of an experiment -> stand-ins
     **dict.fromkeys(("imagenet", "imagenet-sample"), PHOTOGRAPHS),
     **dict.fromkeys(("cifar10", "mnist"), DIGITS),
 }
 
 
-def build(root: Path, folder: Path, pools: Mapping[str, Pool]) -> list[Path]:
+def build_experiments(root: Path, folder: Path, pools: Mapping[str, StandIns]) -> list[Path]:
     """Make a DVC repository of all experiments in small.
 
     Args:
@@ -86,8 +86,8 @@ def build(root: Path, folder: Path, pools: Mapping[str, Pool]) -> list[Path]:
             "give an empty folder, or one that is not there"
         )
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(CONFIG, encoding="utf-8")  # first: by it the folder is known as this command's
-    for name in COPIED:
+    config.write_text(DVC_CONFIG, encoding="utf-8")  # first: by it the folder is known as this command's
+    for name in COPIED_PATHS:
         source, target = root / name, folder / name
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
@@ -97,26 +97,26 @@ def build(root: Path, folder: Path, pools: Mapping[str, Pool]) -> list[Path]:
             shutil.copy(source, target)
     experiments = []
     for source in sources:
-        values = params_file.lenient(params_file.read(source))
+        values = params_file.parse_lenient(params_file.read_text(source))
         experiment = folder / "experiments" / source.parent.name
         experiment.mkdir(parents=True, exist_ok=True)
         shutil.copy(source.parent / "dvc.yaml", experiment)
-        small = shrunk(values, pools[values["dataset"].get("classes") or values["dataset"]["name"]])
-        (experiment / "params.yaml").write_text(params_file.written(small), encoding="utf-8")
+        small = shrink_params(values, pools[values["dataset"].get("classes") or values["dataset"]["name"]])
+        (experiment / "params.yaml").write_text(params_file.to_yaml(small), encoding="utf-8")
         experiments.append(experiment)
     return experiments
 
 
 def _is_writable(folder: Path, config: Path) -> bool:
-    """Whether a folder may be written to: not there, empty, or made by `build`."""
+    """Whether a folder may be written to: not there, empty, or made by `build_experiments`."""
     if not os.path.lexists(folder):
         return True
     if not folder.is_dir():
         return False
-    return not any(folder.iterdir()) or (config.is_file() and config.read_bytes() == CONFIG.encode())
+    return not any(folder.iterdir()) or (config.is_file() and config.read_bytes() == DVC_CONFIG.encode())
 
 
-def shrunk(values: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
+def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
     """A params.yaml in small: same attacks, transforms, grids and analyses by name, on the pool's models and images."""
     small = copy.deepcopy(dict(values))
     stand_in = {model: pool.models[number % len(pool.models)] for number, model in enumerate(values["models"])}

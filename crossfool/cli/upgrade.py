@@ -34,9 +34,9 @@ def upgrade(folder: Path) -> Iterator[str]:
     if not graph.is_file() or not params.is_file():
         missing = next(path for path in (graph, params) if not path.is_file())
         raise UserError(f"{missing} is missing, expected the folder of an experiment; see `crossfool list experiments`")
-    text = params_file.read(params)
-    unshared = params_file.unshared(text)
-    experiment = loading.parsed(unshared, params)
+    text = params_file.read_text(params)
+    unshared = params_file.expand_aliases(text)
+    experiment = loading.parse_experiment(unshared, params)
     shared_graph = (folder / experiment.root / "dvc.yaml").resolve()
     if not (shared_graph.parent / "stages").is_dir():
         raise UserError(f"{params}: root: {experiment.root} is no clone of crossfool; give the path to one")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from crossfool.datasets.split import Split, split_of_arrays
-from crossfool.errors import DENIED, UserError, brief
+from crossfool.errors import WRITE_OR_PERMISSION_ERRORS, UserError, brief
 from crossfool.storage import downloads
 
 CIFAR10_FOLDER = "cifar-10-batches-py"
@@ -35,7 +35,7 @@ def download_cifar10(training: bool) -> tuple[Split, Split | None]:
     Raises:
         UserError: the download fails, or the cache cannot be written.
     """
-    with downloads.caching():
+    with downloads.naming_cache_variable():
         return cifar10_from_torchvision(downloads.cache_folder() / "cifar10", training, download=True)
 
 
@@ -59,7 +59,7 @@ def cifar10_from_torchvision(root: Path, training: bool, *, download: bool) -> t
             Cifar10(str(root), train=train, download=download) for train in ((False, True) if training else (False,))
         ]
     except (OSError, RuntimeError) as error:
-        if download and isinstance(error, OSError) and error.errno in DENIED:
+        if download and isinstance(error, OSError) and error.errno in WRITE_OR_PERMISSION_ERRORS:
             raise
         if download:
             raise UserError(

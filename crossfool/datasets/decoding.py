@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from crossfool.datasets.image_files import ImageFiles
 from crossfool.errors import UserError, brief
-from crossfool.runtime import end_with_parent, lacking_semaphores
+from crossfool.runtime import end_with_parent, missing_semaphores_reason
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # no others are tried: some of Pillow's readers start other programs
 FEW = 64  # up to so many images, starting processes takes longer than decoding
@@ -137,7 +137,7 @@ def decode_many(
             1 if len(names) < FEW else len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         )
     assert processes
-    if processes > 1 and (lacking := lacking_semaphores()):
+    if processes > 1 and (lacking := missing_semaphores_reason()):
         print(f"decoding in one process: {lacking}", file=sys.stderr)
         processes = 1
     with tqdm(total=len(names), desc="decoding", unit=" images", unit_scale=False, file=sys.stderr) as bar:

@@ -13,7 +13,7 @@ from crossfool.datasets.devkit import DEVKIT, FLAT, devkit_place
 from crossfool.datasets.image_files import ImageFiles
 from crossfool.datasets.image_names import EXTENSIONS, HIDDEN, passed_over_note
 from crossfool.datasets.split import SHAPES, Append, Split
-from crossfool.errors import UserError, unknown
+from crossfool.errors import UserError, unknown_name
 from crossfool.storage import hashing
 
 
@@ -72,7 +72,7 @@ class ImageSource:
         valid = {name: label for label, name in enumerate(class_folders(family))}
         for name in self.files.folders(base):
             if name not in valid:
-                hint = str(unknown("folder", name, valid)).partition("; ")[2]
+                hint = str(unknown_name("folder", name, valid)).partition("; ")[2]
                 kind = "ImageNet id (such as n01440764)" if family == "imagenet" else f"class of {family}"
                 if self.files.folders(f"{base}/{name}" if base else name):
                     hint += "; if the class folders lie deeper, give their folder as dataset: folder"
@@ -147,6 +147,6 @@ class ImageSource:
             inside = self.files.folders(base)
             if part not in inside:
                 place = self.files.where(base) if base else str(self.files.path)
-                raise UserError(f"{place}: {unknown('folder', part, inside)}")
+                raise UserError(f"{place}: {unknown_name('folder', part, inside)}")
             base = f"{base}/{part}" if base else part
         return base

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from crossfool.errors import UserError, printable
+from crossfool.errors import UserError, escape_unprintable
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 SYSTEM_FILES = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini")
@@ -63,4 +63,4 @@ def passed_over_note(reasons: Mapping[str, str]) -> str:
     first = next((name for name, reason in reasons.items() if reason != HIDDEN), next(iter(reasons)))
     files = "1 file" if len(reasons) == 1 else f"{len(reasons):,} files"
     endings = f"{', '.join(EXTENSIONS[:-1])} and {EXTENSIONS[-1]}"
-    return printable(f"passed over: {files}: {', '.join(parts)}; first {first} (images are {endings})")
+    return escape_unprintable(f"passed over: {files}: {', '.join(parts)}; first {first} (images are {endings})")

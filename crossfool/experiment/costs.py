@@ -21,15 +21,21 @@ from importlib import resources
 from crossfool.experiment.config import Experiment
 from crossfool.models.weights import registry
 
-RATE = 8e12  # float32 operations a second, sustained: an assumption, some 40% of an A100's peak of 19.5e12
-CPU = 6e10  # likewise of two cores on the zoo's own networks, measured in experiments/modern and noise (2026-11-26)
-STAGE = 0.6  # seconds that DVC and the start of a stage take, measured there too
-STORED = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  # bytes an image
-IMAGES = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
-TRAINING = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
-LPIPS = 9_880_000  # bytes of its weights
-ALL = {"imagenet-sample": 16}  # of the 20 photographs, those that the default benchmark's models all classify correctly
-DEFAULT = {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}  # those models
+GPU_OPERATIONS_A_SECOND = (
+    8e12  # float32 operations a second, sustained: an assumption, some 40% of an A100's peak of 19.5e12
+)
+CPU_OPERATIONS_A_SECOND = (
+    6e10  # likewise of two cores on the zoo's own networks, measured in experiments/modern and noise (2026-11-26)
+)
+STAGE_SECONDS = 0.6  # seconds that DVC and the start of a stage take, measured there too
+IMAGE_BYTES = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  # bytes an image
+IMAGE_COUNTS = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
+TRAINING_IMAGE_COUNTS = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
+LPIPS_BYTES = 9_880_000  # bytes of its weights
+CORRECT_IMAGE_COUNTS = {
+    "imagenet-sample": 16
+}  # of the 20 photographs, those that the default benchmark's models all classify correctly
+DEFAULT_MODELS = {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}  # those models
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,11 @@ class Cost:
         """
         if rate is not None:
             return (self.gradients + self.passes / 2) / rate
-        return None if self.operations is None else self.operations / RATE
+        return None if self.operations is None else self.operations / GPU_OPERATIONS_A_SECOND
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkSize:
     """The size of a model.
 
     Attributes:
@@ -78,24 +84,26 @@ class Network:
 
 
 @functools.cache
-def networks() -> dict[str, Network]:
+def network_sizes() -> dict[str, NetworkSize]:
     """The size of every model of the zoo, but timm's, by name."""
     table = resources.files("crossfool") / "experiment" / "operations.csv"
     with table.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    known = {row["name"]: Network(int(row["parameters"]), float(row["operations"])) for row in rows}
-    for spec in registry.names().values():
+    known = {row["name"]: NetworkSize(int(row["parameters"]), float(row["operations"])) for row in rows}
+    for spec in registry.all_specs().values():
         if spec.network in known and spec.name not in known:  # convolutions' cost goes with the area
-            network, side = known[spec.network], registry.names()[spec.network].side
-            known[spec.name] = Network(network.parameters, network.operations * ((spec.side or side) / side) ** 2)
+            network, side = known[spec.network], registry.all_specs()[spec.network].side
+            known[spec.name] = NetworkSize(network.parameters, network.operations * ((spec.side or side) / side) ** 2)
     return known
 
 
-def attacked(experiment: Experiment) -> int | None:
+def attacked_images(experiment: Experiment) -> int | None:
     """The number of attacked images by params.yaml: at most, where it says `all`; None where it does not tell."""
     asked, name = experiment.subset.images, experiment.dataset.name
-    right = ALL if experiment.subset.of == "correct" and set(experiment.models) >= DEFAULT else {}
-    return right.get(name, IMAGES.get(name)) if asked == "all" else asked
+    right = (
+        CORRECT_IMAGE_COUNTS if experiment.subset.of == "correct" and set(experiment.models) >= DEFAULT_MODELS else {}
+    )
+    return right.get(name, IMAGE_COUNTS.get(name)) if asked == "all" else asked
 
 
 def cost(
@@ -115,15 +123,15 @@ def cost(
             Other outputs cost no time, but their disk.
     """
     data = experiment.dataset
-    images = images or attacked(experiment) or 0
-    evaluated = evaluated or IMAGES.get(data.name, images)
+    images = images or attacked_images(experiment) or 0
+    evaluated = evaluated or IMAGE_COUNTS.get(data.name, images)
     gradients = dict.fromkeys(experiment.models, 0)
     passes = dict.fromkeys(experiment.models, 0)
     for model, count in _gradients(experiment, images, pending):
         gradients[model] += count
     for model, count in _passes(experiment, images, evaluated, pending):
         passes[model] += count
-    known = networks()
+    known = network_sizes()
     operations = None
     if all(model in known for model in experiment.models):
         by_model = (known[model].operations * (2 * gradients[model] + passes[model]) for model in experiment.models)
@@ -137,7 +145,7 @@ def cost(
 
 def _files(experiment: Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
     """The bytes of large outputs: those of the experiment alone, and those it shares. timm's weights count as none."""
-    known, size = networks(), STORED[experiment.dataset.family]
+    known, size = network_sizes(), IMAGE_BYTES[experiment.dataset.family]
     alone = {}
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
@@ -146,9 +154,9 @@ def _files(experiment: Experiment, images: int, evaluated: int) -> tuple[dict[st
     alone["subset/images.safetensors"] = images * size
     for model in experiment.models:
         alone[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
-    train = TRAINING.get(experiment.dataset.family, 0) if experiment.training else 0
+    train = TRAINING_IMAGE_COUNTS.get(experiment.dataset.family, 0) if experiment.training else 0
     shared = {"data/images.safetensors": evaluated * size, "data/train.safetensors": train * size}
-    return alone, shared | {"data/lpips.safetensors": LPIPS if experiment.lpips else 0}
+    return alone, shared | {"data/lpips.safetensors": LPIPS_BYTES if experiment.lpips else 0}
 
 
 def _gradients(experiment: Experiment, images: int, pending: Container[str] | None) -> Iterator[tuple[str, int]]:
@@ -194,22 +202,22 @@ def _is_pending(out: str, pending: Container[str] | None) -> bool:
     return pending is None or out in pending
 
 
-def small(experiment: Experiment) -> bool:
+def is_small(experiment: Experiment) -> bool:
     """Whether all networks of an experiment are the zoo's own, which need no GPU."""
     return all(registry.spec(model).library == "crossfool" for model in experiment.models)
 
 
-def thousands(count: int) -> str:
+def count_text(count: int) -> str:
     """A large count in words, rounded to thousands: 12,000, or 3.4 million."""
     return f"{count / 1e6:,.1f} million" if count >= 1e6 else f"{round(count, -3):,}"
 
 
-def size(count: int) -> str:
+def bytes_text(count: int) -> str:
     """A number of bytes in GB or MB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """A time in seconds, minutes, hours or days."""
     for limit, unit, name in ((100, 1, "seconds"), (5400, 60, "minutes"), (172_800, 3600, "hours")):
         if seconds < limit:

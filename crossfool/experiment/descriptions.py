@@ -5,7 +5,7 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.metrics import Results
 
 
-def wrapped(model: str) -> str:
+def wrapped_model_name(model: str) -> str:
     """A model's name as the head of a column: over two lines where it is long."""
     return model.replace("_", "_\n", 1) if len(model) > 14 else model
 
@@ -15,7 +15,7 @@ def parameter_value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else "not given" if value is None else str(value)
 
 
-def words(attack: Attack) -> str:
+def attack_summary(attack: Attack) -> str:
     """The parameters of an attack, for a title."""
     parts: list[str] = [attack.objective]
     if attack.method is not None:
@@ -43,7 +43,7 @@ def words(attack: Attack) -> str:
     return ", ".join(parts)
 
 
-def chosen(results: Results) -> str:
+def attacked_images_summary(results: Results) -> str:
     """The number of images that the rates rest on, and how they were chosen."""
     experiment, n = results.experiment, results.n
     images = "1 image" if n == 1 else f"{n:,} images"
@@ -56,7 +56,7 @@ def chosen(results: Results) -> str:
     return f"{images} of {experiment.dataset.name}, drawn at random (seed {seed}) from {pool}"
 
 
-def uncounted(experiment: Experiment) -> str:
+def no_compared_images_note(experiment: Experiment) -> str:
     """The sentence that says why ranks and claims are missing where no attacked image is right under all models."""
     many = len(experiment.models)
     models = "the model" if many == 1 else f"all {many} models"
@@ -66,7 +66,7 @@ def uncounted(experiment: Experiment) -> str:
     )
 
 
-def compared(results: Results) -> int:
+def count_compared_images(results: Results) -> int:
     """The number of attacked images that all models get right, which are those that ranks and claims count."""
     if results.experiment.subset.of != "all":
         return results.n
@@ -79,7 +79,7 @@ def compared(results: Results) -> int:
     return results.n
 
 
-def denominator(experiment: Experiment) -> str:
+def denominator_note(experiment: Experiment) -> str:
     """Which errors the rates count, as the end of a sentence."""
     if experiment.subset.of == "all":
         return (

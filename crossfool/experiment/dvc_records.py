@@ -11,7 +11,7 @@ from crossfool.experiment import git
 from crossfool.storage.hashing import md5
 
 
-def divided(folder: Path, files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+def divide_by_origin(folder: Path, files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Divide files in an experiment's folder into those that stages made, and others.
 
     A file counts among the others where DVC's records do not name its path with the bytes that it has.
@@ -48,7 +48,7 @@ def _lock(folder: Path) -> Iterator[str]:
 
 def _runs(folder: Path) -> Iterator[str]:
     """Lines of the run cache: every run of a stage here, with its outputs."""
-    with records(folder) as repo:
+    with open_repository(folder) as repo:
         place = Path(repo.stage_cache.cache_dir) if repo is not None else None
     if place is None:
         return
@@ -63,7 +63,7 @@ def _history(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def records(folder: Path) -> Iterator[Any]:
+def open_repository(folder: Path) -> Iterator[Any]:
     """Open the DVC repository (`dvc.repo.Repo`) that a folder is in, for the block; None where it is in none.
 
     Raises:

@@ -28,13 +28,13 @@ class Stage:
     absent: bool
 
 
-def status(folder: Path) -> tuple[Stage, ...] | None:
+def stage_statuses(folder: Path) -> tuple[Stage, ...] | None:
     """The stages of an experiment, and which will run; None where the folder is in no DVC repository.
 
     Raises:
         UserError: another DVC command is running, or DVC cannot tell.
     """
-    with dvc_records.records(folder) as repo:
+    with dvc_records.open_repository(folder) as repo:
         if repo is None:
             return None
         graph = os.path.join(folder, "dvc.yaml")

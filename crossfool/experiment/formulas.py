@@ -6,7 +6,7 @@ from crossfool.attacks.config import Attack
 
 Fact = tuple[str, str]  # a name and what is said of it, as `explain` prints them
 
-WORDS = {
+PARAMETER_MEANINGS = {
     "epsilon": "ε, radius of the L∞ ball around the clean image, in pixel values 0..255",
     "steps": "T, iterations",
     "step_size": "α, pixel values a step",
@@ -22,14 +22,14 @@ WORDS = {
     "method": "another library's attack, in place of the loop",
     "options": "of that attack",
 }
-FUSIONS = {
+FUSION_FORMULAS = {
     "probabilities": "f = log of the mean of the members' softmax (equation 3, by probabilities)",
     "logits": "f = log-softmax of the mean of the members' logits (equation 3, by logits)",
     "losses": "f = mean of the members' log-softmax (equation 3, by losses)",
 }
 
 
-def factors(attack: Attack) -> str:
+def evaluations_formula(attack: Attack) -> str:
     """The factors of the number of gradient evaluations of an image and model, as a formula."""
     copies = attack.copies // (attack.scales or 1)  # images whose gradients a step takes, at one scale
     if attack.samples is not None:
@@ -39,7 +39,7 @@ def factors(attack: Attack) -> str:
     return f"T{factor}{' · s' if attack.scales else ''}"
 
 
-def update(attack: Attack, members: int) -> Iterator[Fact]:
+def update_facts(attack: Attack, members: int) -> Iterator[Fact]:
     """The iteration with its numbers put in (paper equations 3, 4, 5 and 8, and later attacks' parts).
 
     Where the attack is another library's: its name, source and how its images are stored.
@@ -56,7 +56,7 @@ def update(attack: Attack, members: int) -> Iterator[Fact]:
     sign = "" if attack.targeted else "−"
     fusion = "f the source's log-probabilities"
     if members > 1:
-        fusion = FUSIONS[attack.fusion]
+        fusion = FUSION_FORMULAS[attack.fusion]
     yield "loss", f"J(x) = {sign}f(x)[{goal}]; {fusion}"
     yield "start", "x₀ = the clean image, no random start"
     point = "xₜ"

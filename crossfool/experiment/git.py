@@ -7,10 +7,10 @@ from pathlib import Path
 
 from crossfool.errors import UserError, brief
 
-NOTHING = "fatal: Needed a single revision"  # what git says of a name that is no revision's
+NO_REVISION_MESSAGE = "fatal: Needed a single revision"  # what git says of a name that is no revision's
 
 
-class Refused(UserError):
+class GitError(UserError):
     """git is not installed, or cannot work in the folder: another owner's, or a broken repository."""
 
 
@@ -30,7 +30,7 @@ def commit(name: str, folder: Path) -> str | None:
     if "is ambiguous" in message:
         advice = f"give refs/heads/{name}, refs/tags/{name} or a commit's hash"
         raise UserError(f"{name} means several revisions (git says: {message}); {advice}")
-    if message != NOTHING:
+    if message != NO_REVISION_MESSAGE:
         raise _refused(folder, message)
     digest = _experiment(name, folder)
     if digest is None:
@@ -57,10 +57,12 @@ def _refuse_absent(name: str, folder: Path) -> None:
         done = _run(folder, "cat-file", "-t", digest)
         if done.returncode:
             message = _line(done.stderr)
-            raise UserError(f"{name} is {digest[:12]}, which this clone does not have ({message}){shallow(folder)}")
+            raise UserError(
+                f"{name} is {digest[:12]}, which this clone does not have ({message}){shallow_clone_hint(folder)}"
+            )
 
 
-def shallow(folder: Path) -> str:
+def shallow_clone_hint(folder: Path) -> str:
     """The hint how to get the revisions that a shallow clone lacks, as a message's end; empty for a whole clone."""
     done = _run(folder, "rev-parse", "--is-shallow-repository")
     is_shallow = done.returncode == 0 and done.stdout.strip() == b"true"
@@ -89,7 +91,7 @@ def patches(folder: Path, name: str) -> str:
     """
     try:
         done = _run(folder, "log", "--all", "--patch", "--no-color", "--no-ext-diff", "--format=", "--", name)
-    except Refused:
+    except GitError:
         return ""
     return done.stdout.decode(errors="replace")
 
@@ -108,7 +110,7 @@ def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
     try:
         return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, env=os.environ | {"LC_ALL": "C"})
     except FileNotFoundError:
-        raise Refused("git is not installed, or not on PATH; install it") from None
+        raise GitError("git is not installed, or not on PATH; install it") from None
 
 
 def _line(message: bytes) -> str:
@@ -117,8 +119,8 @@ def _line(message: bytes) -> str:
     return brief(text, 500) if text.strip() else ""
 
 
-def _refused(folder: Path, message: str) -> Refused:
-    return Refused(f"git cannot read {folder.resolve()}: {message}")
+def _refused(folder: Path, message: str) -> GitError:
+    return GitError(f"git cannot read {folder.resolve()}: {message}")
 
 
 def versions(folder: Path, name: str) -> Iterator[bytes]:
@@ -129,5 +131,5 @@ def versions(folder: Path, name: str) -> Iterator[bytes]:
             content = file(revision, name, folder)
             if content is not None:
                 yield content
-    except Refused:
+    except GitError:
         return

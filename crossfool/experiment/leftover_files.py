@@ -10,12 +10,12 @@ from pathlib import Path
 
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.dvc_records import divided
+from crossfool.experiment.dvc_records import divide_by_origin
 
 FOLDERS = ("weights", "predictions", "sources", "adversarial", "transformed", "metrics", "analysis")
 
 
-def expected(experiment: Experiment) -> Iterator[Path]:
+def expected_files(experiment: Experiment) -> Iterator[Path]:
     """The files of all models, sources and cells, relative to the experiment's folder."""
     for model in experiment.models:
         yield Path("weights", f"{model}.safetensors")
@@ -37,7 +37,7 @@ def expected(experiment: Experiment) -> Iterator[Path]:
     yield from (Path("analysis/saliency", f"{name}.safetensors") for name in experiment.saliency)
 
 
-def find(folder: Path, experiment: Experiment, *within: str) -> list[Path]:
+def find_leftovers(folder: Path, experiment: Experiment, *within: str) -> list[Path]:
     """List the files in folders of an experiment that its params.yaml does not account for, but for hidden ones.
 
     Args:
@@ -45,21 +45,21 @@ def find(folder: Path, experiment: Experiment, *within: str) -> list[Path]:
         experiment: Its params.yaml.
         within: The names of folders there, such as those of `FOLDERS`.
     """
-    accounted = {folder / path for path in expected(experiment)}
+    accounted = {folder / path for path in expected_files(experiment)}
     files = (path for name in within for path in sorted((folder / name).rglob("*")))
     return [path for path in files if path.is_file() and not path.name.startswith(".") and path not in accounted]
 
 
-def refuse(folder: Path, experiment: Experiment, *within: str) -> None:
-    """Refuse left-over files, which would count, since folders are read whole. Arguments are those of `find`.
+def refuse_leftovers(folder: Path, experiment: Experiment, *within: str) -> None:
+    """Refuse left-over files, which would count, since folders are read whole. Arguments are those of `find_leftovers`.
 
     Raises:
         UserError: there are left-over files.
     """
-    leftovers = find(folder, experiment, *within)
+    leftovers = find_leftovers(folder, experiment, *within)
     if not leftovers:
         return
-    ours, others = divided(folder, leftovers)
+    ours, others = divide_by_origin(folder, leftovers)
     if others:
         raise UserError(
             f"{others[0]}{_more(others)} was not made by crossfool, and lies in a folder that stages write; "

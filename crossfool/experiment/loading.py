@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grid, GridAttack, GridFigure, Grids
-from crossfool.config import Section, located
+from crossfool.config import Section, expand_path
 from crossfool.datasets.config import Dataset, Subset
-from crossfool.errors import UserError, unknown
+from crossfool.errors import UserError, unknown_name
 from crossfool.experiment import params_file, written_folders
 from crossfool.experiment.config import Experiment, Scatter
 from crossfool.models.inference.config import Compute
@@ -19,16 +19,16 @@ from crossfool.models.weights.config import Training, Weights
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 
-def load(path: str | Path = "params.yaml") -> Experiment:
+def load_experiment(path: str | Path = "params.yaml") -> Experiment:
     """Read and validate a params.yaml.
 
     Raises:
         UserError: anything in it is wrong; one line that says what, where, and what was expected.
     """
-    return parsed(params_file.read(Path(path)), path)
+    return parse_experiment(params_file.read_text(Path(path)), path)
 
 
-def parsed(text: str, path: str | Path) -> Experiment:
+def parse_experiment(text: str, path: str | Path) -> Experiment:
     """Validate the text of a params.yaml.
 
     Args:
@@ -39,7 +39,7 @@ def parsed(text: str, path: str | Path) -> Experiment:
         UserError: anything in it is wrong.
     """
     try:
-        values = params_file.strict(text)
+        values = params_file.parse_strict(text)
     except UserError as error:
         raise UserError(f"{path}{' ' if str(error).startswith('is ') else ': '}{error}") from None
     if values is None:
@@ -48,7 +48,9 @@ def parsed(text: str, path: str | Path) -> Experiment:
         raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
     try:
         experiment = Experiment.model_validate(values)
-        written_folders.refuse(Path(path).parent, experiment.root, _named_files(experiment, Path(path).parent))
+        written_folders.refuse_user_files(
+            Path(path).parent, experiment.root, _named_files(experiment, Path(path).parent)
+        )
     except ValidationError as error:
         raise UserError(f"{path}: {_first(error)}") from None
     except UserError as error:
@@ -60,15 +62,15 @@ def _named_files(experiment: Experiment, folder: Path) -> Iterator[tuple[str, st
     """The user's files and folders that a params.yaml names: key, path as written, and the place it leads to."""
     data, weights = experiment.dataset, experiment.weights.dir
     if data.path is not None:
-        place = located(data.path, folder=folder)
+        place = expand_path(data.path, folder=folder)
         yield "dataset: path", data.path, place
         for key, inside in (("folder", data.folder), ("train_folder", data.train_folder)):
             if inside is not None:
                 yield f"dataset: {key}", inside, place / inside
     if weights:
-        place = located(weights, folder=folder)
+        place = expand_path(weights, folder=folder)
         yield "weights: dir", weights, place
-        files = (registry.within(registry.spec(model), place) for model in experiment.models)
+        files = (registry.file_in_folder(registry.spec(model), place) for model in experiment.models)
         yield from (("weights: dir", str(file), file) for file in files if file is not None)  # links may lead elsewhere
 
 
@@ -82,20 +84,20 @@ def _first(error: ValidationError) -> str:
     if kind == "extra_forbidden":
         section = _section(place[:-1])
         name = f"key of {'.'.join(place[:-1])}" if place[:-1] else "key"
-        return str(unknown(name, place[-1], section.model_fields if section else ()))
+        return str(unknown_name(name, place[-1], section.model_fields if section else ()))
     if kind == "missing":
         return f"{where + ': ' if where else ''}{place[-1]} is missing"
     path = ": ".join(place)
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-        return f"{': '.join(place[:-1]) + ': ' if place[:-1] else ''}{unknown(place[-1], given, choices)}"
+        return f"{': '.join(place[:-1]) + ': ' if place[:-1] else ''}{unknown_name(place[-1], given, choices)}"
     message = " ".join(first["msg"].removeprefix("Value error, ").split())
     message = message[0].lower() + message[1:]
     if kind == "value_error":
         return f"{path}: {message}" if path else first["msg"].removeprefix("Value error, ")
     if kind == "string_pattern_mismatch" and ("sha256" not in place or first["loc"][-1] == "[key]"):
         names_models = place[0] in ("models", "targets", "sources", "weights", "training")
-        hints = [registry.as_written(name) for name in str(given).split("+") if names_models]
+        hints = [registry.timm_name_hint(name) for name in str(given).split("+") if names_models]
         message = next(filter(None, hints), "") or "a name has letters, digits and _ only (a source joins models by +)"
     if kind == "string_type" and isinstance(given, (int, float)):
         message = "expected a name (in quotes, if it looks like a number)"

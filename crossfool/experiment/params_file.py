@@ -12,7 +12,7 @@ from ruamel.yaml.events import AliasEvent, ScalarEvent
 from crossfool.errors import UserError, brief
 
 # Plain scalars that readers of YAML 1.1 and of 1.2 take for different values, or for no text -> the error's message.
-TWOFOLD = (
+AMBIGUOUS_SCALARS = (
     (r"yes|no|on|off", "is a truth value in YAML 1.1 and a text in 1.2; write true or false, or put it in quotes"),
     (r"[-+]?0[0-9]+", "is octal in YAML 1.1 and decimal in 1.2; write it without the zeros before it, or in quotes"),
     (r"[-+]?0[ob][0-9a-f_]*", "is a number in some versions of YAML alone; write it in decimal digits, or in quotes"),
@@ -27,12 +27,12 @@ TWOFOLD = (
     (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([t \t].*)?", "is a date in YAML; put it in quotes"),
     (r"=", "is no text in YAML 1.1; put it in quotes"),
 )
-_AMBIGUOUS = tuple((re.compile(f"^(?:{pattern})$", re.IGNORECASE), wrong) for pattern, wrong in TWOFOLD)
+_AMBIGUOUS = tuple((re.compile(f"^(?:{pattern})$", re.IGNORECASE), wrong) for pattern, wrong in AMBIGUOUS_SCALARS)
 
 _ANCHOR = re.compile(r"&[^\s,\[\]{}]+[ \t]*")
 
 
-def strict(text: str) -> Any:
+def parse_strict(text: str) -> Any:
     """The values of a params.yaml that is to be run; ambiguous ones are refused.
 
     Raises:
@@ -43,7 +43,7 @@ def strict(text: str) -> Any:
     return _loaded(text, _Checked)
 
 
-def lenient(text: str) -> Any:
+def parse_lenient(text: str) -> Any:
     """The values of a params.yaml that once ran; shared objects and ambiguous values are read, too.
 
     Raises:
@@ -52,7 +52,7 @@ def lenient(text: str) -> Any:
     return _loaded(text, _Quiet)
 
 
-def written(values: Any, *, flow: bool = False) -> str:
+def to_yaml(values: Any, *, flow: bool = False) -> str:
     """Write values as YAML that every reader reads alike: nothing is shared, and ambiguous texts are quoted.
 
     Args:
@@ -75,7 +75,7 @@ def written(values: Any, *, flow: bool = False) -> str:
     return yaml.dump(values, Dumper=Dumper, sort_keys=False)
 
 
-def unshared(text: str) -> str:
+def expand_aliases(text: str) -> str:
     """Replace each alias in the text of a params.yaml by the value it stands for; comments and layout stay.
 
     Raises:
@@ -94,7 +94,7 @@ def unshared(text: str) -> str:
                 raise _wrong(event, f"the alias *{event.anchor} stands within what it stands for")
             node = super().compose_node(parent, index)
             if alias:
-                changes.append((start, event.end_mark.index, written(shared[event.anchor], flow=True)))
+                changes.append((start, event.end_mark.index, to_yaml(shared[event.anchor], flow=True)))
             elif event.anchor:
                 shared[event.anchor] = self.loader.constructor.construct_object(node, deep=True)
                 anchor = _ANCHOR.match(text, start)
@@ -108,7 +108,7 @@ def unshared(text: str) -> str:
     return text
 
 
-def read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The text of a params.yaml.
 
     Raises:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfool.config import located
+from crossfool.config import expand_path
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
 from crossfool.experiment import costs, leftover_files, loading, written_folders
-from crossfool.experiment.config import Experiment, kept
-from crossfool.experiment.dvc_status import Stage, status
+from crossfool.experiment.config import Experiment, written_files
+from crossfool.experiment.dvc_status import Stage, stage_statuses
 from crossfool.models.weights import registry
-from crossfool.pipeline import subset as pipeline_subset
+from crossfool.pipeline import subset
 from crossfool.pipeline.crafting import timings
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.storage import recovery
@@ -62,7 +62,7 @@ class Preflight:
     @property
     def known(self) -> int | None:
         """The number of attacked images, at most where the subset is `all` that models get right; None if unknown."""
-        return _least(costs.attacked(self.experiment), self.evaluated)
+        return _least(costs.attacked_images(self.experiment), self.evaluated)
 
 
 def _least(*counts: int | None) -> int | None:
@@ -76,12 +76,12 @@ def check(folder: Path) -> Preflight:
     Raises:
         UserError: params.yaml is wrong, something that it names is missing, files are left over, or the disk is full.
     """
-    experiment = loading.load(folder / "params.yaml")
+    experiment = loading.load_experiment(folder / "params.yaml")
     _usable(experiment)
     _check_graph(folder, experiment)
-    written_folders.refuse_strangers(folder, kept(experiment))
-    leftover_files.refuse(folder, experiment, *leftover_files.FOLDERS)
-    stages = status(folder)
+    written_folders.refuse_foreign_outputs(folder, written_files(experiment))
+    leftover_files.refuse_leftovers(folder, experiment, *leftover_files.FOLDERS)
+    stages = stage_statuses(folder)
     pending = None if stages is None else {out for stage in stages if stage.runs for out in stage.outs}
     prepares = pending is None or "data/images.safetensors" in pending
     images = _images(folder, experiment, needed=prepares)
@@ -97,17 +97,18 @@ def check(folder: Path) -> Preflight:
         attacked = evaluated
     if pending is None or "subset/images.safetensors" not in pending:
         notes += _right(folder, experiment)
-    most_images = attacked or _least(costs.attacked(experiment), evaluated)
+    most_images = attacked or _least(costs.attacked_images(experiment), evaluated)
     total = costs.cost(experiment, images=most_images, evaluated=evaluated)
     left = costs.cost(experiment, images=most_images, evaluated=evaluated, pending=pending)
     maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
     most = costs.cost(experiment, images=most_images, evaluated=evaluated, pending=None if pending is None else maybe)
-    pull = recovery.pulling(folder.resolve())
+    pull = recovery.pull_command(folder.resolve())
     free = shutil.disk_usage(folder).free
     if left.written > free:
         raise UserError(
-            f"what is to run writes {costs.size(left.written)}, and {costs.size(free)} are free in {folder.resolve()}; "
-            "make room (`dvc gc --workspace` deletes what no params.yaml here needs), or take another disk"
+            f"what is to run writes {costs.bytes_text(left.written)}, and {costs.bytes_text(free)} are free "
+            f"in {folder.resolve()}; make room (`dvc gc --workspace` deletes what no "
+            "params.yaml here needs), or take another disk"
         )
     rate = _rate(folder, experiment)
     return Preflight(experiment, stages, total, left, most, free, attacked, images, rate, pull, evaluated, notes)
@@ -118,7 +119,7 @@ def _rate(folder: Path, experiment: Experiment) -> float | None:
     gradients, seconds = 0, 0.0
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
-            timing = timings.find(folder, source, attack, row)
+            timing = timings.read_timing(folder, source, attack, row)
             if timing is not None:
                 gradients += timing.images * row.evaluated * len(source.split("+"))
                 seconds += timing.seconds
@@ -139,7 +140,7 @@ def _usable(experiment: Experiment) -> None:
 
 def _unusable(model: str, use: str) -> str | None:
     """The reason why a model cannot serve as a `model` or `source`; None where no reason is known."""
-    return registry.unusable().get((registry.spec(model).network or model, use))
+    return registry.unusable_reasons().get((registry.spec(model).network or model, use))
 
 
 def _differentiated(experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -170,7 +171,7 @@ def _check_graph(folder: Path, experiment: Experiment) -> None:
 def _refuse_more_than_all(experiment: Experiment, counted: int | None = None) -> None:
     """Refuse a subset of more images than the data set has, as counted, or as known by its name."""
     asked, name = experiment.subset.images, experiment.dataset.name
-    most = costs.IMAGES.get(name) if counted is None else counted
+    most = costs.IMAGE_COUNTS.get(name) if counted is None else counted
     if isinstance(asked, int) and most is not None and asked > most:
         raise UserError(f"subset: images: {asked:,} are more than {name} has, {most:,}; ask for fewer, or for all")
 
@@ -183,7 +184,7 @@ def _images(folder: Path, experiment: Experiment, *, needed: bool) -> str:
         return f"{data.name} from {origin}" if needed else f"{data.name}, decoded"
     if not needed:
         return f"{data.name}, decoded from {data.path}"
-    return f"{data.name} from {prepare.located(_seen_from_here(folder, data))}"
+    return f"{data.name} from {prepare.images_place(_seen_from_here(folder, data))}"
 
 
 def _survey(folder: Path, experiment: Experiment) -> prepare.Survey:
@@ -195,7 +196,7 @@ def _seen_from_here(folder: Path, data: Dataset) -> Dataset:
     """The data set with its path relative to the current folder, not to the experiment's."""
     if data.path is None:
         return data
-    return data.model_copy(update={"path": str(located(data.path, "dataset: path", folder))})
+    return data.model_copy(update={"path": str(expand_path(data.path, "dataset: path", folder))})
 
 
 def _decoded(folder: Path, experiment: Experiment) -> int | None:
@@ -220,10 +221,10 @@ def _right(folder: Path, experiment: Experiment) -> tuple[str, ...]:
     if experiment.subset.of != "all" or not path.is_file():
         return ()
     try:
-        right = predictions_file.right(TensorFile(path))
+        right = predictions_file.right_by_model(TensorFile(path))
     except UserError:
         return ()
-    note = "" if right is None else pipeline_subset.warning(np.stack(list(right.values()), 1))
+    note = "" if right is None else subset.warning_none_right(np.stack(list(right.values()), 1))
     return (note,) if note else ()
 
 
@@ -231,7 +232,7 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
     """Check that the wanted models' published weights can be fetched, as far as can be told without a network."""
     weights = experiment.weights.dir
     key = "weights: dir" if wanted else ""  # where nothing is wanted, nobody looks into the folder
-    place = None if weights is None else located(weights, key, folder)
+    place = None if weights is None else expand_path(weights, key, folder)
     if place is not None and wanted and not place.is_dir():
         raise UserError(f"weights: dir: {place} is no folder; give the one that holds the published weights")
     for model in sorted(wanted):
@@ -246,8 +247,8 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
             raise UserError(
                 f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
             )
-        if not spec.fetched and (place is None or registry.within(spec, place) is None):
-            raise registry.lacking(spec, place)
+        if not spec.fetched and (place is None or registry.file_in_folder(spec, place) is None):
+            raise registry.missing_weights_error(spec, place)
 
 
 def _lines(table: Path) -> int | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from crossfool import first_edition
-from crossfool.errors import UserError, unknown
+from crossfool.errors import UserError, unknown_name
 from crossfool.experiment import loading
 from crossfool.experiment.results.metrics import load_metrics
 
@@ -14,7 +14,7 @@ BRANDS = tuple(  # of report/html/templates/page.html: one of them stands in eve
 )
 
 
-def root(start: Path) -> Path:
+def find_root(start: Path) -> Path:
     """The project's folder: the nearest above `start` that holds the shared graph and its stages.
 
     Raises:
@@ -26,13 +26,13 @@ def root(start: Path) -> Path:
     raise UserError(f"{start.resolve()} is in no crossfool repository; run the command inside a clone of it")
 
 
-def experiments(project: Path) -> dict[str, Path]:
+def experiment_folders(project: Path) -> dict[str, Path]:
     """Name -> folder of each experiment: the root's, `.`, then those of `experiments/`, by name."""
     folders = {path.parent.name: path.parent for path in sorted(project.glob("experiments/*/params.yaml"))}
     return ({".": project} if (project / "params.yaml").is_file() else {}) | folders
 
 
-def experiment(name: str, start: Path = Path()) -> Path:
+def find_experiment(name: str, start: Path = Path()) -> Path:
     """The folder of an experiment that is given by its path or its name.
 
     Args:
@@ -44,13 +44,13 @@ def experiment(name: str, start: Path = Path()) -> Path:
     """
     if (start / name).is_dir():
         return start / name
-    known = experiments(root(start))
+    known = experiment_folders(find_root(start))
     if name in known:
         return start / os.path.relpath(known[name], start)
-    raise unknown("experiment", name, known)
+    raise unknown_name("experiment", name, known)
 
 
-def finished(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
+def folders_with_results(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """The experiments' folders that have results; and a line for each folder whose results cannot be read.
 
     Raises:
@@ -61,7 +61,7 @@ def finished(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
         if not (folder / "metrics").is_dir():
             continue
         try:
-            results = load_metrics(folder, loading.load(folder / "params.yaml"))
+            results = load_metrics(folder, loading.load_experiment(folder / "params.yaml"))
             for cell in results.detail:
                 results.detail[cell]  # a detail file is read, and checked, when it is asked for
         except UserError as error:
@@ -85,6 +85,6 @@ def refuse_other_file(out: Path) -> None:
         raise UserError(f"{out} is there and is no report of crossfool; give another name with --out")
 
 
-def named(folder: Path) -> str:
+def folder_name(folder: Path) -> str:
     """The name of an experiment's folder: its path from the project's folder, which is "." itself."""
-    return Path(os.path.relpath(folder.resolve(), root(folder))).as_posix()
+    return Path(os.path.relpath(folder.resolve(), find_root(folder))).as_posix()

@@ -6,20 +6,20 @@ from typing import Any
 
 from crossfool import first_edition
 from crossfool.attacks.config import Attack
-from crossfool.errors import UserError, brief, unknown
+from crossfool.errors import UserError, brief, unknown_name
 from crossfool.experiment import descriptions, loading
 from crossfool.experiment.descriptions import parameter_value
-from crossfool.experiment.formulas import WORDS, Fact, factors, update
+from crossfool.experiment.formulas import PARAMETER_MEANINGS, Fact, evaluations_formula, update_facts
 from crossfool.experiment.recorded_cell import RecordedCell
 from crossfool.models.weights import registry
 from crossfool.pipeline.crafting import weights_record
 from crossfool.storage import recovery
-from crossfool.storage.dvc_lock import outputs
+from crossfool.storage.dvc_lock import parse_outputs
 from crossfool.storage.hashing import md5, sha256
 from crossfool.storage.tensors import TensorFile
 
 
-def find(cell: str, folder: Path) -> RecordedCell:
+def find_cell(cell: str, folder: Path) -> RecordedCell:
     """Find a cell by `source/attack`, by `source-attack` as DVC writes it, or by its file's path.
 
     Args:
@@ -43,13 +43,13 @@ def find(cell: str, folder: Path) -> RecordedCell:
             raise UserError(
                 f"{cell!r} is no cell; expected source/attack, or a path adversarial/source/attack.safetensors"
             )
-    experiment = loading.load(folder / "params.yaml")
+    experiment = loading.load_experiment(folder / "params.yaml")
     if source not in experiment.sources:
-        raise unknown("source", source, experiment.sources)
+        raise unknown_name("source", source, experiment.sources)
     row, path = experiment.row(name), folder / "adversarial" / source / f"{name}.safetensors"
     file = TensorFile(path) if path.is_file() else None
     lock, record = folder / "dvc.lock", folder / "sources" / f"{source}.json"
-    locked = outputs(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
+    locked = parse_outputs(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
     params = locked.get(f"adversarial/{source}/{name}.safetensors", {}).get("params", {}).get(f"attacks.{name}")
     if file and "params" in file.metadata:
         params = file.said_json("params")
@@ -59,15 +59,15 @@ def find(cell: str, folder: Path) -> RecordedCell:
         raise UserError(
             f"{path} was made by params that are no attack of this version ({brief(error, 200)}); run `dvc repro`"
         ) from None
-    members = weights_record.read(record)["members"] if record.is_file() else {}
+    members = weights_record.read_weights_record(record)["members"] if record.is_file() else {}
     return RecordedCell(folder, source, name, experiment, path, file, row, locked, members)
 
 
-def sections(cell: RecordedCell) -> dict[str, list[Fact]]:
+def provenance_sections(cell: RecordedCell) -> dict[str, list[Fact]]:
     """All facts about a cell, by section."""
     return {
         "What": list(_computed(cell)),
-        "Update": list(update(cell.attack, len(cell.members))),
+        "Update": list(update_facts(cell.attack, len(cell.members))),
         "Parameters": list(_parameters(cell)),
         "From": [*_subset(cell), *_weights(cell), *_libraries(cell)],
         "File": list(_file(cell)),
@@ -81,12 +81,12 @@ def _computed(cell: RecordedCell) -> Iterator[Fact]:
     aim = "the label drawn for each image is the answer" if cell.attack.targeted else "the answer is not the true label"
     source = " + ".join(cell.members)
     yield "cell", f"{cell.name} from {source}{' (an ensemble)' if len(cell.members) > 1 else ''}"
-    yield "attack", descriptions.words(cell.attack)
+    yield "attack", descriptions.attack_summary(cell.attack)
     yield "images", _images(cell)
     yield "success", f"{aim}; counted on the stored uint8 images"
     images = cell.attacked()
     gradients = cell.attack.gradients
-    product = "" if cell.attack.method else f"{factors(cell.attack)} = "
+    product = "" if cell.attack.method else f"{evaluations_formula(cell.attack)} = "
     cost = f"{product}{gradients:,} an image and model"
     if images:
         members = f" · {len(cell.members)} models" if len(cell.members) > 1 else ""
@@ -112,7 +112,7 @@ def _images(cell: RecordedCell) -> str:
 def _parameters(cell: RecordedCell) -> Iterator[Fact]:
     """The attack's parameters, the arithmetic, and whether params.yaml agrees with them."""
     values = cell.attack.model_dump()
-    for key, meaning in WORDS.items():
+    for key, meaning in PARAMETER_MEANINGS.items():
         value = values[key]
         if key == "seed" and cell.attack.drawn:
             value = value or 0
@@ -185,7 +185,7 @@ def _origin(cell: RecordedCell, name: str, record: Mapping[str, Any]) -> str:
     spec = registry.spec(name)
     pinned = spec.sha256 or cell.experiment.weights.sha256.get(name, "which nothing pins")
     version = f" ({spec.version})" if spec.version else ""
-    return f"published as {spec.file or registry.files(spec)[0]}{version}, sha256 {pinned}"
+    return f"published as {spec.file or registry.file_names(spec)[0]}{version}, sha256 {pinned}"
 
 
 def _libraries(cell: RecordedCell) -> Iterator[Fact]:
@@ -198,7 +198,7 @@ def _libraries(cell: RecordedCell) -> Iterator[Fact]:
 def _file(cell: RecordedCell) -> Iterator[Fact]:
     locked = cell.locked_file.get("md5")
     if cell.file is None:
-        yield "path", f"{cell.path} is not here; {recovery.getting(cell.path)}"
+        yield "path", f"{cell.path} is not here; {recovery.how_to_get(cell.path)}"
         yield (
             "dvc.lock",
             f"md5 {locked}, {cell.locked_file['size']:,} bytes" if locked else "does not name it: it was not run yet",

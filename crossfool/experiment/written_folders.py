@@ -10,13 +10,13 @@ from pathlib import Path
 
 from crossfool.errors import UserError
 
-WRITTEN = (
+WRITTEN_FOLDERS = (
     *("weights", "data", "predictions", "subset", "sources", "adversarial", "transformed", "metrics", "analysis"),
     *("report", "dvc_plots", ".crossfool", ".dvc", ".git"),
 )
 
 
-def refuse(folder: Path, root: str, named: Iterable[tuple[str, str, Path]]) -> None:
+def refuse_user_files(folder: Path, root: str, named: Iterable[tuple[str, str, Path]]) -> None:
     """Refuse files of the user's in a folder that stages write, be it this experiment's or another's.
 
     Case is ignored, since some file systems do; links are followed.
@@ -53,7 +53,7 @@ def _refused(key: str, text: str, relation: str, written: str) -> UserError:
     )
 
 
-def refuse_strangers(folder: Path, outputs: Iterable[Path]) -> None:
+def refuse_foreign_outputs(folder: Path, outputs: Iterable[Path]) -> None:
     """Refuse files of another origin in the place of weights and images that stages are to write.
 
     Args:
@@ -96,7 +96,7 @@ def _written(folder: Path, root: Path) -> dict[tuple[str, ...], str]:
     """Each folder that stages write, by its parts, with its name for a message."""
     names: dict[tuple[str, ...], str] = {}
     for experiment in _experiments(folder, root):
-        for name in WRITTEN:
+        for name in WRITTEN_FOLDERS:
             place = experiment / name
             names.setdefault(_parts(place), os.path.normpath(place))
     return names

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def account(file: TensorFile, name: str | None = None) -> dict[str, Any]:
+def read_description(file: TensorFile, name: str | None = None) -> dict[str, Any]:
     """Read and check the description of the model in a weights file's metadata (as `preprocessing.describe` has it).
 
     Only values that are used are checked.
@@ -57,7 +57,7 @@ def account(file: TensorFile, name: str | None = None) -> dict[str, Any]:
     return description
 
 
-def write(path: Path, state: Mapping[str, "Tensor"], description: Mapping[str, Any]) -> None:
+def write_weights(path: Path, state: Mapping[str, "Tensor"], description: Mapping[str, Any]) -> None:
     """Write a weights file: the state dict, floats as float32, and the description as JSON in the metadata."""
     tensors = {
         name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()

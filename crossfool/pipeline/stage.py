@@ -15,13 +15,13 @@ from typing import Any
 import click
 
 from crossfool import first_edition, signals, text_encoding
-from crossfool.errors import UserError, printable
+from crossfool.errors import UserError, escape_unprintable
 
 _ABSENT = "/nonexistent"  # where there is no home, DVC and matplotlib look for their settings here
-NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")  # where Python's getpass looks for a user's name
+USER_NAME_VARIABLES = ("LOGNAME", "USER", "LNAME", "USERNAME")  # where Python's getpass looks for a user's name
 
 
-def friendly(main: Callable[..., None]) -> Callable[..., None]:
+def errors_in_one_line(main: Callable[..., None]) -> Callable[..., None]:
     """Print a `UserError`, or an error of the operating system (a full disk, a permission), as one line.
 
     The process then ends with exit code 2. SIGTERM, SIGHUP and Ctrl-C unwind the function, so that temporary files
@@ -30,11 +30,11 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(main)
     def guarded(*arguments: Any, **options: Any) -> None:
-        text_encoding.streams()
+        text_encoding.spell_on_streams()
         _stand_in_for_account()
         try:
             first_edition.refuse_variables(os.environ)
-            signals.unwound(functools.partial(main, *arguments, **options))
+            signals.run_unwinding(functools.partial(main, *arguments, **options))
             _flush_output()
         except UserError as error:
             message = _name_graph(str(error))
@@ -43,29 +43,31 @@ def friendly(main: Callable[..., None]) -> Callable[..., None]:
         except OSError as error:
             if error.errno is None:  # no system call failed: a bug, whose traceback is wanted
                 raise
-            message = printable(_os_message(error))
+            message = escape_unprintable(_os_message(error))
         except UnicodeEncodeError as error:
             surrogates = any("\udc80" <= character <= "\udcff" for character in error.object)
             if error.encoding != sys.getfilesystemencoding() and not surrogates:
                 raise
-            name = text_encoding.spelled(str(error.object))
-            message = printable(f"this locale has no such file names: {name}; set LC_ALL=C.UTF-8, or PYTHONUTF8=1")
+            name = text_encoding.to_ascii(str(error.object))
+            message = escape_unprintable(
+                f"this locale has no such file names: {name}; set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
+            )
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
                 message = "out of memory; lower compute: chunk in params.yaml"
             elif "home directory" in str(error):  # the message of Python and of other libraries
-                message = printable(f"{str(error).rstrip('.')}; set HOME to a folder that can be written to")
+                message = escape_unprintable(f"{str(error).rstrip('.')}; set HOME to a folder that can be written to")
             else:
                 raise
         else:
             return
-        say(f"error: {message}", err=True, fg="red")
+        print_line(f"error: {message}", err=True, fg="red")
         sys.exit(2)
 
     return guarded
 
 
-def say(text: str, *, err: bool = False, **style: Any) -> None:
+def print_line(text: str, *, err: bool = False, **style: Any) -> None:
     """Print a line, styled where the stream is a terminal.
 
     The stream is passed on by name: click would write UTF-8 to a stream whose encoding is ASCII.
@@ -106,7 +108,7 @@ def _stand_in_for_account() -> None:
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:
-        if not any(os.environ.get(name) for name in NAMES):
+        if not any(os.environ.get(name) for name in USER_NAME_VARIABLES):
             os.environ["LOGNAME"] = str(os.getuid())
         if not os.environ.get("HOME"):
             os.environ.setdefault("DVC_GLOBAL_CONFIG_DIR", _ABSENT)
@@ -122,7 +124,7 @@ def _name_graph(message: str) -> str:
 
 
 def stage(main: Callable[..., None]) -> click.Command:
-    """Make a stage's main function a click command with `friendly` errors."""
+    """Make a stage's main function a click command with `errors_in_one_line` errors."""
     # at its end Python would print the traceback of a Ctrl-C
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return click.command(friendly(main))
+    return click.command(errors_in_one_line(main))

@@ -16,7 +16,7 @@ from crossfool.storage.tensors import TensorFile, tensor_writer
 _BLOCK = 512  # images copied at a time
 
 
-def classified(folder: Path, models: tuple[str, ...]) -> np.ndarray:
+def correct_by_model(folder: Path, models: tuple[str, ...]) -> np.ndarray:
     """Images of the data set that each model classifies correctly, (N,M) bool, from the tables of clean predictions.
 
     Raises:
@@ -29,12 +29,12 @@ def classified(folder: Path, models: tuple[str, ...]) -> np.ndarray:
     return np.stack(right, 1)
 
 
-def available(right: np.ndarray, subset: Subset) -> np.ndarray:
+def candidate_ids(right: np.ndarray, subset: Subset) -> np.ndarray:
     """Ids of the images to draw from: those on which all models are right, by `right` (N,M) bool; or all."""
     return np.flatnonzero(right.all(1)) if subset.of == "correct" else np.arange(len(right))
 
 
-def draw(available: np.ndarray, subset: Subset) -> np.ndarray:
+def draw_ids(available: np.ndarray, subset: Subset) -> np.ndarray:
     """Draw the ids to attack, sorted; a larger subset of the same seed holds the smaller one.
 
     Raises:
@@ -60,7 +60,7 @@ def draw(available: np.ndarray, subset: Subset) -> np.ndarray:
     return np.sort(np.random.default_rng(subset.seed).permutation(available)[: subset.images])
 
 
-def warning(right: np.ndarray) -> str:
+def warning_none_right(right: np.ndarray) -> str:
     """Warning for drawn images of which none is right under all models, by `right` (n,M) bool; "" for others."""
     if right.all(1).any():
         return ""
@@ -70,7 +70,7 @@ def warning(right: np.ndarray) -> str:
     )
 
 
-def target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: Subset) -> np.ndarray:
+def draw_target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: Subset) -> np.ndarray:
     """Wrong labels (n,), one for each image, drawn from (seed, id) alone and so the same in every subset.
 
     Args:
@@ -85,7 +85,7 @@ def target_labels(ids: np.ndarray, labels: np.ndarray, classes: int, subset: Sub
     return (labels + np.array(shifts, np.int64).reshape(labels.shape)) % classes
 
 
-def write(
+def write_subset(
     ids: np.ndarray,
     images: TensorFile,
     table: Path,
@@ -111,7 +111,7 @@ def write(
     classes = int(text) if text.isdecimal() and len(text) < 5 else 0
     if classes <= images["labels"].max(initial=1):
         raise UserError(f"{images.path}: its labels are not of {text[:20]!r} classes; delete it and run `dvc repro`")
-    targets = target_labels(ids, labels, classes, subset)
+    targets = draw_target_labels(ids, labels, classes, subset)
     pixels = images["images"]
     listed = read_csv(table, {"id": int, "label": int, "file": str})
     if [(int(row["id"]), int(row["label"])) for row in listed] != list(enumerate(images["labels"].tolist())):

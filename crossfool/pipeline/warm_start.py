@@ -80,11 +80,11 @@ def main() -> None:
         request = serve(socket.socket(fileno=listener), owner, server_identity)
         if request is None:
             return
-        become(request)
+        take_over(request)
     else:
         code = run_warm(sys.argv[1:])
         if code is not None:
-            leave(code)
+            end_as(code)
         del sys.argv[0]
     runpy.run_path(os.path.abspath(sys.argv[0]), run_name="__main__")
 
@@ -98,7 +98,7 @@ def run_warm(argv: Sequence[str]) -> int | None:
     if not enabled or sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return None
     try:
-        connection = connected(*owner())
+        connection = connect_to_server(*dvc_process())
     except (OSError, ValueError):
         return None
     with connection, connection.makefile("rb") as replies:
@@ -146,14 +146,14 @@ def _hand_on_signals(stage: int) -> None:
     signal.signal(signal.SIGTSTP, stop)
 
 
-def owner() -> tuple[int, int]:
+def dvc_process() -> tuple[int, int]:
     """Id of the DVC process that started this stage, and when it started, since ids are reused."""
-    name, parent, _ = process(os.getppid())
+    name, parent, _ = process_status(os.getppid())
     pid = parent if name in _SHELLS else os.getppid()
-    return pid, process(pid)[2]
+    return pid, process_status(pid)[2]
 
 
-def process(pid: int) -> tuple[str, int, int]:
+def process_status(pid: int) -> tuple[str, int, int]:
     """Name, parent and start (clock ticks after boot) of a process; OSError where there is none."""
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         head, _, tail = file.read().rpartition(")")
@@ -167,7 +167,7 @@ def identity(environment: Mapping[str, str]) -> dict[str, Any]:
     return {"python": sys.executable, "path": sys.path, "variables": variables}
 
 
-def connected(pid: int, started: int) -> socket.socket:
+def connect_to_server(pid: int, started: int) -> socket.socket:
     """Connect to the server of a DVC process, and start the server if there is none.
 
     Raises:
@@ -189,7 +189,7 @@ def connected(pid: int, started: int) -> socket.socket:
                 command,
                 pass_fds=descriptors,
                 start_new_session=True,
-                env=tuned(os.environ),
+                env=with_malloc_tunables(os.environ),
                 stdin=null,
                 stdout=null,
                 stderr=null,
@@ -202,13 +202,13 @@ def connected(pid: int, started: int) -> socket.socket:
     return connection
 
 
-def tuned(environment: Mapping[str, str]) -> dict[str, str]:
+def with_malloc_tunables(environment: Mapping[str, str]) -> dict[str, str]:
     """Environment variables with `TUNABLES` added to GLIBC_TUNABLES, after the user's."""
     tunables = environment.get("GLIBC_TUNABLES")
     return {**environment, "GLIBC_TUNABLES": f"{tunables}:{TUNABLES}" if tunables else TUNABLES}
 
 
-def leave(code: int) -> None:
+def end_as(code: int) -> None:
     """End this process as the stage ended: with its exit code, or by its signal where `code` is negative."""
     if code < 0:
         with contextlib.suppress(OSError):  # SIGKILL is always the default
@@ -292,11 +292,11 @@ def serve(listener: socket.socket, owner: int, server_identity: Mapping[str, Any
             jobs.append(new_job)
             folders.add(request["folder"])
     for folder in folders:
-        _mend(folder)
+        _repair_locks(folder)
     return None
 
 
-def _mend(folder: str) -> None:
+def _repair_locks(folder: str) -> None:
     """Repair a dvc.lock or rwlock that DVC was killed while writing, known by its missing end, a newline or a brace."""
     files = (os.path.join(folder, "dvc.lock"), b"\n"), (os.path.join(_dvc_folder(folder), "tmp", "rwlock"), b"}")
     for path, end in files:
@@ -387,7 +387,7 @@ def _opened(descriptor: int, old: Any, line_by_line: bool) -> TextIO:
     return open(descriptor, "w", buffering, encoding=old.encoding, errors=old.errors, closefd=False)
 
 
-def become(request: Mapping[str, Any]) -> None:
+def take_over(request: Mapping[str, Any]) -> None:
     """Give a forked process the streams, folder, environment variables and arguments of a request."""
     for target, descriptor in enumerate(request["streams"]):
         os.dup2(descriptor, target)

@@ -13,18 +13,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from crossfool.attacks import sweeps
-from crossfool.experiment.descriptions import chosen, words, wrapped
+from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, wrapped_model_name
 from crossfool.experiment.results import pooled_destruction, snapshots
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import family
 from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.report import gradient_figures
-from crossfool.report.figures import agreement as agreement_figure
-from crossfool.report.figures import destruction as destruction_figure
-from crossfool.report.figures import heatmap as heatmap_figure
-from crossfool.report.figures import scatter as scatter_figure
-from crossfool.report.figures import sweep as sweep_figure
+from crossfool.report.figures import agreement, destruction, heatmap, scatter, sweep
 from crossfool.report.figures.style import Point
 from crossfool.report.gradient_figures import Rows, mean_interval
 
@@ -45,7 +41,7 @@ COLUMNS = {
 CROWD = 8  # attacks beyond which their intervals would hide their lines
 
 
-def tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
+def figure_data(results: Results, evidence: Evidence) -> dict[str, Rows]:
     """The data of every plot: name (a key of `COLUMNS`) -> rows; no rows where the experiment has no such figure."""
     grids = results.experiment.grids
     return {
@@ -56,14 +52,16 @@ def tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
     }
 
 
-def draw(folder: Path, results: Results, data: Mapping[str, Rows], compared: Rows) -> Iterator[tuple[str, Figure]]:
+def draw_paper_figures(
+    folder: Path, results: Results, data: Mapping[str, Rows], compared: Rows
+) -> Iterator[tuple[str, Figure]]:
     """Draw the paper's own plots: their names and figures.
 
     Args:
         folder: The experiment's, with the stored analyses of boundaries and saliency.
         results: Its metrics.
-        data: What `tables` returned.
-        compared: The rows of `reported.comparison.rows`.
+        data: What `figure_data` returned.
+        compared: The rows of `reported.comparison.comparison_rows`.
 
     Raises:
         UserError: the file of an analysis is missing or damaged.
@@ -75,21 +73,21 @@ def draw(folder: Path, results: Results, data: Mapping[str, Rows], compared: Row
     if data["scatter"]:
         yield "scatter", _scatter(results, data["scatter"])
     if data["similarity"]:
-        yield "similarity", gradient_figures.similarity(experiment, data["similarity"])
+        yield "similarity", gradient_figures.draw_similarity(experiment, data["similarity"])
     for name, plane in experiment.boundary.items():
-        yield f"boundary_{name}", gradient_figures.boundary(folder, name, plane, experiment)
+        yield f"boundary_{name}", gradient_figures.draw_boundary(folder, name, plane, experiment)
     for name, saliency in experiment.saliency.items():
-        yield f"saliency_{name}", gradient_figures.saliency(folder, name, saliency, experiment)
+        yield f"saliency_{name}", gradient_figures.draw_saliency(folder, name, saliency, experiment)
     if len(compared) > 1:
         points = [
             (row["paper_table"].replace("table", "table "), row["paper"], row["ours"], row["low"], row["high"])
             for row in compared
         ]
-        subtitle = f"Success rates, a point a cell; {chosen(results)}; Wilson 95% intervals"
-        yield "agreement", agreement_figure.agreement("Ours and the paper's", subtitle, points)
+        subtitle = f"Success rates, a point a cell; {attacked_images_summary(results)}; Wilson 95% intervals"
+        yield "agreement", agreement.draw_agreement("Ours and the paper's", subtitle, points)
 
 
-def heatmap(results: Results, attack: str) -> Figure:
+def draw_heatmap(results: Results, attack: str) -> Figure:
     """The heat map of an attack's top-1 success rates over all sources and targets."""
     sources, targets = results.experiment.sources, results.experiment.answering
 
@@ -97,13 +95,19 @@ def heatmap(results: Results, attack: str) -> Figure:
         return np.array([[results.success[source, attack][target][key] for target in targets] for source in sources])
 
     rates = (values("top1"), values("top1_low"), values("top1_high"))
-    rows, columns = [source.replace("+", "+\n") for source in sources], [wrapped(target) for target in targets]
-    grid = heatmap_figure.Grid(rows, columns, rates, values("whitebox"))
-    subtitle = f"{words(results.experiment.attacks[attack])}\n{chosen(results)}; Wilson 95% intervals"
-    return heatmap_figure.heatmap(grid, attack, subtitle)
+    rows, columns = (
+        [source.replace("+", "+\n") for source in sources],
+        [wrapped_model_name(target) for target in targets],
+    )
+    grid = heatmap.Grid(rows, columns, rates, values("whitebox"))
+    settings = attack_summary(results.experiment.attacks[attack])
+    subtitle = f"{settings}\n{attacked_images_summary(results)}; Wilson 95% intervals"
+    return heatmap.draw_heatmap(grid, attack, subtitle)
 
 
-def destruction(results: Results, pools: Mapping[str, Mapping[str, pooled_destruction.Points]]) -> Figure:
+def draw_destruction(
+    results: Results, pools: Mapping[str, Mapping[str, pooled_destruction.DestructionRates]]
+) -> Figure:
     """Destruction rates over the level of each transform.
 
     Args:
@@ -113,27 +117,27 @@ def destruction(results: Results, pools: Mapping[str, Mapping[str, pooled_destru
     units = {name: unit for name, (_, _, unit) in TRANSFORMS.items()}
     subtitle = (
         "Of the adversarial images that fool a target, the share that it gets right again after the transform. "
-        f"Black-box pairs pooled; {chosen(results)}; 95% intervals over images."
+        f"Black-box pairs pooled; {attacked_images_summary(results)}; 95% intervals over images."
     )
-    return destruction_figure.destruction("Destruction rates", subtitle, units, pools)
+    return destruction.draw_destruction("Destruction rates", subtitle, units, pools)
 
 
-def cost(results: Results) -> Figure:
+def draw_cost(results: Results) -> Figure:
     """Success against gradient evaluations: a line an attack, or a point where none of its steps was recorded."""
     panels: dict[str, dict[str, list[Point]]] = {}
     crowded = len(results.experiment.attacks) > CROWD
     for attack, row in results.experiment.attacks.items():
         points = [
             Point(gradients, rates["success"], *(rates["success" if crowded else end] for end in ("low", "high")))
-            for gradients, rates in snapshots.reached(results, attack).items()
+            for gradients, rates in snapshots.rates_by_gradients(results, attack).items()
         ]
         if points:
             panels.setdefault(row.objective, {})[attack] = points
     ends = "; budget.csv has the intervals" if crowded else ", and of the ends of their Wilson 95% intervals"
-    subtitle = f"Mean over black-box cells{ends}; {chosen(results)}"
+    subtitle = f"Mean over black-box cells{ends}; {attacked_images_summary(results)}"
     xlabel, ylabel = "gradient evaluations an image and model", "success rate, %"
     labels = "Success against cost", subtitle, xlabel, ylabel, "attack"
-    return sweep_figure.sweep(*labels, panels, logarithmic=True, kinds=True)
+    return sweep.draw_sweep(*labels, panels, logarithmic=True, kinds=True)
 
 
 def _sweep_rows(name: str, grid: sweeps.Grid, results: Results, evidence: Evidence) -> Iterator[dict[str, Any]]:
@@ -186,10 +190,10 @@ def _sweep(grid: sweeps.Grid, results: Results, rows: Rows) -> Figure:
     ]
     intervals = "normal 95% intervals over images" if figure.average else "Wilson 95% intervals"
     mean = "; mean over the sources that do not hold the target" if figure.average else ""
-    subtitle = f"{grid.attack.objective}, {', '.join(fixed)}{mean}; {chosen(results)}; {intervals}"
+    subtitle = f"{grid.attack.objective}, {', '.join(fixed)}{mean}; {attacked_images_summary(results)}; {intervals}"
     ylabel = f"{'top-1' if figure.metric == 'top1' else 'top-5'} success rate, %"
     label = "" if figure.lines is None else AXIS[figure.lines]
-    return sweep_figure.sweep(f"Success against {LETTER[figure.x]}", subtitle, AXIS[figure.x], ylabel, label, panels)
+    return sweep.draw_sweep(f"Success against {LETTER[figure.x]}", subtitle, AXIS[figure.x], ylabel, label, panels)
 
 
 def _scatter_rows(results: Results) -> Iterator[dict[str, Any]]:
@@ -218,17 +222,15 @@ def _scatter_rows(results: Results) -> Iterator[dict[str, Any]]:
 
 def _scatter(results: Results, rows: Rows) -> Figure:
     """The scatter plots, from all rows of `_scatter_rows`."""
-    panels: dict[str, list[scatter_figure.Dot]] = {}
+    panels: dict[str, list[scatter.Dot]] = {}
     for row in rows:
-        dot = scatter_figure.Dot(
-            *(row[key] for key in ("source", "family", "error", "parameters", "rate", "low", "high"))
-        )
+        dot = scatter.Dot(*(row[key] for key in ("source", "family", "error", "parameters", "rate", "low", "high")))
         panels.setdefault(f"{row['attack']} → {row['target']}", []).append(dot)
     experiment = results.experiment
     omitted = "" if experiment.scatter.same_family else "; sources of the target's own family are left out"
-    attacks = "; ".join(f"{name}: {words(experiment.attacks[name])}" for name in experiment.scatter.attacks)
+    attacks = "; ".join(f"{name}: {attack_summary(experiment.attacks[name])}" for name in experiment.scatter.attacks)
     subtitle = (
         f"{attacks}.\nNumbers at the left are success rates, texts in the middle the model within its family{omitted}. "
-        f"Top-1 error on the whole data set. {chosen(results)}; Wilson 95% intervals"
+        f"Top-1 error on the whole data set. {attacked_images_summary(results)}; Wilson 95% intervals"
     )
-    return scatter_figure.scatter("Success over the source's error and size", subtitle, panels)
+    return scatter.draw_scatter("Success over the source's error and size", subtitle, panels)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.descriptions import chosen, words
+from crossfool.experiment.descriptions import attack_summary, attacked_images_summary
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.report.figures import image_panel, style
@@ -20,7 +20,7 @@ IMAGES = 4  # rows of the panel
 TARGETS = 3  # at most so many have their predictions shown
 
 
-def build_panel(
+def draw_experiment_panel(
     folder: Path, results: Results, subset: TensorFile, cells: Mapping[tuple[str, str], TensorFile]
 ) -> Figure | None:
     """Draw the subset's first images, clean and under two attacks of one source, with black-box targets' predictions.
@@ -48,7 +48,7 @@ def build_panel(
     clean_paths = {model: folder / "predictions/clean" / f"{model}.parquet" for model in targets}
     before = {model: predictions_file.read_clean(path)[1][ids, 0] for model, path in clean_paths.items()}
 
-    columns, shots = ["clean"], [[image_panel.Shot(style.picture(image))] for image in clean]
+    columns, shots = ["clean"], [[image_panel.Shot(style.channels_last(image))] for image in clean]
     for row, row_shots in enumerate(shots):
         row_shots[0] = _shot(clean[row], [before[model][row] for model in targets], labels[row], names)
     for attack in attacks:
@@ -64,16 +64,16 @@ def build_panel(
         for row, row_shots in enumerate(shots):
             row_shots.append(_shot(adversarial[row], [after[model][row] for model in targets], labels[row], names))
             perturbation = enlarged(adversarial[row], clean[row], gain)
-            row_shots.append(image_panel.Shot(style.picture(perturbation)))
+            row_shots.append(image_panel.Shot(style.channels_last(perturbation)))
     kind = "black-box" if targets[0] not in source.split("+") else "white-box"
     subtitle = "\n".join(
         [
-            f"Source {source}, {kind} targets below; the first {len(ids)} of {chosen(results)}.",
-            *(f"{attack}: {words(experiment.attacks[attack])}." for attack in attacks),
+            f"Source {source}, {kind} targets below; the first {len(ids)} of {attacked_images_summary(results)}.",
+            *(f"{attack}: {attack_summary(experiment.attacks[attack])}." for attack in attacks),
         ]
     )
     rows = [(names[label], row_shots) for label, row_shots in zip(labels, shots, strict=True)]
-    return image_panel.panel("Images and answers", subtitle, columns, targets, rows)
+    return image_panel.draw_panel("Images and answers", subtitle, columns, targets, rows)
 
 
 def _two_attacks(names: tuple[str, ...]) -> list[str]:
@@ -107,4 +107,6 @@ def _predicted_classes(path: Path, model: str, count: int) -> np.ndarray:
 
 def _shot(pixels: np.ndarray, predicted: Sequence[int], label: int, names: Sequence[str]) -> image_panel.Shot:
     """A picture of pixels (C,H,W) with each target's predicted class below it."""
-    return image_panel.Shot(style.picture(pixels), [(names[number], bool(number == label)) for number in predicted])
+    return image_panel.Shot(
+        style.channels_last(pixels), [(names[number], bool(number == label)) for number in predicted]
+    )

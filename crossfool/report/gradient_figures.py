@@ -15,10 +15,8 @@ from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency
-from crossfool.report.figures import boundary as boundary_figure
-from crossfool.report.figures import saliency as saliency_figure
-from crossfool.report.figures import similarity as similarity_figure
-from crossfool.report.figures.style import Point, picture
+from crossfool.report.figures import boundary, saliency, similarity
+from crossfool.report.figures.style import Point, channels_last
 from crossfool.stats import intervals
 from crossfool.storage.tensors import TensorFile
 
@@ -28,7 +26,7 @@ Rows = list[dict[str, Any]]
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean of a value per image (N,), and the ends of Student's 95% interval; the mean where that has no width."""
     mean = float(values.mean())
-    low, high = intervals.mean(values) or (mean, mean)
+    low, high = intervals.mean_interval(values) or (mean, mean)
     return mean, low, high
 
 
@@ -42,7 +40,7 @@ def similarity_rows(evidence: Evidence) -> Iterator[dict[str, Any]]:
             yield row | {"cosine": mean, "low": low, "high": high, "n": len(cosines)}
 
 
-def similarity(experiment: Experiment, rows: Rows) -> Figure:
+def draw_similarity(experiment: Experiment, rows: Rows) -> Figure:
     """The figure of gradient similarity, from all rows of `similarity_rows`."""
     lines: dict[str, tuple[Point, list[Point]]] = {}
     analyses = experiment.similarity
@@ -63,10 +61,10 @@ def similarity(experiment: Experiment, rows: Rows) -> Figure:
         f"Cosine of the source's smoothed gradient{spread} with the target's gradient, mean over "
         f"{images} images with normal 95% intervals; dashed: the source's plain gradient"
     )
-    return similarity_figure.similarity("Similarity of gradients", subtitle, lines)
+    return similarity.draw_similarity("Similarity of gradients", subtitle, lines)
 
 
-def boundary(folder: Path, name: str, plane: Boundary, experiment: Experiment) -> Figure:
+def draw_boundary(folder: Path, name: str, plane: Boundary, experiment: Experiment) -> Figure:
     """The figure of one analysis of decision boundaries.
 
     Args:
@@ -93,11 +91,11 @@ def boundary(folder: Path, name: str, plane: Boundary, experiment: Experiment) -
     u, v = np.asarray(file["u"], float), np.asarray(file["v"], float)
     axis_labels = f"u along the {directions[0]} ({unit})", f"v along the {directions[1]}"
     title = f"Decision boundaries ({'signs' if plane.sign else 'unit vectors'})"
-    image = picture(file["image"])
-    return boundary_figure.boundary(title, subtitle, *axis_labels, u, v, image, predictions, label, names)
+    image = channels_last(file["image"])
+    return boundary.draw_boundary(title, subtitle, *axis_labels, u, v, image, predictions, label, names)
 
 
-def saliency(folder: Path, name: str, analysis: Saliency, experiment: Experiment) -> Figure:
+def draw_saliency(folder: Path, name: str, analysis: Saliency, experiment: Experiment) -> Figure:
     """The figure of one analysis of saliency.
 
     Args:
@@ -110,7 +108,7 @@ def saliency(folder: Path, name: str, analysis: Saliency, experiment: Experiment
     names = class_names(experiment.dataset.family)
     labels = [names[label].split(",")[0] for label in np.asarray(file["labels"])]
     rows: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]] = [
-        (f"{label}\n(image\u00a0{id})", picture(image), list(np.asarray(gradients, float)))
+        (f"{label}\n(image\u00a0{id})", channels_last(image), list(np.asarray(gradients, float)))
         for label, id, image, gradients in zip(labels, analysis.images, file["images"], file["gradients"], strict=True)
     ]
     columns = ["image", "gradient", *(f"smoothed, m = {m}" for m in analysis.samples)]
@@ -118,4 +116,4 @@ def saliency(folder: Path, name: str, analysis: Saliency, experiment: Experiment
         f"{analysis.model}: absolute gradient of the loss, summed over channels and clipped at its 99th percentile; "
         f"smoothed with σ = {analysis.sigma:g}"
     )
-    return saliency_figure.saliency("Saliency", subtitle, rows, columns)
+    return saliency.draw_saliency("Saliency", subtitle, rows, columns)

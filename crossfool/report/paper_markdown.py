@@ -8,13 +8,13 @@ from crossfool.report.number_text import p_value_text
 from crossfool.report.reported import comparison
 
 
-def agreement(
+def agreement_numbers(
     rows: Sequence[dict[str, Any]], claims: Sequence[paper_claims.Claim], untested: str = ""
 ) -> dict[str, Any]:
     """Agreement with the paper's figures and each claim's verdict in few numbers, for `dvc metrics`.
 
     Args:
-        rows: Those of `comparison.rows`.
+        rows: Those of `comparison.comparison_rows`.
         claims: The checked claims.
         untested: Why claims could not be tested; the key is left out where it is "".
     """
@@ -27,19 +27,19 @@ def agreement(
         for claim in claims
     }
     reason = {"untested": untested} if untested else {}
-    return {"paper": comparison.summary(rows), "claims": verdicts, **reason}
+    return {"paper": comparison.agreement_summary(rows), "claims": verdicts, **reason}
 
 
-def lines(rows: Sequence[dict[str, Any]], claims: Sequence[paper_claims.Claim]) -> list[str]:
+def paper_sections(rows: Sequence[dict[str, Any]], claims: Sequence[paper_claims.Claim]) -> list[str]:
     """Paragraphs and tables for tables.md.
 
     Args:
-        rows: Those of `comparison.rows`.
+        rows: Those of `comparison.comparison_rows`.
         claims: The checked claims.
     """
     parts = []
     if rows:
-        summary = comparison.summary(rows)
+        summary = comparison.agreement_summary(rows)
         rank = summary["rank_correlation"]
         parts += [
             "## Agreement with the paper",

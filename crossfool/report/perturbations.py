@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def difference(adversarial: np.ndarray, clean: np.ndarray) -> np.ndarray:
+def stacked_difference(adversarial: np.ndarray, clean: np.ndarray) -> np.ndarray:
     """The perturbation of a clean image (C,H,W) uint8, modulo 256, with channels below one another: (1,C*H,W).
 
     A perturbation has few values, so that its PNG is a third of the adversarial image's.

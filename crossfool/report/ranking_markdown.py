@@ -9,7 +9,7 @@ from crossfool.experiment.results.snapshots import OBJECTIVES
 from crossfool.report.number_text import interval_text
 from crossfool.report.table import markdown_table
 
-AT_COST = (
+BUDGET_NOTE = (
     "Success in percent after at most so many gradient evaluations an image and model: at an attack's last recorded "
     "step within them. Its steps are those of its whole run: made for fewer gradients, it would take larger ones. Mean "
     "over black-box cells, and of the ends of their Wilson 95% intervals; over all attacked images, whether models "
@@ -24,11 +24,11 @@ FILES = {  # CSV of `report/` that tables.md only names -> what it holds
 }
 
 
-def lines(tables: Mapping[str, Rows]) -> list[str]:
+def ranking_sections(tables: Mapping[str, Rows]) -> list[str]:
     """Paragraphs and tables for tables.md.
 
     Args:
-        tables: Name of a CSV -> its rows, as `ranking_tables.tables` returns them.
+        tables: Name of a CSV -> its rows, as `ranking_tables.comparison_tables` returns them.
     """
     parts: list[str] = []
     if len(tables["ranking"]) > 1:
@@ -67,11 +67,11 @@ def lines(tables: Mapping[str, Rows]) -> list[str]:
                 for row in tables["samples"]
             ),
         ]
-        parts += ["## Samples at equal success", sample_equivalence.SAID, markdown_table(samples_table)]
+        parts += ["## Samples at equal success", sample_equivalence.COLUMNS_NOTE, markdown_table(samples_table)]
     for objective in OBJECTIVES:
         budget_rows = [row for row in tables["budget"] if row["objective"] == objective]
         if budget_rows:
-            parts += [f"## {objective.capitalize()} attacks at equal cost", AT_COST, _budget_table(budget_rows)]
+            parts += [f"## {objective.capitalize()} attacks at equal cost", BUDGET_NOTE, _budget_table(budget_rows)]
     parts += [f"{name}.csv: {content}." for name, content in FILES.items() if tables[name]]
     return parts
 

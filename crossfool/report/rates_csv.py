@@ -5,7 +5,7 @@ from typing import Any
 
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
-from crossfool.report.reported.published_rates import reported
+from crossfool.report.reported.published_rates import reported_rates
 
 COLUMNS = [  # of results.csv
     *("source", "target", "attack", "objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma"),
@@ -24,7 +24,7 @@ def success_rows(results: Results) -> Iterable[dict[str, Any]]:
         for target, rates in targets.items():
             row = {"source": source, "target": target, "attack": name, **parameters}
             row |= {key: rates[key] for key in COLUMNS if key in rates}
-            for metric, figure in reported(experiment, source, target, attack).items():
+            for metric, figure in reported_rates(experiment, source, target, attack).items():
                 suffix = "" if metric == "top1" else f"_{metric}"
                 row[f"paper{suffix}"] = figure.percent
                 row[f"difference{suffix}"] = round(rates[metric] - figure.percent, 4)
@@ -43,7 +43,7 @@ def destruction_rows(results: Results) -> Iterable[dict[str, Any]]:
                     yield row | {"transform": transform, "level": level} | rates
 
 
-def pooled_rows(pools: Mapping[str, Mapping[str, pooled_destruction.Points]]) -> Iterable[dict[str, Any]]:
+def pooled_rows(pools: Mapping[str, Mapping[str, pooled_destruction.DestructionRates]]) -> Iterable[dict[str, Any]]:
     """A row for each attack, transform and level, over all black-box pairs.
 
     Args:

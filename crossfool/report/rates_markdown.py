@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from crossfool.experiment.descriptions import chosen, denominator, words
+from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, denominator_note
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.report.number_text import gradients_text, interval_text
-from crossfool.report.reported.published_rates import Reported, reported
+from crossfool.report.reported.published_rates import ReportedRate, reported_rates
 from crossfool.report.table import markdown_table
-from crossfool.stats.rates import wilson_ends
+from crossfool.stats.rates import wilson_interval_in_percent
 
 
-def tables(results: Results, pools: Mapping[str, Mapping[str, pooled_destruction.Points]]) -> str:
+def rates_text(results: Results, pools: Mapping[str, Mapping[str, pooled_destruction.DestructionRates]]) -> str:
     """The first part of tables.md: a table of each attack in the paper's layout, clean accuracies, destruction rates.
 
     Args:
@@ -22,13 +22,13 @@ def tables(results: Results, pools: Mapping[str, Mapping[str, pooled_destruction
     experiment = results.experiment
     parts = [
         f"# Transferability on {experiment.dataset.name}",
-        f"{chosen(results)}. All rates are percent of these images, with Wilson 95% intervals in brackets; "
-        f"{denominator(experiment)}. Rows are sources, columns are targets. * marks white-box cells, whose source has "
-        "the target in it. In parentheses: the paper's figure, where the paper has the same cell with the same "
-        "parameters.",
+        f"{attacked_images_summary(results)}. All rates are percent of these images, with Wilson 95% intervals in "
+        f"brackets; {denominator_note(experiment)}. Rows are sources, columns are targets. * marks white-box cells, "
+        "whose source has the target in it. In parentheses: the paper's figure, where the paper has the same cell with "
+        "the same parameters.",
     ]
     for name, attack in experiment.attacks.items():
-        parts += [f"## {name}", f"{words(attack)}; {gradients_text(attack.gradients)}."]
+        parts += [f"## {name}", f"{attack_summary(attack)}; {gradients_text(attack.gradients)}."]
         goal = "that are given the target label" if attack.targeted else "that are not given the true label"
         parts += [f"Top-1 success rate: images {goal}.", _success_table(results, name, "top1")]
         # top-1 success of a targeted attack is so rare that the paper, too, reports top-5 (table 4)
@@ -72,19 +72,19 @@ def _success_table(results: Results, attack: str, metric: str) -> str:
         rates = results.success[source, attack][target]
         rate = _rate(rates[metric], rates[f"{metric}_low"], rates[f"{metric}_high"])
         text = f"{rate}*" if rates["whitebox"] else rate
-        figure = reported(experiment, source, target, experiment.attacks[attack]).get(metric)
+        figure = reported_rates(experiment, source, target, experiment.attacks[attack]).get(metric)
         return f"{text} ({figure.percent:.1f})" if figure else text
 
     rows = [[source, *(cell(source, target) for target in experiment.answering)] for source in experiment.sources]
     return _table(["source", *experiment.answering], rows)
 
 
-def _quoted(results: Results, attack: str) -> Iterable[Reported]:
+def _quoted(results: Results, attack: str) -> Iterable[ReportedRate]:
     """The paper's figures for an attack's cells, by any metric."""
     experiment = results.experiment
     for source in experiment.sources:
         for target in experiment.answering:
-            yield from reported(experiment, source, target, experiment.attacks[attack]).values()
+            yield from reported_rates(experiment, source, target, experiment.attacks[attack]).values()
 
 
 def _clean_table(results: Results) -> str:
@@ -96,7 +96,7 @@ def _clean_table(results: Results) -> str:
             [
                 model,
                 _rate(accuracy["top1"], accuracy["top1_low"], accuracy["top1_high"]),
-                _rate(accuracy["top5"], *wilson_ends(accuracy["top5"], accuracy["n"])),
+                _rate(accuracy["top5"], *wilson_interval_in_percent(accuracy["top5"], accuracy["n"])),
                 "" if published is None else f"{published:.1f}",
                 f"{accuracy['n']:,}",
             ]
@@ -104,7 +104,7 @@ def _clean_table(results: Results) -> str:
     return _table(["model", "top-1", "top-5", "published top-1", "images"], rows)
 
 
-def _destruction_table(levels: Sequence[float], pool: Mapping[str, pooled_destruction.Points]) -> str:
+def _destruction_table(levels: Sequence[float], pool: Mapping[str, pooled_destruction.DestructionRates]) -> str:
     """The destruction rates of one transform: a row an attack, a column a level."""
     rows = []
     for attack, points in pool.items():

@@ -113,7 +113,7 @@ class Table:
     def latex(self) -> str:
         """The table as a floating LaTeX table in booktabs' style."""
         head = [self.corner, *self.columns]
-        rows = [[escaped(head), *map(_latex, cells)] for head, cells in self.rows]
+        rows = [[latex_escaped(head), *map(_latex, cells)] for head, cells in self.rows]
         align = "l" + "".join("r" if number else "l" for number in self.numeric)
         starred = any(cell.whitebox for _, cells in self.rows for cell in cells)
         legend = ("Asterisks mark white-box cells, whose source has the target in it.",) if starred else ()
@@ -122,11 +122,11 @@ class Table:
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{escaped(caption)}}}",
+            rf"\caption{{{latex_escaped(caption)}}}",
             rf"\label{{tab:{''.join(sign if sign.isalnum() and sign.isascii() else '-' for sign in self.name)}}}",
             rf"\begin{{tabular}}{{{align}}}",
             r"\toprule",
-            f"{' & '.join(map(escaped, head))} \\\\",
+            f"{' & '.join(map(latex_escaped, head))} \\\\",
             r"\midrule",
             *(f"{' & '.join(row)} \\\\" for row in rows),
             r"\bottomrule",
@@ -162,16 +162,16 @@ def markdown_table(lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def escaped(text: str) -> str:
+def latex_escaped(text: str) -> str:
     """The LaTeX source that prints a text."""
     return "".join(LATEX.get(sign, sign) for sign in text)
 
 
 def _latex(cell: Cell) -> str:
     """The LaTeX source of a cell: text, asterisk, small text, the paper's figure."""
-    text = rf"\textbf{{{escaped(cell.text)}}}" if cell.stressed else escaped(cell.text)
+    text = rf"\textbf{{{latex_escaped(cell.text)}}}" if cell.stressed else latex_escaped(cell.text)
     parts = [text + (STARRED if cell.whitebox else "")]
-    parts += [STRESSED % escaped(cell.under)] if cell.under else []
+    parts += [STRESSED % latex_escaped(cell.under)] if cell.under else []
     parts += [f"({cell.paper:.1f})"] if cell.paper is not None else []
     return " ".join(parts)
 

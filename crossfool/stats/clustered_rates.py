@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from crossfool.stats.rates import wilson_share
+from crossfool.stats.rates import wilson_interval_of_share
 
 
-def clustered(destroyed: np.ndarray, fooled: np.ndarray) -> tuple[float, float, float]:
+def clustered_rate(destroyed: np.ndarray, fooled: np.ndarray) -> tuple[float, float, float]:
     """The share of fooled pairs that are destroyed, with its 95% interval, in percent; images are drawn, not pairs.
 
     A pair is an image and a cell. The interval is Wilson's for the effective number of independent pairs: the number
@@ -26,5 +26,5 @@ def clustered(destroyed: np.ndarray, fooled: np.ndarray) -> tuple[float, float, 
     if 0 < share < 1 and images > 1:
         variance = images / (images - 1) * float(((destroyed - share * fooled) ** 2).sum()) / pairs**2
         effective_pairs = pairs / max(1.0, variance / (share * (1 - share) / pairs))
-    low, high = wilson_share(float(share), pairs if fooled.max() == 1 else effective_pairs)
+    low, high = wilson_interval_of_share(float(share), pairs if fooled.max() == 1 else effective_pairs)
     return round(100 * float(share), 4), round(100 * low, 4), round(100 * high, 4)

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
-from crossfool.stats.rates import wilson
+from crossfool.stats.rates import wilson_interval
 
 Interval = tuple[float, float]
 
 
-def newcombe(a: np.ndarray, b: np.ndarray) -> Interval:
+def newcombe_interval(a: np.ndarray, b: np.ndarray) -> Interval:
     """Newcombe's interval of the share of `a` less the share of `b`, both (N,) bool on the same N >= 1 images.
 
     In shares of 1. Newcombe's method 10: the square-and-add of the two Wilson intervals, with their correlation
@@ -18,15 +18,15 @@ def newcombe(a: np.ndarray, b: np.ndarray) -> Interval:
     has a width where the two never differ, and is as good for 16 images as for 5,000.
     """
     both, first, second = int((a & b).sum()), int((a & ~b).sum()), int((~a & b).sum())
-    return paired_counts(both, first, second, len(a) - both - first - second)
+    return newcombe_from_counts(both, first, second, len(a) - both - first - second)
 
 
-def paired_counts(both: int, first: int, second: int, neither: int) -> Interval:
+def newcombe_from_counts(both: int, first: int, second: int, neither: int) -> Interval:
     """Newcombe's interval from the numbers of images on which both succeed, the first or the second alone, neither."""
     n = both + first + second + neither
     assert n > 0
     p1, p2 = (both + first) / n, (both + second) / n
-    (low1, high1), (low2, high2) = wilson(both + first, n), wilson(both + second, n)
+    (low1, high1), (low2, high2) = wilson_interval(both + first, n), wilson_interval(both + second, n)
     phi = _correlation(both, first, second, neither)
     down, up = _combined(p1 - low1, high2 - p2, phi), _combined(p2 - low2, high1 - p1, phi)
     return max(-1.0, p1 - p2 - down), min(1.0, p1 - p2 + up)
@@ -46,7 +46,7 @@ def _correlation(both: int, first: int, second: int, neither: int) -> float:
     return numerator / math.sqrt(product) if product else 0.0
 
 
-def mean(values: np.ndarray) -> Interval | None:
+def mean_interval(values: np.ndarray) -> Interval | None:
     """Student's t interval of the mean of values (N,), one an image: mean +- t(N-1) s / sqrt(N).
 
     For cells pooled over sources and targets: cells share their images, so that the images are the independent units,

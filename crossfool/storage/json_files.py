@@ -24,6 +24,6 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise recovery.missing(path) from None
+        raise recovery.missing_file(path) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON ({error}); delete it and run `dvc repro`") from None

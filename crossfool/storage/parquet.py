@@ -11,8 +11,8 @@ import numpy as np
 from crossfool.errors import UserError, brief
 from crossfool.storage import recovery
 from crossfool.storage.atomic import replacing
-from crossfool.storage.recovery import changed
-from crossfool.storage.tensors import DIGESTS
+from crossfool.storage.recovery import changed_file
+from crossfool.storage.tensors import DIGESTS_KEY
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +24,7 @@ def write_table(path: str | Path, columns: Mapping[str, Any]) -> None:
     import pyarrow.parquet as pq
 
     table = pa.table(dict(columns))
-    table = table.replace_schema_metadata({DIGESTS: _digest(table)})
+    table = table.replace_schema_metadata({DIGESTS_KEY: _digest(table)})
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -53,14 +53,14 @@ def read_table(path: str | Path) -> "pa.Table":
         # in this thread alone: pyarrow's pools abort a process that ends while they start a thread
         with pq.ParquetFile(path, pre_buffer=False) as file:
             table = file.read(use_threads=False)
-        written = (table.schema.metadata or {}).get(DIGESTS.encode())
+        written = (table.schema.metadata or {}).get(DIGESTS_KEY.encode())
         computed = None if written is None else _digest(table).encode()
     except FileNotFoundError:
-        raise recovery.missing(path) from None
+        raise recovery.missing_file(path) from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(
             f"{path} is no whole parquet file ({brief(error, 200)}); delete it and run `dvc repro`"
         ) from None
     if written != computed:
-        raise changed(path, "its values have")
+        raise changed_file(path, "its values have")
     return table

@@ -7,12 +7,12 @@ from pathlib import Path
 from crossfool.errors import UserError
 
 
-def missing(path: str | Path) -> UserError:
+def missing_file(path: str | Path) -> UserError:
     """Make the error for a file that is missing."""
-    return UserError(f"{path} is missing; {getting(path)}")
+    return UserError(f"{path} is missing; {how_to_get(path)}")
 
 
-def changed(path: str | Path, part: str) -> UserError:
+def changed_file(path: str | Path, part: str) -> UserError:
     """Make the error for a file whose content no longer has its sha256.
 
     Args:
@@ -21,32 +21,32 @@ def changed(path: str | Path, part: str) -> UserError:
     """
     return UserError(
         f"{path} has changed since it was written: {part} another sha256; "
-        f"delete it, and its copy in .dvc/cache, and run {again(path)}"
+        f"delete it, and its copy in .dvc/cache, and run {how_to_restore(path)}"
     )
 
 
-def getting(path: str | Path) -> str:
+def how_to_get(path: str | Path) -> str:
     """How to get a stage's output, as the end of a message; its commands are to be run in the current folder."""
     folder = _experiment(path)
     stage = None if folder is None else _stage(folder, os.path.relpath(path, folder))
-    alone = f" (it alone: `{repro(folder, stage)}`)" if stage else ""
+    alone = f" (it alone: `{repro_command(folder, stage)}`)" if stage else ""
     if folder is not None and Path(os.path.relpath(path, folder)).parts[0] == "metrics":  # in git, and in no cache
         checkout = f"`git checkout -- {shlex.quote(str(path))}`"
-        return f"run `{repro(folder)}` to make it{alone}, or {checkout} if it was committed"
-    pull = None if folder is None else pulling(folder)
+        return f"run `{repro_command(folder)}` to make it{alone}, or {checkout} if it was committed"
+    pull = None if folder is None else pull_command(folder)
     if pull is None:
-        return f"run `{repro(folder)}` to make it{alone}"
-    return f"run `{repro(folder)}` or `{pull} {shlex.quote(str(path))}` to make or fetch it{alone}"
+        return f"run `{repro_command(folder)}` to make it{alone}"
+    return f"run `{repro_command(folder)}` or `{pull} {shlex.quote(str(path))}` to make or fetch it{alone}"
 
 
-def again(path: str | Path) -> str:
+def how_to_restore(path: str | Path) -> str:
     """The commands that restore a damaged output once it is deleted."""
     folder = _experiment(path)
-    pull = None if folder is None else pulling(folder)
-    return f"`{pull}` or `dvc repro`" if pull else f"`{repro(folder)}`"
+    pull = None if folder is None else pull_command(folder)
+    return f"`{pull}` or `dvc repro`" if pull else f"`{repro_command(folder)}`"
 
 
-def repro(folder: Path | None, stage: str | None = None) -> str:
+def repro_command(folder: Path | None, stage: str | None = None) -> str:
     """The command that computes a whole experiment, or the outputs of one stage."""
     here = folder is None or os.path.relpath(folder) == "."
     graph = "" if folder is None or here else os.path.join(os.path.relpath(folder), "dvc.yaml")
@@ -54,7 +54,7 @@ def repro(folder: Path | None, stage: str | None = None) -> str:
     return f"dvc repro {shlex.quote(target)}" if target else "dvc repro"
 
 
-def pulling(folder: Path) -> str | None:
+def pull_command(folder: Path) -> str | None:
     """The command, without targets, that pulls from the folder's DVC remote; None where no remote is configured."""
     settings = next((parent / ".dvc" for parent in (folder, *folder.parents) if (parent / ".dvc").is_dir()), None)
     if settings is None:
@@ -78,10 +78,10 @@ def _experiment(path: str | Path) -> Path | None:
 
 def _stage(folder: Path, path: str) -> str | None:
     """The stage that makes a file, by the folder's dvc.lock; None where the lock does not name the file."""
-    from crossfool.storage.dvc_lock import outputs
+    from crossfool.storage.dvc_lock import parse_outputs
 
     try:
-        recorded = outputs((folder / "dvc.lock").read_text(encoding="utf-8"))
+        recorded = parse_outputs((folder / "dvc.lock").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # a lock that is missing or broken is another command's concern
         return None
     candidates = [candidate.as_posix() for candidate in (Path(path), *Path(path).parents)]

@@ -16,11 +16,11 @@ import numpy as np
 from crossfool.errors import UserError, brief
 from crossfool.storage import recovery
 from crossfool.storage.atomic import replacing
-from crossfool.storage.recovery import changed
+from crossfool.storage.recovery import changed_file
 
 DTYPES = {"uint8": "U8", "int64": "I64", "float32": "F32"}  # numpy -> safetensors
-DIGESTS = "sha256"  # the metadata key that holds the sha256 of each tensor and, under "", of the header
-BLANK = "0" * 64  # stands in the header for the header's sha256 while that is computed
+DIGESTS_KEY = "sha256"  # the metadata key that holds the sha256 of each tensor and, under "", of the header
+BLANK_DIGEST = "0" * 64  # stands in the header for the header's sha256 while that is computed
 
 
 class TensorWriter:
@@ -37,7 +37,7 @@ class TensorWriter:
         shapes: Mapping[str, tuple[str, Sequence[int]]],
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        assert DIGESTS not in (metadata or {}), f"the key {DIGESTS} is reserved for the writer"
+        assert DIGESTS_KEY not in (metadata or {}), f"the key {DIGESTS_KEY} is reserved for the writer"
         self._metadata, self._entries = dict(metadata or {}), {}
         offset = 0
         # safetensors aligns by item size: the widest first, then by name
@@ -50,7 +50,7 @@ class TensorWriter:
             self._offsets[name] = (offset, end)
             offset = end
         self._digests = {name: hashlib.sha256() for name in shapes}
-        header = self._header(BLANK)
+        header = self._header(BLANK_DIGEST)
         self._data_start = 8 + len(header)
         self._written = dict.fromkeys(shapes, 0)  # bytes
         self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in shapes.items()}
@@ -61,7 +61,7 @@ class TensorWriter:
     def _header(self, header_digest: str) -> bytes:
         """The header, always of one length, with the digests of the values written so far and of the header itself."""
         digests = {"": header_digest, **{name: digest.hexdigest() for name, digest in self._digests.items()}}
-        metadata = {**self._metadata, DIGESTS: json.dumps(dict(sorted(digests.items())))}
+        metadata = {**self._metadata, DIGESTS_KEY: json.dumps(dict(sorted(digests.items())))}
         content = {"__metadata__": dict(sorted(metadata.items())), **self._entries}
         header = json.dumps(content, separators=(",", ":")).encode()
         return header + b" " * (-len(header) % 8)
@@ -83,7 +83,7 @@ class TensorWriter:
         for name, (start, end) in self._offsets.items():
             assert self._written[name] == end - start, f"{name}: fewer values than declared"
         self._file.seek(8)
-        self._file.write(self._header(hashlib.sha256(self._header(BLANK)).hexdigest()))
+        self._file.write(self._header(hashlib.sha256(self._header(BLANK_DIGEST)).hexdigest()))
 
 
 @contextlib.contextmanager
@@ -145,13 +145,13 @@ class TensorFile:
             if not all(isinstance(entry, dict) for entry in self._entries.values()):
                 raise ValueError("a tensor's entry in its header is no object")
             self._data_start = 8 + length
-            self._digests = _parse_digests(self.metadata.pop(DIGESTS, "{}"))
+            self._digests = _parse_digests(self.metadata.pop(DIGESTS_KEY, "{}"))
             self._checked: dict[str, np.ndarray] = {}
             digest = self._digests.pop("", None)
-            if digest and hashlib.sha256(header.replace(digest.encode(), BLANK.encode())).hexdigest() != digest:
-                raise changed(path, "its header has")
+            if digest and hashlib.sha256(header.replace(digest.encode(), BLANK_DIGEST.encode())).hexdigest() != digest:
+                raise changed_file(path, "its header has")
         except FileNotFoundError:
-            raise recovery.missing(path) from None
+            raise recovery.missing_file(path) from None
         except (SafetensorError, OSError, ValueError, RecursionError) as error:
             reason = brief(error, 200)
             raise UserError(f"{path} is no whole safetensors file ({reason}); delete it and run `dvc repro`") from None
@@ -206,7 +206,7 @@ class TensorFile:
             short = brief(list(shape), 60)
             raise UserError(f"{self.path}: tensor {name!r} cannot have the shape {short} ({error})") from None
         if name in self._digests and hashlib.sha256(values.data.cast("B")).hexdigest() != self._digests[name]:
-            raise changed(self.path, f"tensor {name!r} has")
+            raise changed_file(self.path, f"tensor {name!r} has")
         self._checked[name] = values
         return values
 
@@ -215,5 +215,5 @@ def _parse_digests(text: str) -> dict[str, str]:
     """Tensor name -> sha256 in hex, from a file's metadata."""
     digests = json.loads(text)
     if not isinstance(digests, dict) or not all(isinstance(digest, str) for digest in digests.values()):
-        raise ValueError(f"{DIGESTS} in its metadata is no JSON object of text")
+        raise ValueError(f"{DIGESTS_KEY} in its metadata is no JSON object of text")
     return digests

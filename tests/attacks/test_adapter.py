@@ -106,7 +106,9 @@ def vit() -> nn.Module:
 
 def network(name: str) -> nn.Module:
     torch.manual_seed(4)
-    return vit() if catalogue.METHODS[name].hooks == catalogue.VITS or name == "PNAPatchOut" else Residual()
+    return (
+        vit() if catalogue.METHODS[name].hooks == catalogue.VIT_ARCHITECTURES or name == "PNAPatchOut" else Residual()
+    )
 
 
 def pictures(name: str) -> Tensor:
@@ -114,7 +116,7 @@ def pictures(name: str) -> Tensor:
     return torch.randint(0, 256, (2, 3, side, side), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
 
 
-def member(built: nn.Module, side: int, *, as_built: bool) -> pixel_model.Pixels:
+def member(built: nn.Module, side: int, *, as_built: bool) -> pixel_model.PixelModel:
     about = {"mean": MEAN, "std": STD, "side": side, "interpolation": "bilinear"}
     return pixel_model.wrap(built, about, device=CPU, as_built=as_built)
 
@@ -143,7 +145,7 @@ def called(name: str, built: nn.Module, normalised, images: Tensor, labels: Tens
     for module in built.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = False
-    seed = seeds.derived(0, *ids)
+    seed = seeds.derive_seed(0, *ids)
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -167,8 +169,8 @@ def test_the_documented_rows_take_twenty_gradients():
 def test_every_attack_of_the_library_is_offered_or_refused_with_a_reason():
     from torchattack.attack import ATTACK_REGISTRY
 
-    assert catalogue.METHODS.keys() | catalogue.REFUSED.keys() == ATTACK_REGISTRY.keys()
-    assert not catalogue.METHODS.keys() & catalogue.REFUSED.keys() and catalogue.METHODS.keys() == FEW.keys()
+    assert catalogue.METHODS.keys() | catalogue.REFUSAL_REASONS.keys() == ATTACK_REGISTRY.keys()
+    assert not catalogue.METHODS.keys() & catalogue.REFUSAL_REASONS.keys() and catalogue.METHODS.keys() == FEW.keys()
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -220,7 +222,7 @@ def embedded(tmp_path_factory) -> tuple[dict[str, Tensor], dict, Tensor]:
 @pytest.mark.parametrize("name", [name for name in FEW if name not in UNLIKE])
 def test_images_are_the_librarys_on_an_embedded_model(name, embedded):
     state, about, image = embedded
-    built = build.own("efficientnet_lite0")
+    built = build.crossfool_network("efficientnet_lite0")
     built.load_state_dict(state)
     options = FEW[name][0] | CALM.get(name, {})
     options |= {"feature_layer_cfg": "_blocks.4"} if "feature_layer_cfg" in options else {}
@@ -311,7 +313,7 @@ def test_layers_must_be_there(name, options, line):
 def test_networks_without_the_layers_are_refused(source, name, line):
     """The library attacks some of them nevertheless, without its hooks, and says nothing."""
     side = registry.spec(source).side
-    model = member(build.own(source), side, as_built=True)
+    model = member(build.crossfool_network(source), side, as_built=True)
     images = torch.zeros(1, 3, side, side, dtype=torch.uint8)
     with pytest.raises(UserError, match=line):
         adapter.craft([model], row(name), images, LABELS[:1], TARGETS[:1], [1], source)
@@ -344,4 +346,4 @@ def test_foreign_errors_are_one_line():
 def test_a_missing_library_is_one_line(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torchattack", None)
     with pytest.raises(UserError, match=r"pip install --editable '\.\[attacks\]'"):
-        adapter.version()
+        adapter.library_version()

@@ -51,8 +51,10 @@ def ours(images: Tensor, together: int = 1, ids=IDS, **row: object) -> Tensor:
     """The loop with the parts of a row."""
     one = Attack(epsilon=EPSILON, steps=STEPS, step_size=STEP, **row)
     budget = Budget(EPSILON, STEPS, STEP)
-    estimate = compose.estimate(one, ids, together)
-    return attack(compose.loss(one, loss, ids), images, budget, estimate=estimate, update=compose.update(one))
+    estimate = compose.build_estimator(one, ids, together)
+    return attack(
+        compose.build_loss(one, loss, ids), images, budget, estimate=estimate, update=compose.build_update(one)
+    )
 
 
 def clipped(x: Tensor, clean: Tensor) -> Tensor:
@@ -146,7 +148,7 @@ def test_relevant_is_its_papers_algorithm(images):
 
 
 def test_settling_by_hand():
-    own = update_rules.settling(update_rules.sign, 0.5)()
+    own = update_rules.shrinking_steps(update_rules.sign, 0.5)()
     steps = [
         own.step(own.direction(torch.tensor([first, second]))) for first, second in ((2, 0), (-1, 0), (-3, 4), (1, 4))
     ]
@@ -162,7 +164,7 @@ def test_a_gradient_of_any_size_has_its_cosine():
 
 def placed(image: Tensor, id: int, step: int) -> Tensor:
     """An image (C,12,12) as the paper moves it: a smaller one, nearest neighbours, in zeros; of the library's draws."""
-    draws = [(seeds.derived(0, id, step, 0, n) >> 10) / 2**53 for n in range(4)]
+    draws = [(seeds.derive_seed(0, id, step, 0, n) >> 10) / 2**53 for n in range(4)]
     if draws[0] >= 0.5:
         return image
     side = 8 + int(draws[1] * 4)  # of 12 and resize 0.7: 8 to 11
@@ -188,7 +190,9 @@ def test_diversity_is_its_papers_loop(images):
 def test_diversity_draws_its_whole_range_evenly():
     seen = []
     x = torch.ones(1, 1, 10, 10)
-    own = input_diversity.diverse(lambda images: seen.append(images) or images.sum((1, 2, 3)), 0, [5], 0.75, 0.8, 1)
+    own = input_diversity.with_diversity(
+        lambda images: seen.append(images) or images.sum((1, 2, 3)), 0, [5], 0.75, 0.8, 1
+    )
     for _ in range(2000):
         own(x)
     sizes = torch.cat(seen).sum((1, 2, 3)).tolist()
@@ -228,7 +232,7 @@ def test_evaluations_are_counted_to_the_last(name):
     counted, row = [], Attack(epsilon=15, steps=3, step_size=5, **COMPOSED[name])
     x = torch.randint(0, 256, (4, 3, 12, 12), dtype=torch.uint8)
     fit = Fit(4, torch.device("cpu"))
-    made, finite = craft.fitted(
+    made, finite = craft.craft_in_batches(
         [lambda x: network()(x.double() / 255)], row, x, LABELS, LABELS, IDS, fit, counted.append
     )
     adversarial = made["images"]

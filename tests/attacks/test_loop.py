@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crossfool.attacks import gradients, update_rules
 from crossfool.attacks.loop import Budget, attack, project_linf, quantise
-from crossfool.attacks.losses import source, targeted, untargeted
+from crossfool.attacks.losses import source_log_probabilities, targeted, untargeted
 from crossfool.attacks.noise import gaussian
 
 W = torch.tensor([1.0, -2.0, 0.5, 0.0]).view(1, 1, 2, 2)
@@ -30,7 +30,7 @@ def image(*pixels: float) -> Tensor:
 
 
 def loss_of(label: int, model=linear):
-    return untargeted(source([model], "probabilities"), torch.tensor([label]))
+    return untargeted(source_log_probabilities([model], "probabilities"), torch.tensor([label]))
 
 
 def run(loss, x, *, epsilon, steps, step_size, estimate=gradients.plain, update=update_rules.sign):
@@ -68,7 +68,7 @@ def test_fgsm_is_one_step_of_epsilon():
 
 def test_targeted_descends_the_loss_of_the_target():
     x = image(100, 100, 100, 100)
-    loss = targeted(source([linear], "probabilities"), torch.tensor([1]))
+    loss = targeted(source_log_probabilities([linear], "probabilities"), torch.tensor([1]))
     # towards label 1: the score w.x must rise
     assert run(loss, x, epsilon=20, steps=2, step_size=15).tolist() == image(120, 80, 120, 100).tolist()
 
@@ -127,7 +127,7 @@ def test_smoothed_gradient_is_the_mean_over_unclipped_noise():
 
 def test_sigma_zero_is_plain():
     x = torch.randint(0, 256, (3, 1, 2, 2)).float()
-    loss = untargeted(source([linear], "probabilities"), torch.tensor([0, 1, 0]))
+    loss = untargeted(source_log_probabilities([linear], "probabilities"), torch.tensor([0, 1, 0]))
     sg = gradients.smoothed(4, gaussian(0, [5, 6, 7], 0.0))
     assert torch.equal(
         run(loss, x, epsilon=15, steps=5, step_size=5, estimate=sg), run(loss, x, epsilon=15, steps=5, step_size=5)
@@ -157,7 +157,7 @@ def test_noise_has_its_mean_and_deviation():
 def test_ensemble_of_one_is_the_model(fusion):
     x = torch.rand(4, 1, 2, 2) * 255
     expected = linear(x).log_softmax(1)
-    assert torch.allclose(source([linear], fusion)(x), expected, atol=1e-6)
+    assert torch.allclose(source_log_probabilities([linear], fusion)(x), expected, atol=1e-6)
 
 
 def test_fusions_by_hand():
@@ -165,13 +165,13 @@ def test_fusions_by_hand():
     first, second = torch.tensor([[0.2, 0.8]]), torch.tensor([[0.6, 0.4]])
     members = [lambda x: first.log() + 3, lambda x: second.log() - 1]  # logits are free up to a constant
     x = torch.zeros(1, 1, 1, 1)
-    mean = source(members, "probabilities")(x).exp()
+    mean = source_log_probabilities(members, "probabilities")(x).exp()
     assert torch.allclose(mean, torch.tensor([[0.4, 0.6]]))
     # mean of logits: sqrt of the product of probabilities, normalised
     a, b = math.sqrt(0.2 * 0.6), math.sqrt(0.8 * 0.4)
-    logits = source(members, "logits")(x).exp()
+    logits = source_log_probabilities(members, "logits")(x).exp()
     assert torch.allclose(logits, torch.tensor([[a / (a + b), b / (a + b)]]))
-    losses = -source(members, "losses")(x)
+    losses = -source_log_probabilities(members, "losses")(x)
     assert torch.allclose(losses, torch.tensor([[-math.log(0.2 * 0.6) / 2, -math.log(0.8 * 0.4) / 2]]))
 
 
@@ -197,7 +197,7 @@ def test_integer_attacks_stay_integers_in_ball_and_box(update, smooth):
     def model(images: Tensor) -> Tensor:
         return network(images / 64 - 2)
 
-    loss = untargeted(source([model], "probabilities"), torch.arange(6) % 5)
+    loss = untargeted(source_log_probabilities([model], "probabilities"), torch.arange(6) % 5)
     inner = gradients.smoothed(3, gaussian(0, list(range(6)), 15.0)) if smooth else gradients.plain
 
     def estimate(loss, images: Tensor) -> Tensor:

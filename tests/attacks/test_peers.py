@@ -40,15 +40,19 @@ LABELS = torch.tensor([0, 3, 6, 2, 2])
 
 
 def ours(network: nn.Module, images: Tensor, update, steps: int = STEPS, step_size: float = STEP) -> Tensor:
-    loss = losses.untargeted(losses.source([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS)
+    loss = losses.untargeted(
+        losses.source_log_probabilities([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS
+    )
     return attack(loss, images, Budget(EPSILON, steps, step_size), estimate=gradients.plain, update=update)
 
 
 def row(network: nn.Module, images: Tensor, **parts: object) -> Tensor:
     """As `ours`, of a row of params.yaml; all images have id 0, and so the same noise."""
     one = Attack(epsilon=EPSILON, steps=STEPS, step_size=STEP, **parts)
-    loss = losses.untargeted(losses.source([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS)
-    estimate, update = compose.estimate(one, [0] * len(images)), compose.update(one)
+    loss = losses.untargeted(
+        losses.source_log_probabilities([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS
+    )
+    estimate, update = compose.build_estimator(one, [0] * len(images)), compose.build_update(one)
     return attack(loss, images, Budget(EPSILON, STEPS, STEP), estimate=estimate, update=update)
 
 

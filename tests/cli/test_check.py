@@ -111,7 +111,7 @@ def test_check_finds_files_that_are_wrong(repository: Repository, monkeypatch: p
     left.unlink()
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "make room" in told("check", str(repository.path), code=2)
-    folder = new.new("mine", repository.path)
+    folder = new.make_experiment("mine", repository.path)
     (folder / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
     assert "dvc.yaml is not the root's; copy it: cp " in told("check", str(folder), code=2)
 
@@ -200,17 +200,19 @@ def test_check_doubts_names_that_are_one_file_on_some_disks(tmp_path: Path) -> N
 
 def test_check_knows_how_fast_it_was_here(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small)
-    experiment = loading.load(small / "params.yaml")
+    experiment = loading.load_experiment(small / "params.yaml")
     row = experiment.attacks["sg_fgsm"]
     about = row.model_dump_json(exclude_none=True)
     for source, seconds in (("fnn0", 4.0), ("fnn2+fnn0", 6.0)):  # 8 images of 5 gradients, by one model and by two
-        timings.note(small / timings.PLACE, source, "sg_fgsm", timings.Taken(about, 8, seconds, "CPU, 1 thread"))
+        timings.write_timing(
+            small / timings.FOLDER, source, "sg_fgsm", timings.Timing(about, 8, seconds, "CPU, 1 thread")
+        )
     whole = costs.cost(experiment)
     rate = preflight._rate(small, experiment)
     assert rate == pytest.approx((40 + 80) / 10)
     found = preflight.Preflight(experiment, None, whole, whole, whole, 1, None, "images", rate)
     seconds = (found.left.gradients + found.left.passes / 2) / 12
     assert check._time(found, None).startswith(
-        f"an estimated {costs.duration(seconds)} at 12 gradients a second, as its cells took here"
+        f"an estimated {costs.duration_text(seconds)} at 12 gradients a second, as its cells took here"
     )
     assert "at 3 gradients a second" in check._time(found, 3.0)

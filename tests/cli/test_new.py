@@ -15,7 +15,7 @@ from crossfool.experiment import loading
 @pytest.mark.parametrize("name", ["../x", "a b", "", ".", "-x", "a/b", "ä", ".hidden", "x\n"])
 def test_bad_names_are_refused(project: Path, name: str) -> None:
     with pytest.raises(UserError, match="is no name for an experiment"):
-        new.new(name, project)
+        new.make_experiment(name, project)
     assert list((project / "experiments").iterdir()) == []
 
 
@@ -25,7 +25,7 @@ def test_a_new_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     folder = project / "experiments/mine"
     assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
     assert not (folder / "dvc.yaml").is_symlink()
-    experiment = loading.load(folder / "params.yaml")
+    experiment = loading.load_experiment(folder / "params.yaml")
     assert (folder / experiment.root).resolve() == project
     assert "dvc repro experiments/mine/dvc.yaml" in (folder / "README.md").read_text(encoding="utf-8")
     assert "dvc repro experiments/mine/dvc.yaml" in text and "crossfool check experiments/mine" in text
@@ -36,20 +36,20 @@ def test_a_new_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_new_experiment_from_another(project: Path, small: Path) -> None:
     text = (small / "params.yaml").read_text(encoding="utf-8") + "# the last line\n"
     (small / "params.yaml").write_text(text, encoding="utf-8")
-    folder = new.new("mine", small, "small")
+    folder = new.make_experiment("mine", small, "small")
     assert (folder / "params.yaml").read_text(encoding="utf-8") == text.replace("root: .\n", "root: ../..\n")
     with pytest.raises(UserError, match="unknown experiment 'smal'; did you mean small"):
-        new.new("other", project, "smal")
+        new.make_experiment("other", project, "smal")
     (small / "params.yaml").write_text("root: 3\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"params.yaml"):
-        new.new("other", project, "small")
+        new.make_experiment("other", project, "small")
     assert not (project / "experiments/other").exists()
 
 
 def test_relative_paths_lead_where_they_led(project: Path) -> None:
     make(project, {}, dataset={"name": "imagefolder", "path": "my photos", "classes": "mnist", "train_folder": "t"})
-    folder = new.new("mine", project, ".")
-    experiment = loading.load(folder / "params.yaml")
+    folder = new.make_experiment("mine", project, ".")
+    experiment = loading.load_experiment(folder / "params.yaml")
     assert (experiment.dataset.path, experiment.root) == ("../../my photos", "../..")
 
 

@@ -109,7 +109,7 @@ def test_a_whole_one_stays(small):
     (small / "dvc.lock").unlink()
     assert repair_locks.repair(small) is None and not (small / "dvc.lock").exists()
     (small / "dvc.lock").write_bytes(whole)
-    warm_start._mend(str(small))
+    warm_start._repair_locks(str(small))
     assert (small / "dvc.lock").read_bytes() == whole
     assert run(sys.executable, "-m", "crossfool", "repair-locks", ".") == "dvc.lock is whole\n"
 
@@ -125,7 +125,7 @@ def test_what_dvc_may_be_writing_is_left_alone(small):
 
 def test_a_server_mends_it_when_its_dvc_is_gone(small):
     (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
-    warm_start._mend(str(small))
+    warm_start._repair_locks(str(small))
     assert (small / "dvc.lock").read_bytes() == committed()
 
 
@@ -142,7 +142,7 @@ def test_dvcs_own_lock_that_was_cut_off_is_removed(small, left, by_hand):
         )
     else:
         (small / "below").mkdir()
-        warm_start._mend(str(small / "below"))
+        warm_start._repair_locks(str(small / "below"))
     assert not repro() and repair_locks.repair(small) is None
     assert (small / "dvc.lock").read_bytes() == whole
 
@@ -150,7 +150,7 @@ def test_dvcs_own_lock_that_was_cut_off_is_removed(small, left, by_hand):
 def test_dvcs_own_lock_that_is_whole_stays(small):
     (small / ".dvc" / "tmp" / "rwlock").write_text('{"write": {}, "read": {}}')
     assert repair_locks.repair(small) is None
-    warm_start._mend(str(small))
+    warm_start._repair_locks(str(small))
     assert (small / ".dvc" / "tmp" / "rwlock").read_text() == '{"write": {}, "read": {}}'
 
 

@@ -13,7 +13,7 @@ from crossfool import first_edition
 from crossfool.cli.main import main
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project
-from crossfool.models.weights_file import account
+from crossfool.models.weights_file import read_description
 from crossfool.pipeline.crafting import weights_record
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -85,16 +85,16 @@ def test_an_experiment_of_the_first_edition_is_brought_over(clone: Path) -> None
 
 def test_aliases_are_written_out_and_comments_stay(clone: Path) -> None:
     params = clone / "experiments/mine/params.yaml"
-    before = loading.load(params)
+    before = loading.load_experiment(params)
     text = params.read_text(encoding="utf-8")
     attacks = "attacks: &shared {fgsm: &one {epsilon: 30, steps: 1, step_size: 30}, again: *one}  # two\n"
     start = text.index("attacks:")
     end = text.index("\n\n", start)
     params.write_text(text[:start] + attacks + text[end:], encoding="utf-8")
     with pytest.raises(UserError, match=r"the alias \*one shares one object"):
-        loading.load(params)
+        loading.load_experiment(params)
     assert f"{params}: aliases are written out" in told(params.parent)
-    after = loading.load(params)
+    after = loading.load_experiment(params)
     assert after.attacks["again"] == after.attacks["fgsm"] and after.models == before.models
     assert "# two" in params.read_text(encoding="utf-8") and "*one" not in params.read_text(encoding="utf-8")
 
@@ -151,13 +151,13 @@ def test_weights_of_the_first_edition_are_read(tmp_path: Path) -> None:
     about |= {"interpolation": "bilinear", "published_preprocessing": "", "published_top1": None}
     path = tmp_path / "fnn2.safetensors"
     write_tensors(path, {"a": np.zeros(1, np.float32)}, {"model": json.dumps(about)})
-    assert account(TensorFile(path), "fnn2")["library"] == "crossfool"
+    assert read_description(TensorFile(path), "fnn2")["library"] == "crossfool"
 
 
 def test_a_weights_record_of_the_first_edition_is_read(tmp_path: Path) -> None:
     path = tmp_path / "fnn2.json"
     write_json(path, {"source": "fnn2", "members": {"fnn2": {"sha256": "0", "library": "transferbench"}}})
-    assert weights_record.read(path)["members"]["fnn2"]["library"] == "crossfool"
+    assert weights_record.read_weights_record(path)["members"]["fnn2"]["library"] == "crossfool"
 
 
 def test_a_page_of_the_first_edition_may_be_written_over(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def test_odd_margins_are_cropped_as_torchvision_does() -> None:
 
 
 def test_photographs_are_decoded_as_torchvision_does() -> None:
-    wheel = downloads.fetch(*imagenet.FOOLBOX_WHEEL)
+    wheel = downloads.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
     for name in ("imagenet_00_243", "imagenet_10_541", "imagenet_19_305"):
-        data = downloads.member(wheel, f"foolbox/data/{name}.jpg")
+        data = downloads.read_member(wheel, f"foolbox/data/{name}.jpg")
         pixels = decoding.decode(data, name, resize=256, side=224)
         np.testing.assert_array_equal(pixels, torchvision_pixels(data))
 
@@ -407,7 +407,7 @@ MOUNTS = {
 def test_a_machine_whose_shared_memory_is_of_no_use(tmp_path: Path, how: str) -> None:
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("no `unshare -rm` (user namespaces) on this machine")
-    script = "from crossfool import runtime; print(runtime.lacking_semaphores())"
+    script = "from crossfool import runtime; print(runtime.missing_semaphores_reason())"
     command = f"({MOUNTS[how]}) 2>/dev/null && exec '{sys.executable}' -c '{script}'"
     done = subprocess.run(["unshare", "-rm", "sh", "-c", command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -288,7 +288,7 @@ def test_check_is_quick_where_there_are_many_files_and_loads_no_torch(tmp_path: 
 def test_decoded_images_are_counted(tmp_path: Path, place: str) -> None:
     values = PARAMS | {"dataset": {"name": "mnist"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    experiment = loading.load(tmp_path / "params.yaml")
+    experiment = loading.load_experiment(tmp_path / "params.yaml")
     assert preflight._decoded(tmp_path, experiment) is None
     path = tmp_path / place
     path.parent.mkdir(parents=True)
@@ -307,11 +307,11 @@ def test_decoded_images_are_counted(tmp_path: Path, place: str) -> None:
 def test_check_notes_a_subset_on_which_no_image_is_right(tmp_path: Path, right: np.ndarray) -> None:
     values = PARAMS | {"dataset": {"name": "mnist"}, "subset": {"images": "all", "of": "all"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    experiment = loading.load(tmp_path / "params.yaml")
+    experiment = loading.load_experiment(tmp_path / "params.yaml")
     assert preflight._right(tmp_path, experiment) == ()
     tensors = {"index": np.arange(3), "right": right}
     write_tensors(tmp_path / "subset/images.safetensors", tensors, {"models": "fnn0,fnn2"})
-    assert predictions_file.right(TensorFile(tmp_path / "subset/images.safetensors")) is not None
+    assert predictions_file.right_by_model(TensorFile(tmp_path / "subset/images.safetensors")) is not None
     found = preflight._right(tmp_path, experiment)
     assert bool(found) == (not right.all(1).any())
     assert all(line.startswith("no image is right under all models (3 drawn") for line in found)

@@ -32,7 +32,7 @@ def test_two_attacks_by_hand(small: Path) -> None:
     }
     row = rows["fnn0", "fnn2"]
     assert (row.first, row.second, row.whitebox) == (62.5, 25.0, False)
-    low, high = intervals.paired_counts(2, 3, 0, 3)
+    low, high = intervals.newcombe_from_counts(2, 3, 0, 3)
     assert (row.difference.low, row.difference.high) == pytest.approx((100 * low, 100 * high))
     # McNemar: of 6, 3, 2, 0, 0, 2 images that differ all the same way, p is 2 / 2^k
     p = {cell: row.difference.p for cell, row in rows.items()}
@@ -66,7 +66,7 @@ def test_the_table_is_printed(small: Path) -> None:
     text = told("compare", "fgsm", "sg_fgsm", "--folder", str(small))
     lines = [line.split() for line in text.splitlines()]
     assert text.startswith("fgsm − sg_fgsm: success rates in percent, paired on the same 8 images\n")
-    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in intervals.paired_counts(2, 3, 0, 3))
+    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in intervals.newcombe_from_counts(2, 3, 0, 3))
     assert ["fnn0", "fnn2", "62.5", "25.0", "+37.5", f"[{low},", f"{high}]", "0.2500", "1.0000"] in lines
     assert ["fnn0", "fnn0*", "100.0", "25.0", "+75.0"] in [line[:5] for line in lines]
     assert "pooled over 3 black-box cells: +12.5 points" in text
@@ -133,7 +133,7 @@ def test_what_is_not_in_the_cache_is_named(project: Path, small: Path) -> None:
     again = f"`git checkout HEAD~1 && dvc repro {os.path.relpath(small)}/dvc.yaml`"
     assert f"and no DVC remote is configured; compute that revision's with {again}" in text
     (project / ".dvc/config").write_text("[core]\n    remote = a\n['remote \"a\"']\n    url = /a\n", encoding="utf-8")
-    revisions.cache.cache_clear()
+    revisions.cache_folder.cache_clear()
     text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
     assert "is not in DVC's cache; fetch that revision's predictions with `git checkout HEAD~1 && dvc fetch " in text
     assert "`dvc fetch --all-commits`" in text
@@ -143,7 +143,7 @@ def test_the_configured_cache_is_read(project: Path, small: Path, tmp_path: Path
     second(project, small)
     shutil.move(project / ".dvc/cache", tmp_path / "elsewhere")
     (project / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'elsewhere'}\n", encoding="utf-8")
-    assert revisions.cache(small) == tmp_path / "elsewhere/files/md5"
+    assert revisions.cache_folder(small) == tmp_path / "elsewhere/files/md5"
     assert len(comparison.compare("HEAD~1", "HEAD", small).shown) == 3
 
 
@@ -265,6 +265,6 @@ def test_a_cell_that_was_not_evaluated_is_left_out(small: Path) -> None:
     assert "have no cell in common" in text and "dvc pull" not in text  # there is no remote
     target = f"{os.path.relpath(small)}/dvc.yaml"
     assert f"run `dvc repro {target}` to make it (it alone: `dvc repro {target}:evaluate@fnn0-fgsm`)" in text
-    with dvc_records.records(small) as repo:  # DVC knows it by that name
+    with dvc_records.open_repository(small) as repo:  # DVC knows it by that name
         (stage,) = repo.stage.collect(f"{target}:evaluate@fnn0-fgsm")
     assert any(str(out).endswith("predictions/fnn0/fgsm.parquet") for out in stage.outs)

@@ -18,7 +18,7 @@ DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 def load(tmp_path: Path, text: str) -> Experiment:
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
-    return loading.load(path)
+    return loading.load_experiment(path)
 
 
 def test_default_loads_as_the_paper_has_it(tmp_path):
@@ -34,7 +34,7 @@ def test_default_loads_as_the_paper_has_it(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/*/params.yaml")), ids=lambda path: path.parent.name)
 def test_experiments_load(path):
-    loading.load(path)
+    loading.load_experiment(path)
 
 
 def test_seed_is_for_whatever_is_drawn():
@@ -197,7 +197,7 @@ def test_mistakes_are_one_clear_line(tmp_path, right, wrong, message):
 @pytest.mark.parametrize("where", ["attack", "ensemble", "both"])
 def test_names_that_make_no_files_name_are_one_line(tmp_path, where):
     values = yaml.safe_load(DEFAULT)
-    many = sorted(name for name, spec in registry.names().items() if spec.library == "torchvision")
+    many = sorted(name for name, spec in registry.all_specs().items() if spec.library == "torchvision")
     if where != "attack":
         values["models"] += many[: 30 if where == "ensemble" else 12]
         values["sources"] = ["+".join(values["models"])]
@@ -221,7 +221,7 @@ def test_no_params_file_at_all(tmp_path, text):
 
 def test_missing_file(tmp_path):
     with pytest.raises(UserError, match="is missing; run the stage in an experiment's folder"):
-        loading.load(tmp_path / "params.yaml")
+        loading.load_experiment(tmp_path / "params.yaml")
 
 
 def test_trained_model_needs_a_recipe(tmp_path):

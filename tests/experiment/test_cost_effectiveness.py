@@ -11,7 +11,7 @@ from rich.console import Console
 from crossfool.cli.show import show
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import cost_effectiveness
-from crossfool.experiment.results.cost_effectiveness import Spent
+from crossfool.experiment.results.cost_effectiveness import CostEffectiveness
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.models.inference import pixel_model
 from crossfool.pipeline.crafting import chunks, timings, weights_record
@@ -25,11 +25,13 @@ def made(tmp_path: Path) -> tuple[Path, Experiment]:
 
 def noted(made: tuple[Path, Experiment], source: str, attack: str, images: int, seconds: float) -> None:
     row = made[1].attacks[attack].model_dump_json(exclude_none=True)
-    timings.note(made[0] / timings.PLACE, source, attack, timings.Taken(row, images, seconds, "CPU, 2 threads"))
+    timings.write_timing(
+        made[0] / timings.FOLDER, source, attack, timings.Timing(row, images, seconds, "CPU, 2 threads")
+    )
 
 
-def found(made: tuple[Path, Experiment]) -> list[Spent]:
-    return cost_effectiveness.spent(made[0], load_metrics(*made))
+def found(made: tuple[Path, Experiment]) -> list[CostEffectiveness]:
+    return cost_effectiveness.cost_effectiveness_rows(made[0], load_metrics(*made))
 
 
 def printed(folder: Path) -> str:
@@ -58,7 +60,7 @@ def test_seconds_of_other_rows_or_sources_are_none(made):
     assert [one.seconds for one in found(made)] == [None, None]
     noted(made, "fnn2+fnn0", "fgsm", 8, 2.0)
     assert [one.seconds for one in found(made)] == [0.25, None]
-    path = made[0] / timings.PLACE / "fnn0/fgsm.json"
+    path = made[0] / timings.FOLDER / "fnn0/fgsm.json"
     path.write_text(path.read_text().replace('"images": 8', '"images": 0'))
     assert found(made)[0].seconds is None
     for broken in ("", "[]", '{"params": "x"}'):
@@ -73,23 +75,23 @@ def test_seconds_of_other_rows_or_sources_are_none(made):
 
 def test_the_tracked_page_has_no_seconds(made):
     folder, _ = made
-    page.write([folder], folder / "page.html")
+    page.write_page([folder], folder / "page.html")
     before = (folder / "page.html").read_bytes()
     for source in ("fnn0", "fnn2+fnn0"):
         noted(made, source, "fgsm", 8, 1.0)
-    page.write([folder], folder / "page.html")
+    page.write_page([folder], folder / "page.html")
     assert (folder / "page.html").read_bytes() == before
-    page.write([folder], folder / "timed.html", timed=True)
+    page.write_page([folder], folder / "timed.html", timed=True)
     text = (folder / "timed.html").read_text(encoding="utf-8")
     assert "success a second" in text and "CPU, 2 threads" in text
 
 
 def test_a_cell_notes_what_it_computed_alone(tmp_path, subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    members = [pixel_model.load(path, device=CPU) for path in weights_record.verify(one.source, fnn_weights)]
+    members = [pixel_model.load(path, device=CPU) for path in weights_record.verified_paths(one.source, fnn_weights)]
     scratch = tmp_path / ".crossfool/chunks"
-    chunks.run(one, members, tmp_path / "out.safetensors", device=CPU, scratch=scratch)
-    taken = timings.find(tmp_path, "fnn2", "sg", one.attack)
+    chunks.compute_here(one, members, tmp_path / "out.safetensors", device=CPU, scratch=scratch)
+    taken = timings.read_timing(tmp_path, "fnn2", "sg", one.attack)
     assert taken is not None and taken.images == 11 and 0 < taken.seconds < 60 and taken.by.startswith("CPU, ")
-    assert timings.find(tmp_path, "fnn2", "sg", one.attack.model_copy(update={"samples": 5})) is None
-    assert timings.find(tmp_path, "fnn0", "sg", one.attack) is None
+    assert timings.read_timing(tmp_path, "fnn2", "sg", one.attack.model_copy(update={"samples": 5})) is None
+    assert timings.read_timing(tmp_path, "fnn0", "sg", one.attack) is None

@@ -32,7 +32,7 @@ def digits(**changed: Any) -> Experiment:
 def test_costs_by_hand() -> None:
     """One and 5 gradients an image of 100, through one model and then two; evaluated with 2 levels of a transform."""
     found = costs.cost(digits())
-    fnn0, fnn2 = (costs.networks()[name] for name in ("fnn0", "fnn2"))
+    fnn0, fnn2 = (costs.network_sizes()[name] for name in ("fnn0", "fnn2"))
     gradients = {"fnn0": 2 * 600, "fnn2": 600}
     passes = 10_000 + 100 * (4 + 4 * 2)  # each model: the data set, then 4 cells, plain and at two levels
     assert (found.cells, found.gradients, found.passes) == (4, 1_800, 2 * passes)
@@ -75,17 +75,17 @@ def test_operations_are_torchs_and_torchvisions() -> None:
 
     from crossfool.models.networks import build
 
-    known = costs.networks()
-    assert known.keys() == registry.names().keys()
+    known = costs.network_sizes()
+    assert known.keys() == registry.all_specs().keys()
     for name in ("fnn2", "lenet", "efficientnet_lite0"):
-        assert known[name].parameters == sum(p.numel() for p in build.own(name).parameters())
+        assert known[name].parameters == sum(p.numel() for p in build.crossfool_network(name).parameters())
     assert known["fnn0"].operations == 2 * 784 * 10
     for name in ("resnet18", "densenet161", "vit_h_14"):
         meta = get_model_weights(name)[registry.spec(name).version].meta
-        assert known[name] == costs.Network(meta["num_params"], pytest.approx(2e9 * meta["_ops"]))
+        assert known[name] == costs.NetworkSize(meta["num_params"], pytest.approx(2e9 * meta["_ops"]))
 
 
 def test_durations() -> None:
-    assert [costs.duration(seconds) for seconds in (0.4, 59, 600, 7200, 400_000)] == [
+    assert [costs.duration_text(seconds) for seconds in (0.4, 59, 600, 7200, 400_000)] == [
         "0.4 seconds", "59 seconds", "10 minutes", "2.0 hours", "4.6 days"
     ]  # fmt: skip

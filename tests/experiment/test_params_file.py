@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crossfool.cli import new as cli_new
-from crossfool.config import located
+from crossfool.config import expand_path
 from crossfool.errors import UserError
 from crossfool.experiment import git, loading, params_file
 from crossfool.experiment.results import revisions
@@ -37,7 +37,7 @@ def line_of(text: str, part: str) -> int:
 def refused(tmp_path: Path, text: str) -> str:
     (tmp_path / "params.yaml").write_bytes(text.encode())
     with pytest.raises(UserError) as caught:
-        loading.load(tmp_path / "params.yaml")
+        loading.load_experiment(tmp_path / "params.yaml")
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / 'params.yaml'}") and "\n" not in said and len(said) < 500
     return said
@@ -53,9 +53,9 @@ def test_a_change_of_one_grid_by_dvc_changes_that_one_alone(tmp_path, path):
     copy = tmp_path / "params.yaml"
     for grid, other in (("a", "b"), ("b", "a")):
         shutil.copy(path, copy)
-        before = params_file.strict(copy.read_text(encoding="utf-8"))
+        before = params_file.parse_strict(copy.read_text(encoding="utf-8"))
         apply_overrides(copy, [f"grids.{grid}.epsilon=[4,8]"])
-        after = params_file.strict(copy.read_text(encoding="utf-8"))
+        after = params_file.parse_strict(copy.read_text(encoding="utf-8"))
         assert after["grids"][grid]["epsilon"] == [4, 8] and after["grids"][other] == before["grids"][other]
         assert {key for key in before if before[key] != after[key]} == {"grids"}
 
@@ -66,7 +66,7 @@ def test_no_committed_file_or_page_shows_a_shared_object():
     for path in (*ROOT.glob("docs/*.md"), ROOT / "README.md", *ROOT.glob("experiments/*/README.md")):
         for block in re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
             assert not re.search(r": [&*][a-z]|<<:", block), path
-    params_file.strict(cli_new.TEMPLATE)
+    params_file.parse_strict(cli_new.PARAMS_TEMPLATE)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_a_new_experiment_of_an_old_file_shares_nothing(tmp_path):
     old = re.sub(r"sources:\n(  - .*\n)+", "sources: *all  # and again\n", old)
     (project / "params.yaml").write_text(old, encoding="utf-8")
     with pytest.raises(UserError, match="the alias"):
-        loading.load(project / "params.yaml")
-    text = (cli_new.new("mine", project, ".") / "params.yaml").read_text(encoding="utf-8")
+        loading.load_experiment(project / "params.yaml")
+    text = (cli_new.make_experiment("mine", project, ".") / "params.yaml").read_text(encoding="utf-8")
     assert "sources: [efficientnet_lite0, efficientnet_lite1]  # and again\n" in text
     assert text.count(UNUSED) == 2 and not re.search("[&*](all|unused)", text)
-    assert params_file.strict(text) == params_file.lenient(old) | {"root": "../.."}
+    assert params_file.parse_strict(text) == params_file.parse_lenient(old) | {"root": "../.."}
     assert text.count("#") == old.count("#")
 
 
@@ -110,22 +110,22 @@ def test_a_new_experiment_of_an_old_file_shares_nothing(tmp_path):
     ],
 )
 def test_aliases_are_replaced_by_what_they_stand_for(text):
-    assert params_file.strict(params_file.unshared(text)) == params_file.lenient(text)
+    assert params_file.parse_strict(params_file.expand_aliases(text)) == params_file.parse_lenient(text)
 
 
 def test_an_alias_within_itself_is_one_line():
     with pytest.raises(UserError, match="line 1: the alias \\*a stands within what it stands for"):
-        params_file.unshared("a: &a [*a]")
+        params_file.expand_aliases("a: &a [*a]")
 
 
 def test_old_revisions_are_read_whatever_they_share(tmp_path, monkeypatch):
     texts = {"dvc.lock": "stages: {}", "params.yaml": SHARED}
     monkeypatch.setattr(git, "commit", lambda name, folder: "c0")
     monkeypatch.setattr(git, "file", lambda revision, name, folder: texts[name].encode())
-    assert revisions.at("HEAD~1", tmp_path).values == params_file.strict(DEFAULT)
+    assert revisions.version_at("HEAD~1", tmp_path).values == params_file.parse_strict(DEFAULT)
     texts["params.yaml"] = "a: ["
     with pytest.raises(UserError, match=r"^params.yaml of HEAD~1 is no YAML: line 1: "):
-        revisions.at("HEAD~1", tmp_path)
+        revisions.version_at("HEAD~1", tmp_path)
 
 
 # --- one reading ----------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def test_what_versions_of_yaml_read_differently_is_refused_with_its_line(tmp_pat
 @pytest.mark.parametrize("scalar", ["15", "15.0", "1.5e1", "15e0", "1.5e+1", "0xf", "+15"])
 def test_numbers_of_one_reading_are_taken(tmp_path, scalar):
     (tmp_path / "params.yaml").write_text(DEFAULT.replace("epsilon: 15", f"epsilon: {scalar}", 1))
-    assert loading.load(tmp_path / "params.yaml").attacks["fgsm"].epsilon == 15
+    assert loading.load_experiment(tmp_path / "params.yaml").attacks["fgsm"].epsilon == 15
 
 
 @settings(SEEDED, max_examples=500)
@@ -160,7 +160,7 @@ def test_numbers_of_one_reading_are_taken(tmp_path, scalar):
 @example(scalar="y")
 def test_a_plain_scalar_that_is_taken_is_what_dvc_and_pyyaml_take_it_for(scalar):
     try:
-        ours = params_file.strict(f"- {scalar}\n")
+        ours = params_file.parse_strict(f"- {scalar}\n")
     except UserError:
         return
     assert repr(ours) == repr(dvc(f"- {scalar}\n"))
@@ -175,7 +175,7 @@ def test_a_plain_scalar_that_is_taken_is_what_dvc_and_pyyaml_take_it_for(scalar)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_committed_files_are_read_as_dvc_reads_them(path):
     text = path.read_text(encoding="utf-8")
-    assert params_file.strict(text) == params_file.lenient(text) == dvc(text)
+    assert params_file.parse_strict(text) == params_file.parse_lenient(text) == dvc(text)
 
 
 TEXTS = st.text("0123456789abefnoxy_.:+-~=<>*&!{}[],'\"#%@` \n", max_size=8) | st.sampled_from(
@@ -192,10 +192,10 @@ TEXTS = st.text("0123456789abefnoxy_.:+-~=<>*&!{}[],'\"#%@` \n", max_size=8) | s
     )
 )
 def test_what_is_written_is_read_back_by_every_reader(values):
-    for text in (params_file.written({"a": values}), f"a: {params_file.written(values, flow=True)}\n"):
-        assert params_file.strict(text) == dvc(text) == yaml.safe_load(text) == {"a": values}
+    for text in (params_file.to_yaml({"a": values}), f"a: {params_file.to_yaml(values, flow=True)}\n"):
+        assert params_file.parse_strict(text) == dvc(text) == yaml.safe_load(text) == {"a": values}
     shared = [1]
-    assert params_file.strict(params_file.written({"a": shared, "b": shared})) == {"a": [1], "b": [1]}
+    assert params_file.parse_strict(params_file.to_yaml({"a": shared, "b": shared})) == {"a": [1], "b": [1]}
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_odd_files_are_one_line(tmp_path, text, said):
 def test_files_of_other_editors_are_read_as_they_are(tmp_path, kind):
     text = {"BOM": "\ufeff" + DEFAULT, "CRLF": DEFAULT.replace("\n", "\r\n"), "CR": DEFAULT.replace("\n", "\r")}[kind]
     (tmp_path / "params.yaml").write_bytes(text.encode())
-    assert loading.load(tmp_path / "params.yaml") == loading.load(ROOT / "params.yaml")
+    assert loading.load_experiment(tmp_path / "params.yaml") == loading.load_experiment(ROOT / "params.yaml")
 
 
 @pytest.mark.parametrize("key", ["1", "true", "null", "1.5"])
@@ -267,25 +267,25 @@ def test_a_variable_without_braces_survives_dvcs_changes(tmp_path, monkeypatch, 
     monkeypatch.setenv("IMAGENET", "/somewhere")
     copy = tmp_path / "params.yaml"
     copy.write_text(DEFAULT.replace("imagenet-sample", f"imagenet, path: {written}", 1), encoding="utf-8")
-    before = loading.load(copy).dataset.path
+    before = loading.load_experiment(copy).dataset.path
     apply_overrides(copy, ["subset.images=5"])
-    experiment = loading.load(copy)
+    experiment = loading.load_experiment(copy)
     assert experiment.dataset.path == before == written.strip("\"'") and experiment.subset.images == 5
-    assert located(before).as_posix() == before.replace("$IMAGENET", "/somewhere")
+    assert expand_path(before).as_posix() == before.replace("$IMAGENET", "/somewhere")
 
 
 @pytest.mark.parametrize("path", ["$NOT_SET", "$NOT_SET/x", "~/$NOT_SET", "/a/$NOT_SET/b"])
 def test_a_variable_that_is_not_set_is_named_where_it_is_needed(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    located(path)  # it is not needed to tell what the file says
+    expand_path(path)  # it is not needed to tell what the file says
     with pytest.raises(UserError, match=r"^weights: dir: .*: \$NOT_SET is not set; set it \(`export NOT_SET=\.\.\.`\)"):
-        located(path, "weights: dir")
+        expand_path(path, "weights: dir")
 
 
 def test_a_folder_named_with_a_dollar_is_found(tmp_path):
     (tmp_path / "$cash").mkdir()
-    assert located("$cash", "weights: dir", tmp_path) == tmp_path / "$cash"
+    assert expand_path("$cash", "weights: dir", tmp_path) == tmp_path / "$cash"
 
 
 def test_nobodys_home_is_no_traceback():
-    assert str(located("~nobody-of-this-name/x")) == "~nobody-of-this-name/x"
+    assert str(expand_path("~nobody-of-this-name/x")) == "~nobody-of-this-name/x"

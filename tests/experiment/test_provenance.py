@@ -20,7 +20,7 @@ from crossfool.storage.tensors import write_tensors
 @pytest.fixture
 def described(project: Path, small: Path) -> Path:
     """The file of sg_fgsm from the ensemble, with the metadata that the attack stage writes; locked."""
-    row = loading.load(small / "params.yaml").row("sg_fgsm")
+    row = loading.load_experiment(small / "params.yaml").row("sg_fgsm")
     path = small / "adversarial/fnn2+fnn0/sg_fgsm.safetensors"
     metadata = {
         "source": "fnn2+fnn0",
@@ -42,22 +42,22 @@ def test_a_later_attack_is_explained() -> None:
     base = {"epsilon": 16, "steps": 4, "step_size": 4}
     more = {"diversity": 0.5, "kernel": 7, "scales": 5, "update": "nesterov", "decay": 1.0}
     row = Attack(**base, gradient="varied", samples=4, radius=24, **more)
-    assert descriptions.words(row) == (
+    assert descriptions.attack_summary(row) == (
         "untargeted, varied gradient of 4 neighbours within 24, 5 scales, diverse inputs (p = 0.5, sides from 0.9), "
         "kernel of 7 × 7, Nesterov momentum μ = 1, T = 4 steps of α = 4, ε = 16"
     )
-    found = dict(formulas.update(row, 1))
+    found = dict(formulas.update_facts(row, 1))
     assert found["look"] == "yₜ = xₜ + 4 · 1 · n gₜ, n the image's number of values"
     assert found["gradient"].startswith("Gₜ = ∇J(yₜ) + vₜ, v₀ = 0, vₜ₊₁ = 1/4 · Σᵢ ∇J(yₜ + rᵢ), 4 rᵢ ~ U(−24, 24)")
     assert found["scales"].endswith("J(x / 2ⁱ) by x, i = 0 … 4") and "Kₜ = W ∗ Gₜ" in found["kernel"]
     assert "Kₜ / ‖Kₜ‖₁" in found["momentum"] and "sign gₜ₊₁" in found["step"]
     assert found["stored"] == "whole numbers throughout: uint8 loses nothing"
     row = Attack(**base, gradient="relevant", samples=4, radius=56)
-    found = dict(formulas.update(row, 1))
+    found = dict(formulas.update_facts(row, 1))
     assert found["step"].startswith("xₜ₊₁ = clip(xₜ + 4 · 0.94^cₜ · sign Gₜ)") and "rounded" in found["stored"]
     row = Attack(**base, gradient="smoothed", samples=4, sigma=15, noise="latin")
-    assert "m = 4 latin samples with σ = 15" in descriptions.words(row)
-    assert "N(0, 15²), latin afresh" in dict(formulas.update(row, 1))["gradient"]
+    assert "m = 4 latin samples with σ = 15" in descriptions.attack_summary(row)
+    assert "N(0, 15²), latin afresh" in dict(formulas.update_facts(row, 1))["gradient"]
 
 
 def test_a_cell_is_explained(small: Path, described: Path) -> None:
@@ -142,7 +142,7 @@ def test_what_is_no_cell(small: Path, cell: str, message: str) -> None:
 
 def test_the_update_in_words() -> None:
     row = {"epsilon": 7.5, "steps": 10, "step_size": 1.25, "update": "momentum", "decay": 0.9, "objective": "targeted"}
-    found = dict(formulas.update(Attack(**row), 1))
+    found = dict(formulas.update_facts(Attack(**row), 1))
     assert found["loss"] == "J(x) = f(x)[target label]; f the source's log-probabilities"
     assert found["momentum"] == "gₜ₊₁ = 0.9 · gₜ + ∇J(xₜ) / ‖∇J(xₜ)‖₁, g₀ = 0 (equation 5)"
     assert found["step"] == ("xₜ₊₁ = clip(xₜ + 1.25 · sign gₜ₊₁) to [0, 255] and |x − x₀| ≤ 7.5; 10 times: t = 0 … 9")

@@ -55,7 +55,7 @@ FAST, SMOOTH = (np.mean([np.arange(8) < k for k in some], 0) for some in ((5, 0,
 @pytest.mark.parametrize("successes", [0, 16])
 def test_all_or_none_have_an_interval(successes):
     hits = [np.arange(16) < successes] * 3
-    assert ranking._ends(hits) == pytest.approx([100 * end for end in rates.wilson(successes, 16)], abs=1e-4)
+    assert ranking._ends(hits) == pytest.approx([100 * end for end in rates.wilson_interval(successes, 16)], abs=1e-4)
     assert ranking._ends([np.arange(16) < 8, np.arange(16) >= 8]) == (None, None)  # every image half the time
 
 
@@ -99,7 +99,7 @@ def test_cells_of_pairs_by_hand(made):
     }
     assert (found[0]["first_rate"], found[0]["second_rate"]) == ("62.5", "25")
     assert all(float(row["low"]) < float(row["difference"]) < float(row["high"]) for row in found)
-    (shown,) = attack_tables.each_cell(made / "report")
+    (shown,) = attack_tables.cell_by_cell_tables(made / "report")
     head, cells = shown.rows[1]
     assert head == "fgsm − sg_fgsm"
     assert [cell.text for cell in cells] == ["fnn0 → fnn4", "0.0", "25.0", "−25.0", "0", "2", "0.5", "1"]
@@ -115,7 +115,7 @@ def test_many_pairs_are_corrected_together():
     Experiment.attacks = {name: type("Row", (), {"objective": "untargeted", "targeted": False}) for name in attacks}
     Experiment.row = lambda self, name: self.attacks[name]
     hits = {("s", name, "t"): draw.random(200) < 0.3 + 0.1 * number for number, name in enumerate(attacks)}
-    found = ranking.pairwise(Evidence(Experiment(), hits, {}, {}, {}, {}))
+    found = ranking.pairwise_rows(Evidence(Experiment(), hits, {}, {}, {}, {}))
     assert len(found) == 6
     order = sorted(row["p"] for row in found)
     for row in found:
@@ -142,7 +142,10 @@ def test_takes_are_told(made):
         ("all", "12.5"), ("target_right", "12.5"), ("all_right", "12.5")
     ]  # fmt: skip
     one = rows(places / "denominators.csv")[0]  # one of eight is wrong before any attack
-    assert (float(one["clean_low"]), float(one["clean_high"])) == (rates.rate(1, 8).low, rates.rate(1, 8).high)
+    assert (float(one["clean_low"]), float(one["clean_high"])) == (
+        rates.wilson_rate(1, 8).low,
+        rates.wilson_rate(1, 8).high,
+    )
     text = (places / "tables.md").read_text()
     assert "## Attacks ranked" in text and "Of 1 pairs of attacks, 0 differ" in text and "seeds.csv: " in text
     assert (places / "figures/cost.png").stat().st_size > 10_000 and (places / "vector/cost.svg").is_file()
@@ -159,18 +162,18 @@ def test_lpips_stands_where_it_was_measured(tmp_path, made):
     text = (tmp_path / "report/tables.md").read_text()
     assert "| L2 | SSIM | LPIPS |" in text and "perceptual distance from it (LPIPS, 0 if the same)" in text
     assert " | 0.500 | 0.188 |" in text and " | 0.500 | – |" in text
-    (table,) = [table for table in attack_tables.ranked(tmp_path / "report") if table.name == "ranking"]
+    (table,) = [table for table in attack_tables.ranking_tables(tmp_path / "report") if table.name == "ranking"]
     assert table.columns[-1] == "lpips" and "Lpips: perceptual distance" in table.notes[-1]
     assert [cells[-1].text for _, cells in table.rows] == ["0.188", "", ""]
 
     text = (made / "report/tables.md").read_text()  # nowhere measured
     assert "| L2 | SSIM |" in text and "LPIPS" not in text
-    (table,) = [table for table in attack_tables.ranked(made / "report") if table.name == "ranking"]
+    (table,) = [table for table in attack_tables.ranking_tables(made / "report") if table.name == "ranking"]
     assert table.columns[-1] == "ssim" and "lpips" not in " ".join(table.notes).lower()
 
 
 def test_the_page_has_them_as_tables(made):
-    tables = {table.name: table for table in attack_tables.ranked(made / "report")}
+    tables = {table.name: table for table in attack_tables.ranking_tables(made / "report")}
     assert set(tables) == {"ranking", "quantisation", "denominators"}  # one pair and one spread are no table
     assert [head for head, _ in tables["ranking"].rows] == ["fgsm", "sg_fgsm", "far"]
     page = ranking_page(made)
@@ -180,7 +183,7 @@ def test_the_page_has_them_as_tables(made):
 def ranking_page(folder: Path) -> str:
     from crossfool.report.html import page as html_page
 
-    html_page.write([folder], folder / "report/index.html")
+    html_page.write_page([folder], folder / "report/index.html")
     return (folder / "report/index.html").read_text(encoding="utf-8")
 
 
@@ -196,7 +199,7 @@ def test_images_that_a_model_gets_wrong_clean_are_ranked_for_nobody(tmp_path):
     make(tmp_path, FOOLED)
     path = tmp_path / "params.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("images: all", "images: all\n  of: all"), encoding="utf-8")
-    experiment = loading.load(path)
+    experiment = loading.load_experiment(path)
     assert experiment.subset.of == "all"
     file = TensorFile(tmp_path / "subset/images.safetensors")
     right = np.ones((8, 3), np.uint8)
@@ -258,7 +261,7 @@ def test_attacks_at_equal_cost_by_hand(costly):
         10: [("1", "smooth", "10", "81.25"), ("2", "igsm", "3", "56.25"), ("3", "fgsm", "1", "37.5")],
     }
     row = next(row for row in rows(costly / "report/budget.csv") if row["success"] == "81.25")
-    low, high = (np.mean([100 * rates.wilson(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
+    low, high = (np.mean([100 * rates.wilson_interval(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
     assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high), abs=1e-3)
 
 
@@ -268,13 +271,13 @@ def test_attacks_at_equal_cost_in_words(costly):
     head, _, *lines = after.split("\n\n")[1].splitlines()
     assert head == "| attack | 1 | 2 | 3 | 5 | 10 |"
     assert [line.split(" | ")[0] for line in lines] == ["| smooth", "| igsm", "| fgsm"]  # by the largest budget
-    low, high = (np.mean([100 * rates.wilson(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
+    low, high = (np.mean([100 * rates.wilson_interval(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
     assert lines[0].startswith("| smooth | – | – | – | 31.2 [")
     assert lines[0].endswith(f"| 81.2 [{low:.1f}, {high:.1f}] |")
 
 
 def test_the_page_sets_every_attack_against_every_other(costly):
-    tables = {table.name: table for table in attack_tables.ranked(costly / "report")}
+    tables = {table.name: table for table in attack_tables.ranking_tables(costly / "report")}
     against, cost = tables["pairwise_untargeted"], tables["budget_untargeted"]
     cells = {
         (head, column): cell for head, row in against.rows for column, cell in zip(against.columns, row, strict=True)
@@ -317,9 +320,9 @@ def test_what_differs_stands_out(tmp_path):
         {"first": "a", "second": "c", "difference": -4.0, "low": None, "high": None, "p": 0.5, "p_holm": 1.0},
         {"first": "b", "second": "c", "difference": 0.0, "p": 1.0, "p_holm": 1.0},
     ]
-    text = csv_text(ranking_tables.COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
+    text = csv_text(ranking_tables.TABLE_COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
     (tmp_path / "pairwise.csv").write_text(text, encoding="utf-8")
-    (table,) = attack_tables.ranked(tmp_path)
+    (table,) = attack_tables.ranking_tables(tmp_path)
     stressed = {one + other for one, row in table.rows for other, cell in zip("abc", row, strict=True) if cell.stressed}
     assert stressed == {"ab", "ba"} and "1 of 3 pairs, in bold" in table.notes[0]
     by_attack = dict(table.rows)

@@ -41,7 +41,7 @@ def test_worth_by_hand():
         "latin": first(20),
         "other": first(60),
     }
-    anti, latin = sample_equivalence.rows(
+    anti, latin = sample_equivalence.sample_equivalence_rows(
         evidence(hits, **ROWS)
     )  # `other` has another sigma, and no Gaussian rows beside it
     assert (anti["attack"], anti["noise"], anti["samples"], anti["success"]) == ("anti", "antithetic", 4, 45.0)
@@ -52,7 +52,7 @@ def test_worth_by_hand():
 
 def test_beyond_the_rows_there_is_no_number():
     hits = {"g2": first(20), "g4": first(40), "g8": first(50), "anti": first(60), "latin": first(10), "other": first(0)}
-    anti, latin = sample_equivalence.rows(evidence(hits, **ROWS))
+    anti, latin = sample_equivalence.sample_equivalence_rows(evidence(hits, **ROWS))
     assert (anti["worth"], anti["high"]) == (None, None) and (latin["worth"], latin["low"]) == (None, None)
 
 
@@ -72,7 +72,7 @@ def test_the_interval_covers():
         hits = {
             name: (0.5 * luck + 0.5 * draw.random(400)) < np.quantile(MIXED, level) for name, level in levels.items()
         }
-        row = sample_equivalence.rows(evidence(hits, **ROWS))[0]
+        row = sample_equivalence.sample_equivalence_rows(evidence(hits, **ROWS))[0]
         held += row["low"] <= 32**0.5 <= (row["high"] or np.inf)
     assert held >= 52
 
@@ -82,5 +82,8 @@ MIXED = 0.5 * np.random.default_rng(2).random(200_000) + 0.5 * np.random.default
 
 def test_no_family_no_rows():
     assert (
-        sample_equivalence.rows(evidence({"g2": first(20), "anti": first(9)}, g2=ROWS["g2"], anti=ROWS["anti"])) == []
+        sample_equivalence.sample_equivalence_rows(
+            evidence({"g2": first(20), "anti": first(9)}, g2=ROWS["g2"], anti=ROWS["anti"])
+        )
+        == []
     )

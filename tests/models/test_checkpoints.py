@@ -23,7 +23,7 @@ from crossfool.errors import UserError
 from crossfool.models.networks import build
 from crossfool.models.weights import checkpoint_file, checkpoint_kind, published, registry
 from crossfool.models.weights.config import Weights
-from crossfool.models.weights.state_dicts import Taken, load_published
+from crossfool.models.weights.state_dicts import LoadedState, load_published
 from crossfool.storage.hashing import sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -33,7 +33,7 @@ State = dict[str, Any]
 def of(name: str = "fnn2", seed: int = 0) -> tuple[nn.Module, State]:
     """A network whose state is not that of a new one, and its state dict."""
     torch.manual_seed(seed)
-    network = build.own(name)
+    network = build.crossfool_network(name)
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():
             tensor.normal_()
@@ -44,8 +44,8 @@ def before(prefix: str, state: State) -> State:
     return {prefix + key: value for key, value in state.items()}
 
 
-def loaded(checkpoint: Any, name: str = "fnn2") -> tuple[State, Taken]:
-    network = build.own(name)
+def loaded(checkpoint: Any, name: str = "fnn2") -> tuple[State, LoadedState]:
+    network = build.crossfool_network(name)
     taken = load_published(name, network, checkpoint)
     return network.state_dict(), taken
 
@@ -282,7 +282,7 @@ def test_every_library_takes_wrapped_weights(tmp_path, monkeypatch, capsys, mode
         pytest.importorskip("timm")
     spec = registry.spec(model)
     network = build.build(spec.network or model, spec.library)
-    path = tmp_path / registry.files(spec)[-1 if spec.library != "timm" else 1]
+    path = tmp_path / registry.file_names(spec)[-1 if spec.library != "timm" else 1]
     beside = {"normalize.mean": torch.full((1, 3, 1, 1), 0.25), "normalize.std": torch.full((1, 3, 1, 1), 0.5)}
     torch.save({"model": before("module.", network.state_dict()) | beside, "best": np.float64(76.1)}, path)
     monkeypatch.setattr(published, "verify", lambda path, *_: sha256(path))

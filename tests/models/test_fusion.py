@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.cpu import convolution, fusion, winograd
-from crossfool.models.inference.cpu.dense_blocks import Block, joined
+from crossfool.models.inference.cpu.dense_blocks import Block, replace_dense_blocks
 from crossfool.models.networks import build
 from crossfool.models.weights import registry
 
@@ -35,7 +35,7 @@ def check(network: nn.Module, x: Tensor, chains: int) -> nn.Module:
     """A network and its fused copy agree in outputs and input gradients; returns the copy."""
     network = network.eval().requires_grad_(False)
     exact = copy.deepcopy(network).double()
-    fused = fusion.fused(fx.symbolic_trace(copy.deepcopy(network)))
+    fused = fusion.fuse_chains(fx.symbolic_trace(copy.deepcopy(network)))
     assert sum(isinstance(module, fusion.Chain) for module in fused.modules()) == chains
     expected = exact(x.double())
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(6))
@@ -163,7 +163,7 @@ def test_an_activation_read_twice_is_kept():
 
 def test_the_outer_gradient_is_left_alone():
     network = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU()).requires_grad_(False)
-    fused = fusion.fused(fx.symbolic_trace(network))
+    fused = fusion.fuse_chains(fx.symbolic_trace(network))
     x = images(2, 4, 6, 6).requires_grad_()
     outer = images(2, 4, 4, 4)
     before = outer.clone()
@@ -229,7 +229,7 @@ def dense_blocks(network: nn.Module) -> list[int]:
 def test_dense_blocks():
     network = Blocks().eval().requires_grad_(False)
     x = images(5, 8, 8, 8)
-    traced = joined(fusion.fused(pixel_model.folded(copy.deepcopy(network))))
+    traced = replace_dense_blocks(fusion.fuse_chains(pixel_model.fold_batch_norm(copy.deepcopy(network))))
     assert dense_blocks(traced) == [3, 3]
     assert not [node for node in traced.graph.nodes if node.target is torch.cat]
     exact = network.double()
@@ -242,7 +242,9 @@ def test_dense_blocks():
 
 
 def test_dense_blocks_of_few_images_at_a_time_are_the_same(monkeypatch):
-    traced = joined(fusion.fused(pixel_model.folded(Blocks().eval().requires_grad_(False))))
+    traced = replace_dense_blocks(
+        fusion.fuse_chains(pixel_model.fold_batch_norm(Blocks().eval().requires_grad_(False)))
+    )
     x = images(5, 8, 8, 8)
     weights = torch.randn(traced(x).shape)
     at_once = traced(x), gradient(traced, x, weights)
@@ -259,7 +261,7 @@ def test_a_layer_whose_output_is_read_alone_is_no_part_of_a_block():
             return torch.cat([both, self.first[1](both)], 1).mean() + first
 
     network = Network().eval().requires_grad_(False)
-    traced = joined(fusion.fused(pixel_model.folded(copy.deepcopy(network))))
+    traced = replace_dense_blocks(fusion.fuse_chains(pixel_model.fold_batch_norm(copy.deepcopy(network))))
     assert dense_blocks(traced) == []
     x = images(2, 8, 8, 8)
     torch.testing.assert_close(traced(x), network(x), atol=1e-5, rtol=1e-4)
@@ -268,14 +270,14 @@ def test_a_layer_whose_output_is_read_alone_is_no_part_of_a_block():
 @pytest.mark.parametrize(("name", "layers"), [("densenet121", [6, 12, 24, 16]), ("densenet", [16, 16, 16])])
 def test_dense_networks_have_their_blocks_joined(name, layers):
     network = build.build(name, registry.spec(name).library).eval().requires_grad_(False)
-    assert dense_blocks(joined(fusion.fused(pixel_model.folded(network)))) == layers
+    assert dense_blocks(replace_dense_blocks(fusion.fuse_chains(pixel_model.fold_batch_norm(network)))) == layers
 
 
 def test_what_is_no_chain_is_left_alone():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), nn.Conv2d(4, 4, 3, padding="same"))
     check(network, images(2, 3, 6, 6), chains=0)
     untraced = nn.Sequential(nn.Conv2d(3, 4, 3))
-    assert fusion.fused(untraced) is untraced
+    assert fusion.fuse_chains(untraced) is untraced
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet20", "densenet", "lenet"])
@@ -283,7 +285,7 @@ def test_whole_networks_gradient_is_the_plain_loops(name):
     """As near to float64 as torch's own float32 is. (Published weights: benchmarks/agreement.py.)"""
     spec = registry.spec(name)
     torch.manual_seed(4)
-    network = calibrated(build.own(name), images(4, 3, spec.side, spec.side)).requires_grad_(False)
+    network = calibrated(build.crossfool_network(name), images(4, 3, spec.side, spec.side)).requires_grad_(False)
     pixels = torch.randint(0, 256, (2, 3, spec.side, spec.side), generator=torch.Generator().manual_seed(0)).float()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     about = {"mean": spec.mean, "std": spec.std, "side": spec.side, "interpolation": "bilinear"}
@@ -316,7 +318,7 @@ def test_compiled_network_is_the_network(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     torch.manual_seed(7)
-    network = build.own("lenet").eval()
+    network = build.crossfool_network("lenet").eval()
     about = {"mean": (127.0,) * 3, "std": (64.0,) * 3, "side": 32, "interpolation": "bilinear"}
     exact = pixel_model.wrap(copy.deepcopy(network), about, device=CPU)
     compute = pixel_model.Compute(precision="float32", chunk=2, compile=True)

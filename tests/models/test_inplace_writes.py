@@ -216,7 +216,7 @@ def test_winograds_output_may_be_altered(monkeypatch):
     monkeypatch.setattr(convolution.Winograd, "pays", lambda weight, side: True)
     for side in (12, 11):
         network = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1)).requires_grad_(False)
-        chain = fusion.fused(fx.symbolic_trace(network))
+        chain = fusion.fuse_chains(fx.symbolic_trace(network))
         x = torch.randn(2, 4, side, side).requires_grad_()
         torch.testing.assert_close(chain(x).mul_(2.0), network(x) * 2)
         assert torch.autograd.grad(chain(x).mul_(2.0).sum(), x)[0].abs().max() > 0

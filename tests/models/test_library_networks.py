@@ -96,7 +96,7 @@ def test_a_source_without_a_gradient_is_one_line(subset, how, said):
     compute = Compute(precision="float32", chunk=4)
     cell = Cell({"source": "fnn2", "members": {"fnn2": {}}}, "igsm", row, compute, subset)
     clean = read_clean_images(subset)
-    work = batches.Work(cell, [member], clean, torch.device("cpu"), craft.Fit(4, torch.device("cpu")))
+    work = batches.Crafter(cell, [member], clean, torch.device("cpu"), craft.Fit(4, torch.device("cpu")))
     with pytest.raises(UserError, match=f"^igsm: (fnn2: )?{said}.*; remove it from sources in params.yaml; .*target$"):
         list(work.chunks([slice(0, 4)]))
 
@@ -104,7 +104,7 @@ def test_a_source_without_a_gradient_is_one_line(subset, how, said):
 def test_images_that_stay_as_they_are_are_no_fault_of_a_source_that_answers(subset):
     """Its softmax is so sure that its gradient is zero; the logits have one."""
     about = {"mean": [127.0], "std": [64.0], "side": 28, "interpolation": "bilinear"}
-    network = build.own("fnn0")
+    network = build.crossfool_network("fnn0")
     clean = read_clean_images(subset)
     with torch.no_grad():
         for module in network.modules():
@@ -115,7 +115,7 @@ def test_images_that_stay_as_they_are_are_no_fault_of_a_source_that_answers(subs
     row = Attack(epsilon=10, steps=2, step_size=5)
     compute = Compute(precision="float32", chunk=1)
     cell = Cell({"source": "fnn0", "members": {"fnn0": {}}}, "igsm", row, compute, subset)
-    work = batches.Work(cell, [member], clean, torch.device("cpu"), craft.Fit(1, torch.device("cpu")))
+    work = batches.Crafter(cell, [member], clean, torch.device("cpu"), craft.Fit(1, torch.device("cpu")))
     ((_, made),) = work.chunks([slice(0, 1)])
     assert (made["images"] == clean["images"][:1]).all()
 
@@ -135,15 +135,17 @@ def test_a_network_that_gives_no_logits_is_one_line(answer):
         def forward(self, x: Tensor) -> object:
             return answer(super().forward(x))
 
-    model = pixel_model.Pixels(Several(), mean=(0.0,), std=(1.0,), side=2)
+    model = pixel_model.PixelModel(Several(), mean=(0.0,), std=(1.0,), side=2)
     with pytest.raises(UserError, match=r"a network gave a (tuple|dict|list), expected logits \(N,K\)"):
         model(torch.zeros(1, 1, 2, 2))
 
 
 def test_the_table_of_what_cannot_be_used_is_timms():
     timm = pytest.importorskip("timm")
-    table = {name.removeprefix("timm_"): why for (name, use), why in registry.unusable().items() if use == "model"}
-    assert all(use in ("model", "source") and why for (_, use), why in registry.unusable().items())
+    table = {
+        name.removeprefix("timm_"): why for (name, use), why in registry.unusable_reasons().items() if use == "model"
+    }
+    assert all(use in ("model", "source") and why for (_, use), why in registry.unusable_reasons().items())
     for name in [*list(table)[:40], *library_networks.TIMM.values()]:
         config = timm.models.get_pretrained_cfg(name)
         assert config is None or (config.num_classes != 1000) == (name in table)
@@ -169,7 +171,7 @@ def experiment(folder: Path, **changes: object) -> Experiment:
         "transforms": {},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(values | EMPTY | changes))
-    return loading.load(folder / "params.yaml")
+    return loading.load_experiment(folder / "params.yaml")
 
 
 def test_check_refuses_models_of_other_classes(tmp_path):
@@ -191,7 +193,9 @@ def test_check_refuses_models_of_other_classes(tmp_path):
     ],
 )
 def test_check_refuses_what_has_no_gradient_wherever_it_is_taken(tmp_path, monkeypatch, changes, where):
-    monkeypatch.setattr(registry, "unusable", lambda: {("resnet18", "source"): "its gradient is not finite, or zero"})
+    monkeypatch.setattr(
+        registry, "unusable_reasons", lambda: {("resnet18", "source"): "its gradient is not finite, or zero"}
+    )
     preflight._usable(experiment(tmp_path))  # as a target it is welcome
     experiment(tmp_path, **changes)
     said = rf"^{where}: \w+ cannot be attacked: its gradient is not finite, or zero; .* as a target\)$"

@@ -41,13 +41,13 @@ def randomise(network: nn.Module) -> nn.Module:
 
 
 def test_pixels_normalise_in_pixel_units():
-    model = pixel_model.Pixels(nn.Flatten(), mean=(127.0, 10.0), std=(128.0, 2.0), side=1)
+    model = pixel_model.PixelModel(nn.Flatten(), mean=(127.0, 10.0), std=(128.0, 2.0), side=1)
     x = torch.tensor([255.0, 14.0]).view(1, 2, 1, 1)
     assert model(x).tolist() == [[1.0, 2.0]]
 
 
 def test_pixels_resize_to_the_native_side():
-    model = pixel_model.Pixels(nn.Identity(), mean=(0.0,), std=(1.0,), side=3)
+    model = pixel_model.PixelModel(nn.Identity(), mean=(0.0,), std=(1.0,), side=3)
     x = torch.rand(2, 1, 6, 6) * 255
     expected = F.interpolate(x, size=(3, 3), mode="bilinear", antialias=True)
     assert torch.equal(model(x), expected)
@@ -56,9 +56,9 @@ def test_pixels_resize_to_the_native_side():
 @pytest.mark.parametrize("name", ["efficientnet_lite1", "resnet20"])
 def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
     torch.manual_seed(1)
-    network = randomise(build.own(name)).eval()
+    network = randomise(build.crossfool_network(name)).eval()
     spec = registry.spec(name)
-    weights_file.write(tmp_path / "w.safetensors", network.state_dict(), preprocessing.describe(spec, network))
+    weights_file.write_weights(tmp_path / "w.safetensors", network.state_dict(), preprocessing.describe(spec, network))
     model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
     assert not [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     assert not [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -70,17 +70,17 @@ def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
 
 
 def test_folding_keeps_input_gradients(tmp_path):
-    network = randomise(build.own("resnet20")).eval()
+    network = randomise(build.crossfool_network("resnet20")).eval()
     x = torch.randn(2, 3, 32, 32, requires_grad=True)
     plain = torch.autograd.grad(network(x).logsumexp(1).sum(), x)[0]
-    folded = torch.autograd.grad(pixel_model.folded(network)(x).logsumexp(1).sum(), x)[0]
+    folded = torch.autograd.grad(pixel_model.fold_batch_norm(network)(x).logsumexp(1).sum(), x)[0]
     assert 1 - F.cosine_similarity(plain.flatten(), folded.flatten(), dim=0) < 1e-5
 
 
 def test_bfloat16_is_near_float32():
-    network = build.own("lenet").eval()
-    exact = pixel_model.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32)
-    rough = pixel_model.Pixels(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32, precision="bfloat16")
+    network = build.crossfool_network("lenet").eval()
+    exact = pixel_model.PixelModel(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32)
+    rough = pixel_model.PixelModel(network, mean=(127.0,) * 3, std=(64.0,) * 3, side=32, precision="bfloat16")
     x = torch.rand(4, 3, 32, 32) * 255
     assert rough(x).dtype == torch.float32
     difference = (rough(x) - exact(x)).abs().max()
@@ -145,7 +145,7 @@ def test_torchvision_models_load_from_a_folder_as_torchvision_runs_them(tmp_path
     monkeypatch.setattr(weights_published, "verify", lambda path, spec, weights: sha256(path))
     state, about = weights_published.fetch(spec, Weights(dir=str(tmp_path)))
     assert about["file_sha256"] == digest and about["version"] == "IMAGENET1K_V1"
-    weights_file.write(tmp_path / "w.safetensors", state, about)
+    weights_file.write_weights(tmp_path / "w.safetensors", state, about)
     model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
 
     # torchvision's own way: weights given as an enum member whose file is ours
@@ -195,7 +195,7 @@ def test_timm_model_from_a_folder_needs_a_pinned_hash(tmp_path):
     with pytest.raises(UserError, match=f"set weights: {{sha256: {{{spec.name}: {digest}}}}} in params.yaml"):
         weights_published.fetch(spec, Weights(dir=str(tmp_path)))
     state, about = weights_published.fetch(spec, Weights(dir=str(tmp_path), sha256={spec.name: digest}))
-    weights_file.write(tmp_path / "w.safetensors", state, about)
+    weights_file.write_weights(tmp_path / "w.safetensors", state, about)
     model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
     config = timm.data.resolve_model_data_config(network)
     x = torch.randint(0, 256, (2, 3, 224, 224)).float()
@@ -235,7 +235,7 @@ def test_code_in_a_weights_file_does_not_run(tmp_path):
 
 def test_weights_of_another_architecture(tmp_path, monkeypatch):
     spec = registry.spec("resnet20")
-    torch.save({"state_dict": build.own("resnet44").state_dict()}, tmp_path / spec.file)
+    torch.save({"state_dict": build.crossfool_network("resnet44").state_dict()}, tmp_path / spec.file)
     monkeypatch.setattr(weights_published, "verify", lambda *_: "0" * 64)
     with pytest.raises(UserError, match=r"resnet20: weights: .* these are the weights of another architecture"):
         weights_published.fetch(spec, Weights(dir=str(tmp_path)))
@@ -282,24 +282,24 @@ def test_a_weights_file_that_describes_no_model_is_one_line(fnn_weights, change)
     assert "fnn0.safetensors" in str(caught.value) or "unknown model" in str(caught.value)
     if not change.keys() & {"name", "library", "network"}:  # which only the zoo can tell
         with pytest.raises(UserError, match=r"fnn0\.safetensors: .* delete it and run `dvc repro`"):
-            weights_record.described(path)
+            weights_record.describe_weights(path)
 
 
 @pytest.mark.parametrize("said", ["x", "[]", "null", "5", "{}", "[" * 100_000])
 def test_a_model_that_is_no_object_is_one_line(fnn_weights, said):
     path = fnn_weights / "fnn0.safetensors"
     write_tensors(path, {"x": np.zeros(1, np.float32)}, {"model": said})
-    for read in (lambda: pixel_model.load(path, device=CPU), lambda: weights_record.described(path)):
+    for read in (lambda: pixel_model.load(path, device=CPU), lambda: weights_record.describe_weights(path)):
         with pytest.raises(UserError, match=r"fnn0\.safetensors: .*metadata .*; delete it and run `dvc repro`"):
             read()
 
 
 @pytest.mark.parametrize("name", ["conv1.weight", "bn1.running_mean", "bn1.num_batches_tracked"])
 def test_weights_of_another_type_are_one_line(tmp_path, name):
-    network, path = build.own("resnet20"), tmp_path / "resnet20.safetensors"
+    network, path = build.crossfool_network("resnet20"), tmp_path / "resnet20.safetensors"
     state = network.state_dict()
     state[name] = state[name].long() if state[name].is_floating_point() else state[name].float()
-    weights_file.write(path, state, preprocessing.describe(registry.spec("resnet20"), network))
+    weights_file.write_weights(path, state, preprocessing.describe(registry.spec("resnet20"), network))
     with pytest.raises(UserError, match=rf"resnet20\.safetensors.* (does not fit resnet20|{name} is torch)") as caught:
         pixel_model.load(path, device=CPU)
     assert "\n" not in str(caught.value)
@@ -310,16 +310,16 @@ def test_a_weights_file_cannot_say_its_own_hash(fnn_weights):
     file = TensorFile(path)
     about = json.loads(file.metadata["model"]) | {"sha256": "0" * 64}
     write_tensors(path, {name: np.array(file[name]) for name in file.names()}, {"model": json.dumps(about)})
-    found = weights_record.described(path)
+    found = weights_record.describe_weights(path)
     assert found["sha256"] == sha256(path) and next(iter(found)) == "sha256"
 
 
 def test_fingerprints_that_are_none_are_one_line(tmp_path, fnn_weights):
-    right = weights_record.fingerprint("fnn0+fnn2", fnn_weights)
+    right = weights_record.make_record("fnn0+fnn2", fnn_weights)
     path = tmp_path / "fnn0+fnn2.json"
     path.write_text(json.dumps(right))
-    assert weights_record.read(path) == right
-    assert len(weights_record.verify(weights_record.read(path), fnn_weights)) == 2
+    assert weights_record.read_weights_record(path) == right
+    assert len(weights_record.verified_paths(weights_record.read_weights_record(path), fnn_weights)) == 2
     fnn0, fnn2 = right["members"].values()
     for wrong in (
         "{", "[]", "null", "5", "{}", '{"members": null}', '{"members": {}}', '{"members": ["fnn0", "fnn2"]}',
@@ -336,7 +336,7 @@ def test_fingerprints_that_are_none_are_one_line(tmp_path, fnn_weights):
         with pytest.raises(
             UserError, match=r"fnn0\+fnn2\.json (is no|lacks|does not say) .*; delete it and run `dvc repro`"
         ):
-            weights_record.read(path)
+            weights_record.read_weights_record(path)
 
 
 def test_unknown_models_name_the_nearest():
@@ -352,7 +352,7 @@ def test_weights_under_another_models_name_are_refused(tmp_path, fnn_weights):
     shutil.copy(fnn_weights / "fnn2.safetensors", tmp_path / "fnn0.safetensors")
     for act in (
         lambda: pixel_model.load_all(["fnn2", "fnn0"], tmp_path, device=torch.device("cpu"), compute=Compute(chunk=4)),
-        lambda: weights_record.fingerprint("fnn2+fnn0", tmp_path),
+        lambda: weights_record.make_record("fnn2+fnn0", tmp_path),
     ):
         with pytest.raises(UserError, match=r"fnn0\.safetensors holds the weights of 'fnn2'; delete it"):
             act()

@@ -23,7 +23,7 @@ from crossfool.models.weights import preprocessing, registry
 from crossfool.storage import downloads
 from crossfool.storage.tensors import TensorFile
 
-EXPERIMENTS = [loading.load(path) for path in sorted(ROOT.glob("experiments/*/params.yaml"))]
+EXPERIMENTS = [loading.load_experiment(path) for path in sorted(ROOT.glob("experiments/*/params.yaml"))]
 NAMED = sorted({model for one in EXPERIMENTS for model in one.models if registry.spec(model).library == "torchvision"})
 PHOTOGRAPHS = 2
 
@@ -35,9 +35,9 @@ def photographs(tmp_path_factory) -> tuple[list[Image.Image], np.ndarray]:
     dataset = Dataset(name="imagenet-sample")
     table = folder / "images.csv"
     prepare.prepare(dataset, folder / "images.safetensors", table, folder / "train.safetensors", training=False)
-    wheel = downloads.fetch(*imagenet.FOOLBOX_WHEEL)
+    wheel = downloads.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
     names = [row["file"] for row in csv.DictReader(table.read_text().splitlines())][:PHOTOGRAPHS]
-    files = [Image.open(io.BytesIO(downloads.member(wheel, f"foolbox/data/{name}"))) for name in names]
+    files = [Image.open(io.BytesIO(downloads.read_member(wheel, f"foolbox/data/{name}"))) for name in names]
     return files, np.array(TensorFile(folder / "images.safetensors")["images"][:PHOTOGRAPHS])
 
 

@@ -32,7 +32,7 @@ PARAMETERS = {
 def made(name: str) -> nn.Module:
     """A network with seeded random weights, ready for inference."""
     torch.manual_seed(0)
-    return calibrated(build.own(name), images(name))
+    return calibrated(build.crossfool_network(name), images(name))
 
 
 def images(name: str) -> Tensor:
@@ -47,7 +47,7 @@ def test_every_network_is_counted() -> None:
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters(name: str) -> None:
-    network = build.own(name)
+    network = build.crossfool_network(name)
     # kernels that are extended for asymmetric padding hold zeros that are no parameters
     published = 0
     for module in network.modules():
@@ -96,7 +96,7 @@ def test_depths_that_do_not_exist() -> None:
 
 def test_unknown_network_names_the_nearest() -> None:
     with pytest.raises(UserError, match="'resnet21'; did you mean resnet20"):
-        build.own("resnet21")
+        build.crossfool_network("resnet21")
 
 
 def published(network: nn.Module) -> dict[str, Tensor]:
@@ -105,7 +105,7 @@ def published(network: nn.Module) -> dict[str, Tensor]:
 
 
 def test_published_weights_load() -> None:
-    trained, network = made("resnet20"), build.own("resnet20")
+    trained, network = made("resnet20"), build.crossfool_network("resnet20")
     load_published("resnet20", network, {"state_dict": published(trained), "best_prec1": 91.7})
     x = images("resnet20")
     assert torch.equal(network.eval()(x), trained(x))
@@ -134,7 +134,7 @@ def test_published_weights_load() -> None:
     ],
 )
 def test_weights_that_do_not_fit(change: dict[str, Tensor], line: str) -> None:
-    state = published(build.own("resnet20")) | change
+    state = published(build.crossfool_network("resnet20")) | change
     network = made("resnet20")
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(UserError, match=f"^{line}$"):
@@ -145,21 +145,21 @@ def test_weights_that_do_not_fit(change: dict[str, Tensor], line: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_weights_of_another_width_load(dtype: torch.dtype) -> None:
     """Whatever the count of batches became when a script converted all that there was."""
-    trained, network = made("resnet20"), build.own("resnet20")
+    trained, network = made("resnet20"), build.crossfool_network("resnet20")
     load_published("resnet20", network, {k: v.to(dtype) for k, v in trained.state_dict().items()})
     for name, value in trained.state_dict().items():
         assert torch.equal(network.state_dict()[name], value.to(dtype).to(value.dtype))
 
 
 def test_weights_of_a_shallower_network() -> None:
-    state = published(build.own("resnet20"))
+    state = published(build.crossfool_network("resnet20"))
     with pytest.raises(UserError, match=r"resnet44: weights: layer1.3.conv1.weight is missing, .* \(16, 16, 3, 3\)"):
-        load_published("resnet44", build.own("resnet44"), state)
+        load_published("resnet44", build.crossfool_network("resnet44"), state)
 
 
 def test_state_dict_that_is_none() -> None:
     with pytest.raises(UserError, match="fnn0: state_dict is a list, expected tensors by name"):
-        load_published("fnn0", build.own("fnn0"), {"state_dict": [1]})
+        load_published("fnn0", build.crossfool_network("fnn0"), {"state_dict": [1]})
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -171,7 +171,7 @@ def test_efficientnet_lite_is_the_tensorflow_network(number: int) -> None:
     torch.manual_seed(number)
     x = torch.randn(4, 3, 224, 224)
     calibrated(reference, x)
-    network = build.own(f"efficientnet_lite{number}")
+    network = build.crossfool_network(f"efficientnet_lite{number}")
     tensors = ordered(reference)
     assert len(tensors) == len(ordered(network))
     state = dict(zip(ordered(network), tensors.values(), strict=True))

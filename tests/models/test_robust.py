@@ -43,14 +43,14 @@ LAYOUTS = {
 
 
 def saved(folder, name: str, layout: str, network: nn.Module, normalisation=IMAGENET) -> Weights:
-    path = folder / registry.files(registry.spec(name))[1]
+    path = folder / registry.file_names(registry.spec(name))[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(LAYOUTS[layout](network.state_dict(), *normalisation), path)
     return Weights(dir=str(folder), sha256={name: sha256(path)})
 
 
-def ours(folder, name: str, where: Weights) -> pixel_model.Pixels:
-    weights_file.write(folder / "w.safetensors", *published.fetch(registry.spec(name), where))
+def ours(folder, name: str, where: Weights) -> pixel_model.PixelModel:
+    weights_file.write_weights(folder / "w.safetensors", *published.fetch(registry.spec(name), where))
     return pixel_model.load(folder / "w.safetensors", device=CPU)
 
 
@@ -84,7 +84,7 @@ def test_normalisation_in_the_file_is_taken(tmp_path):
 
 
 def test_every_model_is_a_torchvision_network_of_its_sides_and_means():
-    robust = [spec for spec in registry.names().values() if spec.version == "robustbench"]
+    robust = [spec for spec in registry.all_specs().values() if spec.version == "robustbench"]
     assert len(robust) == 6
     for spec in robust:
         with torch.device("meta"):

@@ -8,7 +8,7 @@ import yaml
 from builders import ROOT
 
 from crossfool.attacks.torchattack import catalogue
-from crossfool.cli import list as listing
+from crossfool.cli import list
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment
@@ -36,10 +36,10 @@ def test_names_are_written_in_one_way_alone():
     names = {*REGISTRY.list_models(), *TAGGED, *OLD}
     assert len(names) > 3000 and len({ours(name) for name in names}) == len(names)
     for name in names:
-        assert re.fullmatch(registry.TIMM, ours(name)) and registry.spec(ours(name)).library == "timm"
+        assert re.fullmatch(registry.TIMM_NAME, ours(name)) and registry.spec(ours(name)).library == "timm"
         if "." in name:
             for written in (name, f"timm_{name}", f"timm/{name}", f"hf-hub:timm/{name}", f"hf_hub:timm/{name}"):
-                assert registry.as_written(written).startswith(f"write {ours(name)}: ")
+                assert registry.timm_name_hint(written).startswith(f"write {ours(name)}: ")
 
 
 def test_every_classifier_of_imagenet_is_taken():
@@ -135,10 +135,10 @@ def test_a_dotted_name_in_params_says_how_to_write_it(tmp_path, key):
         changed = {"weights": {"sha256": {name: "0" * 64}}} if key == "weights" else {key: [name]}
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(experiment(right, **changed)), encoding="utf-8")
         with pytest.raises(UserError, match=f"{key}: .*write {right}: "):
-            loading.load(tmp_path / "params.yaml")
+            loading.load_experiment(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(experiment(right, attacks={"fgsm.v2": {}})), encoding="utf-8")
     with pytest.raises(UserError, match="a name has letters, digits and _ only"):
-        loading.load(tmp_path / "params.yaml")
+        loading.load_experiment(tmp_path / "params.yaml")
 
 
 def test_check_tells_a_wrong_name_before_anything_runs(tmp_path):
@@ -182,8 +182,8 @@ def test_weights_that_timm_publishes_elsewhere_are_fetched_there(tmp_path, monke
     with pytest.raises(
         UserError, match=r"nothing pins its weights.* the sha256 of https://\S+seresnet18-4bb0ce65\.pth"
     ):
-        published.find(registry.spec(name), Weights())
-    published.find(registry.spec(name), Weights(sha256={name: "a" * 64}))
+        published.find_weights(registry.spec(name), Weights())
+    published.find_weights(registry.spec(name), Weights(sha256={name: "a" * 64}))
     ((url, path), more), *rest = asked
     assert url.endswith("seresnet18-4bb0ce65.pth") and path == str(tmp_path / "checkpoints/seresnet18-4bb0ce65.pth")
     assert more == {"hash_prefix": "a" * 64} and not rest
@@ -194,7 +194,7 @@ def test_a_tagged_model_loads_from_a_folder(tmp_path, name):
     network = timm.create_model("test_resnet.r160_in1k", pretrained=False).eval()
     save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
     where = Weights(dir=str(tmp_path), sha256={name: sha256(tmp_path / f"{name}.safetensors")})
-    weights_file.write(tmp_path / "w.safetensors", *published.fetch(registry.spec(name), where))
+    weights_file.write_weights(tmp_path / "w.safetensors", *published.fetch(registry.spec(name), where))
     model = pixel_model.load(tmp_path / "w.safetensors", device=torch.device("cpu"))
     config = timm.data.resolve_model_data_config(network)
     assert model.side == config["input_size"][-1] == 160
@@ -233,5 +233,5 @@ def test_an_attack_that_knows_a_networks_layers_knows_it_by_its_tag():
 def test_list_tells_of_every_name_of_timm(capsys, text):
     from crossfool.cli import console
 
-    listing.show("models", text, console.console(), ROOT)
+    list.show("models", text, console.make_console(), ROOT)
     assert "timm_<name>__<tag>" in capsys.readouterr().out

@@ -49,7 +49,7 @@ def data(n: int = 90) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trained(recipe: Training = RECIPE, **options: Any) -> dict[str, Tensor]:
-    network = training.seeded_init(Tiny, recipe.seed)
+    network = training.init_from_seed(Tiny, recipe.seed)
     return training.train(network, *data(), recipe, normalise=NORMALISE, device=CPU, **options)
 
 
@@ -86,10 +86,12 @@ def test_seeded_init_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    one, two = training.seeded_init(Tiny, 7), training.seeded_init(Tiny, 7)
+    one, two = training.init_from_seed(Tiny, 7), training.init_from_seed(Tiny, 7)
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(one.get_parameter("conv.weight"), two.get_parameter("conv.weight"))
-    assert not torch.equal(one.get_parameter("conv.weight"), training.seeded_init(Tiny, 8).get_parameter("conv.weight"))
+    assert not torch.equal(
+        one.get_parameter("conv.weight"), training.init_from_seed(Tiny, 8).get_parameter("conv.weight")
+    )
 
 
 class Killed(Exception):
@@ -121,7 +123,7 @@ def epochs_run(monkeypatch: pytest.MonkeyPatch, recipe: Training, path: Path) ->
         return real(seed)
 
     images_and_labels = data()
-    network = training.seeded_init(Tiny, recipe.seed)
+    network = training.init_from_seed(Tiny, recipe.seed)
     with monkeypatch.context() as patch:
         patch.setattr(training.np.random, "default_rng", counted)
         state = training.train(network, *images_and_labels, recipe, normalise=NORMALISE, device=CPU, checkpoint=path)
@@ -157,7 +159,7 @@ def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, 
     before = signal.getsignal(signal.SIGTERM)
     try:
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(weights_file, "write", killed)
+            patch.setattr(weights_file, "write_weights", killed)
             main.main(["--model", "fnn0"], standalone_mode=False)
         (checkpoint,) = (tmp_path / ".crossfool/train").iterdir()
         assert TensorFile(checkpoint).metadata["epochs"] == "5"  # of six
@@ -185,7 +187,7 @@ def test_checkpoint_of_other_code_is_ignored(monkeypatch: pytest.MonkeyPatch, tm
     path = tmp_path / "checkpoint.safetensors"
     interrupted(monkeypatch, path, RECIPE, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "code", lambda: "other")
+        patch.setattr(training, "code_digest", lambda: "other")
         assert epochs_run(monkeypatch, RECIPE, path)[0] == 4
     interrupted(monkeypatch, path, RECIPE, 1)
     monkeypatch.setattr(training.torch, "__version__", "0.1")
@@ -198,10 +200,10 @@ def test_code_is_every_module_of_the_package(tmp_path: Path, monkeypatch: pytest
         path.parent.mkdir(exist_ok=True)
         path.write_text("a")
     monkeypatch.setattr(runtime, "__file__", str(tmp_path / "runtime.py"))
-    found = {runtime.code()}
+    found = {runtime.code_digest()}
     for name in ("runtime.py", "networks/vgg.py"):
         (tmp_path / name).write_text("b")
-        found.add(runtime.code())
+        found.add(runtime.code_digest())
     assert len(found) == 3
 
 
@@ -216,7 +218,7 @@ def test_damaged_checkpoint_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_fingerprint_is_of_data_and_network() -> None:
     images, labels = data()
-    network = training.seeded_init(Tiny, 0)
+    network = training.init_from_seed(Tiny, 0)
 
     def of(network: nn.Module = network, images: np.ndarray = images, labels: np.ndarray = labels) -> str:
         return training.fingerprint(network, images, labels, RECIPE, NORMALISE, CPU)
@@ -224,8 +226,8 @@ def test_fingerprint_is_of_data_and_network() -> None:
     brighter, relabelled = images.copy(), labels.copy()
     brighter[-1, -1, -1, -1] += 1
     relabelled[-1] = 0
-    assert of() == of(training.seeded_init(Tiny, 0))
-    others = [of(images=brighter), of(labels=relabelled), of(training.seeded_init(Tiny, 1))]
+    assert of() == of(training.init_from_seed(Tiny, 0))
+    others = [of(images=brighter), of(labels=relabelled), of(training.init_from_seed(Tiny, 1))]
     assert len({of(), *others}) == 4
 
 
@@ -246,13 +248,13 @@ def test_divergence_in_the_last_step_is_told() -> None:
 
 
 def test_schedule_is_one_cycle() -> None:
-    rates = training.schedule(RECIPE.model_copy(update={"learning_rate": 1.0}), 100)
+    rates = training.learning_rates(RECIPE.model_copy(update={"learning_rate": 1.0}), 100)
     assert len(rates) == 100
     assert max(rates) == rates[29] == 1.0  # up for 30% of the steps
     assert rates[0] == pytest.approx(1 / 25)
     assert rates[99] == pytest.approx(1 / 25 / 1e4)
     assert rates[64] == pytest.approx((1 + math.cos(math.pi * 35 / 70)) / 2, abs=1e-5)
-    assert training.schedule(RECIPE, 1) and len(training.schedule(RECIPE, 2)) == 2
+    assert training.learning_rates(RECIPE, 1) and len(training.learning_rates(RECIPE, 2)) == 2
 
 
 class Fixed:
@@ -273,7 +275,7 @@ class Fixed:
 def test_augmented_shifts_and_mirrors() -> None:
     image = torch.tensor([[[1, 2, 3], [4, 5, 6]], [[11, 12, 13], [14, 15, 16]]], dtype=torch.uint8)
     x = image.expand(4, -1, -1, -1)
-    y = training.augmented(x, Fixed([4, 5, 4, 8], [4, 4, 3, 4], [False, False, True, False]))  # type: ignore[arg-type]
+    y = training.augment(x, Fixed([4, 5, 4, 8], [4, 4, 3, 4], [False, False, True, False]))  # type: ignore[arg-type]
     assert y.dtype == torch.uint8
     assert y.tolist() == [
         image.tolist(),
@@ -286,7 +288,7 @@ def test_augmented_shifts_and_mirrors() -> None:
 def test_augmented_draws_all_shifts() -> None:
     x = torch.zeros(2000, 1, 9, 9, dtype=torch.uint8)
     x[:, 0, 4, 4] = 1  # the middle, which no shift and no mirror drives out
-    y = training.augmented(x, np.random.default_rng(0))
+    y = training.augment(x, np.random.default_rng(0))
     counts = y.sum((0, 1))
     assert int(counts.sum()) == 2000
     assert counts.min() > 5  # each of the 81 places: 25 expected

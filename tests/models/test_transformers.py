@@ -47,7 +47,7 @@ def published(folder, name: str) -> nn.Module:
 def fetched(folder, name: str):
     where = Weights(dir=str(folder), sha256={name: sha256(folder / f"{name}.safetensors")})
     path = folder / "weights" / f"{name}.safetensors"
-    weights_file.write(path, *fetch(registry.spec(name), where))
+    weights_file.write_weights(path, *fetch(registry.spec(name), where))
     return path
 
 
@@ -95,14 +95,14 @@ def test_attack_and_predict_from_end_to_end(tmp_path):
         "tgr": Attack(method="torchattack/TGR", epsilon=16, steps=2, options={"hook_cfg": "vit_base_patch16_224"}),
     }
     for attack, row in rows.items():
-        print_of = weights_record.fingerprint(SOURCE, tmp_path / "weights")
+        print_of = weights_record.make_record(SOURCE, tmp_path / "weights")
         cell = Cell(print_of, attack, row, Compute(chunk=2), subset)
         member = pixel_model.load(
-            *weights_record.verify(print_of, tmp_path / "weights"), device=CPU, as_built=row.as_built
+            *weights_record.verified_paths(print_of, tmp_path / "weights"), device=CPU, as_built=row.as_built
         )
         out = tmp_path / f"{attack}.safetensors"
-        chunks.run(cell, [member], out, device=CPU, scratch=tmp_path / "scratch")
-        found = adversarial_file.read(out, subset, SOURCE, row)
+        chunks.compute_here(cell, [member], out, device=CPU, scratch=tmp_path / "scratch")
+        found = adversarial_file.read_adversarial(out, subset, SOURCE, row)
         assert 1 <= np.abs(found.astype(int) - arrays["images"]).max() <= 16
         said = TensorFile(out).metadata
         assert said["timm"] == timm.__version__ and ("torchattack" in said) == (attack == "tgr")

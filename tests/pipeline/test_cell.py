@@ -44,7 +44,7 @@ def test_file_is_uint8_in_the_ball_with_metadata(tmp_path, subset, fnn_weights, 
     assert json.loads(about["weights"]) == {
         name: sha256(fnn_weights / f"{name}.safetensors") for name in source.split("+")
     }
-    assert np.array_equal(adversarial_file.read(out, subset, source, Attack(**ROWS[row])), found)
+    assert np.array_equal(adversarial_file.read_adversarial(out, subset, source, Attack(**ROWS[row])), found)
 
 
 def test_rerun_is_byte_identical_and_leaves_no_scratch(tmp_path, subset, fnn_weights):
@@ -86,9 +86,9 @@ def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
     torch.set_num_threads(1)
     one = cell(subset, weights)
     file = TensorFile(subset)
-    members = [pixel_model.load(path, device=CPU) for path in weights_record.verify(one.source, weights)]
+    members = [pixel_model.load(path, device=CPU) for path in weights_record.verified_paths(one.source, weights)]
     part = slice(start, min(start + 4, 11))
-    ((_, made),) = batches.Work(one, members, file, CPU, Fit(4, CPU)).chunks([part])
+    ((_, made),) = batches.Crafter(one, members, file, CPU, Fit(4, CPU)).chunks([part])
     return start, made["images"].tobytes()
 
 
@@ -102,7 +102,7 @@ def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):
 def dies_at_the_third_chunk(monkeypatch) -> list[int]:
     """Where chunks start, as they are begun; the third is never computed at the first try."""
     computed: list[int] = []
-    original = batches.Work.begin
+    original = batches.Crafter.begin
 
     def begin(work, part, *others):
         computed.append(part.start)
@@ -110,7 +110,7 @@ def dies_at_the_third_chunk(monkeypatch) -> list[int]:
             raise KeyboardInterrupt
         return original(work, part, *others)
 
-    monkeypatch.setattr(batches.Work, "begin", begin)
+    monkeypatch.setattr(batches.Crafter, "begin", begin)
     return computed
 
 
@@ -157,7 +157,7 @@ def test_images_that_no_step_moved_are_told(tmp_path, subset, fnn_weights, capsy
     tensors = {name: TensorFile(subset)[name] for name in TensorFile(subset).names()} | {"labels": answers.numpy()}
     write_tensors(subset, tensors, TensorFile(subset).metadata)
     model.network.register_forward_hook(lambda module, given, logits: surer * logits)
-    chunks.run(own, [model], tmp_path / "out.safetensors", device=CPU, scratch=tmp_path / "scratch")
+    chunks.compute_here(own, [model], tmp_path / "out.safetensors", device=CPU, scratch=tmp_path / "scratch")
     found = TensorFile(tmp_path / "out.safetensors")["images"]
     assert (found != tensors["images"]).any((1, 2, 3)).sum() == moved
     lines = [line for line in capsys.readouterr().err.splitlines() if "as they were" in line]
@@ -166,7 +166,7 @@ def test_images_that_no_step_moved_are_told(tmp_path, subset, fnn_weights, capsy
 
 
 def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
-    original = batches.Work.begin
+    original = batches.Crafter.begin
 
     def dies(work, part, *others):
         if part.start == 8:
@@ -174,10 +174,10 @@ def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
         return original(work, part, *others)
 
     out = tmp_path / "b" / "out.safetensors"
-    monkeypatch.setattr(batches.Work, "begin", dies)
+    monkeypatch.setattr(batches.Crafter, "begin", dies)
     with pytest.raises(KeyboardInterrupt):
         run(cell(subset, fnn_weights), fnn_weights, out)
-    monkeypatch.setattr(batches.Work, "begin", original)
+    monkeypatch.setattr(batches.Crafter, "begin", original)
     other = cell(subset, fnn_weights)
     other = Cell(other.source, "sg", Attack(**{**SG, "sigma": 3}), other.compute, subset)
     run(other, fnn_weights, out)
@@ -189,13 +189,13 @@ def test_a_chunk_is_begun_before_the_last_one_is_written_where_that_pays(tmp_pat
     """As on a GPU, which computes the next chunk meanwhile: same bytes, and a kill loses one chunk more."""
     at_once = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
     done = []
-    begin, finish = batches.Work.begin, batches.Work.finish
-    monkeypatch.setattr(batches, "AHEAD", {"cpu": 1})
+    begin, finish = batches.Crafter.begin, batches.Crafter.finish
+    monkeypatch.setattr(batches, "CHUNKS_AHEAD", {"cpu": 1})
     monkeypatch.setattr(
-        batches.Work, "begin", lambda work, part, *a: (done.append(f"+{part.start}"), begin(work, part, *a))[1]
+        batches.Crafter, "begin", lambda work, part, *a: (done.append(f"+{part.start}"), begin(work, part, *a))[1]
     )
     monkeypatch.setattr(
-        batches.Work, "finish", lambda work, chunk: (done.append(f"-{chunk.part.start}"), finish(work, chunk))[1]
+        batches.Crafter, "finish", lambda work, chunk: (done.append(f"-{chunk.part.start}"), finish(work, chunk))[1]
     )
     ahead = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors")
     assert done == ["+0", "+4", "-0", "+8", "-4", "-8"]
@@ -242,23 +242,23 @@ def test_strangers_file_is_checked_against_its_clean_images(tmp_path, subset, fn
     far[3, 0, 0, 0] = (int(TensorFile(subset)["images"][3, 0, 0, 0]) + 128) % 256
     write_tensors(out, {"images": far}, file.metadata)
     with pytest.raises(UserError, match="is 128 from its clean one, more than its epsilon 15"):
-        adversarial_file.read(out, subset, "fnn2", row)
+        adversarial_file.read_adversarial(out, subset, "fnn2", row)
     write_tensors(out, {"images": images[:5]}, file.metadata)
     with pytest.raises(UserError, match=r"uint8 \(5, 1, 28, 28\), expected uint8 \(11, 1, 28, 28\)"):
-        adversarial_file.read(out, subset, "fnn2", row)
+        adversarial_file.read_adversarial(out, subset, "fnn2", row)
     write_tensors(out, {"images": images}, {**file.metadata, "subset": "0" * 64})
     with pytest.raises(UserError, match="was made from another subset"):
-        adversarial_file.read(out, subset, "fnn2", row)
+        adversarial_file.read_adversarial(out, subset, "fnn2", row)
     for change in ({"source": "fnn0"}, {"params": Attack(**{**SG, "epsilon": 99}).model_dump_json(exclude_none=True)}):
         write_tensors(out, {"images": far}, {**file.metadata, **change})
         with pytest.raises(UserError, match=f"its {next(iter(change))} is .*, expected .*; delete it"):
-            adversarial_file.read(out, subset, "fnn2", row)
+            adversarial_file.read_adversarial(out, subset, "fnn2", row)
     write_tensors(out, {"images": images}, {k: v for k, v in file.metadata.items() if k != "params"})
     with pytest.raises(UserError, match="its params is None, expected"):
-        adversarial_file.read(out, subset, "fnn2", row)
+        adversarial_file.read_adversarial(out, subset, "fnn2", row)
     out.write_bytes(out.read_bytes()[:-10])
     with pytest.raises(UserError, match="is no whole safetensors file"):
-        adversarial_file.read(out, subset, "fnn2", row)
+        adversarial_file.read_adversarial(out, subset, "fnn2", row)
 
 
 def test_memory_that_runs_out_halves_what_goes_through_at_once(tmp_path, subset, fnn_weights, monkeypatch):
@@ -291,8 +291,8 @@ def test_widest_is_the_largest_output_of_a_layer():
     first = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.Flatten(), nn.Linear(5 * 8 * 8, 2))
     second = nn.Sequential(nn.Conv2d(3, 7, 3, stride=2, padding=1), nn.ReLU())
     image = torch.zeros(1, 3, 8, 8)
-    assert batch_size.widest([second], image) == 7 * 4 * 4 * 4
-    assert batch_size.widest([first, second], image) == 5 * 8 * 8 * 4
+    assert batch_size.widest_output([second], image) == 7 * 4 * 4 * 4
+    assert batch_size.widest_output([first, second], image) == 5 * 8 * 8 * 4
     assert all(not layer._forward_hooks for network in (first, second) for layer in network.modules())
 
 
@@ -310,7 +310,7 @@ def test_a_cell_goes_through_in_passes_that_its_models_layers_allow(tmp_path, su
     whole = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
     member = pixel_model.load(fnn_weights / "fnn2.safetensors", device=CPU)
     image = torch.from_numpy(np.array(TensorFile(subset)["images"][:1])).float()
-    monkeypatch.setattr(batch_size, "WIDE", 4 * batch_size.widest([member], image))
+    monkeypatch.setattr(batch_size, "WIDE", 4 * batch_size.widest_output([member], image))
     sizes = []
     original = gradients.plain
     monkeypatch.setattr(gradients, "plain", lambda loss, x: (sizes.append(len(x)), original(loss, x))[1])

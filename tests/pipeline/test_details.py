@@ -26,7 +26,7 @@ ALONE = {key: value for key, value in TAKES.items() if key not in ("record_steps
 
 
 def made(subset: Path, weights: Path, out: Path, row: dict, source: str = "fnn2", chunk: int = 4) -> Path:
-    one = cell.Cell(weights_record.fingerprint(source, weights), "a", Attack(**row), Compute(chunk=chunk), subset)
+    one = cell.Cell(weights_record.make_record(source, weights), "a", Attack(**row), Compute(chunk=chunk), subset)
     return run(one, weights, out)
 
 
@@ -39,8 +39,8 @@ def test_takes_are_what_cells_of_their_own_give(tmp_path, subset, fnn_weights, t
     file, row = TensorFile(taken), Attack(**TAKES)
     assert row.takes == ((3, 1), (3, 2), (5, 3), (8, 3))
     assert json.loads(metadata(taken)["takes"]) == [{"seed": seed, "step": step} for seed, step in row.takes]
-    assert np.array_equal(adversarial_file.read(taken, subset, "fnn2", row), file["images"])
-    found = dict(adversarial_file.takes(taken, subset, row))
+    assert np.array_equal(adversarial_file.read_adversarial(taken, subset, "fnn2", row), file["images"])
+    found = dict(adversarial_file.read_snapshots(taken, subset, row))
     found[3, 3] = file["images"]
     for (seed, step), images in found.items():
         alone = made(
@@ -48,14 +48,14 @@ def test_takes_are_what_cells_of_their_own_give(tmp_path, subset, fnn_weights, t
         )
         assert np.array_equal(TensorFile(alone)["images"], images), (seed, step)
     assert len({images.tobytes() for images in found.values()}) == 5
-    floats = adversarial_file.floats(taken, subset, row)
+    floats = adversarial_file.read_floats(taken, subset, row)
     assert np.array_equal(np.rint(floats).astype(np.uint8), file["images"]) and (floats % 1 != 0).any()
 
 
 def test_nothing_asked_for_leaves_the_file_as_it_was(tmp_path, subset, fnn_weights):
     path = made(subset, fnn_weights, tmp_path / "out.safetensors", SG)
     assert TensorFile(path).names() == ["images"] and "takes" not in metadata(path)
-    assert list(adversarial_file.takes(path, subset, Attack(**SG))) == []
+    assert list(adversarial_file.read_snapshots(path, subset, Attack(**SG))) == []
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_forged_takes_are_refused(subset, taken, name, change, message):
     tensors[name] = change(tensors[name])
     about = {key: value for key, value in metadata(taken).items() if key != "sha256"}
     write_tensors(taken, tensors, about)
-    adversarial_file.read(taken, subset, "fnn2", row)
+    adversarial_file.read_adversarial(taken, subset, "fnn2", row)
     with pytest.raises(UserError, match=message):
-        list(adversarial_file.takes(taken, subset, row)), adversarial_file.floats(taken, subset, row)
+        list(adversarial_file.read_snapshots(taken, subset, row)), adversarial_file.read_floats(taken, subset, row)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_images_that_are_not_their_floats_rounded_are_refused(subset, taken):
     tensors["images"][place] -= 1
     write_tensors(taken, tensors, {key: value for key, value in metadata(taken).items() if key != "sha256"})
     with pytest.raises(UserError, match="images are not its floats, rounded; delete it"):
-        adversarial_file.floats(taken, subset, row)
+        adversarial_file.read_floats(taken, subset, row)
 
 
 def test_steps_that_shrink_leave_fractions(tmp_path, subset, fnn_weights):
@@ -121,7 +121,7 @@ def test_steps_that_shrink_leave_fractions(tmp_path, subset, fnn_weights):
     del row["sigma"]
     one = Attack(**row)
     assert not one.whole and Attack(epsilon=16, steps=2, step_size=4).whole
-    floats = adversarial_file.floats(made(subset, fnn_weights, tmp_path / "out.safetensors", row), subset, one)
+    floats = adversarial_file.read_floats(made(subset, fnn_weights, tmp_path / "out.safetensors", row), subset, one)
     assert (floats % 1 != 0).any()
 
 
@@ -145,7 +145,7 @@ def rates(top: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def test_details_by_hand(subset, taken):
     row, clean, file = Attack(**TAKES), TensorFile(subset), TensorFile(taken)
     labels, images, takes = np.array(clean["labels"]), np.array(file["images"]), np.array(file["takes"])
-    found = detail_metrics.detail(taken, subset, "fnn2", row, answers(images), answers)
+    found = detail_metrics.cell_details(taken, subset, "fnn2", row, answers(images), answers)
     by_take = {take: takes[:, place] for place, take in enumerate(row.takes)} | {(3, 3): images}
 
     def same(given: dict, images: np.ndarray, model: str) -> None:
@@ -194,10 +194,10 @@ def test_structural_similarity_is_wangs(shape):
     draw = np.random.default_rng(0)
     clean = draw.integers(0, 256, (3, *shape), np.uint8)
     images = np.clip(clean.astype(int) + draw.integers(-20, 21, clean.shape), 0, 255).astype(np.uint8)
-    found = perturbation.similarity(images, clean)
+    found = perturbation.structural_similarity(images, clean)
     wanted = [structural(x, y) for x, y in zip(images.astype(float), clean.astype(float), strict=True)]
     assert found == pytest.approx(wanted, abs=1e-5)  # to be rounded to four decimals
-    assert perturbation.similarity(clean, clean) == pytest.approx(1, abs=1e-6)
+    assert perturbation.structural_similarity(clean, clean) == pytest.approx(1, abs=1e-6)
 
 
 def test_denominators_by_hand(tmp_path, subset, fnn_weights):
@@ -207,7 +207,7 @@ def test_denominators_by_hand(tmp_path, subset, fnn_weights):
     write_tensors(subset, tensors, {"dataset": "made", "family": "mnist", "classes": "10", "models": "fnn0,fnn2"})
     path = made(subset, fnn_weights, tmp_path / "out.safetensors", SG)
     labels, top = tensors["labels"], answers(np.array(TensorFile(path)["images"]))
-    found = detail_metrics.detail(path, subset, "fnn2", Attack(**SG), top, answers)["denominators"]
+    found = detail_metrics.cell_details(path, subset, "fnn2", Attack(**SG), top, answers)["denominators"]
     for place, model in enumerate(("fnn0", "fnn2")):
         own = right[:, place] == 1
         for name, some in (("all", own | True), ("target_right", own), ("all_right", right.all(1))):
@@ -222,19 +222,19 @@ def test_a_subset_of_all_images_says_who_is_right(tmp_path):
     top["a"][:, 0], top["b"][:, 0] = labels, [0, 1, 0, 0, 0, 0]
     for model, one in top.items():
         write_clean(tmp_path / f"{model}.parquet", one, labels)
-    right = pipeline_subset.classified(tmp_path, ("a", "b"))
+    right = pipeline_subset.correct_by_model(tmp_path, ("a", "b"))
     assert right.T.tolist() == [[True] * 6, [True, True, False, True, False, False]]
     every, correct = (Subset(images="all", of=of) for of in ("all", "correct"))
-    assert pipeline_subset.available(right, correct).tolist() == [0, 1, 3]
-    assert pipeline_subset.available(right, every).tolist() == [0, 1, 2, 3, 4, 5]
+    assert pipeline_subset.candidate_ids(right, correct).tolist() == [0, 1, 3]
+    assert pipeline_subset.candidate_ids(right, every).tolist() == [0, 1, 2, 3, 4, 5]
     with pytest.raises(UserError, match="7 asked, but the data set has 6"):
-        pipeline_subset.draw(pipeline_subset.available(right, every), Subset(images=7, of="all"))
+        pipeline_subset.draw_ids(pipeline_subset.candidate_ids(right, every), Subset(images=7, of="all"))
     images = {"images": draw.integers(0, 256, (6, 1, 4, 4), np.uint8), "labels": labels}
     write_tensors(tmp_path / "images.safetensors", images, {"dataset": "made", "family": "mnist", "classes": "3"})
     (tmp_path / "images.csv").write_text("id,label,file\n" + "".join(f"{i},{i % 3},x\n" for i in range(6)))
     given = TensorFile(tmp_path / "images.safetensors"), tmp_path / "images.csv", every, tmp_path
     for kept, where in ((None, "no"), (dict(zip("ab", right.T, strict=True)), "yes")):
-        pipeline_subset.write(np.array([1, 2, 5]), *given[:3], tmp_path / where, kept)
+        pipeline_subset.write_subset(np.array([1, 2, 5]), *given[:3], tmp_path / where, kept)
     assert "right" not in TensorFile(tmp_path / "no/images.safetensors")
     found = TensorFile(tmp_path / "yes/images.safetensors")
     assert found["right"].tolist() == [[1, 1], [1, 0], [1, 0]] and found.metadata["models"] == "a,b"
@@ -251,11 +251,11 @@ def test_only_who_was_right_can_be_fooled_and_won_back():
 
 
 def test_a_weights_file_that_does_not_say_whose_it_is_is_one_line(fnn_weights):
-    fingerprint, path = weights_record.fingerprint("fnn0", fnn_weights), fnn_weights / "fnn0.safetensors"
+    fingerprint, path = weights_record.make_record("fnn0", fnn_weights), fnn_weights / "fnn0.safetensors"
     file = TensorFile(path)
     write_tensors(path, {name: np.array(file[name]) for name in file.names()})
     with pytest.raises(UserError, match=r"is not the file that sources/fnn0\.json names"):
-        weights_record.verify(fingerprint, fnn_weights)
+        weights_record.verified_paths(fingerprint, fnn_weights)
     with pytest.raises(UserError, match="its metadata lacks 'model'"):
-        weights_record.fingerprint("fnn0", fnn_weights)
+        weights_record.make_record("fnn0", fnn_weights)
     assert fingerprint["members"]["fnn0"]["sha256"] != sha256(path)

@@ -48,7 +48,7 @@ def constant() -> Toy:
 
 
 def loss_of(model, label: int):
-    return losses.untargeted(losses.source([model], "probabilities"), torch.tensor([label]))
+    return losses.untargeted(losses.source_log_probabilities([model], "probabilities"), torch.tensor([label]))
 
 
 def by_hand(label: int, m: int) -> Tensor:
@@ -63,7 +63,7 @@ def by_hand(label: int, m: int) -> Tensor:
 
 
 def estimates(model, samples, *, label: int = 1, batch: int = 3) -> list[Tensor]:
-    return list(analysis.smoothed(model, X, label, samples, sigma=SIGMA, seed=SEED, id=ID, batch=batch))
+    return list(analysis.smoothed_gradients(model, X, label, samples, sigma=SIGMA, seed=SEED, id=ID, batch=batch))
 
 
 # --- gradients --------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def estimates(model, samples, *, label: int = 1, batch: int = 3) -> list[Tensor]
 @pytest.mark.parametrize("label", [0, 1])
 def test_gradient_by_hand(label):
     p = torch.sigmoid(torch.tensor(100 - 180 + 126.0) / 100)
-    found = analysis.gradient(linear(), X, label)
+    found = analysis.plain_gradient(linear(), X, label)
     assert found.dtype == torch.float64 and found.shape == (1, 2, 2)
     assert torch.allclose(found, ((p - label) * W[0] / 100).double(), rtol=1e-5)
 
@@ -100,20 +100,20 @@ def test_smoothed_is_what_an_attack_estimates_in_its_first_step():
 
 
 def loss_of_two(model):
-    return losses.untargeted(losses.source([model], "probabilities"), torch.tensor([0, 1]))
+    return losses.untargeted(losses.source_log_probabilities([model], "probabilities"), torch.tensor([0, 1]))
 
 
 def test_noise_is_the_images_and_the_seeds():
     (own,) = estimates(quadratic(), [2])
     for change in ({"id": ID + 1}, {"seed": SEED + 1}, {"sigma": 16.0}):
         asked = {"sigma": SIGMA, "seed": SEED, "id": ID, "batch": 3} | change
-        (other,) = analysis.smoothed(quadratic(), X, 1, [2], **asked)
+        (other,) = analysis.smoothed_gradients(quadratic(), X, 1, [2], **asked)
         assert not torch.allclose(own, other)
 
 
 def test_no_spread_is_the_plain_gradient():
-    (found,) = analysis.smoothed(quadratic(), X, 1, [4], sigma=0.0, seed=0, id=0, batch=3)
-    assert torch.allclose(found, analysis.gradient(quadratic(), X, 1))
+    (found,) = analysis.smoothed_gradients(quadratic(), X, 1, [4], sigma=0.0, seed=0, id=0, batch=3)
+    assert torch.allclose(found, analysis.plain_gradient(quadratic(), X, 1))
 
 
 def test_many_samples_pass_few_at_a_time_and_none_twice():
@@ -174,20 +174,20 @@ def boundary(**change) -> Boundary:
 
 
 def test_directions_are_orthogonal_unit_vectors_that_span_the_gradient():
-    along, across = analysis.directions(quadratic(), X, 1, boundary(), batch=4)
+    along, across = analysis.plane_axes(quadratic(), X, 1, boundary(), batch=4)
     assert along.dtype == across.dtype == torch.float64 and along.shape == across.shape == (1, 2, 2)
     assert float(along.norm()) == pytest.approx(1) == float(across.norm())
     assert abs(float((along * across).sum())) < 1e-9
     assert analysis.cosine(along, by_hand(1, 6)) == pytest.approx(1)
-    plain = analysis.gradient(quadratic(), X, 1)
+    plain = analysis.plain_gradient(quadratic(), X, 1)
     within = (plain * along).sum() * along + (plain * across).sum() * across
     assert torch.allclose(within, plain, rtol=1e-9, atol=1e-15)
     assert (plain * across).sum() > 0  # h is what smoothing took away from g
 
 
 def test_directions_as_signs():
-    exact = analysis.directions(quadratic(), X, 1, boundary(), batch=4)
-    signs = analysis.directions(quadratic(), X, 1, boundary(sign=True), batch=4)
+    exact = analysis.plane_axes(quadratic(), X, 1, boundary(), batch=4)
+    signs = analysis.plane_axes(quadratic(), X, 1, boundary(sign=True), batch=4)
     for one, sign in zip(exact, signs, strict=True):
         assert torch.equal(sign, one.sign())
         assert sign.flatten().abs().tolist() == [1, 1, 1, 0]  # the last pixel does not matter to the model
@@ -195,22 +195,22 @@ def test_directions_as_signs():
 
 def test_no_gradient_no_plane():
     with pytest.raises(UserError, match="toy has no gradient at image 17; take another image"):
-        analysis.directions(constant(), X, 1, boundary(), batch=4)
+        analysis.plane_axes(constant(), X, 1, boundary(), batch=4)
 
 
 def test_a_gradient_that_smoothing_does_not_turn_has_no_plane():
     with pytest.raises(
         UserError, match="the smoothed gradient at image 17 is the gradient itself; take a larger sigma"
     ):
-        analysis.directions(linear(), X, 1, boundary(), batch=4)
+        analysis.plane_axes(linear(), X, 1, boundary(), batch=4)
 
 
 def test_a_gradient_that_is_not_finite_is_refused():
     broken = Toy(lambda x: x * float("nan"))
     with pytest.raises(UserError, match="a gradient is not finite"):
-        analysis.gradient(broken, X, 1)
+        analysis.plain_gradient(broken, X, 1)
     with pytest.raises(UserError, match="a gradient is not finite"):
-        list(analysis.smoothed(broken, X, 1, [1], sigma=SIGMA, seed=SEED, id=ID, batch=4))
+        list(analysis.smoothed_gradients(broken, X, 1, [1], sigma=SIGMA, seed=SEED, id=ID, batch=4))
 
 
 def test_answers_against_a_loop():
@@ -224,7 +224,7 @@ def test_answers_against_a_loop():
     assert 0.1 < expected.mean() < 0.9
     for batch in (1, 7, 100):
         model.batches.clear()
-        found = analysis.answers(model, X, axes, u, v, batch=batch)
+        found = analysis.predicted_plane(model, X, axes, u, v, batch=batch)
         assert found.dtype == np.int64 and found.tolist() == expected.tolist()
         assert sum(model.batches) == 45 and max(model.batches) <= batch
 
@@ -239,7 +239,7 @@ def test_answers_of_a_row_and_a_column():
     x = torch.full((1, 1, 2), 50.0)
     axes = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64), torch.tensor([[[0.0, 1.0]]], dtype=torch.float64)
     u, v = np.array([-1.0, 1.0, 2.0]), np.array([-1.0, 1.0])
-    assert analysis.answers(Quadrants(), x, axes, u, v, batch=4).tolist() == [[0, 1, 1], [2, 3, 3]]
+    assert analysis.predicted_plane(Quadrants(), x, axes, u, v, batch=4).tolist() == [[0, 1, 1], [2, 3, 3]]
 
 
 @pytest.mark.parametrize(("start", "step", "bound"), [(250.0, 10.0, 255.5), (5.0, -10.0, -0.5)])
@@ -249,9 +249,9 @@ def test_answers_are_of_clipped_pixels(start, step, bound):
     model = Toy(lambda x: sign * (x - bound))
     x, one = torch.tensor([[[start]]]), torch.ones(1, 1, 1, dtype=torch.float64)
     u = np.array([0.0, step])
-    assert analysis.answers(model, x, (one, one), u, u, batch=4).tolist() == [[0, 0], [0, 0]]
+    assert analysis.predicted_plane(model, x, (one, one), u, u, batch=4).tolist() == [[0, 0], [0, 0]]
     inside = Toy(lambda x: sign * (x - bound + sign))  # 254.5, or 0.5: the bound itself is reached
-    assert analysis.answers(inside, x, (one, one), u, u, batch=4).tolist() == [[0, 1], [1, 1]]
+    assert analysis.predicted_plane(inside, x, (one, one), u, u, batch=4).tolist() == [[0, 1], [1, 1]]
 
 
 # --- saliency ---------------------------------------------------------------------------------------
@@ -259,15 +259,15 @@ def test_answers_are_of_clipped_pixels(start, step, bound):
 
 def test_saliency_is_the_gradient_and_its_smoothed_versions():
     row = Saliency(model="toy", images=(ID,), samples=(1, 4, 9), sigma=SIGMA, seed=SEED)
-    found = analysis.saliency(quadratic(), X, 1, ID, row, batch=2)
+    found = analysis.saliency_gradients(quadratic(), X, 1, ID, row, batch=2)
     assert found.shape == (4, 1, 2, 2) and found.dtype == np.float32
-    assert np.array_equal(found[0], analysis.gradient(quadratic(), X, 1).float().numpy())
+    assert np.array_equal(found[0], analysis.plain_gradient(quadratic(), X, 1).float().numpy())
     for m, one in zip((1, 4, 9), found[1:], strict=True):
         assert np.allclose(one, by_hand(1, m).numpy(), rtol=1e-5, atol=0)
 
 
 def test_chosen_image():
     images = np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2)
-    assert analysis.chosen(images, 2).tolist() == [[[8, 9], [10, 11]]]
+    assert analysis.image_by_id(images, 2).tolist() == [[[8, 9], [10, 11]]]
     with pytest.raises(UserError, match=r"image 3 is asked, but the data set has ids 0 to 2 \(see data/images.csv\)"):
-        analysis.chosen(images, 3)
+        analysis.image_by_id(images, 3)

@@ -83,10 +83,10 @@ def test_parts_do_not_matter(tensors):
 def test_sizes_have_it_where_it_is_asked_for(tensors):
     images, clean = pictures((40, 40))
     apart = evaluation_lpips.Lpips(tensors, CPU)(images, clean)
-    found = perturbation.size(images, clean, evaluation_lpips.Lpips(tensors, CPU))
+    found = perturbation.perturbation_size(images, clean, evaluation_lpips.Lpips(tensors, CPU))
     assert found["lpips"] == pytest.approx(apart.mean(), abs=1e-4)
     assert found["lpips_high"] == pytest.approx(np.percentile(apart, 95), abs=1e-4)
-    without = perturbation.size(images, clean)
+    without = perturbation.perturbation_size(images, clean)
     assert (without["lpips"], without["lpips_high"]) == (None, None)
     assert {key: value for key, value in found.items() if not key.startswith("lpips")} == {
         key: value for key, value in without.items() if not key.startswith("lpips")
@@ -96,7 +96,7 @@ def test_sizes_have_it_where_it_is_asked_for(tensors):
 # --- weights --------------------------------------------------------------------------------------------------------
 
 
-def archive(path: Path, data: bytes, name: str = lpips_weights.MEMBER) -> Path:
+def archive(path: Path, data: bytes, name: str = lpips_weights.WEIGHTS_MEMBER) -> Path:
     with tarfile.open(path, "w:gz", compresslevel=1) as file:
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
@@ -204,24 +204,24 @@ def test_a_folder_of_weights_may_hold_the_archive(tmp_path, offline, data, tenso
 def test_a_file_of_weights_is_checked_when_it_is_read(tmp_path, tensors):
     path = tmp_path / "lpips.safetensors"
     write_tensors(path, tensors)
-    loaded, (images, clean) = evaluation_lpips.load(path, CPU, asked=True), pictures((40, 40))
+    loaded, (images, clean) = evaluation_lpips.load_lpips(path, CPU, asked=True), pictures((40, 40))
     assert loaded is not None
     assert loaded(images, clean).tobytes() == evaluation_lpips.Lpips(tensors, CPU)(images, clean).tobytes()
     with pytest.raises(UserError, match="holds weights that lpips: false does not ask for; delete it and run"):
-        evaluation_lpips.load(path, CPU, asked=False)
+        evaluation_lpips.load_lpips(path, CPU, asked=False)
     for wrong in ({}, {"4.linear": tensors["4.linear"]}, tensors | {"4.linear": tensors["4.linear"][:9]}):
         write_tensors(path, wrong)
         with pytest.raises(UserError, match="does not hold the weights of LPIPS; delete it and run `dvc repro`"):
-            evaluation_lpips.load(path, CPU, asked=True)
+            evaluation_lpips.load_lpips(path, CPU, asked=True)
     write_tensors(path, {})
-    assert evaluation_lpips.load(path, CPU, asked=False) is None
+    assert evaluation_lpips.load_lpips(path, CPU, asked=False) is None
 
 
 def test_grey_images_have_none(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(PARAMS | {"lpips": True}), encoding="utf-8")
     with pytest.raises(UserError, match="lpips: true is for colour images, and MNIST's are grey; set lpips: false"):
-        loading.load(path)
+        loading.load_experiment(path)
     path.write_text(yaml.safe_dump(PARAMS | {"lpips": "alex"}), encoding="utf-8")
     with pytest.raises(UserError, match="lpips is 'alex': input should be a valid boolean"):
-        loading.load(path)
+        loading.load_experiment(path)

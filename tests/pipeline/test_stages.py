@@ -17,14 +17,14 @@ import yaml
 from builders import ROOT
 from repositories import PARAMS
 
-from crossfool import errors
+from crossfool import errors as crossfool_errors
 from crossfool.models import weights_file
 from crossfool.models.networks import build
 from crossfool.models.weights import preprocessing, registry
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.crafting import weights_record
 from crossfool.pipeline.evaluation import lpips, lpips_weights
-from crossfool.pipeline.stage import friendly
+from crossfool.pipeline.stage import errors_in_one_line
 from crossfool.storage import atomic
 from crossfool.storage.json_files import read_json, write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -52,7 +52,7 @@ def folder(tmp_path, subset, fnn_weights) -> Path:
     """An experiment's folder, ready for the attack stage on fnn2."""
     values = PARAMS | {"compute": {"precision": "float32", "chunk": 2}, "sources": ["fnn2"], "attacks": {"long": ROW}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    write_json(tmp_path / "sources/fnn2.json", weights_record.fingerprint("fnn2", fnn_weights))
+    write_json(tmp_path / "sources/fnn2.json", weights_record.make_record("fnn2", fnn_weights))
     return tmp_path
 
 
@@ -128,7 +128,7 @@ def test_a_temporary_file_that_the_system_refuses_names_the_variable_that_moves_
     ids=str,
 )
 def test_what_the_system_refuses_names_a_place_or_a_variable(capsys, error, said):
-    @friendly
+    @errors_in_one_line
     def refused():
         raise error
 
@@ -138,7 +138,7 @@ def test_what_the_system_refuses_names_a_place_or_a_variable(capsys, error, said
     assert capsys.readouterr().err == f"error: {said}\n"
 
 
-@pytest.mark.parametrize("number", sorted(errors.REFUSALS))
+@pytest.mark.parametrize("number", sorted(crossfool_errors.WRITE_ERRORS))
 def test_a_write_that_the_system_refuses_names_its_file(tmp_path, number):
     with pytest.raises(OSError) as refused, atomic.replacing(tmp_path / "a" / "b.json"):
         raise OSError(number, os.strerror(number))
@@ -207,7 +207,7 @@ def test_a_stage_that_is_terminated_while_it_ends_says_nothing(tmp_path):
 
 
 def test_what_a_file_is_called_stays_in_its_line(capsys):
-    @friendly
+    @errors_in_one_line
     def refused():
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/a\nb\x1b")
 
@@ -220,7 +220,7 @@ def test_out_of_memory_is_one_line(capsys):
     class OutOfMemoryError(RuntimeError):  # as torch names its own
         pass
 
-    @friendly
+    @errors_in_one_line
     def greedy(error):
         raise error
 
@@ -236,8 +236,8 @@ def test_out_of_memory_is_one_line(capsys):
 def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
     """From the stages' own output files: `true`, then `false`."""
     torch.manual_seed(0)
-    network = build.own("resnet20")
-    weights_file.write(
+    network = build.crossfool_network("resnet20")
+    weights_file.write_weights(
         tmp_path / "weights/resnet20.safetensors",
         network.state_dict(),
         preprocessing.describe(registry.spec("resnet20"), network),
@@ -248,7 +248,7 @@ def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
     tensors |= {"labels": labels, "target_labels": labels + 1, "index": np.arange(6) * 3}
     about = {"dataset": "made", "family": "cifar10", "classes": "10"}
     write_tensors(tmp_path / "subset/images.safetensors", tensors, about)
-    write_json(tmp_path / "sources/resnet20.json", weights_record.fingerprint("resnet20", tmp_path / "weights"))
+    write_json(tmp_path / "sources/resnet20.json", weights_record.make_record("resnet20", tmp_path / "weights"))
     values = PARAMS | {
         "dataset": {"name": "cifar10"},
         "models": ["resnet20"],

@@ -23,42 +23,42 @@ def clean(folder: Path, model: str, top1: list[int]) -> None:
 def test_commonly_correct_by_hand(tmp_path):
     clean(tmp_path, "a", [4, 1, 0, 3, 0, 2])  # wrong at 2
     clean(tmp_path, "b", [4, 0, 3, 3, 0, 2])  # wrong at 1
-    right = subset.classified(tmp_path, ("a", "b"))
-    assert subset.available(right, Subset(images="all")).tolist() == [0, 3, 4, 5]
+    right = subset.correct_by_model(tmp_path, ("a", "b"))
+    assert subset.candidate_ids(right, Subset(images="all")).tolist() == [0, 3, 4, 5]
     with pytest.raises(UserError, match=r"c.parquet is missing"):
-        subset.classified(tmp_path, ("a", "b", "c"))
+        subset.correct_by_model(tmp_path, ("a", "b", "c"))
 
 
 def test_draw_is_seeded_sorted_and_nested():
     available = np.arange(0, 400, 2)
-    some = subset.draw(available, Subset(images=50, seed=3))
+    some = subset.draw_ids(available, Subset(images=50, seed=3))
     assert some.tolist() == sorted(set(some.tolist())) and set(some) <= set(available) and len(some) == 50
-    assert np.array_equal(some, subset.draw(available, Subset(images=50, seed=3)))
-    assert set(some) < set(subset.draw(available, Subset(images=80, seed=3)))
-    assert set(some) != set(subset.draw(available, Subset(images=50, seed=4)))
-    assert np.array_equal(subset.draw(available, Subset(images="all")), available)
+    assert np.array_equal(some, subset.draw_ids(available, Subset(images=50, seed=3)))
+    assert set(some) < set(subset.draw_ids(available, Subset(images=80, seed=3)))
+    assert set(some) != set(subset.draw_ids(available, Subset(images=50, seed=4)))
+    assert np.array_equal(subset.draw_ids(available, Subset(images="all")), available)
 
 
 def test_fewer_than_asked_says_how_many_there_are():
     with pytest.raises(UserError, match="images: 8 asked, but all models classify only 7 correctly; ask for 7 at most"):
-        subset.draw(np.arange(7), Subset(images=8))
+        subset.draw_ids(np.arange(7), Subset(images=8))
     with pytest.raises(UserError, match="no image is classified correctly by all models"):
-        subset.draw(np.arange(0), Subset(images="all"))
+        subset.draw_ids(np.arange(0), Subset(images="all"))
 
 
 def test_target_labels_are_never_the_true_label_and_cover_the_others():
     ids, labels = np.arange(3000), np.arange(3000) % 10
-    targets = subset.target_labels(ids, labels, 10, Subset(images="all", seed=1))
+    targets = subset.draw_target_labels(ids, labels, 10, Subset(images="all", seed=1))
     assert (targets != labels).all() and targets.min() == 0 and targets.max() == 9
     counts = np.bincount((targets - labels) % 10, minlength=10)
     assert counts[0] == 0 and counts[1:].min() > 250  # 333 expected of each of the nine others
-    some = subset.target_labels(ids[5:9], labels[5:9], 10, Subset(images="all", seed=1))
+    some = subset.draw_target_labels(ids[5:9], labels[5:9], 10, Subset(images="all", seed=1))
     assert some.tolist() == targets[5:9].tolist()  # of the image, not of the subset
-    other = subset.target_labels(ids, labels, 10, Subset(images="all", seed=2))
+    other = subset.draw_target_labels(ids, labels, 10, Subset(images="all", seed=2))
     assert (other != targets).any()
-    following = subset.target_labels(ids, labels, 10, Subset(images="all", targets="next"))
+    following = subset.draw_target_labels(ids, labels, 10, Subset(images="all", targets="next"))
     assert following[:3].tolist() == [1, 2, 3] and following[9] == 0
-    two = subset.target_labels(np.arange(4), np.array([0, 1, 1, 0]), 2, Subset(images="all"))
+    two = subset.draw_target_labels(np.arange(4), np.array([0, 1, 1, 0]), 2, Subset(images="all"))
     assert two.tolist() == [1, 0, 0, 1]
 
 
@@ -88,7 +88,7 @@ def made(folder: Path, classes: str = "10", table: bytes = TABLE.encode()) -> Te
 def test_a_damaged_table_of_images_is_one_line(tmp_path, table, reason):
     images = made(tmp_path, table=table)
     with pytest.raises(UserError, match=rf"images\.csv {reason}.* delete it and run `dvc repro`"):
-        subset.write(np.array([1]), images, tmp_path / "images.csv", Subset(images=1), tmp_path / "s")
+        subset.write_subset(np.array([1]), images, tmp_path / "images.csv", Subset(images=1), tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
 
@@ -96,12 +96,14 @@ def test_a_damaged_table_of_images_is_one_line(tmp_path, table, reason):
 def test_a_number_of_classes_that_is_none(tmp_path, classes):
     images = made(tmp_path, classes=classes)
     with pytest.raises(UserError, match=r"images\.safetensors: its labels are not of '.*' classes"):
-        subset.write(np.array([1]), images, tmp_path / "images.csv", Subset(images=1), tmp_path / "s")
+        subset.write_subset(np.array([1]), images, tmp_path / "images.csv", Subset(images=1), tmp_path / "s")
 
 
 def test_written_subset_is_the_images(tmp_path):
     images, pixels = made(tmp_path), PIXELS
-    subset.write(np.array([1, 5]), images, tmp_path / "images.csv", Subset(images=2, targets="next"), tmp_path / "s")
+    subset.write_subset(
+        np.array([1, 5]), images, tmp_path / "images.csv", Subset(images=2, targets="next"), tmp_path / "s"
+    )
     out = TensorFile(tmp_path / "s" / "images.safetensors")
     assert out["images"].tolist() == pixels[[1, 5]].tolist()
     assert (out["labels"].tolist(), out["target_labels"].tolist(), out["index"].tolist()) == ([1, 2], [2, 3], [1, 5])

@@ -79,7 +79,7 @@ def processes() -> list[int]:
 
 def parent(pid: int) -> int | None:
     try:
-        return warm_start.process(pid)[1]
+        return warm_start.process_status(pid)[1]
     except OSError:
         return None
 
@@ -326,10 +326,10 @@ def test_a_server_with_nothing_to_do_ends(monkeypatch):
 
 
 def test_somebody_elses_server_is_not_asked(monkeypatch):
-    pid, started = os.getpid(), warm_start.process(os.getpid())[2]
+    pid, started = os.getpid(), warm_start.process_status(os.getpid())[2]
     with socket.socket(socket.AF_UNIX) as listener:
         monkeypatch.setattr(os, "getuid", lambda: 12345)  # so that this very process is somebody else
         listener.bind(f"\0crossfool-12345-{pid}-{started}")
         listener.listen()
         with pytest.raises(ConnectionRefusedError, match="somebody else's server"):
-            warm_start.connected(pid, started)
+            warm_start.connect_to_server(pid, started)

@@ -41,8 +41,8 @@ def _environment(monkeypatch):
 
 
 def elsewhere(one: Cell, weights: Path, out: Path, engine: crafting_chunks.Engine) -> Path:
-    files = weights_record.verify(one.source, weights)
-    crafting_chunks.run_elsewhere(one, files, out, engine=engine, scratch=out.parent / "scratch")
+    files = weights_record.verified_paths(one.source, weights)
+    crafting_chunks.compute_with_engine(one, files, out, engine=engine, scratch=out.parent / "scratch")
     return out
 
 
@@ -58,7 +58,7 @@ def elsewhere(one: Cell, weights: Path, out: Path, engine: crafting_chunks.Engin
 def test_a_mistake_is_one_line(monkeypatch, name, value, message):
     monkeypatch.setenv(f"CROSSFOOL_{name}", value)
     with pytest.raises(UserError) as error:
-        choose.chosen()
+        choose.choose_engine()
     assert str(error.value) == message
 
 
@@ -69,7 +69,7 @@ def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path, engin
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / f"{library}.py").write_text("raise ImportError('libz.so.9: cannot open shared object file')\n")
     with pytest.raises(UserError, match=rf"needs {library}, which cannot be imported \(libz.so.9: .*\); pip install"):
-        choose.chosen()
+        choose.choose_engine()
 
 
 @pytest.mark.parametrize(("engine", "library"), [("ray", "ray"), ("slurm", "submitit")])
@@ -77,20 +77,20 @@ def test_a_library_that_is_not_there(monkeypatch, engine, library):
     monkeypatch.setenv("CROSSFOOL_ENGINE", engine)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UserError, match=rf"needs {library}; pip install 'crossfool\[cluster\]'"):
-        choose.chosen()
+        choose.choose_engine()
 
 
 def test_this_process_computes_unless_told_otherwise(monkeypatch):
-    assert choose.chosen() is None
+    assert choose.choose_engine() is None
     monkeypatch.setenv("CROSSFOOL_WORKERS", "3")
-    found = choose.chosen()
+    found = choose.choose_engine()
     assert isinstance(found, local.Processes) and (found.count, found.kind) == (3, "cpu")
 
 
 def test_every_gpu_has_a_process(monkeypatch):
     monkeypatch.delenv("CROSSFOOL_DEVICE")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    found = choose.chosen()
+    found = choose.choose_engine()
     assert isinstance(found, local.Processes) and found.kind == "cuda"
     assert found._devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 
@@ -120,8 +120,8 @@ class Backwards:
             self.computed.append(part.start)
             yield (
                 part,
-                workers_worker.compute(
-                    workers_worker.order(cell), weights, workers_worker.arrays(TensorFile(cell.subset), part)
+                workers_worker.compute_chunk(
+                    workers_worker.make_order(cell), weights, workers_worker.chunk_arrays(TensorFile(cell.subset), part)
                 ),
             )
 
@@ -160,7 +160,7 @@ def test_chunks_of_anything_else_are_not_taken(tmp_path, subset, fnn_weights, mo
     with pytest.raises(KeyboardInterrupt):
         elsewhere(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors", first)
     if other == "code":
-        monkeypatch.setattr(crafting_chunks, "code", lambda: "other")
+        monkeypatch.setattr(crafting_chunks, "code_digest", lambda: "other")
     elif other == "subset":
         damaged(subset)
     elif other == "weights":
@@ -185,9 +185,11 @@ def test_threads_change_a_gradient_in_its_last_digits_alone(tmp_path, subset, fn
         one = cell(subset, fnn_weights, "takes", chunk=5, source="fnn0+fnn2")
         members = [
             pixel_model.load(path, device=torch.device("cpu"))
-            for path in weights_record.verify(one.source, fnn_weights)
+            for path in weights_record.verified_paths(one.source, fnn_weights)
         ]
-        gradient = gradients.plain(losses.untargeted(losses.source(members, "probabilities"), labels), x)
+        gradient = gradients.plain(
+            losses.untargeted(losses.source_log_probabilities(members, "probabilities"), labels), x
+        )
         file = TensorFile(run(one, fnn_weights, tmp_path / f"{threads}" / "out.safetensors"))
         found.append((gradient, {name: np.array(file[name]) for name in file.names()}))
     (gradient, here), (other, there) = found
@@ -283,16 +285,18 @@ def test_a_worker_of_other_versions_is_refused(subset, fnn_weights):
     one = cell(subset, fnn_weights)
     order = workers_worker.Order(one, ("x",), "torch 1, crossfool 2")
     with pytest.raises(UserError, match=r"a worker has torch .*, and this machine torch 1, crossfool 2; install"):
-        workers_worker.compute(order, [], workers_worker.arrays(TensorFile(subset), slice(0, 2)))
+        workers_worker.compute_chunk(order, [], workers_worker.chunk_arrays(TensorFile(subset), slice(0, 2)))
 
 
 def test_weights_arrive_as_bytes_too(subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    (path,) = weights_record.verify(one.source, fnn_weights)
-    part = workers_worker.arrays(TensorFile(subset), slice(4, 8))
-    from_path = workers_worker.compute(workers_worker.order(one), [path], part)["images"]
+    (path,) = weights_record.verified_paths(one.source, fnn_weights)
+    part = workers_worker.chunk_arrays(TensorFile(subset), slice(4, 8))
+    from_path = workers_worker.compute_chunk(workers_worker.make_order(one), [path], part)["images"]
     workers_worker._kept.clear()
-    from_bytes = workers_worker.compute(workers_worker.order(one), [np.fromfile(path, np.uint8)], part)["images"]
+    from_bytes = workers_worker.compute_chunk(workers_worker.make_order(one), [np.fromfile(path, np.uint8)], part)[
+        "images"
+    ]
     assert np.array_equal(from_bytes, from_path)
 
 
@@ -302,7 +306,7 @@ def test_slurm_jobs_give_the_same_bytes(tmp_path, subset, fnn_weights, monkeypat
     monkeypatch.setenv("CROSSFOOL_WORKERS", "2")
     monkeypatch.setenv("CROSSFOOL_SLURM", "cluster=local timeout_min=5")  # submitit's own stand-in for Slurm
     monkeypatch.chdir(tmp_path)
-    engine = choose.chosen()
+    engine = choose.choose_engine()
     one = cell(subset, fnn_weights, "sg")
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
     assert elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engine).read_bytes() == here.read_bytes()
@@ -330,7 +334,7 @@ def test_a_slurm_job_killed_at_its_last_chunk_loses_no_other(tmp_path, subset, f
         for name in chunks:
             if first and name.startswith("00000008"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            workers_slurm._in_job(order, kind, files, folder, {name: chunks[name]})
+            workers_slurm._compute_in_job(order, kind, files, folder, {name: chunks[name]})
 
     engine.task = dies
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
@@ -356,7 +360,7 @@ def test_slurm_jobs_that_are_always_killed_are_one_line(tmp_path, subset, fnn_we
         UserError, match=r"job \d+ failed: .*; finished chunks are kept: run `dvc repro` again$"
     ) as error:
         elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engine)
-    assert "\n" not in str(error.value) and log.read_text() == "begun\n" * workers_slurm.DEATHS
+    assert "\n" not in str(error.value) and log.read_text() == "begun\n" * workers_slurm.MOST_KILLS
 
 
 class Job:
@@ -383,9 +387,12 @@ def test_a_slurm_jobs_chunks_come_back_before_it_ends(tmp_path, monkeypatch):
 
 def test_a_slurm_job_that_slurm_puts_back_computes_no_chunk_twice(tmp_path, subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    files, part = weights_record.verify(one.source, fnn_weights), workers_worker.arrays(TensorFile(subset), slice(0, 4))
+    files, part = (
+        weights_record.verified_paths(one.source, fnn_weights),
+        workers_worker.chunk_arrays(TensorFile(subset), slice(0, 4)),
+    )
     (tmp_path / "there").touch()
-    workers_slurm._in_job(workers_worker.order(one), "cpu", files, tmp_path, {"there": part, "new": part})
+    workers_slurm._compute_in_job(workers_worker.make_order(one), "cpu", files, tmp_path, {"there": part, "new": part})
     assert (tmp_path / "there").stat().st_size == 0 and TensorFile(tmp_path / "new")["images"].shape == (4, 1, 28, 28)
 
 
@@ -508,8 +515,8 @@ def test_a_ray_task_asks_for_a_gpu_where_there_is_one(subset, fnn_weights, monke
     )
     monkeypatch.setitem(sys.modules, "ray", stub)
     monkeypatch.setenv("CROSSFOOL_ENGINE", "ray")
-    engine, one = choose.chosen(), cell(subset, fnn_weights)
-    files = weights_record.verify(one.source, fnn_weights)
+    engine, one = choose.choose_engine(), cell(subset, fnn_weights)
+    files = weights_record.verified_paths(one.source, fnn_weights)
     found = engine.chunks(one, files, [slice(place, place + 1) for place in range(11)])
     next(found)
     assert most == [(kind, 1)] * 2 * 3  # two a slot: no more lie in its store
@@ -544,14 +551,14 @@ def test_a_ray_cluster_that_does_not_answer_is_one_line_at_once(monkeypatch, sch
         monkeypatch.setenv("RAY_ADDRESS", scheme + address)
         monkeypatch.setattr("ray.init", lambda **options: pytest.fail("Ray was asked, which tries for a minute"))
         with pytest.raises(UserError, match=f"no Ray cluster at {scheme}{address}: .*; see RAY_ADDRESS and"):
-            choose.chosen()
+            choose.choose_engine()
 
 
 @pytest.mark.parametrize("address", ["", "auto", "local", "[::1]:x", "anything"])
 def test_other_addresses_are_rays_to_judge(address):
-    ray_cluster._answers(address)
+    ray_cluster._check_reachable(address)
 
 
 def test_a_ray_cluster_that_answers_is_asked():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        ray_cluster._answers(f"127.0.0.1:{server.getsockname()[1]}")
+        ray_cluster._check_reachable(f"127.0.0.1:{server.getsockname()[1]}")

@@ -49,7 +49,9 @@ def test_gradients_are_counted(monkeypatch, name, attack):
     monkeypatch.setattr(contestants, "about", lambda model: (network, described))
     from crossfool.models.inference import pixel_model
 
-    monkeypatch.setattr(pixel_model, "folded", lambda network: network)  # the very network, whose count is looked at
+    monkeypatch.setattr(
+        pixel_model, "fold_batch_norm", lambda network: network
+    )  # the very network, whose count is looked at
     run = contestants.contestants(frozen=True)[name]("small")
     work = contestants.Work(attack, images=2, steps=3, samples=4 if attack == "smoothed" else 1)
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)

@@ -109,7 +109,7 @@ def checked(tmp_path_factory) -> Repository:
     folder = tmp_path_factory.mktemp("checked")
     (folder / "author").mkdir()
     found = made(folder / "author", folder / "digits")
-    new.new("mine", found.path, ".")
+    new.make_experiment("mine", found.path, ".")
     (found.path / "experiments/mine/notes.csv").write_bytes(b"a,b\r\n1,2\r\n")
     (found.path / "experiments/mine/picture.png").write_bytes(bytes(range(256)))
     found.repro("check")
@@ -136,12 +136,12 @@ def test_a_clone_has_every_byte_whatever_git_is_told_of_line_ends(checked, tmp_p
     assert _committed(checked, tmp_path / "clone") == _committed(checked, checked.path)
     clone = Repository(tmp_path / "clone", tmp_path)
     clone.run("git", "add", "--renormalize", ".")
-    new.new("another", clone.path, "mine")
+    new.make_experiment("another", clone.path, "mine")
     clone.run("git", "add", "--all")
     changed = clone.run("git", "status", "--porcelain").splitlines()
     assert len(changed) == 3 and all("experiments/another/" in line for line in changed)
     _share_cache(clone.path, checked.path)
-    stages = {stage.kind: stage for stage in dvc_status.status(clone.path) or ()}
+    stages = {stage.kind: stage for stage in dvc_status.stage_statuses(clone.path) or ()}
     assert not stages["check"].runs and stages["prepare"].runs
 
 
@@ -211,7 +211,7 @@ def test_params_of_any_editor_are_read(checked, tmp_path, start, end):
     folder = checked.path
     text = (folder / "params.yaml").read_bytes()
     (tmp_path / "params.yaml").write_bytes(start + text.replace(b"\n", end))
-    assert loading.load(tmp_path / "params.yaml") == loading.load(folder / "params.yaml")
+    assert loading.load_experiment(tmp_path / "params.yaml") == loading.load_experiment(folder / "params.yaml")
     made = new._copied(tmp_path, tmp_path / "x")
     assert made == text.decode().replace("root: .\n", "root: ../..\n")
 

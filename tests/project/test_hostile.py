@@ -71,7 +71,7 @@ def replaced(way: tuple[Any, ...], value: Any) -> Any:
 def load(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with one_line("params.yaml"):
-        assert isinstance(loading.load(path), Experiment)
+        assert isinstance(loading.load_experiment(path), Experiment)
 
 
 @pytest.fixture(scope="module")
@@ -255,18 +255,20 @@ def test_a_damaged_table_of_the_subset_is_one_line(tmp_path: Path, text: str) ->
     }
     write_tensors(tmp_path / "subset/images.safetensors", tensors)
     (tmp_path / "subset/subset.csv").write_text("id,label,target_label,file\n3,1,2,a.png\n5,0,1,b.png\n")
-    experiment = loading.load(ROOT / "params.yaml").model_copy(update={"models": (), "targets": (), "sources": ()})
-    assert gallery.gather(tmp_path, experiment, 10**6) is None
+    experiment = loading.load_experiment(ROOT / "params.yaml").model_copy(
+        update={"models": (), "targets": (), "sources": ()}
+    )
+    assert gallery.gather_gallery(tmp_path, experiment, 10**6) is None
     (tmp_path / "subset/subset.csv").write_text("id,label,target_label,file\n" + text)
     with pytest.raises(UserError, match=r"^\S+/subset\.csv is .*run `dvc repro`$"):
-        gallery.gather(tmp_path, experiment, 10**6)
+        gallery.gather_gallery(tmp_path, experiment, 10**6)
 
 
 # --- what a file says of itself --------------------------------------------------------------------------------------
 
 
 def experiment(**changes: Any) -> Experiment:
-    return loading.load(ROOT / "params.yaml").model_copy(update=changes)
+    return loading.load_experiment(ROOT / "params.yaml").model_copy(update=changes)
 
 
 @pytest.mark.parametrize("said", ["x", "[]", "null", '{"epsilon": []}', '{"epsilon": "a\\nb"}'])
@@ -276,7 +278,7 @@ def test_a_cell_of_odd_params_is_one_line(tmp_path: Path, said: str) -> None:
     path = tmp_path / "adversarial" / source / f"{attack}.safetensors"
     write_tensors(path, {"images": np.zeros((1, 1, 1, 1), np.uint8)}, {"params": said})
     with pytest.raises(UserError) as caught:
-        provenance.find(f"{source}/{attack}", tmp_path)
+        provenance.find_cell(f"{source}/{attack}", tmp_path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -300,10 +302,10 @@ def test_an_odd_plane_is_one_line(tmp_path: Path, change: dict[str, str]) -> Non
     said = {"label": "7", "params": json.dumps(plane.model_dump())}
     path = tmp_path / "analysis/boundary/a.safetensors"
     write_tensors(path, tensors, said)
-    gradient_figures.boundary(tmp_path, "a", plane, experiment(dataset=dataset))
+    gradient_figures.draw_boundary(tmp_path, "a", plane, experiment(dataset=dataset))
     write_tensors(path, tensors, said | change)
     with pytest.raises(UserError, match=r"^\S+/a\.safetensors.*; delete it and run `dvc repro`$"):
-        gradient_figures.boundary(tmp_path, "a", plane, experiment(dataset=dataset))
+        gradient_figures.draw_boundary(tmp_path, "a", plane, experiment(dataset=dataset))
 
 
 def test_a_subset_of_other_models_than_it_says_is_one_line(tmp_path: Path) -> None:
@@ -311,7 +313,7 @@ def test_a_subset_of_other_models_than_it_says_is_one_line(tmp_path: Path) -> No
     for said in ({}, {"models": "fnn0"}, {"models": "fnn0,fnn2,fnn4"}):
         write_tensors(tmp_path / "a.safetensors", tensors, said)
         with pytest.raises(UserError, match=r"a\.safetensors: .*; delete it and run `dvc repro`"):
-            predictions_file.right(TensorFile(tmp_path / "a.safetensors"))
+            predictions_file.right_by_model(TensorFile(tmp_path / "a.safetensors"))
 
 
 def test_rows_are_counted_whatever_they_hold(tmp_path: Path) -> None:

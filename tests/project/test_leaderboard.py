@@ -17,8 +17,8 @@ def test_the_leaderboard_is_of_the_metrics_in_git():
 
 def test_no_experiment_drops_out_of_it():
     """Whose metrics are not whole is left out: that of older metrics, and none that a row more has made so."""
-    folders, left_out = project.finished(project.experiments(ROOT).values())
-    named = {folder.name for folder in project.experiments(ROOT).values() if (folder / "metrics").is_dir()}
+    folders, left_out = project.folders_with_results(project.experiment_folders(ROOT).values())
+    named = {folder.name for folder in project.experiment_folders(ROOT).values() if (folder / "metrics").is_dir()}
     assert named - {folder.name for folder in folders} == {"depth-cifar10"}
     made = subprocess.run([sys.executable, ROOT / "tools/leaderboard.py"], capture_output=True, text=True, check=True)
     assert made.stderr.splitlines() == [f"left out: {line}" for line in left_out]
@@ -26,11 +26,11 @@ def test_no_experiment_drops_out_of_it():
 
 def test_every_attack_with_black_box_cells_is_on_it():
     text = (ROOT / "docs/leaderboard.md").read_text(encoding="utf-8")
-    folders, _ = project.finished(project.experiments(ROOT).values())
+    folders, _ = project.folders_with_results(project.experiment_folders(ROOT).values())
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     assert len(sections) == len(folders) >= 5
     for folder, section in zip(folders, sections, strict=True):
-        results = load_metrics(folder, loading.load(folder / "params.yaml"))
+        results = load_metrics(folder, loading.load_experiment(folder / "params.yaml"))
         rows = re.findall(r"^\| (\d+) \| `(\w+)` \| ([\d.]+) ", section, re.MULTILINE)
         assert {name for _, name, _ in rows} == set(results.experiment.attacks)
         for _, name, rate in rows:  # the mean over black-box cells, straight from the files

@@ -52,7 +52,7 @@ def error(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> str:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     try:
-        loading.load(path)
+        loading.load_experiment(path)
     except UserError as found:
         text = str(found)
         assert "\n" not in text and len(text) < 360
@@ -206,7 +206,7 @@ def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
         attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=update_rules.sign)
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
         errors.refuse_unit_images(images.numpy())
-    network = pixel_model.Pixels(nn.Flatten(), mean=(0.0,), std=(1.0,), side=images.shape[-1])
+    network = pixel_model.PixelModel(nn.Flatten(), mean=(0.0,), std=(1.0,), side=images.shape[-1])
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
         network(images)
     asked: dict[str, Any] = {"batch": 2, "device": torch.device("cpu")}
@@ -215,7 +215,7 @@ def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
     labels, row = torch.zeros(len(images), dtype=torch.int64), Attack(epsilon=8, steps=1, step_size=8)
     for one in (row, Attack(method="torchattack/FGSM", epsilon=8)):
         with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
-            craft.fitted([], one, images, labels, labels, range(len(images)), Fit(2, torch.device("cpu")))
+            craft.craft_in_batches([], one, images, labels, labels, range(len(images)), Fit(2, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("low, high", [(-2.1, 2.6), (-1, 255), (0, 256), (float("nan"), 3)])
@@ -230,7 +230,7 @@ def test_black_whole_and_fractional_images_pass(value: float) -> None:
     images = torch.full((1, 1, 2, 2), value)
     found = attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=update_rules.sign)
     assert found.max() == min(value + 8, 255)
-    pixel_model.Pixels(nn.Flatten(), mean=(0.0,), std=(1.0,), side=2)(images)
+    pixel_model.PixelModel(nn.Flatten(), mean=(0.0,), std=(1.0,), side=2)(images)
     errors.refuse_unit_images(images)
     errors.refuse_unit_images(np.zeros((0, 1, 2, 2), np.float32))
     errors.refuse_unit_images(torch.ones(1, 1, 2, 2, dtype=torch.uint8))

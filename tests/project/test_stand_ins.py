@@ -38,7 +38,7 @@ SMALL = [(name, pool) for name in EXPERIMENTS for pool in POOLS if pool == "phot
 
 
 def values_of(name: str) -> dict[str, Any]:
-    return params_file.strict(EXPERIMENTS[name].read_text(encoding="utf-8"))
+    return params_file.parse_strict(EXPERIMENTS[name].read_text(encoding="utf-8"))
 
 
 # --- the rules --------------------------------------------------------------------------------------
@@ -46,10 +46,10 @@ def values_of(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "pool"), SMALL)
 def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
-    whole, pool, values = loading.load(EXPERIMENTS[name]), POOLS[pool], values_of(name)
-    (tmp_path / "params.yaml").write_text(params_file.written(stand_ins.shrunk(values, pool)))
+    whole, pool, values = loading.load_experiment(EXPERIMENTS[name]), POOLS[pool], values_of(name)
+    (tmp_path / "params.yaml").write_text(params_file.to_yaml(stand_ins.shrink_params(values, pool)))
     assert values == values_of(name)  # shrinking changes nothing in what it is given
-    small = loading.load(tmp_path / "params.yaml")
+    small = loading.load_experiment(tmp_path / "params.yaml")
 
     assert small.models == pool.models and set(small.answering) <= set(pool.models)
     assert (small.targets == "all") == (whole.targets == "all")
@@ -85,8 +85,8 @@ def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
 
 @pytest.mark.parametrize(("name", "pool"), SMALL)
 def test_attacks_of_one_cost_stay_so(name, pool):
-    whole = loading.load(EXPERIMENTS[name])
-    small = Experiment.model_validate(stand_ins.shrunk(values_of(name), POOLS[pool]))
+    whole = loading.load_experiment(EXPERIMENTS[name])
+    small = Experiment.model_validate(stand_ins.shrink_params(values_of(name), POOLS[pool]))
     equal = [
         (a, b)
         for a, b in itertools.combinations(whole.attacks, 2)
@@ -102,7 +102,7 @@ def test_attacks_of_one_cost_stay_so(name, pool):
 
 def test_no_experiments_here(tmp_path):
     with pytest.raises(UserError, match="holds no experiments; run the command in the root of the repository"):
-        stand_ins.build(tmp_path, tmp_path / "small", stand_ins.POOLS)
+        stand_ins.build_experiments(tmp_path, tmp_path / "small", stand_ins.STAND_INS)
 
 
 # --- end to end -------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def in_order(folder: Path) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory, digits) -> Small:
-    pool = stand_ins.Pool(
+    pool = stand_ins.StandIns(
         {
             "name": "imagefolder",
             "path": str(digits),
@@ -151,7 +151,7 @@ def small(tmp_path_factory, digits) -> Small:
         points=3,
     )
     folder = tmp_path_factory.mktemp("all in small")
-    made = stand_ins.build(ROOT, folder, dict.fromkeys(stand_ins.POOLS, pool))
+    made = stand_ins.build_experiments(ROOT, folder, dict.fromkeys(stand_ins.STAND_INS, pool))
     assert [path.name for path in made] == list(EXPERIMENTS)
     ordered = in_order(folder)
     names = [Path(stage.wdir).name for stage in ordered]
@@ -227,7 +227,11 @@ PAPER = {"depth-mnist": 6}  # its fgsm is the paper's, whatever digits these are
 @pytest.mark.parametrize("there", [True, False])
 def test_an_attack_whose_library_is_not_there_is_left_out(there, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if there else None)
-    lacking = {name for name in EXPERIMENTS if smoke.lacking(loading.load(ROOT / "experiments" / name / "params.yaml"))}
+    lacking = {
+        name
+        for name in EXPERIMENTS
+        if smoke.lacks_library(loading.load_experiment(ROOT / "experiments" / name / "params.yaml"))
+    }
     assert lacking == (set() if there else {"torchattack"})
 
 
@@ -243,7 +247,7 @@ def test_experiment_runs_from_end_to_end(small, name, monkeypatch, capfd):
     stages, folder = small.stages[name], small.folder / "experiments" / name
     places = [stage.name for stage in stages]
     assert places[:2] == ["check", "prepare"] and places[-1] == "report"
-    experiment = loading.load(folder / "params.yaml")
+    experiment = loading.load_experiment(folder / "params.yaml")
     cells = len(experiment.sources) * len(experiment.rows)
     for stage in ("attack", "evaluate"):
         assert sum(place.partition("@")[0].removesuffix("_a").removesuffix("_b") == stage for place in places) == cells
@@ -253,8 +257,8 @@ def test_experiment_runs_from_end_to_end(small, name, monkeypatch, capfd):
     ended = capfd.readouterr().out.splitlines()[-1]
     assert f"experiments/{name}/report/index.html" in ended and f"crossfool show experiments/{name}" in ended
 
-    assert leftover_files.find(folder, experiment, *leftover_files.FOLDERS) == []
-    assert all((folder / path).is_file() for path in leftover_files.expected(experiment))
+    assert leftover_files.find_leftovers(folder, experiment, *leftover_files.FOLDERS) == []
+    assert all((folder / path).is_file() for path in leftover_files.expected_files(experiment))
     report = folder / "report"
     assert "# Transferability on imagefolder" in (report / "tables.md").read_text(encoding="utf-8")
     assert len(rows(report / "results.csv")) == (

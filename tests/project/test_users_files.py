@@ -31,14 +31,14 @@ def clone(tmp_path: Path) -> Path:
     for name in (".", "experiments/mine", "experiments/other"):
         (tmp_path / "clone" / name).mkdir(parents=True, exist_ok=True)
         values = PARAMS | {"root": "." if name == "." else "../.."}
-        (tmp_path / "clone" / name / "params.yaml").write_text(params_file.written(values))
+        (tmp_path / "clone" / name / "params.yaml").write_text(params_file.to_yaml(values))
     return tmp_path / "clone"
 
 
 def load(folder: Path, **sections: Any) -> Experiment:
     values = PARAMS | {"root": "." if (folder / "experiments").is_dir() else "../.."} | sections
-    (folder / "params.yaml").write_text(params_file.written(values))
-    return loading.load(folder / "params.yaml")
+    (folder / "params.yaml").write_text(params_file.to_yaml(values))
+    return loading.load_experiment(folder / "params.yaml")
 
 
 def refused(folder: Path, key: str, path: str) -> str:
@@ -55,7 +55,7 @@ def refused(folder: Path, key: str, path: str) -> str:
 KEYS = ["weights: dir", "dataset: path"]
 
 
-@pytest.mark.parametrize("name", written_folders.WRITTEN)
+@pytest.mark.parametrize("name", written_folders.WRITTEN_FOLDERS)
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("folder", [".", "experiments/mine"])
 def test_a_folder_that_stages_write_is_refused(clone, folder, key, name):
@@ -168,16 +168,16 @@ def re_errors(said: str) -> list[str]:
 @pytest.mark.parametrize("content", [b"", b"mine", b"\x02\0\0\0\0\0\0\0{}", b"\xff" * 9])
 def test_a_file_where_a_stage_writes_is_told_from_one_of_ours(tmp_path, name, content):
     outputs = [Path(name)]
-    written_folders.refuse_strangers(tmp_path, outputs)
+    written_folders.refuse_foreign_outputs(tmp_path, outputs)
     write_tensors(tmp_path / name, {}, {"model": "{}"})
-    written_folders.refuse_strangers(tmp_path, outputs)
+    written_folders.refuse_foreign_outputs(tmp_path, outputs)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=f"{name} was not made by crossfool.*move it away, such as to own/"):
-        written_folders.refuse_strangers(tmp_path, outputs)
+        written_folders.refuse_foreign_outputs(tmp_path, outputs)
     header = json.dumps({"__metadata__": {"format": "pt"}}).encode()  # as other libraries write it
     (tmp_path / name).write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(UserError, match="was not made by crossfool"):
-        written_folders.refuse_strangers(tmp_path, outputs)
+        written_folders.refuse_foreign_outputs(tmp_path, outputs)
 
 
 def test_a_table_where_a_stage_writes_is_told_from_one_of_ours(tmp_path):
@@ -185,10 +185,10 @@ def test_a_table_where_a_stage_writes_is_told_from_one_of_ours(tmp_path):
     for text, mine in (("id,label,file\n0,1,a.png\n", False), ("", True), ("file,label\na.png,1\n", True)):
         (tmp_path / "data/images.csv").write_text(text)
         if not mine:
-            written_folders.refuse_strangers(tmp_path, [Path("data/images.csv")])
+            written_folders.refuse_foreign_outputs(tmp_path, [Path("data/images.csv")])
             continue
         with pytest.raises(UserError, match=r"data/images.csv was not made by crossfool"):
-            written_folders.refuse_strangers(tmp_path, [Path("data/images.csv")])
+            written_folders.refuse_foreign_outputs(tmp_path, [Path("data/images.csv")])
 
 
 # --- remove-leftovers -------------------------------------------------------------------------------------------
@@ -199,9 +199,9 @@ TAKEN = ("predictions/fnn0/far.parquet", "predictions/fnn2+fnn0/far.parquet", "a
 @pytest.fixture
 def taken(small: Path) -> Path:
     """The made experiment without its attack `far`, whose files are recorded; and a file of the user's."""
-    values = params_file.strict((small / "params.yaml").read_text(encoding="utf-8"))
+    values = params_file.parse_strict((small / "params.yaml").read_text(encoding="utf-8"))
     del values["attacks"]["far"]
-    (small / "params.yaml").write_text(params_file.written(values), encoding="utf-8")
+    (small / "params.yaml").write_text(params_file.to_yaml(values), encoding="utf-8")
     (small / "metrics/fnn0/notes.txt").write_text("mine", encoding="utf-8")
     for path in (*small.glob("metrics/*/far.*"), *small.glob("transformed/*/far.*")):
         path.unlink()  # these the made lock does not name
@@ -209,7 +209,9 @@ def taken(small: Path) -> Path:
 
 
 def left(folder: Path) -> list[str]:
-    found = leftover_files.find(folder, loading.load(folder / "params.yaml"), *leftover_files.FOLDERS)
+    found = leftover_files.find_leftovers(
+        folder, loading.load_experiment(folder / "params.yaml"), *leftover_files.FOLDERS
+    )
     return [path.relative_to(folder).as_posix() for path in found]
 
 
@@ -257,11 +259,11 @@ def test_what_is_recorded_elsewhere_is_ours_too(taken, where):
     text = (taken / "dvc.lock").read_text(encoding="utf-8")
     names = recorded(taken)
     if where == "the run cache":
-        stages = params_file.lenient(text)["stages"].values()
+        stages = params_file.parse_lenient(text)["stages"].values()
         for number, stage in enumerate(stages):
             place = project / ".dvc/cache/runs" / f"{number:02x}" / "key" / "value"
             place.parent.mkdir(parents=True)
-            place.write_text(params_file.written(stage), encoding="utf-8")
+            place.write_text(params_file.to_yaml(stage), encoding="utf-8")
         git(project, "update-ref", "-d", "HEAD")  # no commit is left
     (taken / "dvc.lock").unlink()
     if where == "commits":
@@ -270,7 +272,7 @@ def test_what_is_recorded_elsewhere_is_ours_too(taken, where):
     elif where == "an experiment of DVC's":
         git(project, "update-ref", "refs/exps/ab/cdef/reeky-rort", git(project, "rev-parse", "HEAD").strip())
         git(project, "update-ref", "-d", "HEAD")
-    ours, others = dvc_records.divided(taken, [taken / name for name in left(taken)])
+    ours, others = dvc_records.divide_by_origin(taken, [taken / name for name in left(taken)])
     assert [path.relative_to(taken).as_posix() for path in ours] == names
     assert others == [taken / "metrics/fnn0/notes.txt"]
 
@@ -278,16 +280,16 @@ def test_what_is_recorded_elsewhere_is_ours_too(taken, where):
 def test_outside_repositories_nothing_is_ours(tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/a").write_text("mine")
-    assert dvc_records.divided(tmp_path, [tmp_path / "weights/a"]) == ([], [tmp_path / "weights/a"])
+    assert dvc_records.divide_by_origin(tmp_path, [tmp_path / "weights/a"]) == ([], [tmp_path / "weights/a"])
 
 
 def test_a_refusal_advises_tidy_for_what_tidy_deletes_alone(taken):
-    experiment = loading.load(taken / "params.yaml")
+    experiment = loading.load_experiment(taken / "params.yaml")
     with pytest.raises(UserError, match=r"notes.txt was not made by crossfool.*move it to a folder of your own"):
-        leftover_files.refuse(taken, experiment, *leftover_files.FOLDERS)
+        leftover_files.refuse_leftovers(taken, experiment, *leftover_files.FOLDERS)
     (taken / "metrics/fnn0/notes.txt").unlink()
     with pytest.raises(UserError, match=r"is of no model, source or attack .* `crossfool remove-leftovers`"):
-        leftover_files.refuse(taken, experiment, *leftover_files.FOLDERS)
+        leftover_files.refuse_leftovers(taken, experiment, *leftover_files.FOLDERS)
 
 
 # --- what else is written over or deleted -------------------------------------------------------------------
@@ -311,7 +313,7 @@ def test_smoke_writes_into_no_folder_of_somebody_elses(tmp_path, monkeypatch):
 def test_smoke_takes_an_empty_folder_and_its_own(tmp_path):
     (tmp_path / "small").mkdir()
     for _ in range(2):
-        assert stand_ins.build(ROOT, tmp_path / "small", stand_ins.POOLS)
+        assert stand_ins.build_experiments(ROOT, tmp_path / "small", stand_ins.STAND_INS)
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "notes.html", "experiments/small/metrics/fnn0/fgsm.json"])

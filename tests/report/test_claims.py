@@ -15,8 +15,8 @@ from crossfool.attacks import sweeps
 from crossfool.experiment.config import Experiment
 from crossfool.models.families import depth, family
 from crossfool.models.weights import registry
-from crossfool.report.claims.claim import SAID
-from crossfool.report.claims.paper_claims import COLUMNS, Claim, Evidence, check, table
+from crossfool.report.claims.claim import STATEMENTS
+from crossfool.report.claims.paper_claims import COLUMNS, Claim, Evidence, check_claims, claim_rows
 from crossfool.stats import paired_tests
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
@@ -77,7 +77,7 @@ def made(
 
 
 def checked(evidence: Evidence) -> dict[str, Claim]:
-    claims = check(evidence)
+    claims = check_claims(evidence)
     assert len({claim.name for claim in claims}) == len(claims)
     return {claim.name: claim for claim in claims}
 
@@ -94,9 +94,9 @@ def verdict(claim: Claim) -> tuple[bool, float, float, int]:
 def test_mcnemar_is_the_binomial_of_the_images_that_differ() -> None:
     # 5 one way, 1 the other: 2 (C(6,0) + C(6,1)) / 2^6
     a, b = np.array([1, 1, 1, 1, 1, 0, 1, 0], bool), np.array([0, 0, 0, 0, 0, 1, 1, 0], bool)
-    assert paired_tests.mcnemar(a, b) == pytest.approx(14 / 64)
-    assert paired_tests.mcnemar(b, a) == pytest.approx(14 / 64)
-    assert paired_tests.mcnemar(a, a) == 1
+    assert paired_tests.mcnemar_p(a, b) == pytest.approx(14 / 64)
+    assert paired_tests.mcnemar_p(b, a) == pytest.approx(14 / 64)
+    assert paired_tests.mcnemar_p(a, a) == 1
 
 
 @pytest.mark.parametrize("n", [1, 4, 10])
@@ -104,15 +104,17 @@ def test_the_paired_test_enumerates_all_signs(n: int) -> None:
     difference = np.random.default_rng(n).normal(0.5, 1, n)
     sums = np.array(list(itertools.product([-1, 1], repeat=n))) @ difference
     tails = [(sums >= difference.sum() - 1e-9).mean(), (sums <= difference.sum() + 1e-9).mean()]
-    assert paired_tests.paired(difference) == pytest.approx(min(1, 2 * min(tails)))
-    assert paired_tests.paired(np.append(difference, [0, 0])) == pytest.approx(paired_tests.paired(difference))
+    assert paired_tests.sign_flip_p(difference) == pytest.approx(min(1, 2 * min(tails)))
+    assert paired_tests.sign_flip_p(np.append(difference, [0, 0])) == pytest.approx(
+        paired_tests.sign_flip_p(difference)
+    )
 
 
 def test_the_paired_test_of_many_images_draws_the_same_signs_each_time() -> None:
     difference = np.random.default_rng(0).integers(-2, 3, 300) / 2
-    assert paired_tests.paired(difference) == paired_tests.paired(difference) > 0.05
-    assert paired_tests.paired(difference + 1) == 2 / 10_000  # the least that 9,999 draws can say
-    assert paired_tests.paired(np.zeros(5)) == 1
+    assert paired_tests.sign_flip_p(difference) == paired_tests.sign_flip_p(difference) > 0.05
+    assert paired_tests.sign_flip_p(difference + 1) == 2 / 10_000  # the least that 9,999 draws can say
+    assert paired_tests.sign_flip_p(np.zeros(5)) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -120,66 +122,68 @@ def test_whole_numbers_are_flipped_exactly(seed: int) -> None:
     """Against all sign choices by name, and scipy's permutation test of the same statistic."""
     difference = np.random.default_rng(seed).integers(-3, 4, 11)
     sums = np.array(list(itertools.product([-1, 1], repeat=11))) @ difference
-    assert paired_tests.flipped(difference) == pytest.approx((abs(sums) >= abs(difference.sum())).mean())
-    assert paired_tests.flipped(difference) == pytest.approx(paired_tests.paired(difference / 3))
-    assert paired_tests.flipped(-difference) == paired_tests.flipped(difference)
+    assert paired_tests.exact_sign_flip_p(difference) == pytest.approx((abs(sums) >= abs(difference.sum())).mean())
+    assert paired_tests.exact_sign_flip_p(difference) == pytest.approx(paired_tests.sign_flip_p(difference / 3))
+    assert paired_tests.exact_sign_flip_p(-difference) == paired_tests.exact_sign_flip_p(difference)
 
 
 def test_many_whole_numbers_are_flipped_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(2)
     difference = draw.choice([-2, -1, 0, 1, 2], 900, p=[0.1, 0.2, 0.35, 0.22, 0.13])
     flips = np.abs(draw.choice([-1, 1], (20_000, 900)) @ difference)
-    found = paired_tests.flipped(difference)
+    found = paired_tests.exact_sign_flip_p(difference)
     assert found == pytest.approx((flips >= abs(difference.sum())).mean(), abs=0.01) and 0.01 < found < 0.2
     # one size is a binomial, however small its tail
-    assert paired_tests.flipped(np.full(500, 3)) == pytest.approx(2 * 0.5**500, rel=1e-9)
-    assert paired_tests.flipped(np.zeros(5, int)) == paired_tests.flipped(np.array([0, 4])) == 1
-    assert paired_tests.flipped(np.full(3000, 1)) == 2.0**-1022  # 2^-2999 is none of a float's, and 0 is no chance
-    monkeypatch.setattr(paired_tests, "WORK", 0)
-    assert paired_tests.flipped(difference) == pytest.approx(found, abs=1e-12)
-    assert paired_tests.flipped(np.zeros(5, int)) == 1
-    assert paired_tests.flipped(np.full(500, 3)) == 1e-12  # none is surer than the transform is exact
+    assert paired_tests.exact_sign_flip_p(np.full(500, 3)) == pytest.approx(2 * 0.5**500, rel=1e-9)
+    assert paired_tests.exact_sign_flip_p(np.zeros(5, int)) == paired_tests.exact_sign_flip_p(np.array([0, 4])) == 1
+    assert (
+        paired_tests.exact_sign_flip_p(np.full(3000, 1)) == 2.0**-1022
+    )  # 2^-2999 is none of a float's, and 0 is no chance
+    monkeypatch.setattr(paired_tests, "MAX_ADDITIONS", 0)
+    assert paired_tests.exact_sign_flip_p(difference) == pytest.approx(found, abs=1e-12)
+    assert paired_tests.exact_sign_flip_p(np.zeros(5, int)) == 1
+    assert paired_tests.exact_sign_flip_p(np.full(500, 3)) == 1e-12  # none is surer than the transform is exact
 
 
 def test_a_whole_validation_set_is_flipped_exactly() -> None:
     """One size is a binomial, by scipy; several are near a normal distribution whose sums are 2 apart."""
     difference = np.repeat([2, -2, 0], [24_700, 24_300, 1_000])
-    assert paired_tests.flipped(difference) == pytest.approx(binomtest(24_700, 49_000).pvalue, abs=1e-11)
+    assert paired_tests.exact_sign_flip_p(difference) == pytest.approx(binomtest(24_700, 49_000).pvalue, abs=1e-11)
     draw = np.random.default_rng(4)
     some = draw.integers(-6, 7, 50_000) + (draw.random(50_000) < 0.03)
     normal = 2 * norm.sf((abs(some.sum()) - 1) / np.sqrt((some**2).sum()))
-    assert paired_tests.flipped(some) == pytest.approx(normal, abs=1e-5) and 0.001 < normal < 0.5
+    assert paired_tests.exact_sign_flip_p(some) == pytest.approx(normal, abs=1e-5) and 0.001 < normal < 0.5
 
 
 def test_a_contrast_of_cells_is_flipped_exactly() -> None:
     draw = np.random.default_rng(3)
     pairs = [(draw.random(40) < 0.6, draw.random(40) < 0.4) for _ in range(3)]
     total = np.sum([a.astype(int) - b for a, b in pairs], 0)
-    assert paired_tests.contrast(pairs).p == paired_tests.flipped(total) < 0.05
+    assert paired_tests.compare_pairs(pairs).p == paired_tests.exact_sign_flip_p(total) < 0.05
     some = [np.arange(40) < count for count in (40, 30, 20)]  # images count differently often: no whole numbers
     mean = np.sum([np.where(mask, a.astype(float) - b, 0) for (a, b), mask in zip(pairs, some, strict=True)], 0)
-    assert paired_tests.contrast(pairs, some).p == paired_tests.paired(mean / np.sum(some, 0))
+    assert paired_tests.compare_pairs(pairs, some).p == paired_tests.sign_flip_p(mean / np.sum(some, 0))
 
 
 def test_holm_by_hand() -> None:
-    assert paired_tests.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert paired_tests.holm([0.5, 0.9]) == [1.0, 1.0]
-    assert paired_tests.holm([0.2]) == [0.2]
+    assert paired_tests.holm_adjusted([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert paired_tests.holm_adjusted([0.5, 0.9]) == [1.0, 1.0]
+    assert paired_tests.holm_adjusted([0.2]) == [0.2]
 
 
 def test_ranks_are_permuted_exactly() -> None:
     # of the 3! and 5! orders one is as extreme in each tail
-    assert paired_tests.ranked(np.array([1.0, 2, 5]), np.array([9.0, 4, 3])) == pytest.approx(2 / 6)
-    assert paired_tests.ranked(np.arange(5.0), np.arange(5.0) ** 2) == pytest.approx(2 / 120)
-    assert paired_tests.rho([1, 2, 3], [9, 4, 5]) == pytest.approx(-0.5)
-    assert paired_tests.rho([1, 1, 1], [9, 4, 5]) is None
+    assert paired_tests.rank_permutation_p(np.array([1.0, 2, 5]), np.array([9.0, 4, 3])) == pytest.approx(2 / 6)
+    assert paired_tests.rank_permutation_p(np.arange(5.0), np.arange(5.0) ** 2) == pytest.approx(2 / 120)
+    assert paired_tests.spearman_rho([1, 2, 3], [9, 4, 5]) == pytest.approx(-0.5)
+    assert paired_tests.spearman_rho([1, 1, 1], [9, 4, 5]) is None
 
 
 def test_a_contrast_averages_pairs_within_an_image() -> None:
     # images: +1 and 0, +1 and -1, 0 and 0: means 1/2, 0, 0
     a, b = np.array([1, 1, 0], bool), np.array([0, 0, 0], bool)
     c, d = np.array([1, 0, 0], bool), np.array([1, 1, 0], bool)
-    found = paired_tests.contrast([(a, b), (c, d)])
+    found = paired_tests.compare_pairs([(a, b), (c, d)])
     assert (found.points, found.p, found.ahead) == (pytest.approx(100 / 6), 1.0, 1)
     assert (found.comparisons, found.images) == (2, 3)
 
@@ -188,9 +192,9 @@ def test_a_contrast_leaves_out_images_that_a_pair_does_not_count() -> None:
     # first image: +1 by the first pair alone; second: +1 and -1; third by no pair
     a, b = np.array([1, 1, 1], bool), np.array([0, 0, 0], bool)
     counted = [np.array([1, 1, 0], bool), np.array([0, 1, 0], bool)]
-    found = paired_tests.contrast([(a, b), (b, a)], counted)
+    found = paired_tests.compare_pairs([(a, b), (b, a)], counted)
     assert (found.points, found.images, found.ahead) == (50, 2, 1)
-    alone = paired_tests.contrast([(a, b)], counted[:1])
+    alone = paired_tests.compare_pairs([(a, b)], counted[:1])
     assert (alone.points, alone.images, alone.p) == (100, 2, 0.5)
 
 
@@ -231,7 +235,7 @@ def test_family_and_depth(model: str) -> None:
 
 def test_only_layered_families_of_the_zoo_have_a_depth() -> None:
     layered = {"resnet", "wide_resnet", "resnext", "vgg", "densenet", "fnn"}
-    for model in registry.names():
+    for model in registry.all_specs():
         assert (depth(model) is not None) == (family(model) in layered and model != "densenet"), model
         assert model.startswith(family(model))
 
@@ -264,7 +268,7 @@ def test_asymmetry() -> None:
 
 def test_asymmetry_needs_both_ways() -> None:
     one = {("resnet18", "fgsm", "vgg13_bn"): 8, ("resnet18", "fgsm", "resnet18"): 8}
-    assert check(made(one, {"fgsm": FGSM})) == []
+    assert check_claims(made(one, {"fgsm": FGSM})) == []
     ensemble = {("resnet18+alexnet", "fgsm", "vgg13_bn"): 8, ("vgg13_bn", "fgsm", "resnet18"): 0}
     assert "asymmetry" not in checked(made(ensemble, {"fgsm": FGSM}))
 
@@ -631,14 +635,14 @@ def test_a_table_of_claims() -> None:
         ("resnet18", "plain", "vgg13_bn"): first(0, 9),
         ("vgg13_bn", "plain", "resnet18"): first(1, 9),
     }
-    claims = check(made(hits, {"sg": {**FGSM, **SMOOTHED}, "plain": FGSM}))
-    rows = table(claims)
+    claims = check_claims(made(hits, {"sg": {**FGSM, **SMOOTHED}, "plain": FGSM}))
+    rows = claim_rows(claims)
     assert [row["name"] for row in rows] == ["asymmetry", "smoothing_equal_steps"]
     assert all(tuple(row) == COLUMNS for row in rows)
     assert (rows[1]["effect"], rows[1]["p"], rows[1]["holds"]) == (77.7778, 0.015625, True)
     assert rows[1]["statement"] == "Smoothed gradients transfer better than plain ones in the same steps."
-    assert table([]) == []
+    assert claim_rows([]) == []
 
 
 def test_statements_are_one_sentence() -> None:
-    assert all(statement.endswith(".") and ". " not in statement for _, statement in SAID.values())
+    assert all(statement.endswith(".") and ". " not in statement for _, statement in STATEMENTS.values())

@@ -16,13 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from crossfool.report.figures import agreement as agreement_figure
-from crossfool.report.figures import boundary as boundary_figure
-from crossfool.report.figures import saliency as saliency_figure
-from crossfool.report.figures import scatter as scatter_figure
-from crossfool.report.figures import similarity as similarity_figure
-from crossfool.report.figures import style
-from crossfool.report.figures import sweep as sweep_figure
+from crossfool.report.figures import agreement, boundary, saliency, scatter, similarity, style, sweep
 from crossfool.report.figures.scatter import Dot
 from crossfool.report.figures.style import Point
 
@@ -69,20 +63,20 @@ def _points(scale: float, levels: tuple[int, ...] = (1, 5, 10, 20)) -> list[Poin
 
 def _sweep(scale: float = 4.0) -> Figure:
     lines = {"plain": _points(scale / 4), "m = 5": _points(scale / 2), "m = 20": _points(scale)}
-    return sweep_figure.sweep(
+    return sweep.draw_sweep(
         "Title", "subtitle", "distortion ε", "success rate, %", "samples", {"a → b": lines, "c": lines}
     )
 
 
 def _similarity() -> Figure:
     plain = Point(0, 0.05, 0.04, 0.06)
-    return similarity_figure.similarity(
+    return similarity.draw_similarity(
         "Title", "subtitle", {"a → b": (plain, _points(0.004)), "c → d": (plain, _points(0.002))}
     )
 
 
 def _agreement() -> Figure:
-    return agreement_figure.agreement("Title", "subtitle", [("table 1", 10, 12, 9, 15), ("table 2", 98, 99.9, 99, 100)])
+    return agreement.draw_agreement("Title", "subtitle", [("table 1", 10, 12, 9, 15), ("table 2", 98, 99.9, 99, 100)])
 
 
 NAMES = ["tench", "crane, a bird", "crane, a machine", *(f"a class with a long, long name {n}" for n in range(3, 20))]
@@ -100,17 +94,17 @@ def _boundary(**options: Any) -> Figure:
         "names": NAMES,
         **options,
     }
-    return boundary_figure.boundary("Title", "subtitle", "u", "v", **given)
+    return boundary.draw_boundary("Title", "subtitle", "u", "v", **given)
 
 
 def _saliency() -> Figure:
     gradient = np.arange(48, dtype=np.float32).reshape(3, 4, 4)
     rows = [("tench", np.zeros((4, 4), np.uint8), [gradient, gradient[:, ::-1]])]
-    return saliency_figure.saliency("Title", "subtitle", rows, ["image", "plain", "m = 20"])
+    return saliency.draw_saliency("Title", "subtitle", rows, ["image", "plain", "m = 20"])
 
 
 def _scatter() -> Figure:
-    return scatter_figure.scatter("Title", "subtitle", {"igsm → vgg19_bn": _dots(), "fgsm → vgg19_bn": _dots(0.3)})
+    return scatter.draw_scatter("Title", "subtitle", {"igsm → vgg19_bn": _dots(), "fgsm → vgg19_bn": _dots(0.3)})
 
 
 def _legend_of(figure: Figure) -> dict[str, Any]:
@@ -182,7 +176,7 @@ def test_a_line_keeps_its_look_in_every_plot_and_the_plain_one_is_black_and_dash
 
 def test_eight_lines_have_eight_looks() -> None:
     names = ["plain", *(f"m = {m}" for m in range(8))]
-    figure = sweep_figure.sweep("", "", "", "", "m", {"a": {name: _points(1) for name in names}})
+    figure = sweep.draw_sweep("", "", "", "", "m", {"a": {name: _points(1) for name in names}})
     looks = [(to_hex(line.get_color()), line.get_marker()) for line in _lines_of(figure.axes[0])]
     assert len({colour for colour, _ in looks}) == 9
     assert len({marker for _, marker in looks[1:]}) == 8
@@ -191,7 +185,7 @@ def test_eight_lines_have_eight_looks() -> None:
 @pytest.mark.parametrize("count", [2, 8, 17, 32])
 def test_lines_of_kinds_are_told_apart(count: int) -> None:
     lines = {f"attack{number}": _points(1) for number in range(count)}
-    figure = sweep_figure.sweep("", "", "", "", "attack", {"a": lines}, logarithmic=True, kinds=True)
+    figure = sweep.draw_sweep("", "", "", "", "attack", {"a": lines}, logarithmic=True, kinds=True)
     drawn = _lines_of(figure.axes[0])
     looks = [(to_hex(line.get_color()), line.get_marker(), str(line._dash_pattern)) for line in drawn]  # type: ignore[attr-defined]
     colours, markers = ({look[at] for look in looks} for at in (0, 1))
@@ -200,17 +194,17 @@ def test_lines_of_kinds_are_told_apart(count: int) -> None:
 
 def test_lines_without_intervals_have_no_bars() -> None:
     flat = [Point(x, 50, 50, 50) for x in (1, 5)]
-    (axes,) = sweep_figure.sweep("", "", "", "", "m", {"a": {"flat": flat, "other": _points(1)}}).axes
+    (axes,) = sweep.draw_sweep("", "", "", "", "m", {"a": {"flat": flat, "other": _points(1)}}).axes
     flat_bars, other_bars = (container for container in axes.containers if isinstance(container, ErrorbarContainer))
     assert not flat_bars.has_yerr and other_bars.has_yerr
 
 
 def test_one_line_has_no_legend() -> None:
-    assert not sweep_figure.sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}, "b": {"m = 5": _points(2)}}).legends
+    assert not sweep.draw_sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}, "b": {"m = 5": _points(2)}}).legends
 
 
 def test_the_marked_levels_are_where_the_points_are() -> None:
-    (axes,) = sweep_figure.sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}}).axes
+    (axes,) = sweep.draw_sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}}).axes
     assert list(axes.get_xticks()) == [1, 5, 10, 20]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "5", "10", "20"]
     (line,) = _lines_of(axes)
@@ -219,11 +213,11 @@ def test_the_marked_levels_are_where_the_points_are() -> None:
 
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ValueError, match="no plot has a point"):
-        sweep_figure.sweep("", "", "", "", "", {"a": {"plain": []}})
+        sweep.draw_sweep("", "", "", "", "", {"a": {"plain": []}})
     with pytest.raises(ValueError, match="no row has a dot"):
-        scatter_figure.scatter("", "", {"a": []})
+        scatter.draw_scatter("", "", {"a": []})
     with pytest.raises(ValueError, match="positive"):
-        similarity_figure.similarity("", "", {"a": (Point(0, 1, 1, 1), [Point(0, 1, 1, 1)])})
+        similarity.draw_similarity("", "", {"a": (Point(0, 1, 1, 1), [Point(0, 1, 1, 1)])})
     with pytest.raises(ValueError, match="no model"):
         _boundary(planes={})
 
@@ -233,7 +227,7 @@ def test_the_cosine_axis_holds_every_band() -> None:
     assert axes.get_xscale() == "log"
     assert axes.get_ylim()[0] == 0
     assert axes.get_ylim()[1] > 0.088
-    line = similarity_figure.similarity("", "", {"a": (Point(0, -0.1, -0.2, 0.01), [Point(1, 0.1, 0.05, 0.3)])})
+    line = similarity.draw_similarity("", "", {"a": (Point(0, -0.1, -0.2, 0.01), [Point(1, 0.1, 0.05, 0.3)])})
     low, high = line.axes[0].get_ylim()
     assert low < -0.2
     assert high > 0.3
@@ -242,18 +236,14 @@ def test_the_cosine_axis_holds_every_band() -> None:
 
 @pytest.mark.parametrize("crowd", [0, 0.2, 1])
 def test_no_texts_of_a_scatter_overlap_one_another_or_leave_the_plot(crowd: float) -> None:
-    figure = scatter_figure.scatter("Title", "subtitle", {"igsm → vgg19_bn": _dots(crowd)})
+    figure = scatter.draw_scatter("Title", "subtitle", {"igsm → vgg19_bn": _dots(crowd)})
     renderer = FigureCanvasAgg(figure).get_renderer()
     left, middle, right = figure.axes
     for axes, texts in (
         (left, [f"{dot.rate:.1f}" for dot in _dots(crowd)]),
         (
             middle,
-            [
-                scatter_figure._name_within_family(dot)
-                for dot in _dots(crowd)
-                if dot.name not in ("alexnet", "googlenet")
-            ],
+            [scatter._name_within_family(dot) for dot in _dots(crowd) if dot.name not in ("alexnet", "googlenet")],
         ),
         (right, []),
     ):
@@ -315,16 +305,16 @@ def test_the_rarest_classes_of_a_boundary_are_one_grey() -> None:
     plane = np.repeat(np.arange(15), np.arange(30, 15, -1)).reshape(-1, 3)  # class 14 is the rarest
     figure = _boundary(u=np.arange(3), v=np.arange(len(plane)), image=None, planes={"a": plane}, label=3)
     legend = {text: to_hex(handle.get_facecolor()) for text, handle in _legend_of(figure).items()}
-    assert len(legend) == 2 + len(boundary_figure.PALETTE)
+    assert len(legend) == 2 + len(boundary.PALETTE)
     assert next(iter(legend)) == "a class with a long (3), true class"
-    assert list(legend)[-1] == f"other ({14 - len(boundary_figure.PALETTE)} classes)"
+    assert list(legend)[-1] == f"other ({14 - len(boundary.PALETTE)} classes)"
     pixels = figure.axes[0].images[0].get_array()
     assert {to_hex(tuple(colour)) for colour in np.asarray(pixels).reshape(-1, 3)} == set(legend.values())
 
 
 def test_long_names_of_classes_are_cut() -> None:
-    assert boundary_figure._short("great white shark, white shark") == "great white shark"
-    assert boundary_figure._short("supercalifragilisticexpialidocious") == "supercalifragilistice…"
+    assert boundary._short("great white shark, white shark") == "great white shark"
+    assert boundary._short("supercalifragilisticexpialidocious") == "supercalifragilistice…"
 
 
 @pytest.mark.parametrize("models", [1, 3, 6, 10])
@@ -348,26 +338,24 @@ def test_planes_of_another_shape_and_uneven_steps_are_errors() -> None:
 def test_saliency_map_by_hand() -> None:
     gradient = np.array([[[0, -1], [2, 3]], [[1, 1], [-1, -4]]])
     # sums of absolute values: 1 2 / 3 7; their 99th percentile: 3 + 0.97 * (7 - 3) = 6.88
-    assert saliency_figure.saliency_map(gradient) == pytest.approx(np.array([[0, 1 / 5.88], [2 / 5.88, 1]]))
-    assert saliency_figure.saliency_map(-gradient.astype(np.float32)) == pytest.approx(
-        saliency_figure.saliency_map(gradient)
-    )
+    assert saliency.saliency_map(gradient) == pytest.approx(np.array([[0, 1 / 5.88], [2 / 5.88, 1]]))
+    assert saliency.saliency_map(-gradient.astype(np.float32)) == pytest.approx(saliency.saliency_map(gradient))
 
 
 def test_saliency_map_of_a_flat_and_of_a_sparse_gradient() -> None:
-    assert not saliency_figure.saliency_map(np.full((3, 4, 4), 2.0)).any()
+    assert not saliency.saliency_map(np.full((3, 4, 4), 2.0)).any()
     gradient = np.zeros((3, 20, 20))
     gradient[1, 2, 3] = -5
     expected = np.zeros((20, 20))
     expected[2, 3] = 1
-    assert np.array_equal(saliency_figure.saliency_map(gradient), expected)
+    assert np.array_equal(saliency.saliency_map(gradient), expected)
 
 
 def test_saliency_map_refuses_other_shapes_and_what_is_not_finite() -> None:
     with pytest.raises(ValueError, match=r"\(C,H,W\)"):
-        saliency_figure.saliency_map(np.zeros((4, 4)))
+        saliency.saliency_map(np.zeros((4, 4)))
     with pytest.raises(ValueError, match="finite"):
-        saliency_figure.saliency_map(np.full((3, 4, 4), np.nan))
+        saliency.saliency_map(np.full((3, 4, 4), np.nan))
 
 
 def test_saliency_draws_the_image_and_a_map_a_gradient() -> None:
@@ -378,6 +366,6 @@ def test_saliency_draws_the_image_and_a_map_a_gradient() -> None:
     assert maps[1].max() == 255
     assert np.array_equal(maps[1], maps[2][::-1])
     with pytest.raises(ValueError, match="2 columns, but 2 gradients"):
-        saliency_figure.saliency(
+        saliency.draw_saliency(
             "", "", [("a", np.zeros((4, 4), np.uint8), [np.zeros((3, 4, 4))] * 2)], ["image", "plain"]
         )

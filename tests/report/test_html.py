@@ -30,7 +30,7 @@ from crossfool.report import perturbations, report_folder
 from crossfool.report.html import data_uris, experiment_view, figure_data, gallery, report_csv
 from crossfool.report.html import page as html_page
 from crossfool.report.html.experiment_view import Figure, Group, View
-from crossfool.report.table import Cell, Table, csv_text, escaped
+from crossfool.report.table import Cell, Table, csv_text, latex_escaped
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile
 
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiment = make(folder, FOOLED, images=images)
     complete(folder)
     report_folder.write_report(folder, experiment, folder / "report")
-    html_page.write([folder], folder / "report/index.html")
+    html_page.write_page([folder], folder / "report/index.html")
     return folder
 
 
@@ -80,7 +80,7 @@ def test_heat_maps_have_rates_intervals_marks_and_the_papers_figures(parsed: Par
 def test_colours_are_the_rates(text: str) -> None:
     assert re.search(r'<td class="h62 has" data-value="62.5" tabindex="0"><span class="rate">62.5</span>', text)
     assert re.search(r'<td class="h100 whitebox" data-value="100.0"><span class="rate">100.0<abbr title="white-', text)
-    shades = {percent: (background, ink) for percent, background, ink in html_page.shades()}
+    shades = {percent: (background, ink) for percent, background, ink in html_page.heat_colours()}
     assert shades[0] == ("#00224e", "#fff") and shades[100] == ("#fee838", "#000") and len(shades) == 101
     assert shades[5][0] == "#042a5f"
 
@@ -88,7 +88,7 @@ def test_colours_are_the_rates(text: str) -> None:
 @pytest.mark.parametrize("percent", range(101))
 def test_numbers_can_be_read_on_their_colours(percent: int) -> None:
     """Contrast of at least 4.5 to 1, as WCAG 2 asks."""
-    _, background, ink = html_page.shades()[percent]
+    _, background, ink = html_page.heat_colours()[percent]
 
     def luminance(colour: str) -> float:
         parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
@@ -134,7 +134,7 @@ def test_a_figures_data_are_a_table(tmp_path: Path) -> None:
     grid = "x,rate,low,high,n,line,panel,source,target,attack\n5,62.5,30.5742,,8,m = 5,fnn0 → fnn2,fnn0,fnn2,a_e5\n"
     (tmp_path / "grid_a.csv").write_text(grid, encoding="utf-8")
     (tmp_path / "scatter.csv").write_text("error,parameters\n", encoding="utf-8")
-    (table,) = figure_data.drawn(tmp_path)
+    (table,) = figure_data.figure_data_tables(tmp_path)
     assert (table.name, table.corner, table.csv) == ("grid_a", "x", grid)
     head, cells = table.rows[0]
     assert (head, cells[0], cells[2], cells[4]) == ("5", Cell("62.5", 62.5), Cell(""), Cell("m = 5"))
@@ -216,10 +216,10 @@ def test_latex_of_a_table(parsed: Parsed) -> None:
 
 
 def test_latex_escapes_what_it_must() -> None:
-    assert escaped(r"a_b & 5% $x$ #1 {y} \z ~ ^") == (
+    assert latex_escaped(r"a_b & 5% $x$ #1 {y} \z ~ ^") == (
         r"a\_b \& 5\% \$x\$ \#1 \{y\} \textbackslash{}z \textasciitilde{} \textasciicircum{}"
     )
-    assert escaped("“at” is") == "``at'' is"
+    assert latex_escaped("“at” is") == "``at'' is"
 
 
 def test_every_table_is_ascii_in_latex(parsed: Parsed) -> None:
@@ -250,7 +250,7 @@ def test_pictures_keep_every_pixel(channels: int) -> None:
         expected = pixels[0] if channels == 1 else pixels.transpose(1, 2, 0)
         png = base64.b64encode(data_uris.png(pixels)).decode()
         assert np.array_equal(decoded(png), expected)
-        stacked = decoded(base64.b64encode(data_uris.png(perturbations.difference(noise, pixels))).decode())
+        stacked = decoded(base64.b64encode(data_uris.png(perturbations.stacked_difference(noise, pixels))).decode())
         again = pixels + stacked.reshape(channels, 17, 23)  # modulo 256
         assert np.array_equal(again, noise)
 
@@ -290,13 +290,13 @@ def test_what_is_shown_at_first_needs_no_script(parsed: Parsed, made: Path) -> N
 
 
 def test_room_is_kept(made: Path) -> None:
-    experiment = loading.load(made / "params.yaml")
-    small = gallery.gather(made, experiment, 5_000)
+    experiment = loading.load_experiment(made / "params.yaml")
+    small = gallery.gather_gallery(made, experiment, 5_000)
     assert small is not None
     assert 1 <= len(small.data["images"][0]["cells"]) < 6 and len(small.data["images"]) == 1
     spent = len(small.clean) + len(small.adversarial) + len(small.perturbation)
     assert spent + sum(len(cell["difference"]) for cell in small.data["images"][0]["cells"]) < 5_000
-    large = gallery.gather(made, experiment, 10**9)
+    large = gallery.gather_gallery(made, experiment, 10**9)
     assert large is not None and len(large.data["images"]) == 8 and len(large.data["images"][0]["cells"]) == 6
 
 
@@ -314,7 +314,9 @@ def hostile() -> View:
     black = np.zeros((1, 1, 4, 4), np.uint8)
     answers = {EVIL: np.arange(5)[None]}
     rows = [{"id": "0", "label": "0", "target_label": "1", "file": EVIL}]
-    shown = gallery.build("cifar10", rows, black, answers, [gallery.Cell(EVIL, EVIL, black, answers)], 1000)
+    shown = gallery.build_gallery(
+        "cifar10", rows, black, answers, [gallery.CellImages(EVIL, EVIL, black, answers)], 1000
+    )
     data = {**shown.data, "classes": dict.fromkeys(shown.data["classes"], EVIL)}
     shown = dataclasses.replace(shown, data=data, answers=[(EVIL, [(EVIL, True)], [(EVIL, False)])])
     return View(
@@ -336,7 +338,7 @@ def hostile() -> View:
 
 @pytest.fixture(scope="module")
 def harmful() -> str:
-    return html_page.render([hostile(), hostile()])
+    return html_page.render_page([hostile(), hostile()])
 
 
 def test_everything_shown_is_escaped(harmful: str, text: str) -> None:
@@ -363,7 +365,7 @@ def test_a_file_name_that_would_do_harm(tmp_path: Path) -> None:
     path = tmp_path / "subset/subset.csv"
     rows = [row | {"file": EVIL} for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())]
     path.write_text(csv_text(list(rows[0]), rows), encoding="utf-8")
-    html_page.write([tmp_path], tmp_path / "index.html")
+    html_page.write_page([tmp_path], tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "<script>alert" not in text and embedded(text)["images"][0]["file"] == EVIL
 
@@ -381,7 +383,7 @@ def test_a_second_run_writes_the_same_bytes(made: Path, tmp_path: Path) -> None:
 def test_what_is_not_there_is_left_out(made: Path, tmp_path: Path) -> None:
     """Of a clone, git has metrics and params.yaml alone."""
     subprocess.run(["cp", "-r", made / "metrics", made / "params.yaml", tmp_path], check=True)
-    html_page.write([tmp_path], tmp_path / "index.html")
+    html_page.write_page([tmp_path], tmp_path / "index.html")
     page = Parsed((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert page.table("fgsm: top-1")[1][0] == "fnn0"
     assert not page.attributes("img", "src") and not any("claims" in caption for caption in page.captions)
@@ -391,7 +393,7 @@ def test_a_damaged_table_of_the_report_is_one_line(made: Path, tmp_path: Path) -
     folder = tmp_path / "made"
     shutil.copytree(made, folder)
     damaged = 0
-    for path in (folder / "report" / f"{name}.csv" for name in (*report_csv.READ, *report_csv.HEADS)):
+    for path in (folder / "report" / f"{name}.csv" for name in (*report_csv.COLUMN_TYPES, *report_csv.HEAD_COLUMNS)):
         whole = path.read_bytes() if path.exists() else b""
         if whole.count(b"\n") < 2:
             continue  # nothing in it, and nothing shown
@@ -403,24 +405,24 @@ def test_a_damaged_table_of_the_report_is_one_line(made: Path, tmp_path: Path) -
         ):
             path.write_bytes(broken)
             with pytest.raises(UserError, match=rf"^\S*{path.name} is damaged \(.*\); delete it and run `dvc repro`$"):
-                html_page.write([folder], folder / "report/index.html")
+                html_page.write_page([folder], folder / "report/index.html")
             damaged += 1
-        for column in report_csv.READ.get(path.stem, ()):
-            if report_csv.READ[path.stem][column] is not str:
+        for column in report_csv.COLUMN_TYPES.get(path.stem, ()):
+            if report_csv.COLUMN_TYPES[path.stem][column] is not str:
                 place = head.split(b",").index(column.encode())
                 values = next(csv.reader([first.decode()]))
                 values[place] = "x"
                 path.write_bytes(b"\n".join([head, b",".join(b'"%s"' % one.encode() for one in values), *others]))
                 with pytest.raises(UserError, match=f"{path.name} is damaged \\({column} of row 1 is 'x'"):
-                    html_page.write([folder], folder / "report/index.html")
+                    html_page.write_page([folder], folder / "report/index.html")
                 damaged += 1
         path.write_bytes(whole)
-    html_page.write([folder], folder / "report/index.html")
+    html_page.write_page([folder], folder / "report/index.html")
     assert damaged > 15
 
 
 def test_one_page_of_several_folders(made: Path, tmp_path: Path) -> None:
-    html_page.write([made, made], tmp_path / "all.html")
+    html_page.write_page([made, made], tmp_path / "all.html")
     page = Parsed((tmp_path / "all.html").read_text(encoding="utf-8"))
     contents = page.table("Experiments on this page")
     assert [row[0] for row in contents[1:]] == [made.as_posix()] * 2
@@ -450,9 +452,9 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "report/vector").mkdir(parents=True)
     for name in ("destruction", "scatter", "grid_a"):
         (folder / f"report/vector/{name}.svg").write_text("<svg>" + "<path d='M 0 0'/>" * 6400 + "</svg>")
-    one = experiment_view.view(folder, "experiments/one", html_page.ROOM // 12)
+    one = experiment_view.gather_view(folder, "experiments/one", html_page.ROOM // 12)
     views = [dataclasses.replace(one, name=f"experiments/{number}") for number in range(12)]
-    (folder / "all.html").write_text(html_page.render(views), encoding="utf-8")
+    (folder / "all.html").write_text(html_page.render_page(views), encoding="utf-8")
     return folder / "all.html"
 
 
@@ -499,7 +501,7 @@ def test_it_opens_without_complaint(page: Page) -> None:
 def test_axe_finds_nothing_serious(browser: Page, made: Path, tmp_path: Path, theme: str, several: bool) -> None:
     """Deque's axe-core, all its rules of WCAG 2, over the page with everything open."""
     axe = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
-    html_page.write([made, made] if several else [made], tmp_path / "page.html")
+    html_page.write_page([made, made] if several else [made], tmp_path / "page.html")
     browser.open(tmp_path / "page.html")
     browser.run(f"document.documentElement.dataset.theme = '{theme}'")
     browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -712,8 +714,10 @@ def test_wide_tables_fit_on_paper(browser: Page, made: Path, tmp_path: Path) -> 
         Table(name="pairs", columns=names, rows=tuple((name, cells) for name in names), **about),
         Table(name="rates", columns=names[:10], rows=tuple((name, rates) for name in names), **about),
     ]
-    view = dataclasses.replace(experiment_view.view(made, "", 0), groups=[Group("ranking", "Compared", "", tables)])
-    (tmp_path / "wide.html").write_text(html_page.render([view]), encoding="utf-8")
+    view = dataclasses.replace(
+        experiment_view.gather_view(made, "", 0), groups=[Group("ranking", "Compared", "", tables)]
+    )
+    (tmp_path / "wide.html").write_text(html_page.render_page([view]), encoding="utf-8")
     browser.open(tmp_path / "wide.html")
     browser.ask("Emulation.setDeviceMetricsOverride", width=680, height=1010, deviceScaleFactor=1, mobile=False)
     widths = "[...document.querySelectorAll('.wide')].map((one) => one.offsetWidth)"

@@ -56,7 +56,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
     values["scatter"] = {"attacks": list(values["attacks"])[:1], "same_family": True}
     values["grids"] = {"a": GRID, "b": values["grids"]["b"]}
     (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    named, experiment = next(iter(experiment.attacks)), loading.load(folder / "params.yaml")
+    named, experiment = next(iter(experiment.attacks)), loading.load_experiment(folder / "params.yaml")
     for source in experiment.sources:
         for cell in experiment.rows.keys() - experiment.attacks.keys():
             shutil.copy(
@@ -87,7 +87,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
             write_json(folder / f"metrics/{source}/{attack}.transform.json", undone)
     for model, ours in by_model.items():  # a data set of these images alone
         path = folder / f"metrics/clean/{model}.json"
-        rate = stats_rates.rate(int(ours.sum()), len(ours))
+        rate = stats_rates.wilson_rate(int(ours.sum()), len(ours))
         own = {"top1": rate.percent, "top1_low": rate.low, "top1_high": rate.high, "top5": rate.percent, "n": rate.n}
         write_json(path, read_json(path) | own)
     complete(folder)
@@ -97,7 +97,7 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
 def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
     """tables.md and the page, once all of the report is written; no JSON has a NaN, no CSV a word for nothing."""
     report_folder.write_report(folder, experiment, folder / "report")
-    html_page.write([folder], folder / "report/index.html")
+    html_page.write_page([folder], folder / "report/index.html")
     for path in (folder / "agreement.json", *folder.glob("metrics/**/*.json")):
         json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
     for path in folder.glob("report/*.csv"):
@@ -153,7 +153,7 @@ def test_no_image_right_is_said_by_every_command(tmp_path: Path) -> None:
     assert "8 of mnist: every one, whether models are right on it or not; no image is right under all models" in shown
     compared = told("compare", "fgsm", "sg_fgsm", "--folder", str(tmp_path))
     assert "counted are all attacked images, whether models are right on the clean ones or not" in compared
-    html_page.write([tmp_path, tmp_path], tmp_path / "all.html", ["one", "two"], timed=True)
+    html_page.write_page([tmp_path, tmp_path], tmp_path / "all.html", ["one", "two"], timed=True)
     assert (tmp_path / "all.html").read_text(encoding="utf-8").count(SAID) == 4
 
 
@@ -197,7 +197,7 @@ def test_little_to_count_is_a_whole_report(
     common = int(right.all(1).sum())
     assert ("No image is right under" in tables) == (not common)
     assert ("untested" in read_json(tmp_path / "agreement.json")) == (not common)
-    assert descriptions.compared(metrics.load_metrics(tmp_path, experiment)) == common
+    assert descriptions.count_compared_images(metrics.load_metrics(tmp_path, experiment)) == common
     assert ("No image is right under" in told("show", str(tmp_path))) == (not common)
     rivals = [name for name, row in experiment.attacks.items() if not row.targeted]
     if len(rivals) > 1:
@@ -209,13 +209,13 @@ def test_little_to_count_is_a_whole_report(
 
 def test_select_warns_where_no_image_is_right_under_all_models() -> None:
     some = np.array([[True, False], [False, True], [False, False]])
-    said = subset.warning(some)
+    said = subset.warning_none_right(some)
     assert said.startswith("no image is right under all models (3 drawn, 2 of them right under one at least)")
-    assert subset.warning(np.array([[True, True], [False, False]])) == ""
-    assert subset.warning(np.array([[True]])) == ""
+    assert subset.warning_none_right(np.array([[True, True], [False, False]])) == ""
+    assert subset.warning_none_right(np.array([[True]])) == ""
 
 
 @pytest.mark.parametrize("images", ["all", 1, 12])
 def test_none_to_draw_from_is_one_error_however_many_are_asked(images: int | str) -> None:
     with pytest.raises(UserError, match=r"no image is classified correctly by all models; .*set subset: \{of: all\}"):
-        subset.draw(np.arange(0), Subset(images=images))
+        subset.draw_ids(np.arange(0), Subset(images=images))

@@ -24,7 +24,7 @@ from crossfool.pipeline.evaluation import success
 from crossfool.report import experiment_panel, rates_csv, report_folder
 from crossfool.report.figures import heatmap
 from crossfool.report.reported import published_rates
-from crossfool.stats.rates import rate, wilson_share
+from crossfool.stats.rates import wilson_interval_of_share, wilson_rate
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
 
@@ -62,14 +62,14 @@ def test_a_key_of_an_attack_is_in_the_table_and_in_words() -> None:
     untold = {"method", "options", "seed", "seeds", "fusion", "quantisation", "record_steps"}
     assert keys - set(rates_csv.COLUMNS) == untold
     sentences = {"gradient", "update", "noise", "objective", "fusion", "seeds", "quantisation", "record_steps"}
-    assert keys - formulas.WORDS.keys() == sentences
+    assert keys - formulas.PARAMETER_MEANINGS.keys() == sentences
 
 
 def test_results_csv(made: tuple[Path, Experiment]) -> None:
     table = {(row["source"], row["attack"], row["target"]): row for row in rows(made[0] / "report/results.csv")}
     assert len(table) == 2 * 3 * 3
     row = table["fnn0", "fgsm", "fnn2"]
-    wilson = rate(5, 8)
+    wilson = wilson_rate(5, 8)
     assert row == {
         "source": "fnn0",
         "target": "fnn2",
@@ -117,7 +117,7 @@ def test_destruction_csv(made: tuple[Path, Experiment]) -> None:
     by = {(r["source"], r["attack"], r["target"], r["transform"], r["level"]): r for r in table}
     row = by["fnn0", "fgsm", "fnn2", "jpeg", "20"]  # five fooled, the first three made right again
     assert (row["rate"], row["n"], row["whitebox"]) == ("60", "5", "false")
-    assert (row["low"], row["high"]) == (str(rate(3, 5).low), str(rate(3, 5).high))
+    assert (row["low"], row["high"]) == (str(wilson_rate(3, 5).low), str(wilson_rate(3, 5).high))
     none = by["fnn0", "fgsm", "fnn4", "rotation", "5"]
     assert (none["rate"], none["low"], none["high"], none["n"]) == ("", "", "", "0")
 
@@ -134,13 +134,13 @@ def test_tables(made: tuple[Path, Experiment]) -> None:
         "smoothed gradient of m = 5 samples with σ = 15, one step of α = 40, ε = 40; 5 gradient evaluations an image"
         in text
     )
-    low, high = rate(91, 100).low, rate(91, 100).high
+    low, high = wilson_rate(91, 100).low, wilson_rate(91, 100).high
     assert f"| fnn2 | 91.0 [{low:.1f}, {high:.1f}] | 99.0 [94.6, 99.8] | 91.2 | 100 |" in text
     # fgsm's black-box pairs: 5 and 0 fooled from fnn0, 4 from the ensemble; destroyed 3 of 5 and 2 of 4
     # images 0 to 3 are fooled in two pairs, the fifth in one; destroyed in 2, 2, 1, 0 and 0
     each = np.array([2, 2, 1, 0, 0]) - 5 / 9 * np.array([2, 2, 2, 2, 1])
     effect = 5 / 4 * (each**2).sum() / 9**2 / (5 / 9 * 4 / 9 / 9)
-    low, high = wilson_share(5 / 9, 9 / effect)
+    low, high = wilson_interval_of_share(5 / 9, 9 / effect)
     assert 1.5 < effect < 3
     cell = f"55.6 [{100 * low:.1f}, {100 * high:.1f}]"
     assert f"| fgsm | {cell} | {cell} | 9 |" in text and f"| fgsm | {cell} | 9 |" in text
@@ -161,7 +161,7 @@ def test_figures_are_there(made: tuple[Path, Experiment]) -> None:
         "scatter",
         "similarity",
     ]
-    tables += list(ranking_tables.COLUMNS)
+    tables += list(ranking_tables.TABLE_COLUMNS)
     assert found == sorted(["tables.md", *(f"{name}.csv" for name in tables), *pictures])
 
 
@@ -173,7 +173,7 @@ def test_the_panel_tells_right_from_wrong(made: tuple[Path, Experiment]) -> None
         for attack in experiment.attacks
     }
     subset = TensorFile(folder / "subset/images.safetensors")
-    figure = experiment_panel.build_panel(folder, metrics.load_metrics(folder, experiment), subset, cells)
+    figure = experiment_panel.draw_experiment_panel(folder, metrics.load_metrics(folder, experiment), subset, cells)
     assert figure is not None
     marks = [text.get_text()[0] for text in figure.texts if text.get_text()[:1] in ("✓", "✗")]
     # four images, fnn0 against fnn2 and fnn4: 8 clean answers; fgsm fools fnn2 on all and fnn4 on none; sg_fgsm
@@ -186,7 +186,7 @@ def test_the_panel_tells_right_from_wrong(made: tuple[Path, Experiment]) -> None
 def test_a_heat_maps_scale_is_fixed_and_its_numbers_are_printed() -> None:
     rates = (np.array([[12.5, 100.0]]), np.array([[2.2, 67.6]]), np.array([[47.1, 100.0]]))
     grid = heatmap.Grid(["a"], ["b", "a"], rates, np.array([[False, True]]))
-    figure = heatmap.heatmap(grid, "igsm", "in words")
+    figure = heatmap.draw_heatmap(grid, "igsm", "in words")
     axes = figure.axes[0]
     assert axes.images[0].get_clim() == (0, 100)
     assert [text.get_text() for text in axes.texts] == ["12.5", "2.2 – 47.1", "100.0*", "67.6 – 100.0"]
@@ -365,7 +365,7 @@ def paper(models: str, source: str, target: str, of: str = "correct", **attack: 
             **EMPTY,
         }
     )
-    found = published_rates.reported(experiment, source, target, experiment.attacks["any"])
+    found = published_rates.reported_rates(experiment, source, target, experiment.attacks["any"])
     return {metric: (figure.percent, figure.table) for metric, figure in found.items()}
 
 

@@ -21,7 +21,7 @@ def test_a_rate_by_hand() -> None:
     # Wilson (1927), equation by hand: 2 of 4, z = 1.959964: centre 1/2, half-width z sqrt(1/16 + z²/64) / (1 + z²/4)
     z = 1.959964
     half = 100 * z * math.sqrt(1 / 16 + z**2 / 64) / (1 + z**2 / 4)
-    two = rates.rate(2, 4)
+    two = rates.wilson_rate(2, 4)
     assert (two.percent, two.n) == (50.0, 4)
     assert (two.low, two.high) == (pytest.approx(50 - half, abs=1e-3), pytest.approx(50 + half, abs=1e-3))
 
@@ -29,20 +29,20 @@ def test_a_rate_by_hand() -> None:
 def test_a_rate_of_none_and_all() -> None:
     # at k = 0 the upper end is z² / (n + z²); at k = n it mirrors
     z2 = 1.959964**2
-    none, every = rates.rate(0, 18), rates.rate(18, 18)
+    none, every = rates.wilson_rate(0, 18), rates.wilson_rate(18, 18)
     assert (none.percent, none.low, every.percent, every.high) == (0.0, 0.0, 100.0, 100.0)
     assert none.high == pytest.approx(100 * z2 / (18 + z2), abs=1e-3)
     assert every.low == pytest.approx(100 - none.high, abs=1e-3)
 
 
 def test_a_rate_has_four_decimals_and_no_negative_zero() -> None:
-    assert rates.rate(1, 3).percent == 33.3333
-    assert all("-" not in json.dumps(rates.rate(0, n).low) for n in range(1, 200))
+    assert rates.wilson_rate(1, 3).percent == 33.3333
+    assert all("-" not in json.dumps(rates.wilson_rate(0, n).low) for n in range(1, 200))
 
 
 def test_a_rate_over_nothing_is_an_error() -> None:
     with pytest.raises(UserError, match="no images"):
-        rates.rate(0, 0)
+        rates.wilson_rate(0, 0)
 
 
 def test_untargeted_success_is_another_answer_than_the_label() -> None:
@@ -68,7 +68,10 @@ def test_cell_metrics_by_hand() -> None:
         "whitebox": False,
     }
     assert (metrics["ab"]["top1"], metrics["ab"]["top5"], metrics["ab"]["whitebox"]) == (0.0, 0.0, True)
-    assert metrics["a"]["top1_low"] == rates.rate(3, 5).low and metrics["a"]["top5_high"] == rates.rate(1, 5).high
+    assert (
+        metrics["a"]["top1_low"] == rates.wilson_rate(3, 5).low
+        and metrics["a"]["top5_high"] == rates.wilson_rate(1, 5).high
+    )
     assert json.loads(json.dumps(metrics)) == metrics
 
 
@@ -81,17 +84,17 @@ def test_a_name_within_a_name_is_not_whitebox() -> None:
 def test_destruction_counts_only_what_fooled() -> None:
     fooled = np.array([True, True, True, True, False, False])
     right = np.array([True, False, False, False, True, True])
-    assert success.destruction(fooled, right) == {
+    assert success.destruction_rate(fooled, right) == {
         "rate": 25.0,
-        "low": rates.rate(1, 4).low,
-        "high": rates.rate(1, 4).high,
+        "low": rates.wilson_rate(1, 4).low,
+        "high": rates.wilson_rate(1, 4).high,
         "n": 4,
     }
 
 
 def test_destruction_where_nothing_fooled_is_undefined() -> None:
     nothing = np.zeros(3, bool)
-    assert success.destruction(nothing, ~nothing) == {"rate": None, "low": None, "high": None, "n": 0}
+    assert success.destruction_rate(nothing, ~nothing) == {"rate": None, "low": None, "high": None, "n": 0}
 
 
 def test_destruction_rates_by_hand() -> None:
@@ -109,5 +112,5 @@ def test_wilson_interval_is_scipys() -> None:
     for n in (1, 2, 3, 7, 16, 100, 5000):
         for successes in {0, 1, n // 3, n // 2, n - 1, n}:
             interval = binomtest(successes, n).proportion_ci(confidence_level=0.95, method="wilson")
-            found = rates.rate(successes, n)
+            found = rates.wilson_rate(successes, n)
             assert (found.low, found.high) == (round(100 * interval.low, 4), round(100 * interval.high, 4))

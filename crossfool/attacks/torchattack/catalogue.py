@@ -1,4 +1,4 @@
-"""The attacks of torchattack that `method` in params.yaml may name: their options and costs. Imports no torch.
+"""The attacks of torchattack that `find_method` in params.yaml may name: their options and costs. Imports no torch.
 
 Names, options and defaults are those of torchattack 1.7.2. Every attack keeps to an L-inf ball.
 """
@@ -6,13 +6,13 @@ Names, options and defaults are those of torchattack 1.7.2. Every attack keeps t
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from crossfool.errors import UserError, unknown
+from crossfool.errors import UserError, unknown_name
 
 Option = int | float | bool | str
 Options = dict[str, Option]
 
 LIBRARY = "torchattack"
-VITS = ("vit_base_patch16_224", "pit_b_224", "cait_s24_224", "visformer_small")
+VIT_ARCHITECTURES = ("vit_base_patch16_224", "pit_b_224", "cait_s24_224", "visformer_small")
 
 
 @dataclass(frozen=True)
@@ -58,71 +58,76 @@ def _times(*names: str, plus: int = 0) -> Callable[[int, Options], int]:
     return cost
 
 
-DECAY: Options = {"decay": 1.0}
-LAYER: Options = {"feature_layer_cfg": ""}
-HOOKS: Options = {"hook_cfg": ""}
+DECAY_OPTION: Options = {"decay": 1.0}
+LAYER_OPTION: Options = {"feature_layer_cfg": ""}
+HOOKS_OPTION: Options = {"hook_cfg": ""}
 
 METHODS: dict[str, Method] = {
     "FGSM": Method("one signed step", "1412.6572", cost=lambda steps, options: 1, steps=0),
     "IFGSM": Method("signed steps", "1607.02533"),
     "PGD": Method("signed steps from a random start", "1706.06083", {"random_start": True}, random=True),
-    "MIFGSM": Method("momentum", "1710.06081", DECAY),
-    "NIFGSM": Method("Nesterov's step ahead (1.7.2: no momentum is kept)", "1908.06281", DECAY),
+    "MIFGSM": Method("momentum", "1710.06081", DECAY_OPTION),
+    "NIFGSM": Method("Nesterov's step ahead (1.7.2: no momentum is kept)", "1908.06281", DECAY_OPTION),
     "SINIFGSM": Method(
-        "the same over scaled copies (1.7.2: no momentum is kept)", "1908.06281", DECAY | {"m": 3}, _times("m")
+        "the same over scaled copies (1.7.2: no momentum is kept)", "1908.06281", DECAY_OPTION | {"m": 3}, _times("m")
     ),
     "DIFGSM": Method(
-        "random resizing and padding", "1803.06978", DECAY | {"resize_rate": 0.9, "diversity_prob": 1.0}, random=True
+        "random resizing and padding",
+        "1803.06978",
+        DECAY_OPTION | {"resize_rate": 0.9, "diversity_prob": 1.0},
+        random=True,
     ),
     "TIFGSM": Method(
-        "gradients blurred (1.7.2: no momentum is kept)", "1904.02884", DECAY | {"kern_len": 15, "n_sig": 3}
+        "gradients blurred (1.7.2: no momentum is kept)", "1904.02884", DECAY_OPTION | {"kern_len": 15, "n_sig": 3}
     ),
-    "VMIFGSM": Method("variance tuning", "2103.15571", DECAY | {"n": 5, "beta": 1.5}, _times("n", plus=1), random=True),
+    "VMIFGSM": Method(
+        "variance tuning", "2103.15571", DECAY_OPTION | {"n": 5, "beta": 1.5}, _times("n", plus=1), random=True
+    ),
     "VNIFGSM": Method(
         "variance tuning, Nesterov's step",
         "2103.15571",
-        DECAY | {"n": 5, "beta": 1.5},
+        DECAY_OPTION | {"n": 5, "beta": 1.5},
         _times("n", plus=1),
         random=True,
     ),
     "Admix": Method(
         "images of the chunk mixed in, five scales",
         "2102.00436",
-        DECAY | {"portion": 0.2, "size": 3},
+        DECAY_OPTION | {"portion": 0.2, "size": 3},
         lambda steps, options: 5 * steps * int(options["size"]),
         random=True,
     ),
     "BSR": Method(
         "blocks shuffled and rotated",
         "2308.10299",
-        DECAY | {"num_scale": 20, "num_block": 3},
+        DECAY_OPTION | {"num_scale": 20, "num_block": 3},
         _times("num_scale"),
         random=True,
     ),
     "DeCoWA": Method(
         "adversarial warping (1.7.2: no momentum is kept)",
         "2402.03951",
-        DECAY | {"mesh_width": 3, "mesh_height": 3, "rho": 0.01, "num_warping": 20, "noise_scale": 2},
+        DECAY_OPTION | {"mesh_width": 3, "mesh_height": 3, "rho": 0.01, "num_warping": 20, "noise_scale": 2},
         lambda steps, options: 2 * steps * int(options["num_warping"]),
         random=True,
     ),
     "GRA": Method(
         "gradients of neighbours, by their similarity",
         "ICCV 2023",
-        DECAY | {"beta": 3.5, "eta": 0.94, "num_neighbors": 20},
+        DECAY_OPTION | {"beta": 3.5, "eta": 0.94, "num_neighbors": 20},
         _times("num_neighbors", plus=1),
         random=True,
     ),
     "MIG": Method(
         "integrated gradients (1.7.2: wrong sign, it makes the source surer)",
         "ICCV 2023",
-        DECAY | {"s_factor": 25},
+        DECAY_OPTION | {"s_factor": 25},
         _times("s_factor"),
     ),
     "MuMoDIG": Method(
         "integrated gradients along several paths",
         "2412.18844",
-        DECAY | {"n_trans": 6, "n_base": 1, "n_interpolate": 1, "region_num": 2, "lambd": 0.65},
+        DECAY_OPTION | {"n_trans": 6, "n_base": 1, "n_interpolate": 1, "region_num": 2, "lambd": 0.65},
         lambda steps, options: (
             steps * (1 + int(options["n_trans"])) * int(options["n_base"]) * int(options["n_interpolate"])
         ),
@@ -132,7 +137,7 @@ METHODS: dict[str, Method] = {
     "SSA": Method(
         "random changes of the spectrum (1.7.2: no momentum is kept)",
         "2207.05382",
-        DECAY | {"num_spectrum": 20, "rho": 0.5},
+        DECAY_OPTION | {"num_spectrum": 20, "rho": 0.5},
         _times("num_spectrum"),
         random=True,
         side=224,
@@ -140,14 +145,14 @@ METHODS: dict[str, Method] = {
     "BFA": Method(
         "features of a layer, weighed by fitted gradients",
         "Neurocomputing 2024",
-        DECAY | {"eta": 28, "num_ens": 30} | LAYER,
+        DECAY_OPTION | {"eta": 28, "num_ens": 30} | LAYER_OPTION,
         lambda steps, options: steps + 2 * int(options["num_ens"]),
         network=True,
     ),
     "DANAA": Method(
         "neurons' attribution along a path",
         "2310.10427",
-        DECAY | {"num_ens": 30, "scale": 0.25, "lr": 0.0025} | LAYER,
+        DECAY_OPTION | {"num_ens": 30, "scale": 0.25, "lr": 0.0025} | LAYER_OPTION,
         lambda steps, options: steps + int(options["num_ens"]),
         targeted=False,
         random=True,
@@ -156,7 +161,7 @@ METHODS: dict[str, Method] = {
     "DR": Method(
         "a layer's spread reduced (1.7.2: over the chunk)",
         "1911.11616",
-        DECAY | LAYER,
+        DECAY_OPTION | LAYER_OPTION,
         steps=100,
         targeted=False,
         network=True,
@@ -164,7 +169,7 @@ METHODS: dict[str, Method] = {
     "FIA": Method(
         "a layer's important features",
         "2107.14185",
-        DECAY | {"num_ens": 30, "drop_rate": 0.3} | LAYER,
+        DECAY_OPTION | {"num_ens": 30, "drop_rate": 0.3} | LAYER_OPTION,
         lambda steps, options: steps + int(options["num_ens"]),
         targeted=False,
         random=True,
@@ -173,7 +178,7 @@ METHODS: dict[str, Method] = {
     "ILPD": Method(
         "a layer's output kept near that of noise",
         "2304.13410",
-        DECAY | {"sigma": 0.05, "coef": 0.1} | LAYER,
+        DECAY_OPTION | {"sigma": 0.05, "coef": 0.1} | LAYER_OPTION,
         targeted=False,
         random=True,
         network=True,
@@ -181,7 +186,7 @@ METHODS: dict[str, Method] = {
     "NAA": Method(
         "neurons' attribution",
         "2204.00008",
-        DECAY | {"num_ens": 30} | LAYER,
+        DECAY_OPTION | {"num_ens": 30} | LAYER_OPTION,
         lambda steps, options: steps + int(options["num_ens"]),
         targeted=False,
         network=True,
@@ -189,7 +194,7 @@ METHODS: dict[str, Method] = {
     "FDA": Method(
         "features disrupted at ReLUs and pools",
         "1909.04385",
-        DECAY | {"random_start": True},
+        DECAY_OPTION | {"random_start": True},
         lambda steps, options: 2 * steps,
         targeted=False,
         random=True,
@@ -198,54 +203,56 @@ METHODS: dict[str, Method] = {
     "SGM": Method(
         "gradients of residual branches weakened",
         "2002.05990",
-        DECAY | {"gamma": 0.2} | HOOKS,
+        DECAY_OPTION | {"gamma": 0.2} | HOOKS_OPTION,
         network=True,
         hooks=(
             *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
             *("densenet121", "densenet161", "densenet169", "densenet201"),
         ),
     ),
-    "BPA": Method("smooth gradients of ReLU and pool, of torchvision's ResNets", "2306.12685", DECAY, network=True),
+    "BPA": Method(
+        "smooth gradients of ReLU and pool, of torchvision's ResNets", "2306.12685", DECAY_OPTION, network=True
+    ),
     "TGR": Method(
         "gradients of tokens regularised, of ViTs",
         "2303.15754",
-        DECAY | HOOKS,
+        DECAY_OPTION | HOOKS_OPTION,
         network=True,
-        hooks=VITS,
+        hooks=VIT_ARCHITECTURES,
         side=224,
         alone=True,
     ),
     "PNAPatchOut": Method(
         "attention's gradient skipped, patches left out, of ViTs",
         "2109.04176",
-        DECAY | {"pna_skip": True, "pna_patchout": True} | HOOKS,
+        DECAY_OPTION | {"pna_skip": True, "pna_patchout": True} | HOOKS_OPTION,
         network=True,
-        hooks=(*VITS, "deit_base_distilled_patch16_224"),
+        hooks=(*VIT_ARCHITECTURES, "deit_base_distilled_patch16_224"),
         side=224,
     ),
     "VDC": Method(
         "virtual dense connections, of ViTs",
         "AAAI 2024",
-        DECAY | HOOKS,
+        DECAY_OPTION | HOOKS_OPTION,
         lambda steps, options: 2 * steps,
         network=True,
-        hooks=VITS,
+        hooks=VIT_ARCHITECTURES,
         side=224,
     ),
     "ATT": Method(
         "adaptive token tuning, of ViTs",
         "NeurIPS 2024",
-        DECAY | {"lambd": 0.01} | HOOKS,
+        DECAY_OPTION | {"lambd": 0.01} | HOOKS_OPTION,
         lambda steps, options: steps + 1,
         random=True,
         network=True,
-        hooks=VITS,
+        hooks=VIT_ARCHITECTURES,
         side=224,
         alone=True,
     ),
 }
 GENERATOR = "is a generator trained beforehand, and attacks no model"
-REFUSED = {
+REFUSAL_REASONS = {
     **dict.fromkeys(("BIA", "CDA", "GAMA", "LTP"), GENERATOR),
     "SSP": "disturbs the features of a VGG16 of its own, and attacks no model",
     "PGDL2": "keeps to an L2 ball, and epsilon is of an L-inf ball",
@@ -254,7 +261,7 @@ REFUSED = {
 }
 
 
-def method(name: str) -> Method:
+def find_method(name: str) -> Method:
     """Look up `torchattack/<Name>`.
 
     Raises:
@@ -263,23 +270,23 @@ def method(name: str) -> Method:
     library, _, attack = name.partition("/")
     if library != LIBRARY or not attack:
         raise UserError(f"method {name!r} is not known; expected {LIBRARY}/<attack>, such as {LIBRARY}/MIFGSM")
-    if attack in REFUSED:
-        raise UserError(f"{name} {REFUSED[attack]}; take another")
+    if attack in REFUSAL_REASONS:
+        raise UserError(f"{name} {REFUSAL_REASONS[attack]}; take another")
     if attack not in METHODS:
-        raise unknown(f"attack of {LIBRARY}", attack, METHODS)
+        raise unknown_name(f"attack of {LIBRARY}", attack, METHODS)
     return METHODS[attack]
 
 
-def options(name: str, given: Options) -> Options:
+def complete_options(name: str, given: Options) -> Options:
     """All options of a method, with defaults for those that are not given.
 
     Raises:
         UserError: the method does not have an option, or a value has another type.
     """
-    defaults = method(name).options
+    defaults = find_method(name).options
     for key, value in given.items():
         if key not in defaults:
-            raise unknown(f"option of {name}", key, defaults)
+            raise unknown_name(f"option of {name}", key, defaults)
         default = defaults[key]
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits:
@@ -287,7 +294,7 @@ def options(name: str, given: Options) -> Options:
             raise UserError(f"option {key} of {name} is {value!r}, expected {expected}")
         if type(default) is int and int(value) < 1:
             raise UserError(f"option {key} of {name} is {value!r}, expected at least 1")
-    hooks, architecture = method(name).hooks, given.get("hook_cfg")
+    hooks, architecture = find_method(name).hooks, given.get("hook_cfg")
     if architecture is not None and architecture not in hooks:
-        raise unknown(f"hook_cfg of {name}", architecture, hooks)
+        raise unknown_name(f"hook_cfg of {name}", architecture, hooks)
     return {**defaults, **given}

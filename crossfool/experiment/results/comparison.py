@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crossfool.errors import UserError, unknown
+from crossfool.errors import UserError, unknown_name
 from crossfool.experiment import descriptions, git, loading, project
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.paired_cells import CellVersion, outcome, read, refuse_unpaired
-from crossfool.experiment.results.revisions import NoRevision, Version, at, workspace
-from crossfool.stats.paired_difference import Difference, paired, pooled
-from crossfool.stats.paired_tests import Pair, holm
+from crossfool.experiment.results.revisions import UnknownRevision, Version, version_at, workspace_version
+from crossfool.stats.paired_difference import Difference, paired_difference, pooled_difference
+from crossfool.stats.paired_tests import OutcomePair, holm_adjusted
 
 CellPair = tuple[CellVersion, CellVersion]
 
@@ -42,7 +42,7 @@ class Row:
     first: float
     second: float
     difference: Difference
-    pair: Pair
+    pair: OutcomePair
     same: bool
 
 
@@ -109,18 +109,18 @@ def compare(
     Raises:
         UserError: the names are neither, a file cannot be had, or the images are not the same.
     """
-    experiment = loading.load(folder / "params.yaml")
+    experiment = loading.load_experiment(folder / "params.yaml")
     attacks = [name for name in (first, second) if name in experiment.rows]
     if first == second:
         raise UserError(f"{first} is compared with itself; give two attacks or two revisions")
     if len(attacks) == 1:
         stranger = second if attacks == [first] else first
-        hint = str(unknown("attack", stranger, experiment.rows)).partition("; ")[2]
+        hint = str(unknown_name("attack", stranger, experiment.rows)).partition("; ")[2]
         raise UserError(f"{attacks[0]} is an attack and {stranger} is none; give two attacks ({hint}) or two revisions")
     if attacks:
-        files = workspace(folder)
+        files = workspace_version(folder)
         pairs = [(CellVersion(files, name, first), CellVersion(files, name, second)) for name in experiment.sources]
-        about = tuple(f"{name}: {descriptions.words(experiment.rows[name])}" for name in (first, second))
+        about = tuple(f"{name}: {descriptions.attack_summary(experiment.rows[name])}" for name in (first, second))
     else:
         versions = _version(first, folder, experiment), _version(second, folder, experiment)
         pairs = _cell_pairs(*versions)
@@ -137,19 +137,19 @@ def _version(name: str, folder: Path, experiment: Experiment) -> Version:
         UserError: git and DVC know no such revision, or git cannot tell.
     """
     try:
-        return at(name, folder)
-    except git.Refused as error:
+        return version_at(name, folder)
+    except git.GitError as error:
         raise UserError(
-            f"{unknown('attack', name, experiment.rows)}; nor can it be looked up as a revision: {error}"
+            f"{unknown_name('attack', name, experiment.rows)}; nor can it be looked up as a revision: {error}"
         ) from None
-    except NoRevision:
-        message = f"{unknown('attack', name, experiment.rows)}; nor is it a git revision or DVC experiment"
-        raise UserError(message + git.shallow(folder) + _elsewhere(name, folder)) from None
+    except UnknownRevision:
+        message = f"{unknown_name('attack', name, experiment.rows)}; nor is it a git revision or DVC experiment"
+        raise UserError(message + git.shallow_clone_hint(folder) + _elsewhere(name, folder)) from None
 
 
 def _elsewhere(attack: str, folder: Path) -> str:
     """The experiments that have an attack of a name, as a message's end."""
-    experiments = project.experiments(project.root(folder))
+    experiments = project.experiment_folders(project.find_root(folder))
     folders = {name: place for name, place in experiments.items() if _has_attack(place, attack)}
     message = f"; {', '.join(folders)} {'has' if len(folders) == 1 else 'have'} one: --folder {next(iter(folders), '')}"
     return message if folders else ""
@@ -157,7 +157,7 @@ def _elsewhere(attack: str, folder: Path) -> str:
 
 def _has_attack(folder: Path, attack: str) -> bool:
     try:
-        return attack in loading.load(folder / "params.yaml").rows
+        return attack in loading.load_experiment(folder / "params.yaml").rows
     except UserError:
         return False
 
@@ -196,7 +196,7 @@ def _changes(first: Version, second: Version) -> Iterator[str]:
 def _only_source(pairs: list[CellPair], source: str | None) -> list[CellPair]:
     """The pairs of a source; all where it is None."""
     if source is not None and source not in {cell.source for cell, _ in pairs}:
-        raise unknown("source", source, {cell.source for cell, _ in pairs})
+        raise unknown_name("source", source, {cell.source for cell, _ in pairs})
     return [pair for pair in pairs if source in (None, pair[0].source)]
 
 
@@ -225,28 +225,28 @@ def _compared(
                 rivals = outcome(second, second_predictions, model, metric)
                 rows.append(_row(first, second, model, (hits, rivals), same=same))
     if target is not None and targets and target not in targets:
-        raise unknown("target", target, targets)
+        raise unknown_name("target", target, targets)
     if not rows:
         reason = f" ({left_out[0]}; {lacking.how_to_get()})" if lacking else ""
         raise UserError(f"{names[0]} and {names[1]} have no cell in common{reason}")
-    adjusted = holm([row.difference.p for row in rows])
+    adjusted = holm_adjusted([row.difference.p for row in rows])
     rows = [replace(row, difference=replace(row.difference, adjusted=p)) for row, p in zip(rows, adjusted, strict=True)]
     return Comparison(names, about, images, tuple(rows), tuple(_pooled(rows)), tuple(left_out))
 
 
-def _row(first: CellVersion, second: CellVersion, target: str, pair: Pair, *, same: bool) -> Row:
+def _row(first: CellVersion, second: CellVersion, target: str, pair: OutcomePair, *, same: bool) -> Row:
     attack = first.attack if first.attack == second.attack else f"{first.attack} − {second.attack}"
     whitebox = target in first.source.split("+")
     first_rate, second_rate = (100 * float(hits.mean()) for hits in pair)
-    return Row(attack, first.source, target, whitebox, first_rate, second_rate, paired(pair), pair, same)
+    return Row(attack, first.source, target, whitebox, first_rate, second_rate, paired_difference(pair), pair, same)
 
 
 def _pooled(rows: Sequence[Row]) -> Iterator[Pooled]:
     """Pool each attack's black-box cells; p is adjusted for the number of attacks."""
     attacks = dict.fromkeys(row.attack for row in rows if not row.whitebox)
     cells = {name: [row for row in rows if row.attack == name and not row.whitebox] for name in attacks}
-    differences = {name: pooled([row.pair for row in cell_rows]) for name, cell_rows in cells.items()}
-    p_values = holm([difference.p for difference in differences.values()])
+    differences = {name: pooled_difference([row.pair for row in cell_rows]) for name, cell_rows in cells.items()}
+    p_values = holm_adjusted([difference.p for difference in differences.values()])
     for (name, difference), adjusted in zip(differences.items(), p_values, strict=True):
         same = all(row.same for row in cells[name])
         yield Pooled(name, len(cells[name]), replace(difference, adjusted=adjusted), same)

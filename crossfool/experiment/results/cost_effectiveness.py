@@ -11,18 +11,18 @@ from crossfool.experiment.results import snapshots
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.crafting import timings
 
-TIMES = (
+SECONDS_NOTE = (
     "; seconds an image, as this machine took them when it computed the cells last (mean over sources, without loading "
     "the models)"
 )
-SAID = (
+COLUMNS_NOTE = (
     "Mean success over black-box cells (top-1; top-5 of targeted attacks), and of the ends of their Wilson 95% "
-    f"intervals; gradient evaluations an image and model{TIMES}; success divided by each."
+    f"intervals; gradient evaluations an image and model{SECONDS_NOTE}; success divided by each."
 )
 
 
 @dataclass(frozen=True)
-class Spent:
+class CostEffectiveness:
     """The success and cost of an attack.
 
     Attributes:
@@ -53,18 +53,18 @@ class Spent:
         return self.success / self.seconds if self.seconds else None
 
 
-def shown(number: float | None) -> str:
+def three_digits(number: float | None) -> str:
     """A number with three digits, a whole number from a thousand on; a dash for None."""
     return "–" if number is None else f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
-def said(costs: Sequence[Spent]) -> str:
+def columns_note(costs: Sequence[CostEffectiveness]) -> str:
     """The note below the table: what the columns are, and which hardware the seconds are of, if there are any."""
     by = ", ".join(sorted({name for cost in costs for name in cost.by}))
-    return f"{SAID} Computed by: {by}." if by else SAID.replace(TIMES, "")
+    return f"{COLUMNS_NOTE} Computed by: {by}." if by else COLUMNS_NOTE.replace(SECONDS_NOTE, "")
 
 
-def spent(folder: Path, results: Results) -> list[Spent]:
+def cost_effectiveness_rows(folder: Path, results: Results) -> list[CostEffectiveness]:
     """The success and cost of each attack with black-box cells, the best first, untargeted before targeted ones.
 
     Args:
@@ -75,14 +75,16 @@ def spent(folder: Path, results: Results) -> list[Spent]:
     return sorted(costs, key=lambda cost: (cost.objective == "targeted", -cost.success, cost.gradients))
 
 
-def _of_attack(folder: Path, results: Results, name: str) -> Iterable[Spent]:
+def _of_attack(folder: Path, results: Results, name: str) -> Iterable[CostEffectiveness]:
     """The success and cost of one attack; none where it has no black-box cells."""
-    row, rates_at = results.experiment.attacks[name], snapshots.reached(results, name)
+    row, rates_at = results.experiment.attacks[name], snapshots.rates_by_gradients(results, name)
     if not rates_at:
         return
     rates = rates_at[max(rates_at)]
-    cells = [timings.find(folder, source, name, row) for source in results.experiment.sources]
+    cells = [timings.read_timing(folder, source, name, row) for source in results.experiment.sources]
     times = [cell.seconds / cell.images / max(len(row.seeds or ()), 1) for cell in cells if cell is not None]
     seconds = sum(times) / len(times) if len(times) == len(cells) else None
     by = tuple(sorted({cell.by for cell in cells if cell is not None})) if seconds is not None else ()
-    yield Spent(name, row.objective, rates["success"], rates["low"], rates["high"], row.gradients, seconds, by)
+    yield CostEffectiveness(
+        name, row.objective, rates["success"], rates["low"], rates["high"], row.gradients, seconds, by
+    )

@@ -13,9 +13,9 @@ from crossfool.experiment import leftover_files
 from crossfool.experiment.config import Experiment
 from crossfool.storage.json_files import read_json
 
-RATES = [f"{top}{end}" for top in ("top1", "top5") for end in ("", "_low", "_high")]
-KEYS = {
-    "success": {*RATES, "n", "whitebox"},
+RATE_KEYS = [f"{top}{end}" for top in ("top1", "top5") for end in ("", "_low", "_high")]
+REQUIRED_KEYS = {
+    "success": {*RATE_KEYS, "n", "whitebox"},
     "destruction": {"rate", "low", "high", "n"},
     "detail": {"gradients", "size", "steps", "seeds", "quantisation", "denominators"},
     "clean": {"top1", "top1_low", "top1_high", "top5", "n", "published_top1", "parameters"},
@@ -29,7 +29,7 @@ class Results:
     Attributes:
         experiment: Its params.yaml.
         n: The number of attacked images, which every success rate rests on.
-        clean: Model -> its accuracy on the whole data set, and more; see `KEYS`.
+        clean: Model -> its accuracy on the whole data set, and more; see `REQUIRED_KEYS`.
         success: (source, attack) -> target -> top1, top1_low, ..., n, whitebox; for the attacks of `attacks`.
         swept: Like `success`, for the grids' cells.
         destruction: (source, attack) -> target -> transform -> level -> rate, low, high, n.
@@ -60,7 +60,7 @@ def load_metrics(folder: Path, experiment: Experiment) -> Results:
         cell: path.with_suffix(".transform.json") for cell, path in success.items() if cell[1] in experiment.attacks
     }
     detailed = {cell: path.with_suffix(".detail.json") for cell, path in success.items()}
-    leftover_files.refuse(folder, experiment, "metrics")
+    leftover_files.refuse_leftovers(folder, experiment, "metrics")
     rates = {cell: _success(path, experiment.answering) for cell, path in success.items()}
     paths = {target["n"]: success[cell] for cell, targets in rates.items() for target in targets.values()}
     if len(paths) > 1:
@@ -69,7 +69,7 @@ def load_metrics(folder: Path, experiment: Experiment) -> Results:
     return Results(
         experiment,
         next(iter(paths), 0),
-        {model: _keyed(path, read_json(path), KEYS["clean"]) for model, path in clean.items()},
+        {model: _keyed(path, read_json(path), REQUIRED_KEYS["clean"]) for model, path in clean.items()},
         {cell: targets for cell, targets in rates.items() if cell[1] in experiment.attacks},
         {cell: targets for cell, targets in rates.items() if cell[1] not in experiment.attacks},
         {cell: _destruction(path, experiment) for cell, path in transformed.items()},
@@ -86,7 +86,7 @@ class _Details(Mapping[tuple[str, str], dict[str, Any]]):
     def __getitem__(self, cell: tuple[str, str]) -> dict[str, Any]:
         if cell not in self._details:
             path = self._paths[cell]
-            self._details[cell] = _keyed(path, read_json(path), KEYS["detail"])
+            self._details[cell] = _keyed(path, read_json(path), REQUIRED_KEYS["detail"])
         return self._details[cell]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -114,7 +114,7 @@ def _success(path: Path, models: Iterable[str]) -> dict[str, dict[str, Any]]:
     if not isinstance(values, dict) or set(values) != set(models):
         targets = ", ".join(values) if isinstance(values, dict) else type(values).__name__
         raise UserError(f"{path}: targets are {targets}, expected {', '.join(models)}; delete it and run `dvc repro`")
-    return {model: _keyed(path, values[model], KEYS["success"]) for model in models}
+    return {model: _keyed(path, values[model], REQUIRED_KEYS["success"]) for model in models}
 
 
 def _destruction(path: Path, experiment: Experiment) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
@@ -126,7 +126,9 @@ def _destruction(path: Path, experiment: Experiment) -> dict[str, dict[str, dict
     try:
         return {
             model: {
-                name: {level: _keyed(path, values[model][name][level], KEYS["destruction"]) for level in levels}
+                name: {
+                    level: _keyed(path, values[model][name][level], REQUIRED_KEYS["destruction"]) for level in levels
+                }
                 for name, levels in wanted.items()
             }
             for model in experiment.answering

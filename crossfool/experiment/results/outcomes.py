@@ -11,9 +11,10 @@ import numpy as np
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.metrics import Results
-from crossfool.pipeline.evaluation import predictions_file, success
+from crossfool.pipeline.evaluation import predictions_file
+from crossfool.pipeline.evaluation import success as evaluation_success
 from crossfool.pipeline.gradient_analysis.config import Similarity
-from crossfool.stats.paired_tests import Pair
+from crossfool.stats.paired_tests import OutcomePair
 from crossfool.storage.csv_files import read_csv
 from crossfool.storage.tensors import TensorFile
 
@@ -75,7 +76,7 @@ class Evidence:
         """The share of images, 0..1, that an attack succeeds on: the mean over its black-box cells."""
         return float(np.mean([self.success(source, attack, target).mean() for source, target in self.cells(attack)]))
 
-    def against(self, first: str, second: str, taken: Callable[[str], bool] = lambda source: True) -> list[Pair]:
+    def against(self, first: str, second: str, taken: Callable[[str], bool] = lambda source: True) -> list[OutcomePair]:
         """Success of two attacks, (N,) bool each, on each black-box cell that both have.
 
         Args:
@@ -91,7 +92,7 @@ class Evidence:
         return [cell for cell in self.cells(first) if cell in shared]
 
 
-def gather(folder: Path, results: Results) -> Evidence:
+def read_evidence(folder: Path, results: Results) -> Evidence:
     """Read the outcomes of the experiment in `folder`, on the images that all models get right.
 
     Raises:
@@ -111,7 +112,7 @@ def gather(folder: Path, results: Results) -> Evidence:
                 raise UserError(f"{path} is of other models or images than metrics; delete it and run `dvc repro`")
             for target, predictions in top.items():
                 cell = source, attack, target
-                by_criterion = success.success(predictions, labels, target_labels if row.targeted else None)
+                by_criterion = evaluation_success.success(predictions, labels, target_labels if row.targeted else None)
                 hits[cell], hits5[cell] = (outcome[counted] for outcome in by_criterion)
                 wrong[cell] = (predictions[:, 0] != labels)[counted]
             if attack not in experiment.attacks:
@@ -127,7 +128,7 @@ def gather(folder: Path, results: Results) -> Evidence:
 
 def _counted(folder: Path) -> slice | np.ndarray:
     """Which attacked images all models get right, (N,) bool; a whole slice where only such images are attacked."""
-    right = predictions_file.right(TensorFile(folder / "subset/images.safetensors"))
+    right = predictions_file.right_by_model(TensorFile(folder / "subset/images.safetensors"))
     return slice(None) if right is None else np.logical_and.reduce(list(right.values()))
 
 

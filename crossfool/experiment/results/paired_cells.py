@@ -10,7 +10,7 @@ import numpy as np
 from crossfool.errors import UserError
 from crossfool.experiment.results.revisions import WORKSPACE, Version
 from crossfool.pipeline.evaluation import success
-from crossfool.pipeline.evaluation.predictions_file import TOP
+from crossfool.pipeline.evaluation.predictions_file import TOP_COLUMNS
 from crossfool.storage import recovery
 from crossfool.storage.parquet import read_table
 
@@ -52,7 +52,7 @@ class CellVersion:
     def how_to_get(self) -> str:
         """The way to get predictions that the version lacks, as a message's end."""
         if self.version.name == WORKSPACE:
-            return recovery.getting(self.version.folder / f"predictions/{self.source}/{self.attack}.parquet")
+            return recovery.how_to_get(self.version.folder / f"predictions/{self.source}/{self.attack}.parquet")
         return "take revisions at which both were run"
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ def read(cell: CellVersion) -> CellPredictions:
     table = read_table(cell.version.table(cell.cell))
     model_column = np.asarray(table["model"])
     models = list(dict.fromkeys(model_column.tolist()))
-    top = np.stack([table[name].to_numpy() for name in TOP], 1)
+    top = np.stack([table[name].to_numpy() for name in TOP_COLUMNS], 1)
     first = model_column == models[0]
     ids, labels, target_labels = (table[name].to_numpy()[first] for name in ("id", "label", "target_label"))
     return CellPredictions(ids, labels, target_labels, {model: top[model_column == model] for model in models})

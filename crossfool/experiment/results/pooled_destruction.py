@@ -6,10 +6,10 @@ import numpy as np
 
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.stats.clustered_rates import clustered
+from crossfool.stats.clustered_rates import clustered_rate
 
 
-class Point(NamedTuple):
+class DestructionRate(NamedTuple):
     """A pooled destruction rate at one level of a transform.
 
     Attributes:
@@ -25,10 +25,10 @@ class Point(NamedTuple):
     n: int
 
 
-Points = list[Point]
+DestructionRates = list[DestructionRate]
 
 
-def black_box(results: Results, attack: str) -> list[tuple[str, str]]:
+def black_box_cells(results: Results, attack: str) -> list[tuple[str, str]]:
     """(source, target) of an attack's black-box cells: the target is no member of the source."""
     return [
         (source, target)
@@ -38,7 +38,7 @@ def black_box(results: Results, attack: str) -> list[tuple[str, str]]:
     ]
 
 
-def pooled(evidence: Evidence, transform: str) -> dict[str, Points]:
+def pooled_destruction_rates(evidence: Evidence, transform: str) -> dict[str, DestructionRates]:
     """Attack -> its destruction rate at each level, over all black-box pairs; no point where it fooled no target."""
     levels = evidence.experiment.transforms[transform]
     return {
@@ -47,10 +47,10 @@ def pooled(evidence: Evidence, transform: str) -> dict[str, Points]:
     }
 
 
-def _point(evidence: Evidence, attack: str, transform: str, level: float) -> Point | None:
+def _point(evidence: Evidence, attack: str, transform: str, level: float) -> DestructionRate | None:
     cells = evidence.cells(attack)
     fooled = np.array([evidence.wrong[source, attack, target] for source, target in cells])
     right = np.array([evidence.destroyed[source, attack, target, transform, level] for source, target in cells])
     if not fooled.any():
         return None
-    return Point(level, *clustered((fooled & right).sum(0), fooled.sum(0)), int(fooled.sum()))
+    return DestructionRate(level, *clustered_rate((fooled & right).sum(0), fooled.sum(0)), int(fooled.sum()))

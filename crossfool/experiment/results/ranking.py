@@ -14,14 +14,14 @@ from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.experiment.results.snapshots import OBJECTIVES, rank_among
 from crossfool.stats import intervals
-from crossfool.stats.paired_difference import paired, pooled
-from crossfool.stats.paired_tests import LEVEL, holm
-from crossfool.stats.rates import rate as wilson_rate
+from crossfool.stats.paired_difference import paired_difference, pooled_difference
+from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL, holm_adjusted
+from crossfool.stats.rates import wilson_rate as wilson_rate
 
 Rows = list[dict[str, Any]]
 
 
-def ranked(results: Results, evidence: Evidence) -> Rows:
+def ranking_rows(results: Results, evidence: Evidence) -> Rows:
     """Rank attacks by success, the best first, untargeted before targeted ones; with their cost and image distances.
 
     Equals share a rank, the cheaper first. Rates are percent.
@@ -60,14 +60,14 @@ def _ends(hits: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
     if len(hits) == 1 or len(np.unique(hits)) == 1:
         rate = wilson_rate(int(hits[0].sum()), len(hits[0]))
         return rate.low, rate.high
-    interval = intervals.mean(np.mean(hits, 0))
+    interval = intervals.mean_interval(np.mean(hits, 0))
     if interval is None:
         return None, None
     low, high = (round(100 * min(max(end, 0.0), 1.0), 4) for end in interval)
     return low, high
 
 
-def pairwise(evidence: Evidence) -> Rows:
+def pairwise_rows(evidence: Evidence) -> Rows:
     """Compare every two attacks of one objective, pooled over black-box cells: difference in success, interval and p.
 
     p is of the exact McNemar test where they share one black-box cell, else of the exact sign-flip permutation test
@@ -79,7 +79,7 @@ def pairwise(evidence: Evidence) -> Rows:
         pairs = evidence.against(first, second)
         if attacks[first].objective != attacks[second].objective or not pairs:
             continue
-        difference = pooled(pairs)
+        difference = pooled_difference(pairs)
         row: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
         row |= {"difference": round(difference.points, 4)}
         ends = (("low", difference.low), ("high", difference.high))
@@ -87,11 +87,11 @@ def pairwise(evidence: Evidence) -> Rows:
         row |= {"p": difference.p}
         row |= {"cells": len(pairs), "n": len(pairs[0][0])}
         rows.append(row)
-    adjusted = holm([row["p"] for row in rows])
-    return [row | {"p_holm": p, "differs": p < LEVEL} for row, p in zip(rows, adjusted, strict=True)]
+    adjusted = holm_adjusted([row["p"] for row in rows])
+    return [row | {"p_holm": p, "differs": p < SIGNIFICANCE_LEVEL} for row, p in zip(rows, adjusted, strict=True)]
 
 
-def mcnemar(evidence: Evidence) -> Rows:
+def mcnemar_rows(evidence: Evidence) -> Rows:
     """Compare every two attacks of one objective on each black-box cell that both have, by the exact McNemar test.
 
     `first_alone` and `second_alone` count the images that only that attack succeeds on, the only ones that the test
@@ -105,7 +105,7 @@ def mcnemar(evidence: Evidence) -> Rows:
         for (source, target), (a, b) in zip(
             evidence.common(first, second), evidence.against(first, second), strict=True
         ):
-            difference = paired((a, b))
+            difference = paired_difference((a, b))
             row: dict[str, Any] = {"first": first, "second": second, "objective": attacks[first].objective}
             row |= {"source": source, "target": target}
             row |= {"first_rate": round(100 * float(a.mean()), 4), "second_rate": round(100 * float(b.mean()), 4)}
@@ -116,5 +116,5 @@ def mcnemar(evidence: Evidence) -> Rows:
             }
             row |= {"first_alone": int((a & ~b).sum()), "second_alone": int((b & ~a).sum()), "p": difference.p}
             rows.append(row | {"n": len(a)})
-    adjusted = holm([row["p"] for row in rows])
-    return [row | {"p_holm": p, "differs": p < LEVEL} for row, p in zip(rows, adjusted, strict=True)]
+    adjusted = holm_adjusted([row["p"] for row in rows])
+    return [row | {"p_holm": p, "differs": p < SIGNIFICANCE_LEVEL} for row, p in zip(rows, adjusted, strict=True)]

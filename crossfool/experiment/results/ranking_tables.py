@@ -3,10 +3,10 @@
 from crossfool.experiment.results import sample_equivalence
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.experiment.results.ranking import Rows, mcnemar, pairwise, ranked
+from crossfool.experiment.results.ranking import Rows, mcnemar_rows, pairwise_rows, ranking_rows
 from crossfool.experiment.results.snapshots import budget_rows, cost_rows, denominator_rows, seed_rows
 
-COLUMNS = {
+TABLE_COLUMNS = {
     "ranking": [
         *("rank", "attack", "objective", "success", "low", "high", "cells", "n"),
         *("gradients", "success_per_gradient", "l2", "linf", "ssim", "lpips"),
@@ -30,13 +30,13 @@ COLUMNS = {
 }
 
 
-def tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
-    """Table name (a key of `COLUMNS`) -> its rows; no rows where the experiment has none. Rates are percent."""
+def comparison_tables(results: Results, evidence: Evidence) -> dict[str, Rows]:
+    """Table name (a key of `TABLE_COLUMNS`) -> its rows; no rows where the experiment has none. Rates are percent."""
     return {
-        "ranking": ranked(results, evidence),
-        "pairwise": pairwise(evidence),
-        "mcnemar": mcnemar(evidence),
-        "samples": sample_equivalence.rows(evidence),
+        "ranking": ranking_rows(results, evidence),
+        "pairwise": pairwise_rows(evidence),
+        "mcnemar": mcnemar_rows(evidence),
+        "samples": sample_equivalence.sample_equivalence_rows(evidence),
         "budget": list(budget_rows(results)),
         "cost": list(cost_rows(results)),
         "seeds": list(seed_rows(results)),

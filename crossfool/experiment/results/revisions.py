@@ -9,13 +9,13 @@ from typing import Any
 from crossfool.errors import UserError
 from crossfool.experiment import dvc_records, git, loading, params_file
 from crossfool.storage import recovery
-from crossfool.storage.dvc_lock import outputs
+from crossfool.storage.dvc_lock import parse_outputs
 from crossfool.storage.hashing import md5
 
 WORKSPACE = "workspace"  # DVC's name, too, for the files as they are
 
 
-class NoRevision(UserError):
+class UnknownRevision(UserError):
     """A name that neither git nor DVC knows."""
 
 
@@ -56,12 +56,12 @@ class Version:
         if self.name == WORKSPACE:
             return self.folder / place
         digest = self.tables[cell]
-        path = cache(self.folder) / digest[:2] / digest[2:]
+        path = cache_folder(self.folder) / digest[:2] / digest[2:]
         if not path.is_file():
             message = f"{place} of {self.name} (md5 {digest}) is not in DVC's cache"
-            pull = recovery.pulling(self.folder.absolute())
+            pull = recovery.pull_command(self.folder.absolute())
             if pull is None:
-                again = f"`git checkout {self.name} && {recovery.repro(self.folder)}`"
+                again = f"`git checkout {self.name} && {recovery.repro_command(self.folder)}`"
                 raise UserError(f"{message}, and no DVC remote is configured; compute that revision's with {again}")
             fetch, where = pull.replace("pull", "fetch"), "" if self.folder == Path() else f" in {self.folder}"
             raise UserError(
@@ -71,21 +71,21 @@ class Version:
         return path
 
 
-def workspace(folder: Path) -> Version:
+def workspace_version(folder: Path) -> Version:
     """The version of an experiment's files as they are.
 
     Raises:
         UserError: params.yaml is wrong.
     """
-    experiment = loading.load(folder / "params.yaml")
-    values = params_file.strict(params_file.read(folder / "params.yaml"))  # as it is written
+    experiment = loading.load_experiment(folder / "params.yaml")
+    values = params_file.parse_strict(params_file.read_text(folder / "params.yaml"))  # as it is written
     cells = ((source, attack) for source in experiment.sources for attack in experiment.rows)
     paths = {cell: folder / f"predictions/{cell[0]}/{cell[1]}.parquet" for cell in cells}
     tables = {cell: md5(path) for cell, path in paths.items() if path.is_file()}
     return Version(WORKSPACE, values, tables, folder)
 
 
-def at(name: str, folder: Path) -> Version:
+def version_at(name: str, folder: Path) -> Version:
     """The version of an experiment at a revision.
 
     Args:
@@ -97,17 +97,17 @@ def at(name: str, folder: Path) -> Version:
         UserError: the revision has no dvc.lock or params.yaml in this folder.
     """
     if name == WORKSPACE:
-        return workspace(folder)
+        return workspace_version(folder)
     commit = git.commit(name, folder)
     if commit is None:
-        advice = f"see `git log` and `dvc exp list`{git.shallow(folder)}"
-        raise NoRevision(f"{name} is no git revision and no DVC experiment; {advice}")
+        advice = f"see `git log` and `dvc exp list`{git.shallow_clone_hint(folder)}"
+        raise UnknownRevision(f"{name} is no git revision and no DVC experiment; {advice}")
     lock, text = (_file(name, commit, file, folder) for file in ("dvc.lock", "params.yaml"))
     try:
-        values = params_file.lenient(text)
+        values = params_file.parse_lenient(text)
     except UserError as error:
         raise UserError(f"params.yaml of {name} {error}") from None
-    outs = outputs(lock)
+    outs = parse_outputs(lock)
     places = {Path(place): out["md5"] for place, out in outs.items() if place.startswith("predictions/")}
     tables = {(path.parent.name, path.stem): digest for path, digest in places.items() if path.parent.name != "clean"}
     return Version(name, values if isinstance(values, dict) else {}, tables, folder)
@@ -122,13 +122,13 @@ def _file(name: str, commit: str, file: str, folder: Path) -> str:
 
 
 @functools.cache
-def cache(folder: Path) -> Path:
+def cache_folder(folder: Path) -> Path:
     """The folder of DVC's cache, in which files lie by their md5.
 
     Raises:
         UserError: `folder` is in no DVC repository.
     """
-    with dvc_records.records(folder) as repo:
+    with dvc_records.open_repository(folder) as repo:
         if repo is None:
             raise UserError(f"{folder.resolve()} is in no DVC repository; run the command inside a clone")
         return Path(repo.cache.local.path)

@@ -9,16 +9,16 @@ import numpy as np
 from crossfool.experiment.results.outcomes import Evidence
 
 COLUMNS = ["attack", "noise", "samples", "success", "worth", "low", "high", "cells", "n"]
-DRAWS = 2_000
-SAID = (
+BOOTSTRAP_DRAWS = 2_000
+COLUMNS_NOTE = (
     "Worth: as many samples of independent Gaussian noise succeed as often, between those rows' m linear in log m; its "
     "95% interval over images, by a bootstrap of 2,000 draws. Nothing stands where none of them succeeds as seldom, or "
     "as often."
 )
-OWN = {"samples", "noise"}  # the keys in which rows of one family may differ
+KEYS_WITHIN_FAMILY = {"samples", "noise"}  # the keys in which rows of one family may differ
 
 
-def rows(evidence: Evidence) -> list[dict[str, Any]]:
+def sample_equivalence_rows(evidence: Evidence) -> list[dict[str, Any]]:
     """A row for each attack whose noise is not Gaussian, if two attacks or more differ from it in noise and m alone.
 
     `worth` is the m of Gaussian noise that has the row's success, a mean over the same black-box cells.
@@ -32,7 +32,7 @@ def _families(evidence: Evidence) -> Iterator[tuple[list[str], list[str]]]:
     smooth = [name for name, row in attacks.items() if row.gradient == "smoothed" and evidence.cells(name)]
 
     def alike(name: str) -> str:
-        return attacks[name].model_dump_json(exclude=OWN)
+        return attacks[name].model_dump_json(exclude=KEYS_WITHIN_FAMILY)
 
     for _, group in itertools.groupby(sorted(smooth, key=alike), alike):
         names = sorted(group, key=smooth.index)
@@ -55,7 +55,7 @@ def _equivalents(evidence: Evidence, plain: Sequence[str], others: Sequence[str]
     samples = np.array([attacks[name].samples for name in plain], float)
     gaussian, other = success(plain), success(others)
     n = len(gaussian)
-    weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), DRAWS) / n  # (draws,N)
+    weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), BOOTSTRAP_DRAWS) / n  # (draws,N)
     drawn_other, drawn_gaussian = weights @ other, weights @ gaussian
     for column, name in enumerate(others):
         rate, row = float(other[:, column].mean()), attacks[name]

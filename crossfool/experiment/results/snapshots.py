@@ -10,7 +10,7 @@ import numpy as np
 
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
-from crossfool.stats.rates import rate as wilson_rate
+from crossfool.stats.rates import wilson_rate as wilson_rate
 
 OBJECTIVES = ("untargeted", "targeted")
 
@@ -42,7 +42,7 @@ def _rates(rates: Mapping[str, Any], metric: str) -> dict[str, Any]:
 def cost_rows(results: Results) -> Iterator[dict[str, Any]]:
     """The success rate after each recorded step of black-box cells."""
     for attack, source, target, steps in _details(results, "steps"):
-        if (source, target) not in pooled_destruction.black_box(results, attack):
+        if (source, target) not in pooled_destruction.black_box_cells(results, attack):
             continue
         for step, rates in steps.items():
             cell = {"attack": attack, "source": source, "target": target, "step": int(step)}
@@ -60,7 +60,7 @@ def budget_rows(results: Results) -> Iterator[dict[str, Any]]:
         return
     for objective in OBJECTIVES:
         rows = {name: row for name, row in results.experiment.attacks.items() if row.objective == objective}
-        rates_at = {name: steps for name in rows if (steps := reached(results, name))}
+        rates_at = {name: steps for name in rows if (steps := rates_by_gradients(results, name))}
         for budget in sorted({gradients for steps in rates_at.values() for gradients in steps}):
             within = {name: max((g for g in steps if g <= budget), default=0) for name, steps in rates_at.items()}
             entries = [(rates_at[name][most], most, name) for name, most in within.items() if most]
@@ -72,14 +72,14 @@ def budget_rows(results: Results) -> Iterator[dict[str, Any]]:
                 yield columns | {"gradients": gradients} | rates
 
 
-def reached(results: Results, attack: str) -> dict[int, dict[str, Any]]:
+def rates_by_gradients(results: Results, attack: str) -> dict[int, dict[str, Any]]:
     """Gradient evaluations -> mean rates over an attack's black-box cells, at each recorded step, and at the last.
 
     Empty where the attack has no black-box cells.
     """
     metric, row = _metric(results, attack), results.experiment.attacks[attack]
     rates_at: dict[int, list[dict[str, Any]]] = {}
-    for source, target in pooled_destruction.black_box(results, attack):
+    for source, target in pooled_destruction.black_box_cells(results, attack):
         steps = results.detail[source, attack]["steps"].get(target)
         last = {"": {"gradients": row.gradients, **results.success[source, attack][target]}}
         for rates in (steps or last).values():

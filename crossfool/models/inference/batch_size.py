@@ -14,7 +14,7 @@ LEAST = 2  # images of a pass, whatever their size: matrix products of a single 
 WIDE = 20 << 20  # bytes of a layer's output beyond which a CPU gains nothing from more images, and pays in memory
 
 
-def widest(models: Iterable[Any], image: Tensor) -> int:
+def widest_output(models: Iterable[Any], image: Tensor) -> int:
     """Bytes of the largest output that a layer of these models gives for one image (1,C,H,W), pixels 0..255."""
     sizes = [0]
 

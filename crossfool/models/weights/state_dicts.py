@@ -17,7 +17,7 @@ from crossfool.models.weights.state_dict_search import EXAMPLES, Candidate, cand
 
 
 @dataclass(frozen=True)
-class Taken:
+class LoadedState:
     """Place of a network's state in a file, and what stood beside it.
 
     Attributes:
@@ -61,7 +61,7 @@ def load_published(
     *,
     channels: int = 3,
     renamed: Callable[[str], str] = str,
-) -> Taken:
+) -> LoadedState:
     """Load a published state dict into a network, in place.
 
     Args:
@@ -97,7 +97,7 @@ def load_published(
     state = adapted(network, best.state)
     network.load_state_dict({key: state.get(key, tensor) for key, tensor in expected.items()})
     others = tuple(other.description for other in fitting[1:] if not _equal(best.state, other.state))
-    return Taken(best.place, best.prefix, normalisation, left_out, others)
+    return LoadedState(best.place, best.prefix, normalisation, left_out, others)
 
 
 def _normalisation(name: str, best: Candidate, channels: int) -> tuple[dict[str, list[float]], tuple[str, ...]]:

@@ -20,14 +20,14 @@ from tqdm import tqdm
 from crossfool.errors import UserError
 from crossfool.models.inference.precision import autocast, configure
 from crossfool.models.weights.config import Training
-from crossfool.runtime import code
+from crossfool.runtime import code_digest
 from crossfool.storage.tensors import TensorFile, write_tensors
 
 SHIFT = 4  # pixels, the usual augmentation of CIFAR-10
 LOOK = 20  # steps between two checks of the loss, for which a GPU has to wait
 
 
-def seeded_init(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+def init_from_seed(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a network with random weights that depend on the seed alone; torch's global generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -80,7 +80,7 @@ def train(
         nesterov=recipe.momentum > 0,
     )
     steps = math.ceil(len(images) / recipe.batch_size)
-    rates = schedule(recipe, recipe.epochs * steps)
+    rates = learning_rates(recipe, recipe.epochs * steps)
     epochs_done = _restore(checkpoint, run, network, optimizer) if checkpoint else 0
 
     with tqdm(
@@ -94,7 +94,7 @@ def train(
                 x = torch.from_numpy(images[batch]).to(device)
                 y = torch.from_numpy(labels[batch]).to(device)
                 if recipe.augment:
-                    x = augmented(x, draw)
+                    x = augment(x, draw)
                 x = ((x.float() - mean) / std).contiguous(memory_format=torch.channels_last)
                 for group in optimizer.param_groups:
                     group["lr"] = rates[epoch * steps + step]
@@ -117,7 +117,7 @@ def train(
     return state
 
 
-def schedule(recipe: Training, steps: int) -> list[float]:
+def learning_rates(recipe: Training, steps: int) -> list[float]:
     """Learning rates of all steps: up to the recipe's for 30% of the steps, then down to nothing, both by cosine."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=recipe.learning_rate)
     one_cycle = OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps, cycle_momentum=False)
@@ -130,7 +130,7 @@ def schedule(recipe: Training, steps: int) -> list[float]:
     return rates
 
 
-def augmented(x: Tensor, draw: np.random.Generator) -> Tensor:
+def augment(x: Tensor, draw: np.random.Generator) -> Tensor:
     """Shift images (N,C,H,W) by up to four pixels each (black comes in), and mirror each with probability 1/2."""
     n, _, height, width = x.shape
     top, left = (torch.from_numpy(draw.integers(0, 2 * SHIFT + 1, (n, 1))).to(x.device) for _ in range(2))
@@ -160,7 +160,7 @@ def fingerprint(
         images.shape,
         device.type,
         torch.__version__,
-        code(),
+        code_digest(),
     ]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for value in network.state_dict().values():

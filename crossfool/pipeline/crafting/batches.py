@@ -11,13 +11,13 @@ from torch import Tensor
 from crossfool.attacks import gradients, losses
 from crossfool.attacks.losses import Model
 from crossfool.errors import UserError
-from crossfool.models.inference.batch_size import Fit, widest
-from crossfool.pipeline.crafting.cell import Cell, Found, Tensors, unmoved
-from crossfool.pipeline.crafting.craft import NO_SOURCE, fitted
+from crossfool.models.inference.batch_size import Fit, widest_output
+from crossfool.pipeline.crafting.cell import Cell, ComputedChunks, Tensors, unmoved
+from crossfool.pipeline.crafting.craft import REMOVE_SOURCE, craft_in_batches
 from crossfool.storage.tensors import TensorFile
 
 _PROBED = 8  # images on which all gradients are zero, before a source is refused
-AHEAD = {"cuda": 1}  # device type -> chunks begun before the last one is written; a kill loses them, too
+CHUNKS_AHEAD = {"cuda": 1}  # device type -> chunks begun before the last one is written; a kill loses them, too
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ def _to_pinned(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
-def fit(cell: Cell, members: Sequence[Model], images: np.ndarray, device: torch.device) -> Fit:
+def fit_batches(cell: Cell, members: Sequence[Model], images: np.ndarray, device: torch.device) -> Fit:
     """Batch size for a cell's images (N,C,H,W) and its models, from the memory of the device."""
     # a GPU finds the size by running out of memory; looking at the layers of a compiled network would compile it again
     look = device.type == "cpu" and not cell.compute.compile
-    limit = widest(members, torch.from_numpy(np.array(images[:1])).float()) if look else 0
+    limit = widest_output(members, torch.from_numpy(np.array(images[:1])).float()) if look else 0
     return Fit(cell.compute.chunk, device, limit)
 
 
 @dataclass(frozen=True)
-class Work:
+class Crafter:
     """Craft chunks of a cell on one device.
 
     Attributes:
@@ -68,7 +68,7 @@ class Work:
     device: torch.device
     fit: Fit
 
-    def chunks(self, parts: Sequence[slice], evaluated: Callable[[int], object] = lambda count: None) -> Found:
+    def chunks(self, parts: Sequence[slice], evaluated: Callable[[int], object] = lambda count: None) -> ComputedChunks:
         """Craft parts of the subset, and yield each part and the tensors that `craft` returns, in order.
 
         Raises:
@@ -77,7 +77,7 @@ class Work:
         pending: deque[_Chunk] = deque()
         for part in parts:
             pending.append(self.begin(part, evaluated))
-            while len(pending) > AHEAD.get(self.device.type, 0):
+            while len(pending) > CHUNKS_AHEAD.get(self.device.type, 0):
                 yield self.finish(pending.popleft())
         for chunk in pending:
             yield self.finish(chunk)
@@ -88,12 +88,12 @@ class Work:
         images, labels, target_labels = (self._to_device(name, part) for name in ("images", "labels", "target_labels"))
         source = self.cell.source["source"]
         try:
-            crafted, finite = fitted(
+            crafted, finite = craft_in_batches(
                 self.members, self.cell.attack, images, labels, target_labels, ids, self.fit, evaluated, name=source
             )
-        except gradients.Underivable as error:
+        except gradients.NotDifferentiable as error:
             raise UserError(
-                f"{self.cell.name}: {self._not_differentiable(part.start)}: {error}; {NO_SOURCE}"
+                f"{self.cell.name}: {self._not_differentiable(part.start)}: {error}; {REMOVE_SOURCE}"
             ) from error
         if self.device.type != "cuda":
             return _Chunk(part, {name: tensor.cpu() for name, tensor in crafted.items()}, finite.cpu(), lambda: None)
@@ -143,7 +143,7 @@ class Work:
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
             if not gradients.plain(lambda x, member=member: member(x).max(1).values, x).any():  # type: ignore[misc]
                 raise UserError(
-                    f"{self.cell.name}: the gradient of {name} is zero at all of {len(x)} images; {NO_SOURCE}"
+                    f"{self.cell.name}: the gradient of {name} is zero at all of {len(x)} images; {REMOVE_SOURCE}"
                 )
 
     def _not_differentiable(self, place: int) -> str:
@@ -152,7 +152,7 @@ class Work:
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
             try:
                 gradients.plain(lambda x, member=member: member(x).sum(1), x)  # type: ignore[misc]
-            except gradients.Underivable:
+            except gradients.NotDifferentiable:
                 return str(name)
         return str(self.cell.source["source"])
 
@@ -160,7 +160,7 @@ class Work:
         """Name of the member whose gradient at a clean image is not finite; of the source where each is finite."""
         x, label = (self._to_device(name, slice(place, place + 1)) for name in ("images", "labels"))
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
-            loss = losses.untargeted(losses.source([member], self.cell.attack.fusion), label)
+            loss = losses.untargeted(losses.source_log_probabilities([member], self.cell.attack.fusion), label)
             if not gradients.plain(loss, x.float()).isfinite().all():
                 return str(name)
         return str(self.cell.source["source"])

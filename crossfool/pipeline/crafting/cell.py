@@ -22,7 +22,7 @@ from crossfool.storage.hashing import sha256
 from crossfool.version import VERSION
 
 Tensors = Mapping[str, np.ndarray]  # of a cell or a chunk: `images`, and the others that `craft` returns
-Found = Generator[tuple[slice, Tensors], None, None]  # each chunk's place in the subset, and its tensors
+ComputedChunks = Generator[tuple[slice, Tensors], None, None]  # each chunk's place in the subset, and its tensors
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Cell:
     """All that a cell is computed from.
 
     Attributes:
-        source: The source's weights record, see `weights_record.fingerprint`.
+        source: The source's weights record, see `weights_record.make_record`.
         name: The attack's name.
         attack: The attack's row of params.yaml.
         compute: The section `compute` of params.yaml.
@@ -44,12 +44,12 @@ class Cell:
     subset: Path
 
 
-def loaded(cell: Cell, path: Path, device: torch.device) -> pixel_model.Pixels:
+def load_member(cell: Cell, path: Path, device: torch.device) -> pixel_model.PixelModel:
     """Load a model of a cell's source from its weights file, as the cell's attack wants it."""
     return pixel_model.load(path, device=device, compute=cell.compute, as_built=cell.attack.as_built)
 
 
-def describe(cell: Cell) -> dict[str, str]:
+def cell_metadata(cell: Cell) -> dict[str, str]:
     """Metadata of a cell's file: source, attack, parameters, hashes and versions, as strings for safetensors."""
     return {
         "source": cell.source["source"],
@@ -86,5 +86,5 @@ def _libraries(cell: Cell) -> dict[str, str]:
     if cell.attack.method is not None:
         from crossfool.attacks.torchattack import adapter
 
-        versions[catalogue.LIBRARY] = adapter.version()
+        versions[catalogue.LIBRARY] = adapter.library_version()
     return versions

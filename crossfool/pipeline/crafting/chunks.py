@@ -19,13 +19,15 @@ from crossfool.attacks.config import Attack
 from crossfool.attacks.losses import Model
 from crossfool.errors import UserError
 from crossfool.pipeline.crafting import timings
-from crossfool.pipeline.crafting.batches import Work, fit
-from crossfool.pipeline.crafting.cell import Cell, Found, Tensors, describe, unmoved
-from crossfool.runtime import code
+from crossfool.pipeline.crafting.batches import Crafter, fit_batches
+from crossfool.pipeline.crafting.cell import Cell, ComputedChunks, Tensors, cell_metadata, unmoved
+from crossfool.runtime import code_digest
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.tensors import TensorFile, tensor_writer, write_tensors
 
-Chunks = Callable[[Sequence[slice], Callable[[int], object]], Found]  # of parts of the subset, see `Work.chunks`
+ComputeChunks = Callable[
+    [Sequence[slice], Callable[[int], object]], ComputedChunks
+]  # of parts of the subset, see `Work.chunks`
 
 
 class Engine(Protocol):
@@ -38,7 +40,7 @@ class Engine(Protocol):
         ...
 
 
-def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device, scratch: Path) -> None:
+def compute_here(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device, scratch: Path) -> None:
     """Compute a cell in this process, chunk by chunk, and write the tensors of all images to `out`.
 
     Chunks that an earlier, killed run of the very same cell finished are read from `scratch`.
@@ -47,22 +49,22 @@ def run(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device
         UserError: a gradient was not finite; names model and image. Or the source has no gradient.
     """
     subset = read_clean_images(cell.subset)
-    work = Work(cell, members, subset, device, fit(cell, members, subset["images"], device))
+    work = Crafter(cell, members, subset, device, fit_batches(cell, members, subset["images"], device))
     _run(cell, out, device.type, _device_name(device), scratch, work.chunks)
 
 
-def run_elsewhere(cell: Cell, weights: Sequence[Path], out: Path, *, engine: Engine, scratch: Path) -> None:
-    """Compute a cell as `run` does, by an engine's workers.
+def compute_with_engine(cell: Cell, weights: Sequence[Path], out: Path, *, engine: Engine, scratch: Path) -> None:
+    """Compute a cell as `compute_here` does, by an engine's workers.
 
-    The bytes are those of `run`, whatever the number of workers and the order in which they finish.
+    The bytes are those of `compute_here`, whatever the number of workers and the order in which they finish.
 
     Args:
-        cell, out, scratch: As for `run`.
+        cell, out, scratch: As for `compute_here`.
         weights: Weights files of the source's models.
         engine: The workers.
     """
 
-    def chunks(parts: Sequence[slice], evaluated: Callable[[int], object]) -> Found:
+    def chunks(parts: Sequence[slice], evaluated: Callable[[int], object]) -> ComputedChunks:
         for part, tensors in engine.chunks(cell, weights, parts):
             evaluated((part.stop - part.start) * cell.attack.evaluated)
             yield part, tensors
@@ -77,12 +79,12 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
 
 
-def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunks) -> None:
+def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: ComputeChunks) -> None:
     """Write a cell's file from its chunks: the finished ones in `scratch`, and the others as `chunks` computes them.
 
     How long these took is written to the folder `seconds` beside `scratch`.
     """
-    images, metadata = read_clean_images(cell.subset)["images"], describe(cell)
+    images, metadata = read_clean_images(cell.subset)["images"], cell_metadata(cell)
     count, unmoved_count = len(images), 0
     with _locked_folder(scratch, f"{cell.source['source']}-{cell.name}", _key(metadata, kind)) as folder:
         starts = range(0, count, cell.compute.chunk)
@@ -98,7 +100,7 @@ def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunk
         ):
             for part, tensors in computed:
                 write_tensors(paths[part.start], tensors)
-        timing = timings.Taken(metadata["params"], computed_images, round(time.perf_counter() - begun, 3), by)
+        timing = timings.Timing(metadata["params"], computed_images, round(time.perf_counter() - begun, 3), by)
         first = TensorFile(paths[0])
         shapes = {name: (first[name].dtype.name, (count, *first[name].shape[1:])) for name in first.names()}
         with tensor_writer(out, shapes, metadata) as writer:
@@ -111,7 +113,7 @@ def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Chunk
     if unmoved_count:
         print(f"{label}: {unmoved_count} of {count} images are as they were; {_why(cell.attack)}", file=sys.stderr)
     if computed_images:
-        timings.note(scratch.with_name(timings.PLACE.name), cell.source["source"], cell.name, timing)
+        timings.write_timing(scratch.with_name(timings.FOLDER.name), cell.source["source"], cell.name, timing)
 
 
 def _why(row: Attack) -> str:
@@ -134,7 +136,7 @@ def _finished(path: Path) -> bool:
 
 def _key(metadata: Mapping[str, str], kind: str) -> str:
     """Hash of all that a chunk's bytes depend on, this package's code and the kind of device included."""
-    return hashlib.sha256(json.dumps([dict(metadata), kind, code()], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([dict(metadata), kind, code_digest()], sort_keys=True).encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager

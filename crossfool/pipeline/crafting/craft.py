@@ -12,7 +12,7 @@ from crossfool.attacks.losses import Model
 from crossfool.models.inference.batch_size import Fit
 from crossfool.models.weights import registry
 
-NO_SOURCE = "remove it from sources in params.yaml; it may stay in models, as a target"
+REMOVE_SOURCE = "remove it from sources in params.yaml; it may stay in models, as a target"
 
 
 def craft(
@@ -43,7 +43,7 @@ def craft(
         had finite gradients throughout, (N,) bool.
     """
     x = images.float().contiguous(memory_format=torch.channels_last)
-    model = losses.source(members, row.fusion)
+    model = losses.source_log_probabilities(members, row.fusion)
     loss = losses.targeted(model, target_labels) if row.targeted else losses.untargeted(model, labels)
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
@@ -55,7 +55,7 @@ def craft(
 
     def attacked(seed: int) -> Tensor:
         seeded_row = row.with_seed(seed)
-        estimate = compose.estimate(seeded_row, ids, together)
+        estimate = compose.build_estimator(seeded_row, ids, together)
 
         def checked(loss: Loss, x: Tensor) -> Tensor:
             gradient = estimate(loss, x)
@@ -67,8 +67,8 @@ def craft(
                 snapshots[seed, step] = quantise(x_adv, x, row.epsilon)
 
         budget = Budget(row.epsilon, row.steps, row.step_size)
-        attacked_loss = compose.loss(seeded_row, counted, ids)
-        update = compose.update(seeded_row)
+        attacked_loss = compose.build_loss(seeded_row, counted, ids)
+        update = compose.build_update(seeded_row)
         return attack(attacked_loss, x, budget, estimate=checked, update=update, each=keep_snapshot)
 
     x_adv = attacked(row.first_seed)
@@ -82,7 +82,7 @@ def craft(
     return crafted, finite
 
 
-def fitted(
+def craft_in_batches(
     members: Sequence[Model],
     row: Attack,
     images: Tensor,

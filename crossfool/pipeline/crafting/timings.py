@@ -11,11 +11,11 @@ from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.storage.json_files import read_json, write_json
 
-PLACE = Path(".crossfool/seconds")  # in an experiment's folder
+FOLDER = Path(".crossfool/seconds")  # in an experiment's folder
 
 
 @dataclass(frozen=True)
-class Taken:
+class Timing:
     """Time that a cell took when it was computed last.
 
     Attributes:
@@ -31,16 +31,16 @@ class Taken:
     by: str
 
 
-def note(folder: Path, source: str, attack: str, taken: Taken) -> None:
+def write_timing(folder: Path, source: str, attack: str, taken: Timing) -> None:
     """Write a cell's time to a file in `folder`."""
     write_json(folder / source / f"{attack}.json", asdict(taken))
 
 
-def find(experiment: Path, source: str, attack: str, row: Attack) -> Taken | None:
+def read_timing(experiment: Path, source: str, attack: str, row: Attack) -> Timing | None:
     """Read the time of a cell in an experiment's folder; None where it was not computed here, or with another row."""
-    path = experiment / PLACE / source / f"{attack}.json"
+    path = experiment / FOLDER / source / f"{attack}.json"
     try:
-        taken = Taken(**read_json(path))
+        taken = Timing(**read_json(path))
         return taken if taken.params == row.model_dump_json(exclude_none=True) and taken.images else None
     except (UserError, TypeError):
         return None

@@ -9,28 +9,30 @@ from typing import Any
 
 from crossfool import first_edition
 from crossfool.errors import UserError
-from crossfool.models.weights_file import account
+from crossfool.models.weights_file import read_description
 from crossfool.storage.hashing import sha256
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile
 
-TRAINED = {"epochs": 0, "seed": 0}  # keys of the recipe of weights trained here
-PUBLISHED = {"file", "version", "file_sha256"}  # keys of weights from a file
+RECIPE_KEYS = {"epochs": 0, "seed": 0}  # keys of the recipe of weights trained here
+PUBLISHED_KEYS = {"file", "version", "file_sha256"}  # keys of weights from a file
 
 
-def fingerprint(source: str, weights: Path) -> dict[str, Any]:
+def make_record(source: str, weights: Path) -> dict[str, Any]:
     """Weights record of a source (names joined by +): each member's sha256, and its weights file's own description."""
-    members = {name: described(weights / f"{name}.safetensors") for name in source.split("+")}
+    members = {name: describe_weights(weights / f"{name}.safetensors") for name in source.split("+")}
     return {"source": source, "members": members}
 
 
-def described(path: Path) -> dict[str, Any]:
+def describe_weights(path: Path) -> dict[str, Any]:
     """Sha256 of a weights file, and the file's own description of its model."""
     digest = {"sha256": sha256(path)}
-    return digest | account(TensorFile(path), path.stem) | digest  # first among the keys, and not to be overwritten
+    return (
+        digest | read_description(TensorFile(path), path.stem) | digest
+    )  # first among the keys, and not to be overwritten
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_weights_record(path: Path) -> dict[str, Any]:
     """Read a source's weights record from its file, sources/<source>.json.
 
     Raises:
@@ -43,15 +45,15 @@ def read(path: Path) -> dict[str, Any]:
     for name, member in members.items():
         if not isinstance(member, dict) or not all(isinstance(member.get(key), str) for key in ("sha256", "library")):
             raise UserError(f"{path} lacks the sha256 or library of {name}; delete it and run `dvc repro`")
-        recipe, published = member.get("recipe", TRAINED), member.keys() if "file" in member else PUBLISHED
-        if not isinstance(recipe, dict) or not TRAINED.keys() <= recipe.keys() or not published >= PUBLISHED:
+        recipe, published = member.get("recipe", RECIPE_KEYS), member.keys() if "file" in member else PUBLISHED_KEYS
+        if not isinstance(recipe, dict) or not RECIPE_KEYS.keys() <= recipe.keys() or not published >= PUBLISHED_KEYS:
             raise UserError(f"{path} does not say whence the weights of {name} are; delete it and run `dvc repro`")
     for member in members.values():
         member["library"] = first_edition.current(member["library"])
     return dict(record)
 
 
-def verify(fingerprint: Mapping[str, Any], weights: Path) -> list[Path]:
+def verified_paths(fingerprint: Mapping[str, Any], weights: Path) -> list[Path]:
     """Paths of the weights files of a source's members, checked against the weights record.
 
     Raises:

@@ -15,7 +15,7 @@ _BLOCK = 256  # images checked at a time
 _ROUNDING = 1e-3  # greatest rounding error of float32, in pixel values
 
 
-def read(path: Path, subset: Path, source: str, row: Attack) -> np.ndarray:
+def read_adversarial(path: Path, subset: Path, source: str, row: Attack) -> np.ndarray:
     """Read a cell's images (N,C,H,W) uint8, checked against the clean images and the parameters they are made from.
 
     Args:
@@ -40,11 +40,11 @@ def read(path: Path, subset: Path, source: str, row: Attack) -> np.ndarray:
     return images
 
 
-def takes(path: Path, subset: Path, row: Attack) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Yield (seed, step) and images (N,C,H,W) uint8 of a cell's snapshots; `read` has to check the rest of the file.
+def read_snapshots(path: Path, subset: Path, row: Attack) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Yield (seed, step) and images (N,C,H,W) uint8 of a cell's snapshots; `read_adversarial` has to check the rest of the file.
 
     Args:
-        path, subset, row: As for `read`.
+        path, subset, row: As for `read_adversarial`.
 
     Raises:
         UserError: the shape is another, or an image lies outside the attack's ball.
@@ -59,11 +59,11 @@ def takes(path: Path, subset: Path, row: Attack) -> Iterator[tuple[tuple[int, in
         yield seed_and_step, snapshots[:, place]
 
 
-def floats(path: Path, subset: Path, row: Attack) -> np.ndarray:
+def read_floats(path: Path, subset: Path, row: Attack) -> np.ndarray:
     """Read a cell's images before they were rounded, (N,C,H,W) float32.
 
     Args:
-        path, subset, row: As for `read`.
+        path, subset, row: As for `read_adversarial`.
 
     Raises:
         UserError: the shape is another, an image lies outside the attack's ball, or `images` are not these, rounded.

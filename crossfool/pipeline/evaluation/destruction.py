@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossfool.models.inference.pixel_model import Pixels
+from crossfool.models.inference.pixel_model import PixelModel
 from crossfool.pipeline.evaluation import image_transforms
 from crossfool.pipeline.evaluation.predict import top5
 from crossfool.pipeline.evaluation.predictions_file import Transformed
 
 
-def transformed(
+def predict_transformed(
     images: np.ndarray,
     ids: Sequence[int],
-    models: Mapping[str, Pixels],
+    models: Mapping[str, PixelModel],
     levels: Mapping[str, Sequence[float]],
     *,
     batch: int,

@@ -1,6 +1,6 @@
 """Detailed metrics of a cell: perturbation size, rates of snapshots, rounding, and rates over other images.
 
-They are written to `metrics/<source>/<attack>.detail.json`; `detail` documents the keys.
+They are written to `metrics/<source>/<attack>.detail.json`; `cell_details` documents the keys.
 """
 
 import statistics
@@ -12,13 +12,13 @@ import numpy as np
 
 from crossfool.attacks.config import Attack
 from crossfool.pipeline.evaluation import adversarial_file, predictions_file, success
-from crossfool.pipeline.evaluation.perturbation import Distance, size
+from crossfool.pipeline.evaluation.perturbation import Distance, perturbation_size
 from crossfool.storage.tensors import TensorFile
 
 _Predictions = Mapping[str, np.ndarray]  # target model -> its predictions (N,5)
 
 
-def detail(
+def cell_details(
     path: Path,
     subset: Path,
     source: str,
@@ -30,7 +30,7 @@ def detail(
     """Compute the content of a cell's detail file.
 
     Args:
-        path: The cell's file, which `adversarial_file.read` has checked.
+        path: The cell's file, which `adversarial_file.read_adversarial` has checked.
         subset: The clean images' file.
         source: The cell's source.
         row: The cell's attack.
@@ -53,11 +53,12 @@ def detail(
         return {model: _rates(classes, clean, source, row, counted) for model, classes in predictions.items()}
 
     snapshots = {
-        seed_and_step: rates(answer(images)) for seed_and_step, images in adversarial_file.takes(path, subset, row)
+        seed_and_step: rates(answer(images))
+        for seed_and_step, images in adversarial_file.read_snapshots(path, subset, row)
     }
     snapshots[row.first_seed, row.steps] = rates(top)
     images = TensorFile(path)["images"]
-    details: dict[str, Any] = {"gradients": row.gradients, "size": size(images, clean["images"], lpips)}
+    details: dict[str, Any] = {"gradients": row.gradients, "size": perturbation_size(images, clean["images"], lpips)}
     details |= {"steps": {}, "seeds": {}, "quantisation": {}, "denominators": {}}
     if row.record_steps:
         details["steps"] = {
@@ -72,13 +73,13 @@ def detail(
             model: _spread({seed: snapshots[seed, row.steps][model] or {} for seed in row.seeds}) for model in top
         }
     if row.quantisation:
-        floats = adversarial_file.floats(path, subset, row)
+        floats = adversarial_file.read_floats(path, subset, row)
         predicted = {"float": answer(floats), "rounded": top, "truncated": answer(floats.astype(np.uint8))}
         by_rounding = {rounding: rates(predictions) for rounding, predictions in predicted.items()}
         details["quantisation"] = {
             model: {rounding: by_rounding[rounding][model] for rounding in predicted} for model in top
         }
-    right = predictions_file.right(clean)
+    right = predictions_file.right_by_model(clean)
     if right is not None:
         all_right = np.logical_and.reduce(list(right.values()))
         details["denominators"] = {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from crossfool import seeds
-from crossfool.errors import UserError, too_small, unknown
+from crossfool.errors import UserError, small_pixel_value_message, unknown_name
 from crossfool.pipeline.evaluation.config import PIXEL_LEVELS, TRANSFORMS
 
 
@@ -33,11 +33,11 @@ def apply(name: str, level: float, images: Tensor, ids: Sequence[int], seed: int
         UserError: no such transform, a level out of range, a fractional quality, or images that JPEG cannot hold.
     """
     if name not in TRANSFORMS:
-        raise unknown("transform", name, TRANSFORMS)
+        raise unknown_name("transform", name, TRANSFORMS)
     low, high, unit = TRANSFORMS[name]
     if not low <= level <= high:
         raise UserError(f"{name}: level {level:g} is out of range {low:g} to {high:g} ({unit})")
-    if name in PIXEL_LEVELS and (hint := too_small(level)):
+    if name in PIXEL_LEVELS and (hint := small_pixel_value_message(level)):
         raise UserError(f"{name}: level {level:g} ({unit}): {hint}")
     assert images.dtype == torch.uint8 and images.ndim == 4 and len(images) == len(ids)
     if name == "jpeg":
@@ -65,7 +65,7 @@ def _noise(images: Tensor, sigma: float, ids: Sequence[int], seed: int) -> Tenso
     noisy = images.float()
     for id, image in zip(ids, noisy, strict=True):
         # drawn on the CPU, so that every device adds the same
-        generator = torch.Generator().manual_seed(seeds.derived(seed, id))
+        generator = torch.Generator().manual_seed(seeds.derive_seed(seed, id))
         image += (sigma * torch.randn(image.shape, generator=generator)).to(image.device)
     return noisy.round_().clamp_(0, 255).byte()
 

@@ -79,7 +79,7 @@ def _unit(features: Tensor) -> Tensor:
     return unit
 
 
-def load(path: Path, device: torch.device, *, asked: bool) -> Lpips | None:
+def load_lpips(path: Path, device: torch.device, *, asked: bool) -> Lpips | None:
     """Load LPIPS from the weights file that the stage `lpips` wrote; None where params.yaml does not ask for it.
 
     Args:

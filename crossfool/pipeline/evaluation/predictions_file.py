@@ -12,7 +12,7 @@ from crossfool.errors import UserError
 from crossfool.storage.parquet import read_table, write_table
 from crossfool.storage.tensors import TensorFile
 
-TOP = [f"top{rank}" for rank in range(1, 6)]  # columns of the predictions
+TOP_COLUMNS = [f"top{rank}" for rank in range(1, 6)]  # columns of the predictions
 
 Transformed = dict[tuple[str, str, float], np.ndarray]  # target model, transform, level -> top-5 (N,5)
 
@@ -25,7 +25,7 @@ def write_clean(path: Path, top: np.ndarray, labels: np.ndarray) -> None:
 def read_clean(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the labels (N,) and predictions (N,5) of a table of clean predictions."""
     table = read_table(path)
-    return table["label"].to_numpy(), np.stack([table[name].to_numpy() for name in TOP], 1)
+    return table["label"].to_numpy(), np.stack([table[name].to_numpy() for name in TOP_COLUMNS], 1)
 
 
 def write_cell(path: Path, answers: Mapping[str, np.ndarray], subset: TensorFile) -> None:
@@ -50,14 +50,14 @@ def read_cell(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray
     """Read a cell's predictions: target model -> predictions (N,5); labels (N,); target labels (N,)."""
     table = read_table(path)
     model = np.asarray(table["model"])
-    top = np.stack([table[name].to_numpy() for name in TOP], 1)
+    top = np.stack([table[name].to_numpy() for name in TOP_COLUMNS], 1)
     names = list(dict.fromkeys(model))
     first = model == names[0]
     predictions = {str(name): top[model == name] for name in names}
     return predictions, table["label"].to_numpy()[first], table["target_label"].to_numpy()[first]
 
 
-def right(subset: TensorFile) -> dict[str, np.ndarray] | None:
+def right_by_model(subset: TensorFile) -> dict[str, np.ndarray] | None:
     """Read which clean images each model is right on: model -> (N,) bool; None where all models are on all images.
 
     Raises:
@@ -104,4 +104,4 @@ def read_transformed(path: Path, count: int) -> dict[tuple[str, str, float], np.
 
 def _columns(top: np.ndarray) -> dict[str, np.ndarray]:
     """Columns top1 to top5 of predictions (N,5)."""
-    return dict(zip(TOP, top.T, strict=True))
+    return dict(zip(TOP_COLUMNS, top.T, strict=True))

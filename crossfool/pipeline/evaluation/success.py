@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfool.stats.rates import rate
+from crossfool.stats.rates import wilson_rate
 
 
 def success(top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ def cell_metrics(
     metrics: dict[str, Any] = {}
     for model, top in top_by_model.items():
         hits1, hits5 = success(top, labels, targets)
-        top1, top5 = rate(int(hits1.sum()), len(hits1)), rate(int(hits5.sum()), len(hits5))
+        top1, top5 = wilson_rate(int(hits1.sum()), len(hits1)), wilson_rate(int(hits5.sum()), len(hits5))
         metrics[model] = {
             "top1": top1.percent,
             "top1_low": top1.low,
@@ -56,7 +56,7 @@ def cell_metrics(
     return metrics
 
 
-def destruction(before_top1: np.ndarray, after_correct: np.ndarray) -> dict[str, Any]:
+def destruction_rate(before_top1: np.ndarray, after_correct: np.ndarray) -> dict[str, Any]:
     """Destruction rate: the share of images that fool a target model and that it gets right again once transformed.
 
     Kurakin et al. 2017, arXiv 1607.02533; the clean images are all right by the choice of the subset.
@@ -72,7 +72,7 @@ def destruction(before_top1: np.ndarray, after_correct: np.ndarray) -> dict[str,
     fooled = int(before_top1.sum())
     if not fooled:
         return {"rate": None, "low": None, "high": None, "n": 0}
-    destroyed = rate(int((before_top1 & after_correct).sum()), fooled)
+    destroyed = wilson_rate(int((before_top1 & after_correct).sum()), fooled)
     return {"rate": destroyed.percent, "low": destroyed.low, "high": destroyed.high, "n": fooled}
 
 
@@ -82,7 +82,7 @@ def destruction_rates(
     labels: np.ndarray,
     right: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Destruction rates of a cell: target model -> transform -> level -> `destruction`.
+    """Destruction rates of a cell: target model -> transform -> level -> `destruction_rate`.
 
     Args:
         before: Target model -> predictions (N,5) for the adversarial images.
@@ -96,5 +96,5 @@ def destruction_rates(
         fooled = before[model][:, 0] != labels
         if right is not None:
             fooled &= right[model]
-        rates[model].setdefault(transform, {})[f"{level:g}"] = destruction(fooled, top1 == labels)
+        rates[model].setdefault(transform, {})[f"{level:g}"] = destruction_rate(fooled, top1 == labels)
     return rates

@@ -16,11 +16,11 @@ from crossfool.attacks import gradients, losses
 from crossfool.attacks.loop import Loss
 from crossfool.attacks.noise import gaussian
 from crossfool.errors import UserError
-from crossfool.models.inference.pixel_model import Pixels
+from crossfool.models.inference.pixel_model import PixelModel
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 
-def gradient(model: Pixels, image: Tensor, label: int) -> Tensor:
+def plain_gradient(model: PixelModel, image: Tensor, label: int) -> Tensor:
     """Gradient g of the cross-entropy at an image (C,H,W), pixels 0..255; (C,H,W) float64.
 
     Raises:
@@ -29,8 +29,16 @@ def gradient(model: Pixels, image: Tensor, label: int) -> Tensor:
     return _finite(gradients.plain(_loss(model, label), image[None])[0].double())
 
 
-def smoothed(
-    model: Pixels, image: Tensor, label: int, samples: Sequence[int], *, sigma: float, seed: int, id: int, batch: int
+def smoothed_gradients(
+    model: PixelModel,
+    image: Tensor,
+    label: int,
+    samples: Sequence[int],
+    *,
+    sigma: float,
+    seed: int,
+    id: int,
+    batch: int,
 ) -> Iterator[Tensor]:
     """Yield the smoothed gradient G(m) for each m of `samples`, which rise; each (C,H,W) float64.
 
@@ -50,14 +58,21 @@ def smoothed(
     noise = gaussian(seed, [id], sigma)(0, x)
     total, drawn = torch.zeros_like(image, dtype=torch.float64), 0
     for m in samples:
-        for gradient in gradients.passes(loss, x, noise, m - drawn, batch):
+        for gradient in gradients.gradients_by_pass(loss, x, noise, m - drawn, batch):
             total += _finite(gradient.double().sum(0))
         drawn = m
         yield total / m
 
 
 def similarity(
-    source: Pixels, target: Pixels, images: Tensor, labels: Tensor, ids: Sequence[int], row: Similarity, *, batch: int
+    source: PixelModel,
+    target: PixelModel,
+    images: Tensor,
+    labels: Tensor,
+    ids: Sequence[int],
+    row: Similarity,
+    *,
+    batch: int,
 ) -> Iterator[tuple[int, int, float]]:
     """Yield image id, m, and the cosine of the source's smoothed gradient G(m) with the target's plain gradient.
 
@@ -74,10 +89,12 @@ def similarity(
     progress = tqdm(total=len(ids) * (row.samples[-1] + 2), unit="gradient", desc=f"{row.source} {row.target}")
     with progress:
         for image, label, id in zip(images, labels.tolist(), ids, strict=True):
-            target_gradient = gradient(target, image, label)
-            yield id, 0, cosine(gradient(source, image, label), target_gradient)
+            target_gradient = plain_gradient(target, image, label)
+            yield id, 0, cosine(plain_gradient(source, image, label), target_gradient)
             progress.update(2)
-            estimates = smoothed(source, image, label, row.samples, sigma=row.sigma, seed=row.seed, id=id, batch=batch)
+            estimates = smoothed_gradients(
+                source, image, label, row.samples, sigma=row.sigma, seed=row.seed, id=id, batch=batch
+            )
             previous = 0
             for m, estimate in zip(row.samples, estimates, strict=True):
                 yield id, m, cosine(estimate, target_gradient)
@@ -91,17 +108,17 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return float((a * b).sum()) / norms if norms else 0.0
 
 
-def directions(source: Pixels, image: Tensor, label: int, row: Boundary, *, batch: int) -> tuple[Tensor, Tensor]:
+def plane_axes(source: PixelModel, image: Tensor, label: int, row: Boundary, *, batch: int) -> tuple[Tensor, Tensor]:
     """Axes of the plane at an image (C,H,W): G and the noise h = g - <g,G>G, as unit vectors or as signs; float64.
 
     Raises:
         UserError: the gradient is zero there, or smoothing does not change it, so that there is no plane.
     """
-    (estimate,) = smoothed(
+    (estimate,) = smoothed_gradients(
         source, image, label, [row.samples], sigma=row.sigma, seed=row.seed, id=row.image, batch=batch
     )
     along = _unit(estimate, row)
-    plain = gradient(source, image, label)
+    plain = plain_gradient(source, image, label)
     noise = plain - (plain * along).sum() * along
     if plain.norm() > 0 and noise.norm() <= 1e-6 * plain.norm():
         raise UserError(
@@ -112,8 +129,8 @@ def directions(source: Pixels, image: Tensor, label: int, row: Boundary, *, batc
     return (along.sign(), across.sign()) if row.sign else (along, across)
 
 
-def answers(
-    model: Pixels, image: Tensor, axes: tuple[Tensor, Tensor], u: np.ndarray, v: np.ndarray, *, batch: int
+def predicted_plane(
+    model: PixelModel, image: Tensor, axes: tuple[Tensor, Tensor], u: np.ndarray, v: np.ndarray, *, batch: int
 ) -> np.ndarray:
     """Classes that a model predicts at clip(x + u a + v b, 0, 255): (V,U) int64, row i at v[i], column j at u[j].
 
@@ -135,13 +152,15 @@ def answers(
     return np.concatenate(labels).reshape(len(v), len(u)).astype(np.int64)
 
 
-def saliency(model: Pixels, image: Tensor, label: int, id: int, row: Saliency, *, batch: int) -> np.ndarray:
+def saliency_gradients(
+    model: PixelModel, image: Tensor, label: int, id: int, row: Saliency, *, batch: int
+) -> np.ndarray:
     """Gradient at an image (C,H,W), followed by G(m) for each of the row's m: (1+M,C,H,W) float32."""
-    estimates = smoothed(model, image, label, row.samples, sigma=row.sigma, seed=row.seed, id=id, batch=batch)
-    return torch.stack([gradient(model, image, label), *estimates]).float().cpu().numpy()
+    estimates = smoothed_gradients(model, image, label, row.samples, sigma=row.sigma, seed=row.seed, id=id, batch=batch)
+    return torch.stack([plain_gradient(model, image, label), *estimates]).float().cpu().numpy()
 
 
-def chosen(images: np.ndarray, id: int) -> np.ndarray:
+def image_by_id(images: np.ndarray, id: int) -> np.ndarray:
     """Copy an image (C,H,W) of the data set.
 
     Raises:
@@ -152,9 +171,9 @@ def chosen(images: np.ndarray, id: int) -> np.ndarray:
     return np.array(images[id])
 
 
-def _loss(model: Pixels, label: int) -> Loss:
+def _loss(model: PixelModel, label: int) -> Loss:
     """Cross-entropy of a label, of images (N,C,H,W)."""
-    log_probabilities = losses.source([model], "probabilities")
+    log_probabilities = losses.source_log_probabilities([model], "probabilities")
     return lambda x: losses.untargeted(log_probabilities, torch.full((len(x),), label, device=x.device))(x)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from crossfool.config import Count, Deviation, Name, Scaled, Section, Seed, Written
+from crossfool.config import Count, Name, NoiseDeviation, RefuseText, RefuseUnitScale, Section, Seed
 
 
 class Similarity(Section):
@@ -22,7 +22,7 @@ class Similarity(Section):
     target: Name
     images: Count
     samples: tuple[Count, ...]
-    sigma: Deviation
+    sigma: NoiseDeviation
     seed: Seed = 0
 
 
@@ -46,9 +46,9 @@ class Boundary(Section):
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     image: Annotated[int, Field(ge=0)]
     samples: Count
-    sigma: Deviation
+    sigma: NoiseDeviation
     sign: bool
-    extent: Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False), Scaled, Written]
+    extent: Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False), RefuseUnitScale, RefuseText]
     points: Annotated[int, Field(ge=3)]
     seed: Seed = 0
 
@@ -67,5 +67,5 @@ class Saliency(Section):
     model: Name
     images: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     samples: tuple[Count, ...]
-    sigma: Deviation
+    sigma: NoiseDeviation
     seed: Seed = 0

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from crossfool.errors import UserError, unknown
+from crossfool.errors import UserError, unknown_name
 from crossfool.pipeline.crafting.chunks import Engine
 from crossfool.pipeline.workers.local import Processes
 from crossfool.pipeline.workers.ray_cluster import Ray
@@ -13,7 +13,7 @@ from crossfool.pipeline.workers.slurm import Slurm
 ENGINES = ("local", "ray", "slurm")
 
 
-def chosen() -> Engine | None:
+def choose_engine() -> Engine | None:
     """Start the engine that the environment asks for; None where this process is to compute.
 
     Raises:
@@ -21,7 +21,7 @@ def chosen() -> Engine | None:
     """
     name = os.environ.get("CROSSFOOL_ENGINE", "local")
     if name not in ENGINES:
-        raise unknown("engine in CROSSFOOL_ENGINE", name, ENGINES)
+        raise unknown_name("engine in CROSSFOOL_ENGINE", name, ENGINES)
     if name == "ray":
         return Ray()
     gpus = torch.cuda.device_count() if "CROSSFOOL_DEVICE" not in os.environ else 0

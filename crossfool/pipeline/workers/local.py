@@ -14,9 +14,9 @@ import torch
 
 from crossfool import signals
 from crossfool.errors import UserError
-from crossfool.pipeline.crafting.cell import Cell, Found
-from crossfool.pipeline.workers.worker import AHEAD, arrays, compute, hand_out, order
-from crossfool.runtime import device, end_with_parent, lacking_semaphores
+from crossfool.pipeline.crafting.cell import Cell, ComputedChunks
+from crossfool.pipeline.workers.worker import TASKS_AHEAD, chunk_arrays, compute_chunk, hand_out, make_order
+from crossfool.runtime import choose_device, end_with_parent, missing_semaphores_reason
 from crossfool.storage.tensors import TensorFile
 
 
@@ -25,11 +25,11 @@ class Processes:
 
     def __init__(self, count: int, gpus: int) -> None:
         require_shared_memory("CROSSFOOL_WORKERS=1")
-        self.count, self.kind = count, "cuda" if gpus else device().type
+        self.count, self.kind = count, "cuda" if gpus else choose_device().type
         self._devices = [f"cuda:{place % gpus}" for place in range(count)] if gpus else [None] * count
         self._threads = max(1, torch.get_num_threads() // count)
 
-    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Found:
+    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> ComputedChunks:
         """Compute parts of the subset, and yield each part and its tensors as they finish.
 
         Raises:
@@ -37,19 +37,19 @@ class Processes:
         """
         if not parts:
             return
-        subset, cell_order, context = TensorFile(cell.subset), order(cell), get_context("spawn")
+        subset, cell_order, context = TensorFile(cell.subset), make_order(cell), get_context("spawn")
         devices = context.SimpleQueue()
         for name in self._devices:
             devices.put(name)
         count = min(self.count, len(parts))
         with contextlib.ExitStack() as stack:
-            pool = ProcessPoolExecutor(count, context, _begin, (devices, self._threads))
+            pool = ProcessPoolExecutor(count, context, _begin_worker, (devices, self._threads))
             # a process that is told to end does not wait for its workers: they end with it
-            stack.callback(lambda: pool.shutdown(wait=not signals.told(), cancel_futures=True))
+            stack.callback(lambda: pool.shutdown(wait=not signals.ending_on_signal(), cancel_futures=True))
             handed_out = hand_out(
                 parts,
-                AHEAD * count,
-                lambda part: pool.submit(compute, cell_order, weights, arrays(subset, part)),
+                TASKS_AHEAD * count,
+                lambda part: pool.submit(compute_chunk, cell_order, weights, chunk_arrays(subset, part)),
                 lambda running: wait(running, return_when=FIRST_COMPLETED).done,
                 lambda future: future.cancel(),
             )
@@ -73,13 +73,13 @@ def require_shared_memory(otherwise: str) -> None:
     Raises:
         UserError: the machine lacks the semaphores that processes share work with.
     """
-    lacking = lacking_semaphores()
+    lacking = missing_semaphores_reason()
     if lacking:
         advice = "mount a folder there that can be written to (docker run --tmpfs /dev/shm)"
         raise UserError(f"{lacking}; {advice}, or set {otherwise}")
 
 
-def _begin(devices: Any, threads: int) -> None:
+def _begin_worker(devices: Any, threads: int) -> None:
     """Take a device and a share of the cores, as a worker process's first act."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     end_with_parent()

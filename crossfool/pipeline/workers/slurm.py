@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 
 from crossfool.errors import UserError, brief
-from crossfool.pipeline.crafting.cell import Cell, Found
-from crossfool.pipeline.workers.worker import Order, arrays, compute, missing_library, order
+from crossfool.pipeline.crafting.cell import Cell, ComputedChunks
+from crossfool.pipeline.workers.worker import Order, chunk_arrays, compute_chunk, make_order, missing_library
 from crossfool.storage.tensors import TensorFile, write_tensors
 
-DEATHS = 3  # Slurm jobs in a row that were killed and finished no chunk of a share, before the cell fails
+MOST_KILLS = 3  # Slurm jobs in a row that were killed and finished no chunk of a share, before the cell fails
 
 
-def _in_job(
+def _compute_in_job(
     order: Order, kind: str, files: Sequence[Path], folder: Path, chunks: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
     """Compute a job's chunks and write each to the folder once computed; skip those written before a requeue."""
     os.environ["CROSSFOOL_DEVICE"] = kind
     for name, chunk in chunks.items():
         if not (folder / name).exists():
-            write_tensors(folder / name, compute(order, files, chunk))
+            write_tensors(folder / name, compute_chunk(order, files, chunk))
 
 
 def _file(part: slice) -> str:
@@ -37,7 +37,7 @@ def _file(part: slice) -> str:
 class Slurm:
     """Slurm jobs through submitit, which share this folder; each job computes its share of the chunks."""
 
-    task = staticmethod(_in_job)
+    task = staticmethod(_compute_in_job)
 
     def __init__(self, count: int) -> None:
         try:
@@ -49,7 +49,7 @@ class Slurm:
         gpus = any("gpu" in name or "gres" in name for name in self._options)
         self.kind = "cuda" if gpus else "cpu"
 
-    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Found:
+    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> ComputedChunks:
         """Compute parts of the subset in jobs, and yield each part and its tensors as they are written.
 
         Raises:
@@ -65,7 +65,7 @@ class Slurm:
             executor.update_parameters(**{"name": "crossfool", **options})
         except (RuntimeError, NameError, TypeError, ValueError, AssertionError) as error:
             raise UserError(f"submitit: {brief(error, 200)}; see CROSSFOOL_SLURM") from None
-        files, cell_order = [path.absolute() for path in weights], order(cell)
+        files, cell_order = [path.absolute() for path in weights], make_order(cell)
         prefix = f"{cell.source['source']}-{cell.name}-"  # no other process computes this cell: `chunks` locks it
         for leftover in folder.glob(f"{glob.escape(prefix)}*"):  # of a run that was killed
             shutil.rmtree(leftover, ignore_errors=True)
@@ -73,7 +73,7 @@ class Slurm:
             finished = Path(name)
 
             def submit(share: Sequence[slice]) -> Any:
-                chunks = {_file(part): arrays(subset, part) for part in share}
+                chunks = {_file(part): chunk_arrays(subset, part) for part in share}
                 return executor.submit(self.task, cell_order, self.kind, files, finished, chunks)
 
             shares = [share for job in range(self._count) if (share := list(parts[job :: self._count]))]
@@ -89,7 +89,7 @@ class Slurm:
 
     def _collected(
         self, running: dict[Any, list[slice]], folder: Path, submit: Callable[[Sequence[slice]], Any]
-    ) -> Found:
+    ) -> ComputedChunks:
         """Yield chunks as jobs write them; give the rest of a killed job's share to a new job.
 
         Args:
@@ -98,7 +98,7 @@ class Slurm:
             submit: Submits a job for a share.
 
         Raises:
-            UserError: a job failed, or `DEATHS` of a share were killed and finished nothing.
+            UserError: a job failed, or `MOST_KILLS` of a share were killed and finished nothing.
         """
         deaths = dict.fromkeys(running, 0)
         while running:
@@ -124,7 +124,7 @@ class Slurm:
         """Raise a `UserError` for a job that left chunks uncomputed, unless it was killed and may be tried again."""
         error = job.exception()
         killed = not isinstance(error, self._submitit.core.utils.FailedJobError) or "Job not requeued" in str(error)
-        if killed and deaths < DEATHS:
+        if killed and deaths < MOST_KILLS:
             return
         lines = str(error or "it ended, and its chunks are not there").strip().splitlines() or ["it was killed"]
         message = next((line.partition("UserError: ")[2] for line in lines if "UserError: " in line), "")

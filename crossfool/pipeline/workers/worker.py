@@ -2,7 +2,7 @@
 
 An engine is chosen by `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`, never by a tracked parameter: a chunk's bytes do not
 depend on who computes it. The process that DVC started hands chunks out, and writes each result as it arrives
-(`chunks.run_elsewhere`), so that a kill loses no finished chunk, whatever the engine:
+(`chunks.compute_with_engine`), so that a kill loses no finished chunk, whatever the engine:
 
     local   this process; with several GPUs, or CROSSFOOL_WORKERS, so many processes of this machine
     ray     tasks on a Ray cluster: the one at RAY_ADDRESS, or a new one on this machine. Weights and images go
@@ -23,15 +23,15 @@ import torch
 
 from crossfool.attacks.losses import Model
 from crossfool.attacks.torchattack import catalogue
-from crossfool.errors import UserError, brief, writing
+from crossfool.errors import UserError, brief, naming_file
 from crossfool.models.inference.batch_size import Fit
 from crossfool.pipeline.crafting import batches
-from crossfool.pipeline.crafting.cell import Cell, Tensors, loaded
-from crossfool.runtime import code, device
+from crossfool.pipeline.crafting.cell import Cell, Tensors, load_member
+from crossfool.runtime import choose_device, code_digest
 from crossfool.storage.tensors import TensorFile
 
-AHEAD = 2  # tasks submitted for each worker: no worker is idle, and the object store stays small
-NAMES = ("images", "labels", "target_labels", "index")  # tensors of the subset that a chunk needs
+TASKS_AHEAD = 2  # tasks submitted for each worker: no worker is idle, and the object store stays small
+CHUNK_TENSORS = ("images", "labels", "target_labels", "index")  # tensors of the subset that a chunk needs
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Order:
     versions: str
 
 
-def order(cell: Cell) -> Order:
+def make_order(cell: Cell) -> Order:
     """Make the order of a cell, with the versions of this process."""
     return Order(cell, tuple(member["sha256"] for member in cell.source["members"].values()), _versions(cell))
 
@@ -57,7 +57,7 @@ def order(cell: Cell) -> Order:
 @functools.cache  # read once: a worker computes with the code that it has imported, not with what lies there later
 def versions() -> str:
     """Versions that have to be the same wherever chunks of a cell are computed: of torch and of this package's code."""
-    return f"torch {torch.__version__}, crossfool {code()[:16]}"
+    return f"torch {torch.__version__}, crossfool {code_digest()[:16]}"
 
 
 def _versions(cell: Cell) -> str:
@@ -66,16 +66,16 @@ def _versions(cell: Cell) -> str:
         return versions()
     from crossfool.attacks.torchattack import adapter
 
-    return f"{versions()}, {catalogue.LIBRARY} {adapter.version()}"
+    return f"{versions()}, {catalogue.LIBRARY} {adapter.library_version()}"
 
 
-def arrays(subset: TensorFile, part: slice) -> dict[str, np.ndarray]:
-    """Copies of the subset's tensors `NAMES`, for the images of a chunk."""
-    return {name: np.array(subset[name][part]) for name in NAMES}
+def chunk_arrays(subset: TensorFile, part: slice) -> dict[str, np.ndarray]:
+    """Copies of the subset's tensors `CHUNK_TENSORS`, for the images of a chunk."""
+    return {name: np.array(subset[name][part]) for name in CHUNK_TENSORS}
 
 
 @dataclass
-class Kept:
+class KeptModels:
     """Models that a worker keeps from one chunk to the next.
 
     Attributes:
@@ -89,16 +89,16 @@ class Kept:
     fit: Fit
 
 
-_kept: list[Kept] = []
+_kept: list[KeptModels] = []
 
 
-def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) -> Tensors:
+def compute_chunk(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) -> Tensors:
     """Craft a chunk in a worker; models are loaded when a worker first needs them.
 
     Args:
         order: Order of the cell.
         files: The source's weights files: paths, or their bytes (n,) uint8.
-        chunk: Tensors of the subset, see `arrays`.
+        chunk: Tensors of the subset, see `chunk_arrays`.
 
     Returns:
         The chunk's tensors, see `craft.craft`.
@@ -114,20 +114,22 @@ def compute(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) ->
     if not _kept or _kept[0].key != key:
         _kept.clear()
         members: list[Model] = [_loaded(file, order.cell) for file in files]
-        _kept.append(Kept(key, members, batches.fit(order.cell, members, chunk["images"], device())))
-    work = batches.Work(order.cell, _kept[0].members, chunk, device(), _kept[0].fit)
+        _kept.append(
+            KeptModels(key, members, batches.fit_batches(order.cell, members, chunk["images"], choose_device()))
+        )
+    work = batches.Crafter(order.cell, _kept[0].members, chunk, choose_device(), _kept[0].fit)
     ((_, tensors),) = work.chunks([slice(0, len(chunk["index"]))])
     return tensors
 
 
 def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
     if isinstance(file, Path):
-        return loaded(cell, file, device())
+        return load_member(cell, file, choose_device())
     with tempfile.TemporaryDirectory(prefix="crossfool-") as folder:
         path = Path(folder) / "weights.safetensors"
-        with writing(path):
+        with naming_file(path):
             path.write_bytes(file.data)
-        return loaded(cell, path, device())
+        return load_member(cell, path, choose_device())
 
 
 def hand_out(

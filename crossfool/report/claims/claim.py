@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossfool.stats.paired_tests import LEVEL, Pair, contrast
+from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL, OutcomePair, compare_pairs
 
-SAID = {  # name of a claim -> place in the paper, and statement
+STATEMENTS = {  # name of a claim -> place in the paper, and statement
     "asymmetry": ("section 5.1, table 1", "Between some two models, attacks succeed more often one way than back."),
     "same_family": (
         "section 5.1, table 1",
@@ -86,7 +86,7 @@ class Claim:
     detail: str
 
 
-def claim(
+def judged_claim(
     name: str,
     effect: float,
     p: float,
@@ -97,25 +97,29 @@ def claim(
     unit: str = "points",
     holds: bool | None = None,
 ) -> Claim:
-    """Build a claim of `SAID` with its verdict.
+    """Build a claim of `STATEMENTS` with its verdict.
 
     Args:
-        name: A key of `SAID`.
+        name: A key of `STATEMENTS`.
         effect, p, comparisons, images, detail, unit: As in `Claim`.
         holds: Whether the effect is as claimed; None where the claim is that the effect is positive.
     """
-    section, statement = SAID[name]
-    verdict = (effect > 0 if holds is None else holds) and p < LEVEL
+    section, statement = STATEMENTS[name]
+    verdict = (effect > 0 if holds is None else holds) and p < SIGNIFICANCE_LEVEL
     return Claim(name, statement, section, bool(verdict), effect, unit, p, comparisons, images, detail)
 
 
-def contrasted(
-    name: str, pairs: Sequence[Pair], detail: str, noun: str = "cells", counted: Sequence[np.ndarray] | None = None
+def contrast_claim(
+    name: str,
+    pairs: Sequence[OutcomePair],
+    detail: str,
+    noun: str = "cells",
+    counted: Sequence[np.ndarray] | None = None,
 ) -> list[Claim]:
     """Check the claim that the first outcome of each pair exceeds the second; an empty list where there is no pair.
 
     Args:
-        name: A key of `SAID`.
+        name: A key of `STATEMENTS`.
         pairs: Outcomes (N,) of two attacks on the same images.
         detail: What was compared.
         noun: The plural noun for pairs in the detail.
@@ -123,11 +127,11 @@ def contrasted(
     """
     if not pairs:
         return []
-    result = contrast(pairs, counted)
+    result = compare_pairs(pairs, counted)
     detail = f"{detail}; ahead in {result.ahead} of {result.comparisons} {noun}"
-    return [claim(name, result.points, result.p, result.comparisons, result.images, detail)]
+    return [judged_claim(name, result.points, result.p, result.comparisons, result.images, detail)]
 
 
-def listed(texts: Iterable[str]) -> str:
+def joined_unique(texts: Iterable[str]) -> str:
     """The texts in their order, without repetitions, with commas between."""
     return ", ".join(dict.fromkeys(texts))

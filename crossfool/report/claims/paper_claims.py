@@ -16,24 +16,24 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import depth, family
 from crossfool.report.claims import sweep_claims
-from crossfool.report.claims.claim import SAID, Claim, claim, contrasted, listed
-from crossfool.stats.paired_tests import LEVEL, holm, mcnemar, ranked, rho
+from crossfool.report.claims.claim import STATEMENTS, Claim, contrast_claim, joined_unique, judged_claim
+from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL, holm_adjusted, mcnemar_p, rank_permutation_p, spearman_rho
 
-__all__ = ["COLUMNS", "Claim", "Evidence", "check", "table"]
+__all__ = ["COLUMNS", "Claim", "Evidence", "check_claims", "claim_rows"]
 
 COLUMNS = ("name", "holds", "effect", "unit", "p", "comparisons", "images", "section", "statement", "detail")
 
 
-def check(evidence: Evidence) -> list[Claim]:
+def check_claims(evidence: Evidence) -> list[Claim]:
     """Check the claims that the experiment has cells for, in the order of the paper."""
     models = (_asymmetry, _same_family, _depth, _accuracy, _capacity)
     smoothing = (_smoothing, _momentum, _ensembles, _transforms)
     checks = (*models, *smoothing, *sweep_claims.CHECKS)
     claims = [checked for check_claims in checks for checked in check_claims(evidence)]
-    return sorted(claims, key=lambda checked: list(SAID).index(checked.name))
+    return sorted(claims, key=lambda checked: list(STATEMENTS).index(checked.name))
 
 
-def table(claims: Iterable[Claim]) -> list[dict[str, Any]]:
+def claim_rows(claims: Iterable[Claim]) -> list[dict[str, Any]]:
     """A row of `COLUMNS` for each claim; effect and p to six significant digits."""
     rows = [{column: getattr(claim, column) for column in COLUMNS} for claim in claims]
     for row in rows:
@@ -57,15 +57,15 @@ def _asymmetry(evidence: Evidence) -> list[Claim]:
     if not ways:
         return []
     pairs = [(evidence.hits[a, attack, b], evidence.hits[b, attack, a]) for attack, a, b in ways]
-    adjusted = holm([mcnemar(there, back) for there, back in pairs])
+    adjusted = holm_adjusted([mcnemar_p(there, back) for there, back in pairs])
     gaps = [100 * abs(float(there.mean() - back.mean())) for there, back in pairs]
     widest = int(np.argmax(gaps))
     (attack, a, b), (there, back) = ways[widest], pairs[widest]
     detail = (
-        f"{sum(p < LEVEL for p in adjusted)} of {len(ways)} pairs differ (Holm-adjusted); furthest apart: "
+        f"{sum(p < SIGNIFICANCE_LEVEL for p in adjusted)} of {len(ways)} pairs differ (Holm-adjusted); furthest apart: "
         f"{attack} from {a} to {b} {100 * there.mean():.1f}%, back {100 * back.mean():.1f}%"
     )
-    return [claim("asymmetry", float(np.mean(gaps)), min(adjusted), len(ways), evidence.images, detail)]
+    return [judged_claim("asymmetry", float(np.mean(gaps)), min(adjusted), len(ways), evidence.images, detail)]
 
 
 def _same_family(evidence: Evidence) -> list[Claim]:
@@ -80,7 +80,7 @@ def _same_family(evidence: Evidence) -> list[Claim]:
             if near and far:
                 pairs.append((_mean(near), _mean(far)))
                 sources.append(source)
-    return contrasted("same_family", pairs, f"from {listed(sources)}", "sources and attacks")
+    return contrast_claim("same_family", pairs, f"from {joined_unique(sources)}", "sources and attacks")
 
 
 def _depth(evidence: Evidence) -> list[Claim]:
@@ -95,7 +95,7 @@ def _depth(evidence: Evidence) -> list[Claim]:
             if (shallow, shallow_target) in cells and (deep, deep_target) in cells:
                 pairs.append((evidence.hits[shallow, attack, shallow_target], evidence.hits[deep, attack, deep_target]))
                 names.append(f"{shallow} against {deep}")
-    return contrasted("depth", pairs, listed(names))
+    return contrast_claim("depth", pairs, joined_unique(names))
 
 
 def _shallower(model: str, other: str) -> bool:
@@ -126,18 +126,18 @@ def _correlated(evidence: Evidence, name: str, value: Callable[[str], float]) ->
         sources = [source for source in sources if scatter.same_family or family(source) != family(target)]
         rates = np.array([evidence.success(source, attack, target).mean() for source in sources])
         values = np.array([value(source) for source in sources])
-        correlation = rho(values, rates) if len(sources) >= 3 else None
+        correlation = spearman_rho(values, rates) if len(sources) >= 3 else None
         if correlation is not None:
-            panels.append((f"{attack} on {target}", correlation, ranked(values, rates), len(sources)))
+            panels.append((f"{attack} on {target}", correlation, rank_permutation_p(values, rates), len(sources)))
     if not panels:
         return []
-    adjusted = holm([p for _, _, p, _ in panels])
+    adjusted = holm_adjusted([p for _, _, p, _ in panels])
     effect = float(np.mean([correlation for _, correlation, _, _ in panels]))
     p = min((p for panel, p in zip(panels, adjusted, strict=True) if panel[1] < 0), default=1.0)
     details = [f"{panel}: rho {rank:+.3f}, p {p:.3g}, {count} sources" for panel, rank, p, count in panels]
     detail = "; ".join([*details, "p of each before Holm's adjustment"])
     unit = "rank correlation"
-    return [claim(name, effect, p, len(panels), evidence.images, detail, unit=unit, holds=effect < 0)]
+    return [judged_claim(name, effect, p, len(panels), evidence.images, detail, unit=unit, holds=effect < 0)]
 
 
 ALIKE = ("epsilon", "objective", "update", "decay", "fusion")  # parameters in which counterparts agree
@@ -214,7 +214,7 @@ def _smoothed_against_plain(
         pairs += evidence.against(smoothed, plain, included)
         gradients = rows[smoothed].gradients, rows[plain].gradients
         contrasts.append(f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})")
-    return contrasted(name, pairs, listed(contrasts))
+    return contrast_claim(name, pairs, joined_unique(contrasts))
 
 
 def _transforms(evidence: Evidence) -> list[Claim]:
@@ -230,7 +230,9 @@ def _transforms(evidence: Evidence) -> list[Claim]:
                     pairs.append((plain_destroyed, smoothed_destroyed))
                     counted.append(both_fooled)
                     contrasts.append(f"{smoothed} against {plain}")
-    return contrasted("survives_transforms", pairs, listed(contrasts), "cells, transforms and levels", counted)
+    return contrast_claim(
+        "survives_transforms", pairs, joined_unique(contrasts), "cells, transforms and levels", counted
+    )
 
 
 def _mean(outcomes: Sequence[np.ndarray]) -> np.ndarray:

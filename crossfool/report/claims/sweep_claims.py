@@ -9,8 +9,8 @@ import numpy as np
 from crossfool.attacks import sweeps
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims.claim import Claim, claim, contrasted, listed
-from crossfool.stats.paired_tests import Pair, contrast, paired, rho
+from crossfool.report.claims.claim import Claim, contrast_claim, joined_unique, judged_claim
+from crossfool.stats.paired_tests import OutcomePair, compare_pairs, sign_flip_p, spearman_rho
 
 Line = dict[float, str]  # attacks of a grid that are alike but in one axis: the axis's value, rising -> attack
 
@@ -34,7 +34,7 @@ def _lines(experiment: Experiment, axis: str) -> list[list[Line]]:
 
 def every_epsilon(evidence: Evidence) -> list[Claim]:
     """Check the most samples against the plain gradient, pooled and at each epsilon."""
-    pairs_at: dict[float, list[Pair]] = {}
+    pairs_at: dict[float, list[OutcomePair]] = {}
     for line in itertools.chain(*_lines(evidence.experiment, "samples")):
         if 0 in line:
             epsilon = evidence.experiment.row(line[0]).epsilon
@@ -42,7 +42,7 @@ def every_epsilon(evidence: Evidence) -> list[Claim]:
     pairs_at = {epsilon: pairs for epsilon, pairs in pairs_at.items() if pairs}
     if not pairs_at:
         return []
-    result = contrast([pair for pairs in pairs_at.values() for pair in pairs])
+    result = compare_pairs([pair for pairs in pairs_at.values() for pair in pairs])
     below = sum(bool(smoothed.sum() < plain.sum()) for pairs in pairs_at.values() for smoothed, plain in pairs)
     points = {
         epsilon: 100 * float(np.mean([smoothed.mean() - plain.mean() for smoothed, plain in pairs]))
@@ -53,7 +53,7 @@ def every_epsilon(evidence: Evidence) -> list[Claim]:
     )
     holds = result.points > 0 and min(points.values()) >= 0
     name = "smoothing_every_epsilon"
-    return [claim(name, result.points, result.p, result.comparisons, result.images, detail, holds=holds)]
+    return [judged_claim(name, result.points, result.p, result.comparisons, result.images, detail, holds=holds)]
 
 
 def more_samples(evidence: Evidence) -> list[Claim]:
@@ -64,10 +64,10 @@ def more_samples(evidence: Evidence) -> list[Claim]:
         if few < many:
             pairs += evidence.against(line[many], line[few])
             contrasts.append(f"m = {many:g} against {few:g}")
-    return contrasted("more_samples", pairs, listed(contrasts))
+    return contrast_claim("more_samples", pairs, joined_unique(contrasts))
 
 
-def _best(evidence: Evidence, lines: Sequence[Line]) -> tuple[float, dict[float, list[Pair]]]:
+def _best(evidence: Evidence, lines: Sequence[Line]) -> tuple[float, dict[float, list[OutcomePair]]]:
     """The most successful value of the lines' axis, and its pairs of outcomes with each value.
 
     Returns:
@@ -87,13 +87,13 @@ def sigma_optimum(evidence: Evidence) -> list[Claim]:
         lines = [line for line in lines if len(line) >= 3 and evidence.cells(line[min(line)])]
         if lines:
             best, pairs = _best(evidence, lines)
-            ends = [contrast(pairs[end]) for end in (min(pairs), max(pairs))]
+            ends = [compare_pairs(pairs[end]) for end in (min(pairs), max(pairs))]
             detail = (
                 f"best is sigma = {best:g} of {', '.join(f'{value:g}' for value in pairs)}, chosen on the same images"
             )
             comparisons, points = sum(end.comparisons for end in ends), min(end.points for end in ends)
             p = max(end.p for end in ends)
-            claims.append(claim("sigma_optimum", points, p, comparisons, evidence.images, detail))
+            claims.append(judged_claim("sigma_optimum", points, p, comparisons, evidence.images, detail))
     return claims
 
 
@@ -112,7 +112,7 @@ def large_steps(evidence: Evidence) -> list[Claim]:
             best, pairs = _best(evidence, lines)
             values = ", ".join(f"{value:g}" for value in pairs)
             detail = f"T = {most}; best is step size {best:g} of {values}, chosen on the same images"
-            claims += contrasted("large_steps", pairs[min(pairs)], detail)
+            claims += contrast_claim("large_steps", pairs[min(pairs)], detail)
     return claims
 
 
@@ -123,7 +123,7 @@ def similarity_smoothed(evidence: Evidence) -> list[Claim]:
         if samples[0] == 0 and len(samples) > 1:
             difference = cosines[:, -1] - cosines[:, 0]
             gains.append(float(difference.mean()))
-            p_values.append(paired(difference))
+            p_values.append(sign_flip_p(difference))
             details.append(
                 f"{name}: {gains[-1]:+.4f} at m = {samples[-1]}, p {p_values[-1]:.3g}, {len(cosines)} images"
             )
@@ -132,7 +132,7 @@ def similarity_smoothed(evidence: Evidence) -> list[Claim]:
     images = min(len(cosines) for _, cosines in evidence.similarity.values())
     holds = min(gains) > 0
     effect, p, detail = float(np.mean(gains)), max(p_values), "; ".join(details)
-    return [claim("similarity_smoothed", effect, p, len(gains), images, detail, unit="cosine", holds=holds)]
+    return [judged_claim("similarity_smoothed", effect, p, len(gains), images, detail, unit="cosine", holds=holds)]
 
 
 def similarity_rises(evidence: Evidence) -> list[Claim]:
@@ -146,8 +146,8 @@ def similarity_rises(evidence: Evidence) -> list[Claim]:
         if len(smoothed) > 1:
             smoothed_cosines = cosines[:, smoothed]
             means = smoothed_cosines.mean(0)
-            ranks.append(rho(smoothed, means) or 0.0)
-            p_values.append(paired(smoothed_cosines[:, -1] - smoothed_cosines[:, 0]))
+            ranks.append(spearman_rho(smoothed, means) or 0.0)
+            p_values.append(sign_flip_p(smoothed_cosines[:, -1] - smoothed_cosines[:, 0]))
             rising.append(bool((np.diff(means) >= 0).all()))
             verdict = "never falls" if rising[-1] else "falls"
             details.append(f"{name}: {verdict}, p {p_values[-1]:.3g}, {len(cosines)} images")
@@ -156,7 +156,7 @@ def similarity_rises(evidence: Evidence) -> list[Claim]:
     images = min(len(cosines) for _, cosines in evidence.similarity.values())
     effect, p, unit = float(np.mean(ranks)), max(p_values), "rank correlation"
     detail = "; ".join(details)
-    return [claim("similarity_rises", effect, p, len(ranks), images, detail, unit=unit, holds=all(rising))]
+    return [judged_claim("similarity_rises", effect, p, len(ranks), images, detail, unit=unit, holds=all(rising))]
 
 
 CHECKS = (every_epsilon, more_samples, sigma_optimum, large_steps, similarity_smoothed, similarity_rises)

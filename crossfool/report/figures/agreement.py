@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from crossfool.report.figures.style import COLOURS, MARKERS, SMALL, add_heading, add_legend, styled
+from crossfool.report.figures.style import COLOURS, MARKERS, SMALL, add_heading, add_legend, report_style
 
 
-@styled
-def agreement(title: str, subtitle: str, points: Sequence[tuple[str, float, float, float, float]]) -> Figure:
+@report_style
+def draw_agreement(title: str, subtitle: str, points: Sequence[tuple[str, float, float, float, float]]) -> Figure:
     """Draw our success rates against the paper's, with intervals and the diagonal of equal rates.
 
     Args:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from crossfool.report.figures.style import SMALL, add_heading, add_legend, fold_name, show_image, styled
+from crossfool.report.figures.style import SMALL, add_heading, add_legend, fold_name, report_style, show_image
 
 TRUE, OTHER = "#DDDDDD", "#4D4D4D"  # the true class, and the classes past the palette
 PALETTE = (  # Paul Tol's "muted": told apart by the colour-blind, and from both greys
@@ -25,8 +25,8 @@ PALETTE = (  # Paul Tol's "muted": told apart by the colour-blind, and from both
 LONGEST = 22  # characters of a class's name
 
 
-@styled
-def boundary(
+@report_style
+def draw_boundary(
     title: str,
     subtitle: str,
     xlabel: str,

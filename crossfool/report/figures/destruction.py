@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crossfool.report.figures.style import COLOURS, MARKERS, add_heading, styled
+from crossfool.report.figures.style import COLOURS, MARKERS, add_heading, report_style
 
 Curve = Sequence[Sequence[float]]  # for each level: the level, rate, low, high; further values are not drawn
 
 
-@styled
-def destruction(
+@report_style
+def draw_destruction(
     title: str, subtitle: str, units: Mapping[str, str], curves: Mapping[str, Mapping[str, Curve]]
 ) -> Figure:
     """Draw destruction rates against levels: a plot a transform, a line an attack, with intervals.

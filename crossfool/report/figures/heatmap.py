@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from crossfool.report.figures.style import add_heading, styled
+from crossfool.report.figures.style import add_heading, report_style
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Grid:
     whitebox: np.ndarray
 
 
-@styled
-def heatmap(grid: Grid, title: str, subtitle: str) -> Figure:
+@report_style
+def draw_heatmap(grid: Grid, title: str, subtitle: str) -> Figure:
     """Draw success rates as colours and numbers, on a scale that is 0 to 100 in every figure.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from crossfool.report.figures.style import add_heading, show_image, styled
+from crossfool.report.figures.style import add_heading, report_style, show_image
 
 RIGHT, WRONG = "#0072B2", "#C44500"  # blue and vermilion, told apart by the colour-blind; ✓ and ✗ say it too
 
@@ -25,8 +25,8 @@ class Shot:
     answers: Sequence[tuple[str, bool]] = ()
 
 
-@styled
-def panel(
+@report_style
+def draw_panel(
     title: str,
     subtitle: str,
     columns: Sequence[str],

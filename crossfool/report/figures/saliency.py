@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from crossfool.report.figures.style import SMALL, add_heading, fold_name, show_image, styled
+from crossfool.report.figures.style import SMALL, add_heading, fold_name, report_style, show_image
 
 
 def saliency_map(gradient: np.ndarray) -> np.ndarray:
@@ -30,8 +30,8 @@ def saliency_map(gradient: np.ndarray) -> np.ndarray:
     return scaled
 
 
-@styled
-def saliency(
+@report_style
+def draw_saliency(
     title: str,
     subtitle: str,
     rows: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]],

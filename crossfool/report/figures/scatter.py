@@ -20,7 +20,7 @@ from crossfool.report.figures.style import (
     axis_end,
     level_ticks,
     percent_axis,
-    styled,
+    report_style,
 )
 
 FAMILIES = {  # marker, colour and size; the first five as in the paper's figures 1 and 8
@@ -54,8 +54,8 @@ class Dot:
     high: float
 
 
-@styled
-def scatter(title: str, subtitle: str, panels: Mapping[str, Sequence[Dot]]) -> Figure:
+@report_style
+def draw_scatter(title: str, subtitle: str, panels: Mapping[str, Sequence[Dot]]) -> Figure:
     """Draw success rate, top-1 error and capacity of source models: three plots for each attack and target.
 
     The plots of a row: parameters against error with the rates written at the dots, as in the paper; rate against

@@ -14,13 +14,13 @@ from crossfool.report.figures.style import (
     add_heading,
     add_legend,
     level_ticks,
+    report_style,
     sorted_arrays,
-    styled,
 )
 
 
-@styled
-def similarity(title: str, subtitle: str, lines: Mapping[str, tuple[Point, Sequence[Point]]]) -> Figure:
+@report_style
+def draw_similarity(title: str, subtitle: str, lines: Mapping[str, tuple[Point, Sequence[Point]]]) -> Figure:
     """Draw the cosine similarity of smoothed gradients with a target's over the samples m (log axis), with bands.
 
     Args:

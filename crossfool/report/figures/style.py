@@ -125,7 +125,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def styled(function: Callable[P, R]) -> Callable[P, R]:
+def report_style(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function so that it runs under the report's matplotlib settings alone."""
 
     @functools.wraps(function)
@@ -136,7 +136,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
     return inner
 
 
-@styled
+@report_style
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG or SVG, by the path's suffix."""
     FigureCanvasAgg(figure)
@@ -146,7 +146,7 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format=kind, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
 
 
-def picture(pixels: np.ndarray) -> np.ndarray:
+def channels_last(pixels: np.ndarray) -> np.ndarray:
     """Pixels (C,H,W) with the channels last, as matplotlib expects them: (H,W) grey, or (H,W,3)."""
     return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
 

@@ -19,16 +19,16 @@ from crossfool.report.figures.style import (
     fold_name,
     level_ticks,
     percent_axis,
+    report_style,
     sorted_arrays,
-    styled,
 )
 
 DASHES: tuple[Any, ...] = ("-", (0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 PLAIN = "plain"  # the line without the setting that the other lines vary
 
 
-@styled
-def sweep(
+@report_style
+def draw_sweep(
     title: str,
     subtitle: str,
     xlabel: str,

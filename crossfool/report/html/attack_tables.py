@@ -1,6 +1,6 @@
 """Tables of the page that set attacks against each other: ranking, pairs, budgets, cost, seeds. All rates are percent.
 
-All but `costed` are read back from the CSV files of `report/`; a table whose file is missing is left out.
+All but `cost_tables` are read back from the CSV files of `report/`; a table whose file is missing is left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from pathlib import Path
 from crossfool.experiment.results import cost_effectiveness, sample_equivalence, snapshots
 from crossfool.experiment.results.metrics import Results
 from crossfool.report import ranking_markdown
-from crossfool.report.html.report_csv import ENDS, HEADS, csv_cell, csv_rows
+from crossfool.report.html.report_csv import ENDS, HEAD_COLUMNS, csv_cell, csv_rows
 from crossfool.report.number_text import difference_text, interval_text, p_value_text, typographic_minus
 from crossfool.report.table import Cell, Table
 
@@ -22,7 +22,7 @@ LISTED = {  # CSV that is shown as it is -> title and note
         "an image and model; l2, linf: of changes, in pixel values; ssim: structural similarity to the clean image, 1 "
         "if the same.",
     ),
-    "samples": ("Samples of other noises at equal success", sample_equivalence.SAID),
+    "samples": ("Samples of other noises at equal success", sample_equivalence.COLUMNS_NOTE),
     "seeds": (
         "Spread over seeds",
         "Mean and sample deviation of the success rate over the seeds, in points of percent.",
@@ -65,7 +65,7 @@ PLACES = {  # column -> digits after the point; six significant ones for any oth
 MOST_PAIRS = 400  # rows of two attacks and a cell, beyond which the page leaves them to mcnemar.csv
 
 
-def ranked(report: Path) -> Iterator[Table]:
+def ranking_tables(report: Path) -> Iterator[Table]:
     """The attacks against each other, and rates of their snapshots, as far as the folder `report` has them."""
     (first, description), *others = LISTED.items()
     yield from _listed(report, first, *description)
@@ -78,27 +78,27 @@ def ranked(report: Path) -> Iterator[Table]:
         yield from _listed(report, name, *description)
 
 
-def costed(folder: Path, results: Results) -> Iterator[Table]:
+def cost_tables(folder: Path, results: Results) -> Iterator[Table]:
     """Success a gradient and a second, of attacks whose cells this machine computed; no table where it did not.
 
     Args:
         folder: The experiment's.
         results: Its metrics.
     """
-    costs = cost_effectiveness.spent(folder, results)
+    costs = cost_effectiveness.cost_effectiveness_rows(folder, results)
     if len(costs) < 2 or not any(cost.seconds for cost in costs):
         return
 
-    def cells(cost: cost_effectiveness.Spent) -> tuple[Cell, ...]:
+    def cells(cost: cost_effectiveness.CostEffectiveness) -> tuple[Cell, ...]:
         numbers = (cost.gradients, cost.per_gradient, cost.seconds, cost.per_second)
         success = Cell(f"{cost.success:.1f}", cost.success, interval_text(cost.low, cost.high))
-        return success, *(Cell(cost_effectiveness.shown(number), number) for number in numbers)
+        return success, *(Cell(cost_effectiveness.three_digits(number), number) for number in numbers)
 
     columns = ("success", "gradients", "success a gradient", "seconds an image", "success a second")
     yield Table(
         name="spent",
         title="Attacks by success, beside gradients and seconds",
-        notes=(cost_effectiveness.said(costs),),
+        notes=(cost_effectiveness.columns_note(costs),),
         corner="attack",
         columns=columns,
         rows=tuple((cost.attack, cells(cost)) for cost in costs),
@@ -111,7 +111,7 @@ def _listed(report: Path, name: str, title: str, note: str) -> Iterator[Table]:
     """A CSV of `LISTED` as it is, without its empty columns; no table for fewer than two rows."""
     rows = csv_rows(report, name)
     if len(rows) > 1:
-        heads = HEADS[name]
+        heads = HEAD_COLUMNS[name]
         columns = [column for column in rows[0] if column not in heads and any(row[column] for row in rows)]
         yield Table(
             name=name,
@@ -164,7 +164,7 @@ def _pairwise(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
     )
 
 
-def each_cell(report: Path) -> Iterator[Table]:
+def cell_by_cell_tables(report: Path) -> Iterator[Table]:
     """Every two attacks on each black-box cell; no table for fewer than two rows, or more than `MOST_PAIRS`."""
     rows = csv_rows(report, "mcnemar")
     if not 1 < len(rows) <= MOST_PAIRS:
@@ -216,7 +216,7 @@ def _at_equal_cost(objective: str, rows: Sequence[Mapping[str, str]]) -> Table:
         name=f"budget_{objective}",
         title=f"{objective.capitalize()} attacks at equal cost: success after so many gradient evaluations, %",
         notes=(
-            ranking_markdown.AT_COST,
+            ranking_markdown.BUDGET_NOTE,
             "“at” is what an attack had taken by then, where that is less than the budget.",
         ),
         corner="attack",

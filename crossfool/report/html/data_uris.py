@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-SAFE = " !$()*+,-./:;=?@[]^_`{|}~"  # what may stand in a data URI in an attribute as it is
+UNQUOTED = " !$()*+,-./:;=?@[]^_`{|}~"  # what may stand in a data URI in an attribute as it is
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -71,5 +71,5 @@ def file_uri(kind: str, data: bytes) -> str:
     packed = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     if not kind.startswith("text/") and kind != "image/svg+xml":
         return packed
-    plain = f"data:{kind};charset=utf-8,{quote(data, safe=SAFE)}"
+    plain = f"data:{kind};charset=utf-8,{quote(data, safe=UNQUOTED)}"
     return packed if kind == "image/svg+xml" and len(packed) < len(plain) else plain

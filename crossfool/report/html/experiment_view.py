@@ -15,7 +15,13 @@ import yaml
 from crossfool import first_edition
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.descriptions import chosen, compared, denominator, uncounted, words
+from crossfool.experiment.descriptions import (
+    attack_summary,
+    attacked_images_summary,
+    count_compared_images,
+    denominator_note,
+    no_compared_images_note,
+)
 from crossfool.experiment.results.metrics import Results, load_metrics
 from crossfool.report.html import attack_tables, figure_data, gallery, paper_tables, rate_tables
 from crossfool.report.html.data_uris import file_uri
@@ -25,7 +31,7 @@ from crossfool.report.table import Table
 from crossfool.storage.tensors import TensorFile
 
 ROOT_NAME = "default benchmark"  # the root's folder has no name of its own
-LARGEST = 400_000  # bytes of an SVG, a third on a page of several experiments; of a larger one the PNG is shown
+LARGEST_SVG = 400_000  # bytes of an SVG, a third on a page of several experiments; of a larger one the PNG is shown
 RATES_NOTE = (
     "Rows are sources, columns are targets; {}. * in a frame: white-box, the source has the target in it. A dotted "
     "line: the paper has the same cell with the same parameters; its figure, and ours minus it, stand in the cell when "
@@ -132,7 +138,7 @@ class View:
         return f"{sum(row['holds'] == 'true' for row in rows)} of {len(rows)} hold" if rows else ""
 
 
-def view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
+def gather_view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
     """Gather the content of the page for the experiment in `folder`.
 
     Args:
@@ -144,7 +150,7 @@ def view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
     Raises:
         UserError: params.yaml is wrong, or a file is missing, broken or left over.
     """
-    experiment = loading.load(folder / "params.yaml")
+    experiment = loading.load_experiment(folder / "params.yaml")
     results = load_metrics(folder, experiment)
     headers = _headers(folder, experiment)
     values = experiment.model_dump(mode="json", include=set(SECTIONS), exclude_none=True)
@@ -154,13 +160,14 @@ def view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
         dataset=experiment.dataset.name,
         images=results.n,
         title=f"Transferability on {experiment.dataset.name}",
-        summary=f"{chosen(results)}. All rates are percent of these images, with Wilson 95% intervals in brackets.",
+        summary=f"{attacked_images_summary(results)}. All rates are percent of these images, with Wilson 95% intervals "
+        "in brackets.",
         facts=list(_facts(results, headers)),
-        attacks=[(key, words(attack), attack.gradients) for key, attack in experiment.attacks.items()],
-        models=rate_tables.clean(results, _weights_digests(headers)),
+        attacks=[(key, attack_summary(attack), attack.gradients) for key, attack in experiment.attacks.items()],
+        models=rate_tables.clean_table(results, _weights_digests(headers)),
         groups=list(_groups(folder, results, timed)),
         figures=list(_figures(folder / "report", alone=not name)),
-        pictures=gallery.gather(folder, experiment, room),
+        pictures=gallery.gather_gallery(folder, experiment, room),
         params=yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None),
         command=_command(name),
     )
@@ -219,17 +226,29 @@ def _settings(text: str) -> str:
 def _groups(folder: Path, results: Results, timed: bool) -> Iterator[Group]:
     """The groups that have a table, or whose note says why there is none."""
     report = folder / "report"
-    comparisons = [*(attack_tables.costed(folder, results) if timed else ()), *attack_tables.ranked(report)]
-    missing = "" if compared(results) else uncounted(results.experiment)
-    rates_note = RATES_NOTE.format(denominator(results.experiment))
+    comparisons = [
+        *(attack_tables.cost_tables(folder, results) if timed else ()),
+        *attack_tables.ranking_tables(report),
+    ]
+    missing = "" if count_compared_images(results) else no_compared_images_note(results.experiment)
+    rates_note = RATES_NOTE.format(denominator_note(results.experiment))
     groups = (
-        Group("rates", "Success rates", rates_note, list(rate_tables.success(results))),
+        Group("rates", "Success rates", rates_note, list(rate_tables.success_tables(results))),
         Group("ranking", "Attacks compared", missing or RANKING_NOTE, comparisons),
-        Group("cells", "Attacks compared, cell by cell", "", list(attack_tables.each_cell(report)), folded=True),
-        Group("claims", "The paper's claims", missing, list(paper_tables.claimed(report))),
-        Group("paper", "Agreement with the paper", "", list(paper_tables.compared(comparison.rows(results)))),
-        Group("destruction", "Destruction rates", DESTRUCTION_NOTE, list(rate_tables.destruction(report, results))),
-        Group("data", "Data of the figures", "", list(figure_data.drawn(report)), folded=True),
+        Group(
+            "cells", "Attacks compared, cell by cell", "", list(attack_tables.cell_by_cell_tables(report)), folded=True
+        ),
+        Group("claims", "The paper's claims", missing, list(paper_tables.claim_tables(report))),
+        Group(
+            "paper",
+            "Agreement with the paper",
+            "",
+            list(paper_tables.comparison_tables(comparison.comparison_rows(results))),
+        ),
+        Group(
+            "destruction", "Destruction rates", DESTRUCTION_NOTE, list(rate_tables.destruction_tables(report, results))
+        ),
+        Group("data", "Data of the figures", "", list(figure_data.figure_data_tables(report)), folded=True),
     )
     return (group for group in groups if group.tables or (missing and group.note == missing))
 
@@ -245,7 +264,7 @@ def _figures(report: Path, *, alone: bool) -> Iterator[Figure]:
         if path.stem.startswith("heatmap_") and not alone:
             continue
         raster = report / "figures" / f"{path.stem}.png"
-        if path.stat().st_size > (LARGEST if alone else LARGEST / 3) and raster.exists():
+        if path.stat().st_size > (LARGEST_SVG if alone else LARGEST_SVG / 3) and raster.exists():
             yield Figure(raster.name, _title(path.stem), file_uri("image/png", raster.read_bytes()))
         else:
             yield Figure(path.name, _title(path.stem), file_uri("image/svg+xml", path.read_bytes()))

@@ -15,7 +15,7 @@ TITLES = {  # name of a CSV of `report/` -> title of its table
 }
 
 
-def drawn(report: Path) -> Iterator[Table]:
+def figure_data_tables(report: Path) -> Iterator[Table]:
     """A table for each CSV of figure data in the folder `report`, with all its columns; none for a missing CSV."""
     for name, title in TITLES.items():
         rows = csv_rows(report, name)

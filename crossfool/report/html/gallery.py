@@ -13,7 +13,7 @@ from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.report.html.data_uris import png, png_uri
-from crossfool.report.perturbations import difference, enlarged
+from crossfool.report.perturbations import enlarged, stacked_difference
 from crossfool.storage import csv_files
 from crossfool.storage.tensors import TensorFile
 
@@ -25,7 +25,7 @@ Predictions = Mapping[str, np.ndarray]  # target -> top-5 classes (n,5) of the f
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellImages:
     """The adversarial images that one source and attack made of the subset's first images.
 
     Attributes:
@@ -64,7 +64,7 @@ class Gallery:
     answers: Sequence[tuple[str, Sequence[tuple[str, str]], Sequence[tuple[str, str]]]]
 
 
-def gather(folder: Path, experiment: Experiment, room: int) -> Gallery | None:
+def gather_gallery(folder: Path, experiment: Experiment, room: int) -> Gallery | None:
     """Gather the gallery of the experiment in `folder`, in about `room` characters; None where its images are missing.
 
     The gallery holds the first images of the subset, 12 or as many as there is room for, under every source and
@@ -84,19 +84,19 @@ def gather(folder: Path, experiment: Experiment, room: int) -> Gallery | None:
         if [int(row[column]) for row in rows] != subset[name].tolist():
             raise UserError(f"{table_path} is not of the images in {images_path}; delete both and run `dvc repro`")
     rows = rows[: len(clean)]
-    cells: list[Cell] = []
+    cells: list[CellImages] = []
     characters = 0
     for cell in _cells(folder, experiment, subset["images"].shape):
         if not cells:
             characters = sum(map(len, _picture_uris(clean[0], cell.images[0])))
-        characters += len(_base64_png(difference(cell.images[0], clean[0])))
+        characters += len(_base64_png(stacked_difference(cell.images[0], clean[0])))
         if cells and characters > room:
             break
         cells.append(cell)
     targeted = {name for name, row in experiment.attacks.items() if row.targeted}
     if not cells or not len(clean):
         return None
-    return build(experiment.dataset.family, rows, clean, before, cells, room, targeted=targeted)
+    return build_gallery(experiment.dataset.family, rows, clean, before, cells, room, targeted=targeted)
 
 
 def _clean_predictions(folder: Path, model: str, ids: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ def _clean_predictions(folder: Path, model: str, ids: np.ndarray) -> np.ndarray:
     return top
 
 
-def _cells(folder: Path, experiment: Experiment, shape: tuple[int, ...]) -> Iterator[Cell]:
+def _cells(folder: Path, experiment: Experiment, shape: tuple[int, ...]) -> Iterator[CellImages]:
     """The cells that lie in `folder`, read one by one, since checking a cell reads the whole file.
 
     Raises:
@@ -121,15 +121,15 @@ def _cells(folder: Path, experiment: Experiment, shape: tuple[int, ...]) -> Iter
             if images.shape != shape or {len(top) for top in after.values()} != {len(images)}:
                 raise UserError(f"{path} is not of the subset's images; delete it and run `dvc repro`")
             first_predictions = {model: after[model][:IMAGES] for model in experiment.answering}
-            yield Cell(source, attack, np.asarray(images[:IMAGES]), first_predictions)
+            yield CellImages(source, attack, np.asarray(images[:IMAGES]), first_predictions)
 
 
-def build(
+def build_gallery(
     family: str,
     rows: Sequence[Mapping[str, str]],
     clean: np.ndarray,
     before: Predictions,
-    cells: Sequence[Cell],
+    cells: Sequence[CellImages],
     room: int,
     *,
     targeted: Collection[str] = (),
@@ -196,7 +196,7 @@ def _picture_uris(clean: np.ndarray, adversarial: np.ndarray) -> tuple[str, str,
 
 
 def _image_data(
-    place: int, row: Mapping[str, str], clean: np.ndarray, before: Predictions, cells: Sequence[Cell]
+    place: int, row: Mapping[str, str], clean: np.ndarray, before: Predictions, cells: Sequence[CellImages]
 ) -> dict[str, Any]:
     """The data of the image at `place`, for the page's script; row and clean are that image's."""
     return {
@@ -210,7 +210,7 @@ def _image_data(
             {
                 "source": cell.source,
                 "attack": cell.attack,
-                "difference": _base64_png(difference(cell.images[place], clean)),
+                "difference": _base64_png(stacked_difference(cell.images[place], clean)),
                 "after": [top[place].tolist() for top in cell.after.values()],
             }
             for cell in cells

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from crossfool.report.html.data_uris import file_uri
-from crossfool.report.html.experiment_view import View, view
+from crossfool.report.html.experiment_view import View, gather_view
 from crossfool.report.html.gallery import GAIN
 from crossfool.storage.atomic import replacing
 
@@ -20,7 +20,7 @@ ROOM = 7_000_000  # characters a page for the gallery's pictures, of all experim
 CIVIDIS = ["00224e", "083370", "35456c", "4f576c", "666970", "7d7c78", "948e77", "aea371", "c8b866", "e5cf52", "fee838"]
 
 
-def write(folders: Sequence[Path], out: Path, names: Sequence[str] | None = None, *, timed: bool = False) -> None:
+def write_page(folders: Sequence[Path], out: Path, names: Sequence[str] | None = None, *, timed: bool = False) -> None:
     """Write a page of the experiments in `folders` to the file `out`.
 
     Args:
@@ -35,12 +35,14 @@ def write(folders: Sequence[Path], out: Path, names: Sequence[str] | None = None
     folders = list(folders)
     room = ROOM // max(len(folders), 1)
     shown_names = [""] if len(folders) == 1 else names or [folder.as_posix() for folder in folders]
-    text = render([view(folder, name, room, timed=timed) for folder, name in zip(folders, shown_names, strict=True)])
+    text = render_page(
+        [gather_view(folder, name, room, timed=timed) for folder, name in zip(folders, shown_names, strict=True)]
+    )
     with replacing(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def render(views: Sequence[View]) -> str:
+def render_page(views: Sequence[View]) -> str:
     """The page's HTML, for one experiment or several."""
     # autoescape is not by a file's suffix: everything is escaped but what the templates themselves say
     environment = Environment(
@@ -50,18 +52,18 @@ def render(views: Sequence[View]) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["broken"] = broken
+    environment.filters["broken"] = breakable
     environment.filters["csv_uri"] = lambda text: file_uri("text/csv", text.encode())
     environment.filters["latex_uri"] = lambda text: file_uri("text/x-tex", text.encode())
-    return environment.get_template("page.html").render(views=views, shades=shades(), gain=GAIN) + "\n"
+    return environment.get_template("page.html").render(views=views, shades=heat_colours(), gain=GAIN) + "\n"
 
 
-def broken(name: str) -> Markup:
+def breakable(name: str) -> Markup:
     """A name, escaped, that may be broken over lines after each _ and +."""
     return Markup(re.sub(r"([_+])", r"\1<wbr>", str(escape(name))))
 
 
-def shades() -> list[tuple[int, str, str]]:
+def heat_colours() -> list[tuple[int, str, str]]:
     """The heat maps' colours: percent, background, and black or white, whichever is easier to read on it."""
     return [(percent, *_shade(percent)) for percent in range(101)]
 

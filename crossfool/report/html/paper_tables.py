@@ -15,11 +15,11 @@ CLAIMS_NOTE = (
 )
 
 
-def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
+def comparison_tables(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
     """Our success rates beside the paper's; no table where the paper has none of the cells.
 
     Args:
-        rows: Those of `comparison.rows`.
+        rows: Those of `comparison.comparison_rows`.
     """
     if not rows:
         return
@@ -35,7 +35,7 @@ def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
             Cell(row["paper_table"].replace("table", "table ")),
         )
         table_rows.append((f"{row['source']} → {row['target']}", cells))
-    summary = comparison.summary(rows)
+    summary = comparison.agreement_summary(rows)
     rank = summary["rank_correlation"]
     differences = typographic_minus(
         f"{summary['cells']} of the paper's figures have a cell here. Mean absolute difference "
@@ -54,7 +54,7 @@ def compared(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
     )
 
 
-def claimed(report: Path) -> Iterator[Table]:
+def claim_tables(report: Path) -> Iterator[Table]:
     """The paper's claims with their verdicts, from claims.csv in the folder `report`; no table without that file."""
     rows = csv_rows(report, "claims")
     if rows:

@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from crossfool.attacks.config import Attack
-from crossfool.experiment.descriptions import words
+from crossfool.experiment.descriptions import attack_summary
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.evaluation.config import TRANSFORMS
 from crossfool.report.html.report_csv import ENDS, csv_rows
 from crossfool.report.number_text import gradients_text, interval_text
-from crossfool.report.reported.published_rates import reported
+from crossfool.report.reported.published_rates import reported_rates
 from crossfool.report.table import Cell, Table
-from crossfool.stats.rates import wilson_ends
+from crossfool.stats.rates import wilson_interval_in_percent
 
 METRICS = {"top1": "top-1", "top5": "top-5"}
 
 
-def success(results: Results) -> Iterator[Table]:
+def success_tables(results: Results) -> Iterator[Table]:
     """A heat map of each attack's top-1 success rates, and of a targeted attack's top-5 rates."""
     for name, attack in results.experiment.attacks.items():
         for metric in METRICS if attack.targeted else ("top1",):
@@ -34,7 +34,7 @@ def _success_table(results: Results, name: str, metric: str) -> Table:
         cells = []
         for target in experiment.answering:
             rates = results.success[source, name][target]
-            figure = reported(experiment, source, target, attack).get(metric)
+            figure = reported_rates(experiment, source, target, attack).get(metric)
             ends = rates[f"{metric}_low"], rates[f"{metric}_high"]
             paper = None if figure is None else figure.percent
             cells.append(_rate_cell(rates[metric], *ends, paper=paper, whitebox=rates["whitebox"]))
@@ -50,7 +50,7 @@ def _success_table(results: Results, name: str, metric: str) -> Table:
         name=f"{name}-{metric}",  # like no other table's, whatever an attack is called: names have no hyphen
         title=f"{name}: {METRICS[metric]} success rate, %",
         notes=(
-            f"{_capitalised(words(attack))}; {gradients_text(attack.gradients)}.",
+            f"{_capitalised(attack_summary(attack))}; {gradients_text(attack.gradients)}.",
             _goal(attack, metric),
             *_quoted(paper_tables),
         ),
@@ -84,7 +84,7 @@ def _quoted(paper_tables: set[str]) -> tuple[str, ...]:
     return (f"The paper's figures are of its {', '.join(sorted(paper_tables))}.",) if paper_tables else ()
 
 
-def clean(results: Results, hashes: Mapping[str, str]) -> Table:
+def clean_table(results: Results, hashes: Mapping[str, str]) -> Table:
     """Table of the models: accuracy on the whole data set, size, and sha256 of the weights.
 
     Args:
@@ -94,7 +94,7 @@ def clean(results: Results, hashes: Mapping[str, str]) -> Table:
     rows = []
     for model, accuracy in results.clean.items():
         published, top1_ends = accuracy["published_top1"], (accuracy["top1_low"], accuracy["top1_high"])
-        top5_ends = wilson_ends(accuracy["top5"], accuracy["n"])
+        top5_ends = wilson_interval_in_percent(accuracy["top5"], accuracy["n"])
         cells = (
             Cell(f"{accuracy['top1']:.1f}", accuracy["top1"], interval_text(*top1_ends)),
             Cell(f"{accuracy['top5']:.1f}", accuracy["top5"], interval_text(*top5_ends)),
@@ -116,7 +116,7 @@ def clean(results: Results, hashes: Mapping[str, str]) -> Table:
     )
 
 
-def destruction(report: Path, results: Results) -> Iterator[Table]:
+def destruction_tables(report: Path, results: Results) -> Iterator[Table]:
     """A heat map of each transform's destruction rates, black-box pairs pooled.
 
     Args:

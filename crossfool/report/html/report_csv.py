@@ -9,13 +9,15 @@ from crossfool.report.table import Cell
 from crossfool.storage import csv_files
 
 ENDS = ("low", "high")  # columns: the ends of an interval
-HEADS = {  # CSV that is shown as it is -> columns that make a row's head
+HEAD_COLUMNS = {  # CSV that is shown as it is -> columns that make a row's head
     **dict.fromkeys(("ranking", "samples"), ("attack",)),
     **dict.fromkeys(("seeds", "quantisation", "denominators"), ("source", "target")),
 }
 
 _ENDS_READ: dict[str, type | UnionType] = dict.fromkeys(ENDS, float)
-READ: dict[str, Mapping[str, type | UnionType]] = {  # CSV of `report/` -> columns that a table of the page makes use of
+COLUMN_TYPES: dict[
+    str, Mapping[str, type | UnionType]
+] = {  # CSV of `report/` -> columns that a table of the page makes use of
     "destruction_pooled": {"transform": str, "attack": str, "level": str, "rate": float, **_ENDS_READ, "n": int},
     "claims": {
         **dict.fromkeys(paper_claims.COLUMNS, str),
@@ -52,7 +54,7 @@ def csv_rows(report: Path, name: str) -> list[dict[str, str]]:
     Raises:
         UserError: the file is damaged, or lacks a column that the page makes use of.
     """
-    path, columns = report / f"{name}.csv", READ.get(name) or dict.fromkeys(HEADS.get(name, ()), str)
+    path, columns = report / f"{name}.csv", COLUMN_TYPES.get(name) or dict.fromkeys(HEAD_COLUMNS.get(name, ()), str)
     return csv_files.read_csv(path, columns, others=True) if path.exists() else []
 
 

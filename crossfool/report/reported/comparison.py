@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from crossfool.experiment.results.metrics import Results
-from crossfool.report.reported.published_rates import reported
-from crossfool.stats.paired_tests import rho
+from crossfool.report.reported.published_rates import reported_rates
+from crossfool.stats.paired_tests import spearman_rho
 
 COLUMNS = (
     "paper_table",
@@ -23,7 +23,7 @@ COLUMNS = (
 )
 
 
-def rows(results: Results) -> list[dict[str, Any]]:
+def comparison_rows(results: Results) -> list[dict[str, Any]]:
     """A row of `COLUMNS` for each of the paper's figures that a cell of `attacks` or of a grid reproduces.
 
     `low` to `high` is our 95% interval, of `n` images, `difference` is ours minus the paper's, and `within`
@@ -38,7 +38,7 @@ def rows(results: Results) -> list[dict[str, Any]]:
         for target, rates in targets.items():
             if rates["whitebox"]:
                 continue
-            for metric, figure in reported(results.experiment, source, target, row).items():
+            for metric, figure in reported_rates(results.experiment, source, target, row).items():
                 ours, low, high = rates[metric], rates[f"{metric}_low"], rates[f"{metric}_high"]
                 difference, within = round(ours - figure.percent, 4), low <= figure.percent <= high
                 cell = (figure.table, metric, source, target, attack)
@@ -47,15 +47,15 @@ def rows(results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Agreement of our rates with the paper's over all `rows`: differences in points, and Spearman's rho.
+def agreement_summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Agreement of our rates with the paper's over all `comparison_rows`: differences in points, and Spearman's rho.
 
     The keys are `cells`, `mean_absolute_difference`, `mean_difference` and `rank_correlation`; a value is None where
     there are too few rows for it.
     """
     count = len(rows)
     differences = [row["difference"] for row in rows]
-    rank = rho([row["ours"] for row in rows], [row["paper"] for row in rows]) if count >= 3 else None
+    rank = spearman_rho([row["ours"] for row in rows], [row["paper"] for row in rows]) if count >= 3 else None
     return {
         "cells": count,
         "mean_absolute_difference": round(sum(map(abs, differences)) / count, 4) if count else None,

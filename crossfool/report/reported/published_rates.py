@@ -9,18 +9,18 @@ from crossfool.attacks.config import Attack
 from crossfool.experiment.config import Experiment
 
 PARAMETERS = ("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
-Key = tuple[str, frozenset[str], str, tuple[object, ...]]  # data set's family, source's members, target, parameters
+CellKey = tuple[str, frozenset[str], str, tuple[object, ...]]  # data set's family, source's members, target, parameters
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportedRate:
     """A success rate that the paper reports: percent, and the table that it stands in ("table3")."""
 
     percent: float
     table: str
 
 
-def reported(experiment: Experiment, source: str, target: str, attack: Attack) -> dict[str, Reported]:
+def reported_rates(experiment: Experiment, source: str, target: str, attack: Attack) -> dict[str, ReportedRate]:
     """Look up the paper's figures for a cell: metric (top1, top5) -> figure.
 
     A cell has figures only where every parameter of the attack is the paper's. An attack's name does not matter, nor
@@ -35,12 +35,12 @@ def reported(experiment: Experiment, source: str, target: str, attack: Attack) -
     parameters = tuple(getattr(attack, name) for name in PARAMETERS)
     figures = _paper().get((experiment.dataset.family, frozenset(source.split("+")), target, parameters), [])
 
-    def likeness(figure: Reported) -> float:
+    def likeness(figure: ReportedRate) -> float:
         """Jaccard index of the experiment's models and those of the figure's table."""
         table_models = _paper_models()[figure.table]
         return len(table_models & models) / len(table_models | models)
 
-    best: dict[str, Reported] = {}
+    best: dict[str, ReportedRate] = {}
     for metric, figure in figures:
         if metric not in best or likeness(figure) > likeness(best[metric]):
             best[metric] = figure
@@ -48,16 +48,16 @@ def reported(experiment: Experiment, source: str, target: str, attack: Attack) -
 
 
 @functools.cache
-def _paper() -> dict[Key, list[tuple[str, Reported]]]:
+def _paper() -> dict[CellKey, list[tuple[str, ReportedRate]]]:
     """Cell -> metrics and figures, in the order of the paper's tables."""
     attacks = {(row["table"], row["attack"]): row for row in _rows("paper_tables.csv")}
-    figures: dict[Key, list[tuple[str, Reported]]] = {}
+    figures: dict[CellKey, list[tuple[str, ReportedRate]]] = {}
     for row in _rows("reported.csv"):
         attack = attacks[row["experiment"], row["attack"]]
         assert (attack["dataset"], attack["metric"]) == (row["dataset"], row["metric"])
         parameters = tuple(_value(attack[name]) for name in PARAMETERS)
         key = (row["dataset"], frozenset(row["source"].split("+")), row["target"], parameters)
-        figure = Reported(float(row["success_rate_percent"]), row["experiment"])
+        figure = ReportedRate(float(row["success_rate_percent"]), row["experiment"])
         figures.setdefault(key, []).append((row["metric"], figure))
     return figures
 

@@ -62,7 +62,7 @@ class Block(Fused):
         return gradient[:, :end].contiguous(memory_format=torch.channels_last)
 
 
-def joined(network: nn.Module) -> nn.Module:
+def replace_dense_blocks(network: nn.Module) -> nn.Module:
     """Replace the dense blocks of a traced network whose chains were fused; any other network stays as it is."""
     if not isinstance(network, fx.GraphModule):
         return network

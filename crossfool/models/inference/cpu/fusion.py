@@ -165,7 +165,7 @@ def _concatenated(pieces: list[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
-def fused(network: nn.Module) -> nn.Module:
+def fuse_chains(network: nn.Module) -> nn.Module:
     """Replace the chains of convolutions and activations of a traced network; any other network stays as it is.
 
     Args:
