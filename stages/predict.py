@@ -25,7 +25,7 @@ def main(model: str) -> None:
     network = pixel_model.load(weights, device=choose_device(), compute=compute)
     predictions = predict.top5(network, images["images"], batch=compute.chunk, device=choose_device(), label=model)
     about = read_description(TensorFile(weights), model)
-    accuracy = predict.accuracy(predictions, labels, dataset=images.said("dataset"), about=about)
+    accuracy = predict.accuracy(predictions, labels, dataset=images.metadata_text("dataset"), about=about)
     predictions_file.write_clean(Path("predictions/clean") / f"{model}.parquet", predictions, labels)
     write_json(Path("metrics/clean") / f"{model}.json", accuracy)
 

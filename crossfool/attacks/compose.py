@@ -20,7 +20,9 @@ def build_loss(row: Attack, given: Loss, ids: Sequence[int]) -> Loss:
     """
     if row.diversity is None:
         return given
-    return with_diversity(given, row.seed or 0, ids, row.diversity, row.smallest, row.copies)
+    return with_diversity(
+        given, row.seed or 0, ids, row.diversity, row.smallest_side, row.gradient_evaluations_per_step
+    )
 
 
 def build_estimator(row: Attack, ids: Sequence[int], together: int = 1) -> Estimate:

@@ -123,7 +123,7 @@ class Attack(Section):
                 )
             if used and not given and not optional:
                 raise ValueError(f"{key} is missing; {option}: {getattr(self, option)} needs it")
-        if self.seed is not None and not self.drawn:
+        if self.seed is not None and not self.draws_at_random:
             raise ValueError(
                 "seed is used only with gradient: smoothed, varied or relevant, or with diversity, and nothing is "
                 "drawn here; remove seed"
@@ -146,7 +146,7 @@ class Attack(Section):
             raise ValueError(f"seeds are {list(seeds)}, expected two or more that differ")
         if seeds is not None and self.seed is not None:
             raise ValueError("seed and seeds are both given; remove seed, the first of seeds takes its place")
-        if seeds is not None and not self.drawn:
+        if seeds is not None and not self.draws_at_random:
             raise ValueError("seeds: nothing is drawn at random here, so that all would be the same; remove seeds")
         if self.quantisation and self.whole:
             raise ValueError(
@@ -172,14 +172,14 @@ class Attack(Section):
         return hash(tuple(values.items()))
 
     @property
-    def known(self) -> catalogue.Method | None:
+    def library_method(self) -> catalogue.Method | None:
         """The catalogue's entry for the row's method; None where the row is the loop of this package."""
         return None if self.method is None else catalogue.find_method(self.method)
 
     @property
-    def as_built(self) -> bool:
+    def needs_original_network(self) -> bool:
         """Whether the attack needs the source's network as its library built it."""
-        return self.known is not None and self.known.network
+        return self.library_method is not None and self.library_method.network
 
     @property
     def targeted(self) -> bool:
@@ -187,10 +187,10 @@ class Attack(Section):
         return self.objective == "targeted"
 
     @property
-    def drawn(self) -> bool:
+    def draws_at_random(self) -> bool:
         """Whether the attack draws anything at random."""
-        if self.known is not None:
-            return self.known.random
+        if self.library_method is not None:
+            return self.library_method.random
         return self.samples is not None or self.diversity is not None
 
     @property
@@ -200,36 +200,36 @@ class Attack(Section):
         return fixed_steps and all(value == int(value) for value in (self.epsilon, self.step_size))
 
     @property
-    def smallest(self) -> float:
+    def smallest_side(self) -> float:
         """The smallest side of a resized image, as a part of its own side."""
         return 0.9 if self.resize is None else self.resize
 
     @property
-    def later(self) -> bool:
+    def has_later_parts(self) -> bool:
         """Whether the row has parts that the paper's attacks do not have."""
         parts = (self.radius, self.diversity, self.scales, self.kernel, self.method)
         noisy = self.noise not in (None, "gaussian")
         return noisy or self.update == "nesterov" or any(part is not None for part in parts)
 
     @property
-    def copies(self) -> int:
+    def gradient_evaluations_per_step(self) -> int:
         """Gradient evaluations an image, model and step."""
         centre = self.gradient in ("varied", "relevant")  # the image's gradient, beside its neighbours'
         return (self.scales or 1) * ((self.samples or 1) + centre)
 
     @property
-    def gradients(self) -> int:
+    def gradient_evaluations_per_seed(self) -> int:
         """Gradient evaluations an image and model, of one seed."""
         if self.method is not None:
             return catalogue.find_method(self.method).cost(
                 self.steps, catalogue.complete_options(self.method, self.options or {})
             )
-        return self.steps * self.copies
+        return self.steps * self.gradient_evaluations_per_step
 
     @property
-    def evaluated(self) -> int:
+    def gradient_evaluations(self) -> int:
         """Gradient evaluations an image and model, of all seeds."""
-        return self.gradients * len(self.seeds or (0,))
+        return self.gradient_evaluations_per_seed * len(self.seeds or (0,))
 
     @property
     def first_seed(self) -> int:
@@ -237,7 +237,7 @@ class Attack(Section):
         return self.seeds[0] if self.seeds else self.seed or 0
 
     @property
-    def takes(self) -> tuple[tuple[int, int], ...]:
+    def snapshots(self) -> tuple[tuple[int, int], ...]:
         """(Seed, step) of each snapshot: the images that are kept beside the first seed's last."""
         recorded = [(self.first_seed, step) for step in self.record_steps or ()]
         return (*recorded, *((seed, self.steps) for seed in (self.seeds or ())[1:]))

@@ -180,12 +180,15 @@ def _at_one_cost(
     costs: dict[int, list[str]] = {}
     for name, row in rows.items():
         if row.get("method") is None:
-            costs.setdefault(Attack.model_validate(row).gradients, []).append(name)
+            costs.setdefault(Attack.model_validate(row).gradient_evaluations_per_seed, []).append(name)
     for names in costs.values():
         attacks = {name: Attack.model_validate(balanced[name]) for name in names}
-        multiple = math.lcm(*(row.copies for row in attacks.values()))
-        cost = multiple * math.ceil(max(row.gradients for row in attacks.values()) / multiple)
-        balanced |= {name: {**balanced[name], "steps": cost // row.copies} for name, row in attacks.items()}
+        multiple = math.lcm(*(row.gradient_evaluations_per_step for row in attacks.values()))
+        cost = multiple * math.ceil(max(row.gradient_evaluations_per_seed for row in attacks.values()) / multiple)
+        balanced |= {
+            name: {**balanced[name], "steps": cost // row.gradient_evaluations_per_step}
+            for name, row in attacks.items()
+        }
     return balanced
 
 

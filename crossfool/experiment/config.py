@@ -1,7 +1,8 @@
 """params.yaml as frozen, validated objects: unknown, missing, unused and impossible values are errors.
 
 Units: pixels are 0..255, so epsilon, step size and sigma are pixel values (paper section 3.2). A number that is written
-for pixels 0..1 is an error, which says what was meant: see `errors.small_pixel_value_message` and `errors.small_steps_message`.
+for pixels 0..1 is an error, which says what was meant: see `errors.small_pixel_value_message` and
+`errors.small_steps_message`.
 """
 
 import functools
@@ -205,8 +206,8 @@ class Experiment(Section):
                 where = f"attacks: {attack}" if attack in self.attacks else f"grids: {attack[0]}: attack"
                 raise ValueError(f"{where}: fusion is used by ensembles, and no source is one; remove it")
         for attack, row in self.attacks.items():
-            if row.known is not None:
-                self._method_suits(attack, row, row.known)
+            if row.library_method is not None:
+                self._method_suits(attack, row, row.library_method)
 
     def _method_suits(self, attack: str, row: Attack, known: catalogue.Method) -> None:
         """Sources, images and arithmetic are such as another library's attack takes."""

@@ -149,7 +149,7 @@ def _files(experiment: Experiment, images: int, evaluated: int) -> tuple[dict[st
     alone = {}
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
-            copies = 1 + len(row.takes) + 4 * bool(row.quantisation)  # a float32 is four bytes
+            copies = 1 + len(row.snapshots) + 4 * bool(row.quantisation)  # a float32 is four bytes
             alone[f"adversarial/{source}/{attack}.safetensors"] = images * size * copies
     alone["subset/images.safetensors"] = images * size
     for model in experiment.models:
@@ -164,7 +164,7 @@ def _gradients(experiment: Experiment, images: int, pending: Container[str] | No
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
             if _is_pending(f"adversarial/{source}/{attack}.safetensors", pending):
-                yield from ((member, images * row.evaluated) for member in source.split("+"))
+                yield from ((member, images * row.gradient_evaluations) for member in source.split("+"))
     for name, similar in experiment.similarity.items():
         if _is_pending(f"analysis/similarity/{name}.csv", pending):
             yield similar.source, similar.images * (max(similar.samples) + 1)
@@ -188,7 +188,7 @@ def _passes(
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
             times = _is_pending(f"predictions/{source}/{attack}.parquet", pending) * (
-                1 + len(row.takes) + (2 if row.quantisation else 0)
+                1 + len(row.snapshots) + (2 if row.quantisation else 0)
             )
             if attack in experiment.attacks and _is_pending(f"transformed/{source}/{attack}.parquet", pending):
                 times += levels

@@ -31,7 +31,7 @@ def attack_summary(attack: Attack) -> str:
     if attack.scales is not None:
         parts.append(f"{attack.scales} scales")
     if attack.diversity is not None:
-        parts.append(f"diverse inputs (p = {attack.diversity:g}, sides from {attack.smallest:g})")
+        parts.append(f"diverse inputs (p = {attack.diversity:g}, sides from {attack.smallest_side:g})")
     if attack.kernel is not None:
         parts.append(f"kernel of {attack.kernel} × {attack.kernel}")
     if attack.decay is not None:

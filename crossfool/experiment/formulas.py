@@ -31,7 +31,9 @@ FUSION_FORMULAS = {
 
 def evaluations_formula(attack: Attack) -> str:
     """The factors of the number of gradient evaluations of an image and model, as a formula."""
-    copies = attack.copies // (attack.scales or 1)  # images whose gradients a step takes, at one scale
+    copies = attack.gradient_evaluations_per_step // (
+        attack.scales or 1
+    )  # images whose gradients a step takes, at one scale
     if attack.samples is not None:
         factor = " · m" if copies == attack.samples else " · (m + 1)"
     else:
@@ -48,8 +50,8 @@ def update_facts(attack: Attack, members: int) -> Iterator[Fact]:
         attack: The attack's row.
         members: How many models the source joins.
     """
-    if attack.known is not None:
-        yield "method", f"{attack.method}: {attack.known.what} ({attack.known.source})"
+    if attack.library_method is not None:
+        yield "method", f"{attack.method}: {attack.library_method.what} ({attack.library_method.source})"
         yield "stored", f"rounded, and clipped to [0, 255] and |x − x₀| ≤ {int(attack.epsilon)}"
         return
     goal = "target label" if attack.targeted else "true label"
@@ -92,7 +94,9 @@ def _views(attack: Attack) -> Iterator[Fact]:
     if attack.scales is not None:
         yield "scales", f"∇J(x) is the mean of those of J(x / 2ⁱ) by x, i = 0 … {attack.scales - 1}"
     if attack.diversity is not None:
-        resized = f"with probability {attack.diversity:g} resized to {attack.smallest:g} to 1 of its side and padded"
+        resized = (
+            f"with probability {attack.diversity:g} resized to {attack.smallest_side:g} to 1 of its side and padded"
+        )
         yield "diversity", f"J takes each image {resized}, afresh for each gradient"
 
 

@@ -121,7 +121,7 @@ def _rate(folder: Path, experiment: Experiment) -> float | None:
         for attack, row in experiment.rows.items():
             timing = timings.read_timing(folder, source, attack, row)
             if timing is not None:
-                gradients += timing.images * row.evaluated * len(source.split("+"))
+                gradients += timing.images * row.gradient_evaluations * len(source.split("+"))
                 seconds += timing.seconds
     return gradients / seconds if seconds else None
 

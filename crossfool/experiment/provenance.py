@@ -52,7 +52,7 @@ def find_cell(cell: str, folder: Path) -> RecordedCell:
     locked = parse_outputs(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
     params = locked.get(f"adversarial/{source}/{name}.safetensors", {}).get("params", {}).get(f"attacks.{name}")
     if file and "params" in file.metadata:
-        params = file.said_json("params")
+        params = file.metadata_object("params")
     try:
         row = Attack.model_validate(params) if params else row
     except ValueError as error:
@@ -85,7 +85,7 @@ def _computed(cell: RecordedCell) -> Iterator[Fact]:
     yield "images", _images(cell)
     yield "success", f"{aim}; counted on the stored uint8 images"
     images = cell.attacked()
-    gradients = cell.attack.gradients
+    gradients = cell.attack.gradient_evaluations_per_seed
     product = "" if cell.attack.method else f"{evaluations_formula(cell.attack)} = "
     cost = f"{product}{gradients:,} an image and model"
     if images:
@@ -114,7 +114,7 @@ def _parameters(cell: RecordedCell) -> Iterator[Fact]:
     values = cell.attack.model_dump()
     for key, meaning in PARAMETER_MEANINGS.items():
         value = values[key]
-        if key == "seed" and cell.attack.drawn:
+        if key == "seed" and cell.attack.draws_at_random:
             value = value or 0
         if key == "seed" and cell.attack.method is not None:
             meaning = "of what the library draws, from (seed, ids of the chunk's images)"

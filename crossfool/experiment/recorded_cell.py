@@ -54,7 +54,7 @@ class RecordedCell:
 
     def json_metadata(self, key: str) -> dict[str, Any] | None:
         """A JSON value in the adversarial file's metadata; None where there is no file, or no such key in it."""
-        return self.file.said_json(key) if self.file and key in self.file.metadata else None
+        return self.file.metadata_object(key) if self.file and key in self.file.metadata else None
 
     @property
     def stage(self) -> str:

@@ -25,7 +25,7 @@ def read_description(file: TensorFile, name: str | None = None) -> dict[str, Any
     Raises:
         UserError: a value is missing or cannot be right, or the weights are another model's.
     """
-    description = file.said_json("model")
+    description = file.metadata_object("model")
     if isinstance(description.get("library"), str):
         description["library"] = first_edition.current(description["library"])
 

@@ -107,7 +107,7 @@ def write_subset(
         UserError: the table is damaged, or lists other images.
     """
     labels = np.asarray(images["labels"])[ids]
-    text = images.said("classes")
+    text = images.metadata_text("classes")
     classes = int(text) if text.isdecimal() and len(text) < 5 else 0
     if classes <= images["labels"].max(initial=1):
         raise UserError(f"{images.path}: its labels are not of {text[:20]!r} classes; delete it and run `dvc repro`")
@@ -120,7 +120,7 @@ def write_subset(
         "images": ("uint8", (len(ids), *pixels.shape[1:])),
         **{name: ("int64", (len(ids),)) for name in ("labels", "target_labels", "index")},
     }
-    metadata = {name: images.said(name) for name in ("dataset", "family", "classes")}
+    metadata = {name: images.metadata_text(name) for name in ("dataset", "family", "classes")}
     if right is not None:
         shapes["right"], metadata["models"] = ("uint8", (len(ids), len(right))), ",".join(right)
     with tensor_writer(out / "images.safetensors", shapes, metadata) as writer:

@@ -77,8 +77,8 @@ def draw_boundary(folder: Path, name: str, plane: Boundary, experiment: Experime
         UserError: the analysis's file is damaged, or its metadata does not fit.
     """
     file = TensorFile(folder / "analysis/boundary" / f"{name}.safetensors")
-    label_text, names = file.said("label"), class_names(experiment.dataset.family)
-    targets, planes = file.said_json("params").get("targets"), np.asarray(file["labels"])
+    label_text, names = file.metadata_text("label"), class_names(experiment.dataset.family)
+    targets, planes = file.metadata_object("params").get("targets"), np.asarray(file["labels"])
     if label_text not in map(str, range(len(names))) or not isinstance(targets, list) or len(targets) != len(planes):
         raise UserError(f"{file.path} does not say what it is of; delete it and run `dvc repro`")
     label, predictions = int(label_text), dict(zip(map(str, targets), planes, strict=True))

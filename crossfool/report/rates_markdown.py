@@ -28,7 +28,7 @@ def rates_text(results: Results, pools: Mapping[str, Mapping[str, pooled_destruc
         "the same parameters.",
     ]
     for name, attack in experiment.attacks.items():
-        parts += [f"## {name}", f"{attack_summary(attack)}; {gradients_text(attack.gradients)}."]
+        parts += [f"## {name}", f"{attack_summary(attack)}; {gradients_text(attack.gradient_evaluations_per_seed)}."]
         goal = "that are given the target label" if attack.targeted else "that are not given the true label"
         parts += [f"Top-1 success rate: images {goal}.", _success_table(results, name, "top1")]
         # top-1 success of a targeted attack is so rare that the paper, too, reports top-5 (table 4)

@@ -156,7 +156,7 @@ class TensorFile:
             reason = brief(error, 200)
             raise UserError(f"{path} is no whole safetensors file ({reason}); delete it and run `dvc repro`") from None
 
-    def said(self, name: str) -> str:
+    def metadata_text(self, name: str) -> str:
         """The text that the metadata hold under a name.
 
         Raises:
@@ -166,14 +166,14 @@ class TensorFile:
             raise UserError(f"{self.path}: its metadata lacks {name!r}; delete it and run `dvc repro`")
         return self.metadata[name]
 
-    def said_json(self, name: str) -> dict[str, Any]:
+    def metadata_object(self, name: str) -> dict[str, Any]:
         """The JSON object that the metadata hold under a name.
 
         Raises:
             UserError: the metadata lack the name, or hold something else.
         """
         try:
-            value = json.loads(self.said(name))
+            value = json.loads(self.metadata_text(name))
         except (json.JSONDecodeError, RecursionError):
             value = None
         if not isinstance(value, dict):

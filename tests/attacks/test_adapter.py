@@ -127,7 +127,7 @@ def row(name: str, **more) -> Attack:
 
 
 def craft(name: str, one: Attack, images: Tensor, ids=IDS, evaluated=lambda count: None):
-    model = member(network(name), images.shape[-1], as_built=one.as_built)
+    model = member(network(name), images.shape[-1], as_built=one.needs_original_network)
     part = slice(len(ids))
     made, finite = adapter.craft([model], one, images[part], LABELS[part], TARGETS[part], ids, "made", evaluated)
     return made["images"], finite
@@ -162,7 +162,7 @@ def test_the_documented_rows_take_twenty_gradients():
     (block,) = (part for part in text.split("```yaml\n")[1:] if part.startswith("attacks:\n  ifgsm"))
     rows = yaml.safe_load(block.partition("```")[0])["attacks"]
     assert {row["method"] for row in rows.values()} == {f"torchattack/{name}" for name in FEW if name != "FGSM"}
-    assert {Attack(**row).gradients for row in rows.values()} == {20}
+    assert {Attack(**row).gradient_evaluations_per_seed for row in rows.values()} == {20}
     assert {row["epsilon"] for row in rows.values()} == {16}
 
 
@@ -228,7 +228,7 @@ def test_images_are_the_librarys_on_an_embedded_model(name, embedded):
     options |= {"feature_layer_cfg": "_blocks.4"} if "feature_layer_cfg" in options else {}
     steps = {"steps": 1} if catalogue.METHODS[name].steps else {}  # after one, rounding moves on to where it matters
     one = row(name, options=options, **steps)
-    model = pixel_model.wrap(copy.deepcopy(built), about, device=CPU, as_built=one.as_built)
+    model = pixel_model.wrap(copy.deepcopy(built), about, device=CPU, as_built=one.needs_original_network)
     label = TARGETS[:1]  # no label that the model is sure of: the loss would be next to nothing, and its gradient noise
     made, finite = adapter.craft([model], one, image, label, label, [5], "efficientnet_lite0")
     wanted = called(name, built, (about["mean"], about["std"]), image, label, [5], classes=1000, **steps, **options)

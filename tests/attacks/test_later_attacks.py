@@ -236,8 +236,8 @@ def test_evaluations_are_counted_to_the_last(name):
         [lambda x: network()(x.double() / 255)], row, x, LABELS, LABELS, IDS, fit, counted.append
     )
     adversarial = made["images"]
-    assert sum(counted) == 4 * row.gradients == 4 * 3 * row.copies
-    assert max(counted) == 8 if row.copies > 1 else 4  # two copies of four images a pass
+    assert sum(counted) == 4 * row.gradient_evaluations_per_seed == 4 * 3 * row.gradient_evaluations_per_step
+    assert max(counted) == 8 if row.gradient_evaluations_per_step > 1 else 4  # two copies of four images a pass
     assert adversarial.dtype == torch.uint8 and finite.all()
     assert (adversarial.int() - x.int()).abs().max() <= 15
 
@@ -247,7 +247,7 @@ def test_evaluations_are_counted_to_the_last(name):
     [("nesterov", 1), ("di_ti_si_ni", 3), ("sg_mi_di", 3), ("latin_si", 8), ("varied_di_si", 8), ("relevant_ti", 4)],
 )
 def test_copies_a_step(name, copies):
-    assert Attack(epsilon=15, steps=3, step_size=5, **COMPOSED[name]).copies == copies
+    assert Attack(epsilon=15, steps=3, step_size=5, **COMPOSED[name]).gradient_evaluations_per_step == copies
 
 
 # --- noise ------------------------------------------------------------------------------------------

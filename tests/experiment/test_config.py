@@ -25,7 +25,7 @@ def test_default_loads_as_the_paper_has_it(tmp_path):
     experiment = load(tmp_path, DEFAULT)
     row = experiment.attacks["sg_migsm"]
     assert (row.epsilon, row.steps, row.step_size, row.samples, row.sigma, row.decay) == (15, 5, 5, 20, 15, 1)
-    assert row.gradients == 100 and not row.targeted
+    assert row.gradient_evaluations_per_seed == 100 and not row.targeted
     assert experiment.attacks["igsm_targeted"].targeted
     assert experiment.subset.images == "all"
     with pytest.raises(ValueError):
@@ -72,7 +72,7 @@ def test_record_steps_may_end_with_steps():
     """The last step's images are the result: the row, and so its file, is the one without it."""
     row = {"epsilon": 15, "steps": 10, "step_size": 2}
     whole, short = (Attack(**row, record_steps=steps) for steps in ([1, 2, 5, 10], [1, 2, 5]))
-    assert whole == short and whole.takes == ((0, 1), (0, 2), (0, 5))
+    assert whole == short and whole.snapshots == ((0, 1), (0, 2), (0, 5))
     assert whole.model_dump_json() == short.model_dump_json()
 
 
@@ -405,7 +405,7 @@ def test_a_method_has_its_own_steps_where_none_are_given(tmp_path):
         ({"method": "torchattack/DR", "options": {"feature_layer_cfg": "_blocks.3"}}, 100, 0.16, 100),
     ):
         row = with_method(tmp_path, given).attacks["other"]
-        assert (row.steps, row.step_size, row.gradients) == (steps, step_size, gradients)
+        assert (row.steps, row.step_size, row.gradient_evaluations_per_seed) == (steps, step_size, gradients)
         # what a cell's metadata says of its row is that row
         again = Attack.model_validate_json(row.model_dump_json(exclude_none=True))
         assert again == row and len({again, row}) == 1
@@ -443,9 +443,9 @@ def test_mistakes_with_a_method_are_one_line(tmp_path, row, message):
 
 def test_a_method_suits_sources_and_arithmetic(tmp_path):
     fia = {"method": "torchattack/FIA", "options": {"feature_layer_cfg": "_blocks.3"}}
-    assert with_method(tmp_path, fia).attacks["other"].as_built
+    assert with_method(tmp_path, fia).attacks["other"].needs_original_network
     pair = "efficientnet_lite0+efficientnet_lite1"
-    assert not with_method(tmp_path, {}, sources=[pair]).attacks["other"].as_built
+    assert not with_method(tmp_path, {}, sources=[pair]).attacks["other"].needs_original_network
     for sections, message in (
         ({"sources": [pair]}, f"hooks into the layers of one network, and the source {pair} is an ensemble"),
         ({"compute": {"chunk": 2, "compile": True}}, "set compile: false"),

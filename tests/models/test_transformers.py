@@ -98,7 +98,9 @@ def test_attack_and_predict_from_end_to_end(tmp_path):
         print_of = weights_record.make_record(SOURCE, tmp_path / "weights")
         cell = Cell(print_of, attack, row, Compute(chunk=2), subset)
         member = pixel_model.load(
-            *weights_record.verified_paths(print_of, tmp_path / "weights"), device=CPU, as_built=row.as_built
+            *weights_record.verified_paths(print_of, tmp_path / "weights"),
+            device=CPU,
+            as_built=row.needs_original_network,
         )
         out = tmp_path / f"{attack}.safetensors"
         chunks.compute_here(cell, [member], out, device=CPU, scratch=tmp_path / "scratch")

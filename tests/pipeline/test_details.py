@@ -37,8 +37,8 @@ def taken(tmp_path, subset, fnn_weights) -> Path:
 
 def test_takes_are_what_cells_of_their_own_give(tmp_path, subset, fnn_weights, taken):
     file, row = TensorFile(taken), Attack(**TAKES)
-    assert row.takes == ((3, 1), (3, 2), (5, 3), (8, 3))
-    assert json.loads(metadata(taken)["takes"]) == [{"seed": seed, "step": step} for seed, step in row.takes]
+    assert row.snapshots == ((3, 1), (3, 2), (5, 3), (8, 3))
+    assert json.loads(metadata(taken)["takes"]) == [{"seed": seed, "step": step} for seed, step in row.snapshots]
     assert np.array_equal(adversarial_file.read_adversarial(taken, subset, "fnn2", row), file["images"])
     found = dict(adversarial_file.read_snapshots(taken, subset, row))
     found[3, 3] = file["images"]
@@ -127,7 +127,7 @@ def test_steps_that_shrink_leave_fractions(tmp_path, subset, fnn_weights):
 
 def test_cost_counts_every_seed():
     row = Attack(**TAKES)
-    assert (row.gradients, row.evaluated) == (12, 36)
+    assert (row.gradient_evaluations_per_seed, row.gradient_evaluations) == (12, 36)
 
 
 def answers(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -146,7 +146,7 @@ def test_details_by_hand(subset, taken):
     row, clean, file = Attack(**TAKES), TensorFile(subset), TensorFile(taken)
     labels, images, takes = np.array(clean["labels"]), np.array(file["images"]), np.array(file["takes"])
     found = detail_metrics.cell_details(taken, subset, "fnn2", row, answers(images), answers)
-    by_take = {take: takes[:, place] for place, take in enumerate(row.takes)} | {(3, 3): images}
+    by_take = {take: takes[:, place] for place, take in enumerate(row.snapshots)} | {(3, 3): images}
 
     def same(given: dict, images: np.ndarray, model: str) -> None:
         wanted = rates(answers(images)[model], labels)

@@ -20,7 +20,7 @@ row = Attack(epsilon=6, steps=5, step_size=2, gradient="mirrored")
 weights = torch.arange(4.0).view(1, 1, 2, 2)
 estimated = compose.estimate(row, [0])(lambda x: (x * weights).sum((1, 2, 3)), torch.ones(1, 1, 2, 2))
 assert estimated.flatten().tolist() == [0.5, 0.5, 2.5, 2.5]
-print(row.gradients, row.drawn, descriptions.words(row), dict(formulas.update(row, 1))["gradient"], sep="|")
+print(row.gradient_evaluations_per_seed, row.draws_at_random, descriptions.words(row), dict(formulas.update(row, 1))["gradient"], sep="|")
 try:
     Attack(epsilon=6, steps=5, step_size=2, gradient="mirrored", scales=2)
 except ValueError as error:
@@ -42,7 +42,7 @@ both, alone = compose.estimate(one, [7, 2])(half, x), compose.estimate(one, [2],
 assert torch.equal(both[1:], alone) and both.abs().max() > 0  # an image's result is its own, whatever the batch
 scaled = Attack(epsilon=6, steps=5, step_size=2, gradient="polled", samples=4, sigma=15, scales=2)
 formula = dict(formulas.update(row, 1))["gradient"]
-print(row.gradients, scaled.gradients, row.drawn, descriptions.words(row), formula, sep="|")
+print(row.gradient_evaluations_per_seed, scaled.gradient_evaluations_per_seed, row.draws_at_random, descriptions.words(row), formula, sep="|")
 try:
     Attack(epsilon=6, steps=5, step_size=2, gradient="polled", samples=4)
 except ValueError as error:
@@ -58,7 +58,7 @@ fresh, other = compose.update(row)(), compose.update(row)()
 given = torch.tensor([[[[1.0, -2.0]]]])
 assert fresh(given).tolist() == given.tolist() and fresh(-given).abs().max() == 0
 assert other(-given).tolist() == (-given).tolist()  # of another attack: it remembers nothing of the first's
-print(row.gradients, row.drawn, descriptions.words(row), dict(formulas.update(row, 1))["resting"], sep="|")
+print(row.gradient_evaluations_per_seed, row.draws_at_random, descriptions.words(row), dict(formulas.update(row, 1))["resting"], sep="|")
 try:
     Attack(epsilon=6, steps=10, step_size=1, update="resting", decay=1.0)
 except ValueError as error:

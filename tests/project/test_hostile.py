@@ -110,7 +110,7 @@ def read(path: Path, data: bytes) -> None:
                 assert isinstance(file[name], np.ndarray)
         for name in (*file.metadata, "model"):
             with one_line(path.name):
-                assert isinstance(file.said_json(name), dict)
+                assert isinstance(file.metadata_object(name), dict)
 
 
 def with_header(header: bytes, data: bytes) -> bytes:

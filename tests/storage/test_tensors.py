@@ -203,11 +203,11 @@ def test_what_metadata_say(tmp_path):
         tmp_path / "a", TENSORS, {"params": '{"epsilon": 15}', "list": "[]", "deep": "[" * 100_000, "no": "x"}
     )
     file = TensorFile(tmp_path / "a")
-    assert file.said("no") == "x" and file.said_json("params") == {"epsilon": 15}
+    assert file.metadata_text("no") == "x" and file.metadata_object("params") == {"epsilon": 15}
     for name in ("list", "deep", "no"):
         with pytest.raises(UserError, match=f"a: '{name}' in its metadata is no JSON object; delete it"):
-            file.said_json(name)
-    for read in (file.said, file.said_json):
+            file.metadata_object(name)
+    for read in (file.metadata_text, file.metadata_object):
         with pytest.raises(UserError, match="a: its metadata lacks 'label'; delete it"):
             read("label")
 

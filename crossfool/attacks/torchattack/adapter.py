@@ -52,7 +52,7 @@ def craft(
     Raises:
         UserError: the library is missing, or cannot attack this source or these images.
     """
-    assert row.known is not None
+    assert row.library_method is not None
     refuse_unit_images(images)
     x, aims = images.float() / MAX_PIXEL, target_labels if row.targeted else labels
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
@@ -65,14 +65,14 @@ def craft(
         copies = gradient.isfinite().flatten(1).all(1).view(-1, batch)  # copies of the batch, one behind the other
         finite[start : start + batch].logical_and_(copies.all(0))
 
-    batch = 1 if row.known.alone else len(x)
+    batch = 1 if row.library_method.alone else len(x)
     batches = []
     for start in range(0, len(x), batch):
         part = slice(start, start + batch)
         with _seeded(seeds.derive_seed(row.seed or 0, *ids[part]), x.device):
             batches.append(_attack_batch(members, row, x[part], aims[part], (name, architecture or name), on_gradient))
     x_adv = torch.cat(batches)
-    evaluated(len(x) * row.gradients - count)  # gradients that end at a layer
+    evaluated(len(x) * row.gradient_evaluations_per_seed - count)  # gradients that end at a layer
     finite &= x_adv.isfinite().flatten(1).all(1)
     return {"images": quantise(x_adv * MAX_PIXEL, images.float(), row.epsilon)}, finite
 
@@ -98,7 +98,7 @@ def _attack_batch(
     (name, architecture), library, attack = names, _library(), str(row.method).partition("/")[2]
     source, normalise = _source_network(members, row, names, lambda x: _to_pixels(x, on_gradient))
     options = dict(row.options or {}) | {"eps": row.epsilon / MAX_PIXEL}
-    if row.known is not None and row.known.steps:
+    if row.library_method is not None and row.library_method.steps:
         options |= {"steps": row.steps, "alpha": row.step_size / MAX_PIXEL}
     if row.targeted:
         options["targeted"] = True
@@ -125,7 +125,7 @@ def _source_network(
 
     The module is the network as its library built it, where the attack needs that, else the whole source.
     """
-    if not row.as_built:
+    if not row.needs_original_network:
         source = members[0] if len(members) == 1 else losses.source_log_probabilities(members, row.fusion)
         return _SourceModule(source), to_pixels
     (member,) = members

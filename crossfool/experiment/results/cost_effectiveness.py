@@ -86,5 +86,12 @@ def _of_attack(folder: Path, results: Results, name: str) -> Iterable[CostEffect
     seconds = sum(times) / len(times) if len(times) == len(cells) else None
     by = tuple(sorted({cell.by for cell in cells if cell is not None})) if seconds is not None else ()
     yield CostEffectiveness(
-        name, row.objective, rates["success"], rates["low"], rates["high"], row.gradients, seconds, by
+        name,
+        row.objective,
+        rates["success"],
+        rates["low"],
+        rates["high"],
+        row.gradient_evaluations_per_seed,
+        seconds,
+        by,
     )

@@ -37,8 +37,8 @@ def ranking_rows(results: Results, evidence: Evidence) -> Rows:
         rate = 100 * float(np.mean(hits))
         entry: dict[str, Any] = {"attack": attack, "objective": row.objective}
         entry |= {"success": round(rate, 4), "low": low, "high": high}
-        entry |= {"cells": len(cells), "n": len(hits[0]), "gradients": row.gradients}
-        entry |= {"success_per_gradient": round(rate / row.gradients, 4)}
+        entry |= {"cells": len(cells), "n": len(hits[0]), "gradients": row.gradient_evaluations_per_seed}
+        entry |= {"success_per_gradient": round(rate / row.gradient_evaluations_per_seed, 4)}
         entry |= {key: round(float(np.mean([size[key] for size in sizes])), 4) for key in ("l2", "linf", "ssim")}
         distances = [size.get("lpips") for size in sizes]
         entry["lpips"] = None if None in distances else round(float(np.mean(distances)), 4)

@@ -81,7 +81,7 @@ def rates_by_gradients(results: Results, attack: str) -> dict[int, dict[str, Any
     rates_at: dict[int, list[dict[str, Any]]] = {}
     for source, target in pooled_destruction.black_box_cells(results, attack):
         steps = results.detail[source, attack]["steps"].get(target)
-        last = {"": {"gradients": row.gradients, **results.success[source, attack][target]}}
+        last = {"": {"gradients": row.gradient_evaluations_per_seed, **results.success[source, attack][target]}}
         for rates in (steps or last).values():
             rates_at.setdefault(rates["gradients"], []).append(_rates(rates, metric))
     return {

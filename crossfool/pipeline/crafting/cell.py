@@ -46,7 +46,7 @@ class Cell:
 
 def load_member(cell: Cell, path: Path, device: torch.device) -> pixel_model.PixelModel:
     """Load a model of a cell's source from its weights file, as the cell's attack wants it."""
-    return pixel_model.load(path, device=device, compute=cell.compute, as_built=cell.attack.as_built)
+    return pixel_model.load(path, device=device, compute=cell.compute, as_built=cell.attack.needs_original_network)
 
 
 def cell_metadata(cell: Cell) -> dict[str, str]:
@@ -75,7 +75,7 @@ def unmoved(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
 
 def _snapshots(row: Attack) -> dict[str, str]:
     """Seed and step of each snapshot in the file, for readers that have no params.yaml."""
-    snapshots = [{"seed": seed, "step": step} for seed, step in row.takes]
+    snapshots = [{"seed": seed, "step": step} for seed, step in row.snapshots]
     return {"takes": json.dumps(snapshots)} if snapshots else {}
 
 

@@ -66,7 +66,7 @@ def compute_with_engine(cell: Cell, weights: Sequence[Path], out: Path, *, engin
 
     def chunks(parts: Sequence[slice], evaluated: Callable[[int], object]) -> ComputedChunks:
         for part, tensors in engine.chunks(cell, weights, parts):
-            evaluated((part.stop - part.start) * cell.attack.evaluated)
+            evaluated((part.stop - part.start) * cell.attack.gradient_evaluations)
             yield part, tensors
 
     _run(cell, out, engine.kind, f"{type(engine).__name__}, {engine.kind}", scratch, chunks)
@@ -90,10 +90,10 @@ def _run(cell: Cell, out: Path, kind: str, by: str, scratch: Path, chunks: Compu
         starts = range(0, count, cell.compute.chunk)
         parts = {start: slice(start, min(start + cell.compute.chunk, count)) for start in starts}
         paths = {start: folder / f"{start:08d}.safetensors" for start in starts}
-        total, label = count * cell.attack.evaluated, f"{cell.source['source']} {cell.name}"
+        total, label = count * cell.attack.gradient_evaluations, f"{cell.source['source']} {cell.name}"
         missing = [part for start, part in parts.items() if not _finished(paths[start])]
         computed_images, begun = sum(part.stop - part.start for part in missing), time.perf_counter()
-        done = total - computed_images * cell.attack.evaluated
+        done = total - computed_images * cell.attack.gradient_evaluations
         with (
             tqdm(total=total, initial=done, desc=label, unit="gradient") as progress,
             contextlib.closing(chunks(missing, progress.update)) as computed,

@@ -39,7 +39,7 @@ def craft(
 
     Returns:
         Tensors by name: `images` (N,C,H,W) uint8; where the row asks for them, the snapshots `takes` (N,K,C,H,W) uint8,
-        in the order of `row.takes`, and `floats` (N,C,H,W) float32, which `images` are rounded from. And which images
+        in the order of `row.snapshots`, and `floats` (N,C,H,W) float32, which `images` are rounded from. And which images
         had finite gradients throughout, (N,) bool.
     """
     x = images.float().contiguous(memory_format=torch.channels_last)
@@ -63,7 +63,7 @@ def craft(
             return gradient
 
         def keep_snapshot(step: int, x_adv: Tensor) -> None:
-            if (seed, step) in row.takes:
+            if (seed, step) in row.snapshots:
                 snapshots[seed, step] = quantise(x_adv, x, row.epsilon)
 
         budget = Budget(row.epsilon, row.steps, row.step_size)
@@ -75,8 +75,8 @@ def craft(
     for seed in (row.seeds or ())[1:]:
         attacked(seed)
     crafted = {"images": quantise(x_adv, x, row.epsilon)}
-    if row.takes:
-        crafted["takes"] = torch.stack([snapshots[seed, step] for seed, step in row.takes], 1)
+    if row.snapshots:
+        crafted["takes"] = torch.stack([snapshots[seed, step] for seed, step in row.snapshots], 1)
     if row.quantisation:
         crafted["floats"] = x_adv
     return crafted, finite
@@ -115,5 +115,5 @@ def craft_in_batches(
         batch = images[part], labels[part], target_labels[part], ids[part]
         return craft(members, row, *batch, evaluated, together=together)
 
-    batches, finite = zip(*fit.map(craft_batch, len(ids), row.copies), strict=True)
+    batches, finite = zip(*fit.map(craft_batch, len(ids), row.gradient_evaluations_per_step), strict=True)
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}, torch.cat(finite)

@@ -41,7 +41,9 @@ def read_adversarial(path: Path, subset: Path, source: str, row: Attack) -> np.n
 
 
 def read_snapshots(path: Path, subset: Path, row: Attack) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Yield (seed, step) and images (N,C,H,W) uint8 of a cell's snapshots; `read_adversarial` has to check the rest of the file.
+    """Yield (seed, step) and images (N,C,H,W) uint8 of a cell's snapshots.
+
+    `read_adversarial` has to check the rest of the file.
 
     Args:
         path, subset, row: As for `read_adversarial`.
@@ -50,11 +52,11 @@ def read_snapshots(path: Path, subset: Path, row: Attack) -> Iterator[tuple[tupl
         UserError: the shape is another, or an image lies outside the attack's ball.
     """
     originals = TensorFile(subset)["images"]
-    if not row.takes:
+    if not row.snapshots:
         return
     count, *shape = originals.shape
-    snapshots = _shaped(TensorFile(path), "takes", np.uint8, (count, len(row.takes), *shape))
-    for place, seed_and_step in enumerate(row.takes):
+    snapshots = _shaped(TensorFile(path), "takes", np.uint8, (count, len(row.snapshots), *shape))
+    for place, seed_and_step in enumerate(row.snapshots):
         _refuse_outside(path, snapshots[:, place], originals, row.epsilon)
         yield seed_and_step, snapshots[:, place]
 

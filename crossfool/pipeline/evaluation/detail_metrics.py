@@ -58,12 +58,18 @@ def cell_details(
     }
     snapshots[row.first_seed, row.steps] = rates(top)
     images = TensorFile(path)["images"]
-    details: dict[str, Any] = {"gradients": row.gradients, "size": perturbation_size(images, clean["images"], lpips)}
+    details: dict[str, Any] = {
+        "gradients": row.gradient_evaluations_per_seed,
+        "size": perturbation_size(images, clean["images"], lpips),
+    }
     details |= {"steps": {}, "seeds": {}, "quantisation": {}, "denominators": {}}
     if row.record_steps:
         details["steps"] = {
             model: {
-                str(step): {"gradients": step * row.copies, **(snapshots[row.first_seed, step][model] or {})}
+                str(step): {
+                    "gradients": step * row.gradient_evaluations_per_step,
+                    **(snapshots[row.first_seed, step][model] or {}),
+                }
                 for step in (*row.record_steps, row.steps)
             }
             for model in top

@@ -65,7 +65,7 @@ def right_by_model(subset: TensorFile) -> dict[str, np.ndarray] | None:
     """
     if "right" not in subset:
         return None
-    models, right = subset.said("models").split(","), subset["right"]
+    models, right = subset.metadata_text("models").split(","), subset["right"]
     if right.shape != (len(subset["index"]), len(models)):
         raise UserError(f"{subset.path}: right is not of its images and models; delete it and run `dvc repro`")
     return dict(zip(models, right.T.astype(bool), strict=True))

@@ -110,7 +110,7 @@ def compute_chunk(order: Order, files: Sequence[Path | np.ndarray], chunk: Tenso
         raise UserError(
             f"a worker has {_versions(order.cell)}, and this machine {order.versions}; install the same on all"
         )
-    key = (order.weights, order.cell.compute, order.cell.attack.as_built)
+    key = (order.weights, order.cell.compute, order.cell.attack.needs_original_network)
     if not _kept or _kept[0].key != key:
         _kept.clear()
         members: list[Model] = [_loaded(file, order.cell) for file in files]

@@ -147,7 +147,7 @@ Counterparts = list[tuple[str, str]]  # a smoothed attack and a plain one
 
 def _counterparts(experiment: Experiment, *same: str) -> Counterparts:
     """Smoothed and plain named attacks that agree in the parameters `same`; none that are later than the paper."""
-    rows = {name: row for name, row in experiment.attacks.items() if not row.later}
+    rows = {name: row for name, row in experiment.attacks.items() if not row.has_later_parts}
     pairs = itertools.product(
         [name for name, row in rows.items() if row.gradient == "smoothed"],
         [name for name, row in rows.items() if row.gradient == "plain"],
@@ -212,7 +212,7 @@ def _smoothed_against_plain(
     pairs, contrasts, rows = [], [], evidence.experiment.attacks
     for smoothed, plain in counterparts:
         pairs += evidence.against(smoothed, plain, included)
-        gradients = rows[smoothed].gradients, rows[plain].gradients
+        gradients = rows[smoothed].gradient_evaluations_per_seed, rows[plain].gradients
         contrasts.append(f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})")
     return contrast_claim(name, pairs, joined_unique(contrasts))
 

@@ -163,7 +163,10 @@ def gather_view(folder: Path, name: str, room: int, *, timed: bool = False) -> V
         summary=f"{attacked_images_summary(results)}. All rates are percent of these images, with Wilson 95% intervals "
         "in brackets.",
         facts=list(_facts(results, headers)),
-        attacks=[(key, attack_summary(attack), attack.gradients) for key, attack in experiment.attacks.items()],
+        attacks=[
+            (key, attack_summary(attack), attack.gradient_evaluations_per_seed)
+            for key, attack in experiment.attacks.items()
+        ],
         models=rate_tables.clean_table(results, _weights_digests(headers)),
         groups=list(_groups(folder, results, timed)),
         figures=list(_figures(folder / "report", alone=not name)),
@@ -188,7 +191,7 @@ def _headers(folder: Path, experiment: Experiment) -> list[dict[str, str]]:
     files = [TensorFile(path) for path in paths if path.exists()]
     for file in files:
         for name in {"weights", "compute"} & file.metadata.keys():
-            file.said_json(name)  # refuses what `_weights_digests` and `_settings` could not read
+            file.metadata_object(name)  # refuses what `_weights_digests` and `_settings` could not read
     return [file.metadata for file in files]
 
 

@@ -50,7 +50,7 @@ def _success_table(results: Results, name: str, metric: str) -> Table:
         name=f"{name}-{metric}",  # like no other table's, whatever an attack is called: names have no hyphen
         title=f"{name}: {METRICS[metric]} success rate, %",
         notes=(
-            f"{_capitalised(attack_summary(attack))}; {gradients_text(attack.gradients)}.",
+            f"{_capitalised(attack_summary(attack))}; {gradients_text(attack.gradient_evaluations_per_seed)}.",
             _goal(attack, metric),
             *_quoted(paper_tables),
         ),

@@ -29,7 +29,7 @@ def reported_rates(experiment: Experiment, source: str, target: str, attack: Att
     models: among several tables, the one whose models are most nearly the experiment's counts. A subset `of: all` has
     no figures: its rates are of other images than the paper's.
     """
-    if attack.later or experiment.subset.of == "all":
+    if attack.has_later_parts or experiment.subset.of == "all":
         return {}
     models = set(experiment.models)
     parameters = tuple(getattr(attack, name) for name in PARAMETERS)
