@@ -50,7 +50,8 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
     if 1 < len(experiment.attacks) <= MOST_ATTACKS_SHOWN:
         yield (
             "",
-            f"an image and model: {', '.join(f'{name} {row.gradient_evaluations}' for name, row in experiment.attacks.items())}",
+            "an image and model: "
+            + ", ".join(f"{name} {row.gradient_evaluations}" for name, row in experiment.attacks.items()),
         )
     if preflight.most != left:
         yield "", f"{_count(preflight.most.gradients)}, and {_count(preflight.most.passes)}, if the subset changes"

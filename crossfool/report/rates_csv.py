@@ -21,6 +21,7 @@ def success_rows(results: Results) -> Iterable[dict[str, Any]]:
     for (source, name), targets in results.success.items():
         attack = experiment.attacks[name]
         parameters = {key: getattr(attack, key) for key in COLUMNS if hasattr(attack, key)}
+        parameters["gradients"] = attack.gradient_evaluations_per_seed
         for target, rates in targets.items():
             row = {"source": source, "target": target, "attack": name, **parameters}
             row |= {key: rates[key] for key in COLUMNS if key in rates}

@@ -36,8 +36,8 @@ class Contrast:
 def compare_pairs(pairs: Sequence[OutcomePair], counted: Sequence[np.ndarray] | None = None) -> Contrast:
     """Compare the first outcome of each pair with the second, image by image.
 
-    The test is McNemar's exact test for one pair of bools, else the sign-flip permutation test: exact (`exact_sign_flip_p`)
-    where all outcomes are bools and every image has the same number of pairs, else `sign_flip_p`.
+    The test is McNemar's exact test for one pair of bools, else the sign-flip permutation test: exact
+    (`exact_sign_flip_p`) where all outcomes are bools and every image has the same number of pairs, else `sign_flip_p`.
 
     Args:
         pairs: Outcomes (N,), bool or shares of 1; at least one pair.
@@ -75,8 +75,8 @@ def exact_sign_flip_p(difference: np.ndarray) -> float:
 
     The sum's distribution over all 2^N choices of signs is computed image by image, which is exact for the smallest p,
     too. Where that would take more than `MAX_ADDITIONS` additions, it comes from its characteristic function,
-    within 1e-12, and no p is below that. Nor is a p below the probability of the two choices of signs that give the sum its greatest
-    size, or below the smallest normal float.
+    within 1e-12, and no p is below that. Nor is a p below the probability of the two choices of signs that give the
+    sum its greatest size, or below the smallest normal float.
     """
     sizes, total = np.sort(np.abs(difference[difference != 0])), abs(int(difference.sum()))
     largest_sum, smallest_p = int(sizes.sum()), 2.0 ** max(1 - len(sizes), -1022)

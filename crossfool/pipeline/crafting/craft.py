@@ -39,8 +39,8 @@ def craft(
 
     Returns:
         Tensors by name: `images` (N,C,H,W) uint8; where the row asks for them, the snapshots `takes` (N,K,C,H,W) uint8,
-        in the order of `row.snapshots`, and `floats` (N,C,H,W) float32, which `images` are rounded from. And which images
-        had finite gradients throughout, (N,) bool.
+        in the order of `row.snapshots`, and `floats` (N,C,H,W) float32, which `images` are rounded from. And which
+        images had finite gradients throughout, (N,) bool.
     """
     x = images.float().contiguous(memory_format=torch.channels_last)
     model = losses.source_log_probabilities(members, row.fusion)

@@ -29,8 +29,8 @@ def check_claims(evidence: Evidence) -> list[Claim]:
     models = (_asymmetry, _same_family, _depth, _accuracy, _capacity)
     smoothing = (_smoothing, _momentum, _ensembles, _transforms)
     checks = (*models, *smoothing, *sweep_claims.CHECKS)
-    claims = [checked for check_claims in checks for checked in check_claims(evidence)]
-    return sorted(claims, key=lambda checked: list(STATEMENTS).index(checked.name))
+    claims = [claim for check in checks for claim in check(evidence)]
+    return sorted(claims, key=lambda claim: list(STATEMENTS).index(claim.name))
 
 
 def claim_rows(claims: Iterable[Claim]) -> list[dict[str, Any]]:
@@ -161,7 +161,10 @@ def _counterparts(experiment: Experiment, *same: str) -> Counterparts:
 
 def _kinds(experiment: Experiment) -> dict[str, Counterparts]:
     """Counterparts by claim: of equal cost, of equal steps, and of neither where an attack has none of the former."""
-    cost, steps = _counterparts(experiment, *ALIKE, "gradients"), _counterparts(experiment, *ALIKE, *STEPS)
+    cost, steps = (
+        _counterparts(experiment, *ALIKE, "gradient_evaluations_per_seed"),
+        _counterparts(experiment, *ALIKE, *STEPS),
+    )
     equal = {_group(experiment, smoothed) for smoothed, _ in (*cost, *steps)}
     other = [pair for pair in _counterparts(experiment, *ALIKE) if _group(experiment, pair[0]) not in equal]
     return {"smoothing_equal_cost": cost, "smoothing_equal_steps": steps, "smoothing": other}
@@ -212,7 +215,7 @@ def _smoothed_against_plain(
     pairs, contrasts, rows = [], [], evidence.experiment.attacks
     for smoothed, plain in counterparts:
         pairs += evidence.against(smoothed, plain, included)
-        gradients = rows[smoothed].gradient_evaluations_per_seed, rows[plain].gradients
+        gradients = rows[smoothed].gradient_evaluations_per_seed, rows[plain].gradient_evaluations_per_seed
         contrasts.append(f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})")
     return contrast_claim(name, pairs, joined_unique(contrasts))
 
