@@ -18,9 +18,10 @@ from crossfool.attacks import compose
 from crossfool.attacks.config import Attack
 row = Attack(epsilon=6, steps=5, step_size=2, gradient="mirrored")
 weights = torch.arange(4.0).view(1, 1, 2, 2)
-estimated = compose.estimate(row, [0])(lambda x: (x * weights).sum((1, 2, 3)), torch.ones(1, 1, 2, 2))
+estimated = compose.build_estimator(row, [0])(lambda x: (x * weights).sum((1, 2, 3)), torch.ones(1, 1, 2, 2))
 assert estimated.flatten().tolist() == [0.5, 0.5, 2.5, 2.5]
-print(row.gradient_evaluations_per_seed, row.draws_at_random, descriptions.words(row), dict(formulas.update(row, 1))["gradient"], sep="|")
+formula = dict(formulas.update_facts(row, 1))["gradient"]
+print(row.gradient_evaluations_per_seed, row.draws_at_random, descriptions.attack_summary(row), formula, sep="|")
 try:
     Attack(epsilon=6, steps=5, step_size=2, gradient="mirrored", scales=2)
 except ValueError as error:
@@ -36,13 +37,14 @@ x = torch.zeros(2, 1, 2, 2)
 half = lambda x: x.square().sum((1, 2, 3)) / 2
 drawn = noise.antithetic(noise.gaussian(3, [7, 2], 15.0))(0, x)
 signs = [next(drawn).sign() for _ in range(4)]
-assert torch.equal(compose.estimate(row, [7, 2], 3)(half, x), sum(signs) / 4)
+assert torch.equal(compose.build_estimator(row, [7, 2], 3)(half, x), sum(signs) / 4)
 one = Attack(epsilon=6, steps=5, step_size=2, gradient="polled", samples=3, sigma=15)
-both, alone = compose.estimate(one, [7, 2])(half, x), compose.estimate(one, [2], 2)(half, x[1:])
+both, alone = compose.build_estimator(one, [7, 2])(half, x), compose.build_estimator(one, [2], 2)(half, x[1:])
 assert torch.equal(both[1:], alone) and both.abs().max() > 0  # an image's result is its own, whatever the batch
 scaled = Attack(epsilon=6, steps=5, step_size=2, gradient="polled", samples=4, sigma=15, scales=2)
-formula = dict(formulas.update(row, 1))["gradient"]
-print(row.gradient_evaluations_per_seed, scaled.gradient_evaluations_per_seed, row.draws_at_random, descriptions.words(row), formula, sep="|")
+formula = dict(formulas.update_facts(row, 1))["gradient"]
+evaluations = (row.gradient_evaluations_per_seed, scaled.gradient_evaluations_per_seed)
+print(*evaluations, row.draws_at_random, descriptions.attack_summary(row), formula, sep="|")
 try:
     Attack(epsilon=6, steps=5, step_size=2, gradient="polled", samples=4)
 except ValueError as error:
@@ -54,11 +56,12 @@ from crossfool.experiment import descriptions, formulas
 from crossfool.attacks import compose
 from crossfool.attacks.config import Attack
 row = Attack(epsilon=6, steps=10, step_size=1, update="resting")
-fresh, other = compose.update(row)(), compose.update(row)()
+fresh, other = compose.build_update(row)(), compose.build_update(row)()
 given = torch.tensor([[[[1.0, -2.0]]]])
 assert fresh(given).tolist() == given.tolist() and fresh(-given).abs().max() == 0
 assert other(-given).tolist() == (-given).tolist()  # of another attack: it remembers nothing of the first's
-print(row.gradient_evaluations_per_seed, row.draws_at_random, descriptions.words(row), dict(formulas.update(row, 1))["resting"], sep="|")
+formula = dict(formulas.update_facts(row, 1))["resting"]
+print(row.gradient_evaluations_per_seed, row.draws_at_random, descriptions.attack_summary(row), formula, sep="|")
 try:
     Attack(epsilon=6, steps=10, step_size=1, update="resting", decay=1.0)
 except ValueError as error:
