@@ -12,7 +12,7 @@ class ArraysOnly(pickle.Unpickler):
     """An unpickler of numpy arrays and plain values that refuses to look up anything else.
 
     Raises:
-        UserError: by `load`, the pickle asks for something else.
+        UserError: by load, the pickle asks for something else.
     """
 
     def find_class(self, module: str, name: str) -> Any:
