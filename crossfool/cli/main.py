@@ -1,6 +1,7 @@
 """The command `crossfool` and its subcommands: arguments and help texts; the work is done by modules beside this one.
 
 Each subcommand imports what it needs when it runs, so that --help starts at once.
+The commands are one module, over 300 lines long, since a file for each would have to be imported for --help.
 """
 
 import os

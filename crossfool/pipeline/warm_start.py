@@ -15,7 +15,7 @@ No result of a stage depends on the server. The server
 
 Without DVC, without Linux, or with `CROSSFOOL_WARM=0`, the script simply runs.
 
-The module is over 300 lines and stays one: the process that waits and the server are the two ends of one protocol, and
+This is one module, over 300 lines long: the process that waits and the server are the two ends of one protocol, and
 the server imports nothing else of this package.
 """
 

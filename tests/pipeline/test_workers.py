@@ -250,7 +250,7 @@ if __name__ == "__main__":
     context = get_context("spawn")
     places = context.SimpleQueue()
     places.put(None)
-    pool = ProcessPoolExecutor(1, context, local._begin, (places, 1))
+    pool = ProcessPoolExecutor(1, context, local._begin_worker, (places, 1))
     print(pool.submit(os.getpid).result(), flush=True)
     time.sleep(600)
 """
@@ -451,15 +451,15 @@ def counted(order, kind, chunk, *files):
         return worker.load(file, cell)
     if not hasattr(worker, "load"):
         worker.load, worker._loaded = worker._loaded, loaded
-    found = ray_cluster._in_ray(order, kind, chunk, *files)
+    found = ray_cluster._compute_in_task(order, kind, chunk, *files)
     note("chunk")
     return found
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 engine, one = ray_cluster.Ray(), cell(subset, weights, source="fnn0+fnn2", chunk=1)
 engine.task = counted
-files = weights_record.verify(one.source, weights)
-chunks.run_elsewhere(one, files, out, engine=engine, scratch=out.parent / "scratch")
+files = weights_record.verified_paths(one.source, weights)
+chunks.compute_with_engine(one, files, out, engine=engine, scratch=out.parent / "scratch")
 print(json.dumps([path.name.split("-")[:2] for path in LOG.iterdir()]))
 """
 

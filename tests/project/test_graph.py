@@ -115,7 +115,7 @@ def test_attack_loads_neither_torchvision_nor_plots_nor_tables():
         "from crossfool.pipeline.crafting import cell, weights_record\n"
         "from crossfool.models.networks import build\n"
         "from crossfool.models.inference import pixel_model\n"
-        "build.own('efficientnet_lite0')"
+        "build.crossfool_network('efficientnet_lite0')"
     )
     assert loads(code) & {"torchvision", "matplotlib", "pandas", "scipy", "timm", "pyarrow", "PIL"} == set()
 

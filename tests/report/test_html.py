@@ -372,7 +372,7 @@ def test_a_file_name_that_would_do_harm(tmp_path: Path) -> None:
 
 def test_a_second_run_writes_the_same_bytes(made: Path, tmp_path: Path) -> None:
     imports = "import sys, pathlib; from crossfool.report.html import page"
-    code = f"{imports}; page.write([pathlib.Path()], pathlib.Path(sys.argv[1]))"
+    code = f"{imports}; page.write_page([pathlib.Path()], pathlib.Path(sys.argv[1]))"
     for seed in ("1", "2"):  # of the order of sets
         command = [sys.executable, "-c", code, str(tmp_path / f"{seed}.html")]
         subprocess.run(command, cwd=made, env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
