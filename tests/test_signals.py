@@ -25,10 +25,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click, torch
 
-from crossfool.pipeline.stage import errors_in_one_line; from crossfool.pipeline.stage import stage
+from crossfool.pipeline.stage import errors_in_one_line, stage
 
 def command(main):
-    return click.command(friendly(main))
+    return click.command(errors_in_one_line(main))
 
 def drawing(seconds=20):
     sample, end = torch.empty(28 * 28), time.monotonic() + seconds
@@ -241,7 +241,7 @@ def test_in_another_thread_a_command_just_runs():
 # A process a moment: each is told to end before another of the instructions that write a file.
 MOMENTS = """
 import os, signal, sys
-from crossfool.storage import tensors; from crossfool.storage import atomic
+from crossfool.storage import atomic
 from crossfool.pipeline.stage import stage
 
 os.fsync = lambda descriptor: None  # no disk fails here
@@ -295,7 +295,6 @@ def test_no_moment_leaves_a_half_written_file(tmp_path):
 WORKERS = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from crossfool.pipeline.crafting import cell
 from crossfool.pipeline.workers import local
 from crossfool.pipeline.stage import stage
 
@@ -310,7 +309,7 @@ def watched():
 
 @stage
 def main():
-    local.compute, local.order, local.TensorFile, local.arrays = asleep, id, str, lambda subset, part: None
+    local.compute_chunk, local.make_order, local.TensorFile, local.chunk_arrays = asleep, id, str, lambda subset, part: None
     cell = type("Cell", (), {"subset": "none"})
     threading.Thread(target=watched, daemon=True).start()
     list(local.Processes(1, 0).chunks(cell, [], [slice(0, 1), slice(1, 2)]))
