@@ -55,7 +55,7 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
     activations and gradients are of ordinary size.
     """
     from crossfool.models.networks import build
-    from crossfool.models.weights import checkpoint_file, preprocessing, published, registry
+    from crossfool.models.weights import checkpoint_file, model_description, published, registry
     from crossfool.models.weights.config import Weights
 
     torch.manual_seed(0)
@@ -69,7 +69,7 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
                 module.momentum = 1.0
         with torch.no_grad():
             network.train()(torch.randn(4, len(spec.mean), spec.side, spec.side))
-    return network.eval(), preprocessing.describe(spec, network)
+    return network.eval(), model_description.describe(spec, network)
 
 
 def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:

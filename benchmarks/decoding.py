@@ -21,7 +21,7 @@ from PIL import Image, features
 from crossfool import runtime
 from crossfool.datasets import image_files, imagenet
 from crossfool.datasets.decoding import decode_many
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 
 OURS, ALL, RAW, DECODE, THEIRS = (
     "ours, one process",
@@ -34,11 +34,11 @@ OURS, ALL, RAW, DECODE, THEIRS = (
 
 def photographs(folder: Path, copies: int) -> str:
     """Write the default benchmark's 20 photographs into a folder, `copies` times each; return a description."""
-    wheel = downloads.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
-    for name in downloads.member_names(wheel):
+    wheel = wheels.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
+    for name in wheels.member_names(wheel):
         if "/imagenet_" in name and name.endswith(".jpg"):
             for copy in range(copies):
-                (folder / f"{copy}_{Path(name).name}").write_bytes(downloads.read_member(wheel, name))
+                (folder / f"{copy}_{Path(name).name}").write_bytes(wheels.read_member(wheel, name))
     return f"20 photographs of 512x512 and more, each {copies} times"
 
 

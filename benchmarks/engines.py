@@ -55,7 +55,7 @@ def made(folder: Path, name: str, chunks: int) -> tuple[Any, list[Path]]:
     from crossfool.models import weights_file
     from crossfool.models.inference.config import Compute
     from crossfool.pipeline.crafting import weights_record
-    from crossfool.pipeline.crafting.cell import Cell
+    from crossfool.pipeline.crafting.cell_inputs import Cell
     from crossfool.storage.tensors import write_tensors
 
     model, chunk, steps = CELLS[name]
@@ -78,7 +78,7 @@ def measured(engine: str, workers: int, name: str, chunks: int, repeats: int) ->
     import torch
 
     from crossfool.models.inference import pixel_model
-    from crossfool.pipeline.crafting.chunks import compute_here, compute_with_engine
+    from crossfool.pipeline.crafting.compute_cell import compute_here, compute_with_engine
     from crossfool.pipeline.workers import local, ray_cluster
 
     torch.set_num_threads(1)

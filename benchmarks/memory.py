@@ -37,14 +37,14 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     from crossfool.attacks.config import Attack
     from crossfool.models.inference import pixel_model
     from crossfool.models.networks import build
-    from crossfool.models.weights import preprocessing, registry
+    from crossfool.models.weights import model_description, registry
     from crossfool.pipeline.crafting import craft
 
     members = []
     for name in source.split("+"):
         spec = registry.spec(name)
         network = build.build(name, spec.library)
-        members.append(pixel_model.wrap(network, preprocessing.describe(spec, network), device=torch.device("cpu")))
+        members.append(pixel_model.wrap(network, model_description.describe(spec, network), device=torch.device("cpu")))
     runtime.keep_freed_memory()
     smoothed = {"gradient": "smoothed", "samples": samples, "sigma": 15.0}
     row = Attack.model_validate({"epsilon": 15.0, "steps": steps, "step_size": 5.0, **smoothed})

@@ -1,4 +1,4 @@
-"""The project's first name, transferbench, in artefacts, environment variables and folders that are still about."""
+"""Recognise artefacts, variables and folders under the project's first name, transferbench."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Similar ASCII for characters that a stream cannot encode, in place of a UnicodeEncodeError."""
+"""Print ASCII look-alikes where a stream cannot encode a character, in place of a UnicodeEncodeError."""
 
 import codecs
 import contextlib

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from crossfool.experiment import loading
-from crossfool.pipeline.crafting import chunks, weights_record
-from crossfool.pipeline.crafting.cell import Cell, load_member
+from crossfool.pipeline.crafting import compute_cell, weights_record
+from crossfool.pipeline.crafting.cell_inputs import Cell, load_member
 from crossfool.pipeline.stage import stage
-from crossfool.pipeline.workers import choose
+from crossfool.pipeline.workers import choose_engine
 from crossfool.runtime import choose_device
 
 
@@ -21,12 +21,12 @@ def main(source: str, attack: str) -> None:
     cell = Cell(record, attack, experiment.row(attack), experiment.compute, Path("subset/images.safetensors"))
     weights = weights_record.verified_paths(record, Path("weights"))
     out, scratch = Path("adversarial") / source / f"{attack}.safetensors", Path(".crossfool/chunks")
-    engine = choose.choose_engine()
+    engine = choose_engine.choose_engine()
     if engine is not None:
-        chunks.compute_with_engine(cell, weights, out, engine=engine, scratch=scratch)
+        compute_cell.compute_with_engine(cell, weights, out, engine=engine, scratch=scratch)
         return
     members = [load_member(cell, path, choose_device()) for path in weights]
-    chunks.compute_here(cell, members, out, device=choose_device(), scratch=scratch)
+    compute_cell.compute_here(cell, members, out, device=choose_device(), scratch=scratch)
 
 
 if __name__ == "__main__":

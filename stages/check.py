@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from crossfool.experiment import loading, written_folders
+from crossfool.experiment import loading, protected_folders
 from crossfool.experiment.config import written_files
 from crossfool.pipeline.stage import stage
 from crossfool.storage.atomic import replacing
@@ -12,7 +12,7 @@ from crossfool.storage.json_files import write_json
 @stage
 def main() -> None:
     experiment = loading.load_experiment()
-    written_folders.refuse_foreign_outputs(Path(), written_files(experiment))
+    protected_folders.refuse_foreign_outputs(Path(), written_files(experiment))
     # the report reads the whole folder, which has to exist even where nothing is analysed
     analyses = {kind: sorted(getattr(experiment, kind)) for kind in ("similarity", "boundary", "saliency")}
     write_json(Path("analysis/list.json"), analyses)

@@ -7,7 +7,7 @@ import click
 from crossfool.experiment import loading
 from crossfool.models import weights_file
 from crossfool.models.networks import build
-from crossfool.models.weights import preprocessing, published, registry, training
+from crossfool.models.weights import model_description, published, registry, training
 from crossfool.pipeline.stage import stage
 from crossfool.runtime import choose_device, keep_freed_memory
 from crossfool.storage.clean_images import read_clean_images
@@ -34,7 +34,7 @@ def main(model: str) -> None:
             checkpoint=checkpoint,
             label=model,
         )
-        description = preprocessing.describe(spec, network) | {"recipe": recipe.model_dump(exclude={"retrain"})}
+        description = model_description.describe(spec, network) | {"recipe": recipe.model_dump(exclude={"retrain"})}
     else:
         state, description = published.fetch(spec, experiment.weights)
     weights_file.write_weights(Path("weights") / f"{model}.safetensors", state, description)

@@ -22,12 +22,12 @@ def main(source: str, attack: str) -> None:
     after: predictions_file.Transformed = {}
     if experiment.transforms:  # torch takes seconds to import
         from crossfool.models.inference import pixel_model
-        from crossfool.pipeline.evaluation import destruction
+        from crossfool.pipeline.evaluation import transformed_predictions
         from crossfool.runtime import choose_device
 
         where, ids = choose_device(), TensorFile(subset)["index"].tolist()
         targets = pixel_model.load_all(experiment.answering, Path("weights"), device=where, compute=compute)
-        after = destruction.predict_transformed(
+        after = transformed_predictions.predict_transformed(
             images, ids, targets, experiment.transforms, batch=compute.chunk, device=where
         )
     out = Path("transformed") / source / f"{attack}.parquet"

@@ -10,7 +10,7 @@ del sys.argv[:2]
 sys.path[0] = str(Path.cwd())  # the repository's own code
 
 from crossfool.models.weights import training
-from crossfool.pipeline.crafting import batches, chunks
+from crossfool.pipeline.crafting import compute_cell, device_crafter
 
 
 def note(kind: str, piece: object) -> None:
@@ -43,6 +43,8 @@ def saved(save):
     return noted
 
 
-batches.Crafter.begin, chunks.write_tensors = watched(batches.Crafter.begin, chunks.write_tensors)
+device_crafter.Crafter.begin, compute_cell.write_tensors = watched(
+    device_crafter.Crafter.begin, compute_cell.write_tensors
+)
 training._save = saved(training._save)
 runpy.run_path(sys.argv[0], run_name="__main__")

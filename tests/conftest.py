@@ -68,12 +68,12 @@ def fnn_weights(tmp_path: Path) -> Path:
     """A folder with weights files of fnn0 and fnn2, random but seeded."""
     from crossfool.models import weights_file
     from crossfool.models.networks import build
-    from crossfool.models.weights import preprocessing, registry
+    from crossfool.models.weights import model_description, registry
 
     for seed, name in enumerate(("fnn0", "fnn2")):
         torch.manual_seed(seed)
         network = build.crossfool_network(name)
-        about = preprocessing.describe(registry.spec(name), network)
+        about = model_description.describe(registry.spec(name), network)
         weights_file.write_weights(tmp_path / "weights" / f"{name}.safetensors", network.state_dict(), about)
     return tmp_path / "weights"
 

@@ -18,7 +18,7 @@ from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.cpu import dense_blocks, fusion
 from crossfool.models.networks import build
-from crossfool.models.weights import preprocessing, registry
+from crossfool.models.weights import model_description, registry
 
 IMAGES = 2
 NEAR = 0.999  # cosine of two gradients that count as one
@@ -149,7 +149,7 @@ def compared(name: str, side: int = 0) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "library": registry.spec(name).library}
     try:
         network = built(name)
-        about = preprocessing.describe(registry.spec(name), network)
+        about = model_description.describe(registry.spec(name), network)
     except (UserError, AssertionError, RuntimeError, ValueError, TypeError, ImportError) as error:
         return row | {"verdict": UNABLE, "why": told(error)}
     side = side or about["side"]

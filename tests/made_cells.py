@@ -7,8 +7,8 @@ import torch
 from crossfool.attacks.config import Attack
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
-from crossfool.pipeline.crafting import chunks, weights_record
-from crossfool.pipeline.crafting.cell import Cell
+from crossfool.pipeline.crafting import compute_cell, weights_record
+from crossfool.pipeline.crafting.cell_inputs import Cell
 
 CPU = torch.device("cpu")
 SG = {"epsilon": 15, "steps": 3, "step_size": 6, "gradient": "smoothed", "samples": 4, "sigma": 15}
@@ -42,5 +42,5 @@ def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", 
 
 def run(cell: Cell, weights: Path, out: Path) -> Path:
     members = [pixel_model.load(path, device=CPU) for path in weights_record.verified_paths(cell.source, weights)]
-    chunks.compute_here(cell, members, out, device=CPU, scratch=out.parent / "scratch")
+    compute_cell.compute_here(cell, members, out, device=CPU, scratch=out.parent / "scratch")
     return out

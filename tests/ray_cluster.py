@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 
 from crossfool.errors import UserError
 from crossfool.pipeline.crafting import weights_record
-from crossfool.pipeline.crafting.chunks import compute_with_engine
+from crossfool.pipeline.crafting.compute_cell import compute_with_engine
 from crossfool.pipeline.workers import ray_cluster
 from crossfool.storage.tensors import TensorFile, write_tensors
 

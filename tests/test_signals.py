@@ -309,7 +309,8 @@ def watched():
 
 @stage
 def main():
-    local.compute_chunk, local.make_order, local.TensorFile, local.chunk_arrays = asleep, id, str, lambda subset, part: None
+    local.compute_chunk, local.make_order, local.TensorFile = asleep, id, str
+    local.chunk_arrays = lambda subset, part: None
     cell = type("Cell", (), {"subset": "none"})
     threading.Thread(target=watched, daemon=True).start()
     list(local.Processes(1, 0).chunks(cell, [], [slice(0, 1), slice(1, 2)]))

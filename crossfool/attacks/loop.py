@@ -1,4 +1,7 @@
-"""The attack loop. FGSM, IGSM, mIGSM, sg-* and later attacks differ only in the parts that are passed to it."""
+"""The attack loop: gradient, step, projection into the ball of epsilon, over and over.
+
+FGSM, IGSM, mIGSM, sg-* and later attacks differ only in the parts that are passed to it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossfool.attacks.projection import project_linf
 from crossfool.errors import MAX_PIXEL, UserError, refuse_small_pixel_value, refuse_unit_images, small_steps_message
 
 Loss = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> a loss for each image (N,)
@@ -54,11 +58,6 @@ def as_rule(direction: Direction | Rule) -> Rule:
     return direction if isinstance(direction, Rule) else Rule(direction)
 
 
-def project_linf(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
-    """The nearest point of D = [0,255]^d and the L-inf ball of radius epsilon around x (paper equation 4)."""
-    return torch.clamp(x_adv, min=(x - epsilon).clamp_(min=0), max=(x + epsilon).clamp_(max=255))
-
-
 def attack(
     loss: Loss,
     x: Tensor,
@@ -97,15 +96,3 @@ def attack(
         x_adv = project_linf(x_adv + step, x, budget.epsilon)
         each(number, x_adv)
     return x_adv
-
-
-def quantise(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
-    """Round images to uint8 and project them again, so that the stored images lie in the ball; exact for integers.
-
-    A fractional epsilon leaves whole pixel values within floor(epsilon) of a whole-numbered x.
-
-    Raises:
-        UserError: epsilon is between 0 and 1, where only x lies in the ball.
-    """
-    refuse_small_pixel_value("epsilon", epsilon)
-    return project_linf(x_adv.round(), x, float(int(epsilon))).to(torch.uint8)

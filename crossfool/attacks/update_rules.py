@@ -1,4 +1,4 @@
-"""Update rules of the attack loop: from a raw gradient to a step. Each call of an update makes a fresh rule."""
+"""Update rules: how a raw gradient becomes a step (sign, momentum, Nesterov, shrinking steps)."""
 
 from collections.abc import Callable
 

@@ -16,7 +16,7 @@ from crossfool.cli.console import make_table, print_table
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project
 from crossfool.models.weights import registry
-from crossfool.pipeline.evaluation.config import TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
 
 
 @dataclass(frozen=True)

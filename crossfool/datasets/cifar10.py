@@ -6,7 +6,7 @@ import numpy as np
 
 from crossfool.datasets.split import Split, split_of_arrays
 from crossfool.errors import WRITE_OR_PERMISSION_ERRORS, UserError, brief
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 
 CIFAR10_FOLDER = "cifar-10-batches-py"
 CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
@@ -35,8 +35,8 @@ def download_cifar10(training: bool) -> tuple[Split, Split | None]:
     Raises:
         UserError: the download fails, or the cache cannot be written.
     """
-    with downloads.naming_cache_variable():
-        return cifar10_from_torchvision(downloads.cache_folder() / "cifar10", training, download=True)
+    with wheels.naming_cache_variable():
+        return cifar10_from_torchvision(wheels.cache_folder() / "cifar10", training, download=True)
 
 
 def cifar10_from_torchvision(root: Path, training: bool, *, download: bool) -> tuple[Split, Split | None]:

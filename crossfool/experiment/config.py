@@ -21,7 +21,7 @@ from crossfool.errors import small_pixel_value_message, text_for_pixels_message,
 from crossfool.models.inference.config import Compute
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
-from crossfool.pipeline.evaluation.config import PIXEL_LEVELS, TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import PIXEL_LEVELS, TRANSFORMS
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 

@@ -11,7 +11,7 @@ from crossfool.attacks.sweeps import Grid, GridAttack, GridFigure, Grids
 from crossfool.config import Section, expand_path
 from crossfool.datasets.config import Dataset, Subset
 from crossfool.errors import UserError, unknown_name
-from crossfool.experiment import params_file, written_folders
+from crossfool.experiment import params_file, protected_folders
 from crossfool.experiment.config import Experiment, Scatter
 from crossfool.models.inference.config import Compute
 from crossfool.models.weights import registry
@@ -48,7 +48,7 @@ def parse_experiment(text: str, path: str | Path) -> Experiment:
         raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
     try:
         experiment = Experiment.model_validate(values)
-        written_folders.refuse_user_files(
+        protected_folders.refuse_user_files(
             Path(path).parent, experiment.root, _named_files(experiment, Path(path).parent)
         )
     except ValidationError as error:

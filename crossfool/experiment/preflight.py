@@ -15,7 +15,7 @@ from crossfool.config import expand_path
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
-from crossfool.experiment import costs, leftover_files, loading, written_folders
+from crossfool.experiment import costs, leftover_files, loading, protected_folders
 from crossfool.experiment.config import Experiment, written_files
 from crossfool.experiment.dvc_status import Stage, stage_statuses
 from crossfool.models.weights import registry
@@ -79,7 +79,7 @@ def check(folder: Path) -> Preflight:
     experiment = loading.load_experiment(folder / "params.yaml")
     _usable(experiment)
     _check_graph(folder, experiment)
-    written_folders.refuse_foreign_outputs(folder, written_files(experiment))
+    protected_folders.refuse_foreign_outputs(folder, written_files(experiment))
     leftover_files.refuse_leftovers(folder, experiment, *leftover_files.FOLDERS)
     stages = stage_statuses(folder)
     pending = None if stages is None else {out for stage in stages if stage.runs for out in stage.outs}
@@ -240,9 +240,9 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
         if experiment.is_trained(model):
             continue
         if spec.library == "timm" and importlib.util.find_spec("timm") is not None:
-            from crossfool.models.weights import preprocessing
+            from crossfool.models.weights import model_description
 
-            preprocessing.timm_config(spec)
+            model_description.timm_config(spec)
         if not spec.sha256 and model not in experiment.weights.sha256:
             raise UserError(
                 f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from crossfool.attacks import sweeps
 from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, wrapped_model_name
-from crossfool.experiment.results import pooled_destruction, snapshots
+from crossfool.experiment.results import detail_rows, pooled_destruction
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import family
-from crossfool.pipeline.evaluation.config import TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
 from crossfool.report import gradient_figures
 from crossfool.report.figures import agreement, destruction, heatmap, scatter, sweep
 from crossfool.report.figures.style import Point
@@ -61,7 +61,7 @@ def draw_paper_figures(
         folder: The experiment's, with the stored analyses of boundaries and saliency.
         results: Its metrics.
         data: What `figure_data` returned.
-        compared: The rows of `reported.comparison.comparison_rows`.
+        compared: The rows of `paper_agreement.comparison_rows`.
 
     Raises:
         UserError: the file of an analysis is missing or damaged.
@@ -129,7 +129,7 @@ def draw_cost(results: Results) -> Figure:
     for attack, row in results.experiment.attacks.items():
         points = [
             Point(gradients, rates["success"], *(rates["success" if crowded else end] for end in ("low", "high")))
-            for gradients, rates in snapshots.rates_by_gradients(results, attack).items()
+            for gradients, rates in detail_rows.rates_by_gradients(results, attack).items()
         ]
         if points:
             panels.setdefault(row.objective, {})[attack] = points

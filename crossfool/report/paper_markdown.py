@@ -5,7 +5,7 @@ from typing import Any
 
 from crossfool.report.claims import paper_claims
 from crossfool.report.number_text import p_value_text
-from crossfool.report.reported import comparison
+from crossfool.report.reported import paper_agreement
 
 
 def agreement_numbers(
@@ -27,7 +27,7 @@ def agreement_numbers(
         for claim in claims
     }
     reason = {"untested": untested} if untested else {}
-    return {"paper": comparison.agreement_summary(rows), "claims": verdicts, **reason}
+    return {"paper": paper_agreement.agreement_summary(rows), "claims": verdicts, **reason}
 
 
 def paper_sections(rows: Sequence[dict[str, Any]], claims: Sequence[paper_claims.Claim]) -> list[str]:
@@ -39,7 +39,7 @@ def paper_sections(rows: Sequence[dict[str, Any]], claims: Sequence[paper_claims
     """
     parts = []
     if rows:
-        summary = comparison.agreement_summary(rows)
+        summary = paper_agreement.agreement_summary(rows)
         rank = summary["rank_correlation"]
         parts += [
             "## Agreement with the paper",

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossfool.experiment.results import sample_equivalence
+from crossfool.experiment.results.detail_rows import OBJECTIVES
 from crossfool.experiment.results.ranking import Rows
-from crossfool.experiment.results.snapshots import OBJECTIVES
 from crossfool.report.number_text import interval_text
 from crossfool.report.table import markdown_table
 
@@ -28,7 +28,7 @@ def ranking_sections(tables: Mapping[str, Rows]) -> list[str]:
     """Paragraphs and tables for tables.md.
 
     Args:
-        tables: Name of a CSV -> its rows, as `ranking_tables.comparison_tables` returns them.
+        tables: Name of a CSV -> its rows, as `comparison_tables.comparison_tables` returns them.
     """
     parts: list[str] = []
     if len(tables["ranking"]) > 1:

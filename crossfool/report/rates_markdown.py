@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, denominator_note
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
-from crossfool.pipeline.evaluation.config import TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
 from crossfool.report.number_text import gradients_text, interval_text
 from crossfool.report.reported.published_rates import ReportedRate, reported_rates
 from crossfool.report.table import markdown_table

@@ -10,13 +10,13 @@ from crossfool.errors import UserError
 from crossfool.experiment import leftover_files
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.descriptions import no_compared_images_note
-from crossfool.experiment.results import outcomes, pooled_destruction, ranking_tables
+from crossfool.experiment.results import comparison_tables, outcomes, pooled_destruction
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.report import experiment_figures, paper_markdown, ranking_markdown, rates_csv, rates_markdown
 from crossfool.report.claims import paper_claims
 from crossfool.report.experiment_panel import draw_experiment_panel
 from crossfool.report.figures import style
-from crossfool.report.reported import comparison
+from crossfool.report.reported import paper_agreement
 from crossfool.report.table import csv_text
 from crossfool.storage.atomic import replacing
 from crossfool.storage.json_files import write_json
@@ -51,14 +51,14 @@ def write_report(folder: Path, experiment: Experiment, out: Path) -> None:
     columns = ["source", "target", "attack", "whitebox", "transform", "level", "rate", "low", "high", "n"]
     _write_csv(out / "destruction.csv", columns, rates_csv.destruction_rows(results))
     evidence = outcomes.read_evidence(folder, results)
-    compared, claims = comparison.comparison_rows(results), paper_claims.check_claims(evidence)
-    _write_csv(out / "comparison.csv", comparison.COLUMNS, compared)
+    compared, claims = paper_agreement.comparison_rows(results), paper_claims.check_claims(evidence)
+    _write_csv(out / "comparison.csv", paper_agreement.COLUMNS, compared)
     _write_csv(out / "claims.csv", paper_claims.COLUMNS, paper_claims.claim_rows(claims))
     untested = no_compared_images_note(experiment) if evidence.empty else ""
     write_json(folder / "agreement.json", paper_markdown.agreement_numbers(compared, claims, untested))
-    ranking = ranking_tables.comparison_tables(results, evidence)
+    ranking = comparison_tables.comparison_tables(results, evidence)
     for name, rows in ranking.items():
-        _write_csv(out / f"{name}.csv", ranking_tables.TABLE_COLUMNS[name], rows)
+        _write_csv(out / f"{name}.csv", comparison_tables.TABLE_COLUMNS[name], rows)
     pools = {
         transform: pooled_destruction.pooled_destruction_rates(evidence, transform)
         for transform, levels in experiment.transforms.items()

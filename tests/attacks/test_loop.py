@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from crossfool.attacks import gradients, update_rules
-from crossfool.attacks.loop import Budget, attack, project_linf, quantise
+from crossfool.attacks.loop import Budget, attack
 from crossfool.attacks.losses import source_log_probabilities, targeted, untargeted
 from crossfool.attacks.noise import gaussian
+from crossfool.attacks.projection import project_linf, quantise
 
 W = torch.tensor([1.0, -2.0, 0.5, 0.0]).view(1, 1, 2, 2)
 

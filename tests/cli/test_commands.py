@@ -21,7 +21,7 @@ from crossfool.cli.completion import KINDS
 from crossfool.cli.main import main
 from crossfool.datasets.config import Dataset
 from crossfool.models.weights import registry
-from crossfool.pipeline.evaluation.config import TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
 
 
 def test_without_git_mend_removes_what_was_cut_off(project: Path, small: Path) -> None:

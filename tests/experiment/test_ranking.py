@@ -10,7 +10,7 @@ from made_experiments import DETAIL, FGSM, FOOLED, SG, make
 from scipy.stats import t
 
 from crossfool.experiment import loading
-from crossfool.experiment.results import ranking, ranking_tables
+from crossfool.experiment.results import comparison_tables, ranking
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.pipeline.evaluation import success
 from crossfool.report import report_folder
@@ -320,7 +320,7 @@ def test_what_differs_stands_out(tmp_path):
         {"first": "a", "second": "c", "difference": -4.0, "low": None, "high": None, "p": 0.5, "p_holm": 1.0},
         {"first": "b", "second": "c", "difference": 0.0, "p": 1.0, "p_holm": 1.0},
     ]
-    text = csv_text(ranking_tables.TABLE_COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
+    text = csv_text(comparison_tables.TABLE_COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
     (tmp_path / "pairwise.csv").write_text(text, encoding="utf-8")
     (table,) = attack_tables.ranking_tables(tmp_path)
     stressed = {one + other for one, row in table.rows for other, cell in zip("abc", row, strict=True) if cell.stressed}

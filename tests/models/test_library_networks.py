@@ -21,8 +21,8 @@ from crossfool.models.inference.config import Compute
 from crossfool.models.inference.cpu import fusion
 from crossfool.models.networks import build
 from crossfool.models.weights import registry
-from crossfool.pipeline.crafting import batches, craft
-from crossfool.pipeline.crafting.cell import Cell
+from crossfool.pipeline.crafting import craft, device_crafter
+from crossfool.pipeline.crafting.cell_inputs import Cell
 from crossfool.storage.clean_images import read_clean_images
 
 FEW = {  # name -> side of the images, 0 for the network's own
@@ -96,7 +96,7 @@ def test_a_source_without_a_gradient_is_one_line(subset, how, said):
     compute = Compute(precision="float32", chunk=4)
     cell = Cell({"source": "fnn2", "members": {"fnn2": {}}}, "igsm", row, compute, subset)
     clean = read_clean_images(subset)
-    work = batches.Crafter(cell, [member], clean, torch.device("cpu"), craft.Fit(4, torch.device("cpu")))
+    work = device_crafter.Crafter(cell, [member], clean, torch.device("cpu"), craft.Fit(4, torch.device("cpu")))
     with pytest.raises(UserError, match=f"^igsm: (fnn2: )?{said}.*; remove it from sources in params.yaml; .*target$"):
         list(work.chunks([slice(0, 4)]))
 
@@ -115,7 +115,7 @@ def test_images_that_stay_as_they_are_are_no_fault_of_a_source_that_answers(subs
     row = Attack(epsilon=10, steps=2, step_size=5)
     compute = Compute(precision="float32", chunk=1)
     cell = Cell({"source": "fnn0", "members": {"fnn0": {}}}, "igsm", row, compute, subset)
-    work = batches.Crafter(cell, [member], clean, torch.device("cpu"), craft.Fit(1, torch.device("cpu")))
+    work = device_crafter.Crafter(cell, [member], clean, torch.device("cpu"), craft.Fit(1, torch.device("cpu")))
     ((_, made),) = work.chunks([slice(0, 1)])
     assert (made["images"] == clean["images"][:1]).all()
 

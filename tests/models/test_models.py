@@ -19,7 +19,7 @@ from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
 from crossfool.models.networks import build
-from crossfool.models.weights import checkpoint_file, preprocessing, registry
+from crossfool.models.weights import checkpoint_file, model_description, registry
 from crossfool.models.weights import published as weights_published
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.crafting import weights_record
@@ -58,7 +58,9 @@ def test_loaded_model_is_the_network_normalised_and_folded(tmp_path, name):
     torch.manual_seed(1)
     network = randomise(build.crossfool_network(name)).eval()
     spec = registry.spec(name)
-    weights_file.write_weights(tmp_path / "w.safetensors", network.state_dict(), preprocessing.describe(spec, network))
+    weights_file.write_weights(
+        tmp_path / "w.safetensors", network.state_dict(), model_description.describe(spec, network)
+    )
     model = pixel_model.load(tmp_path / "w.safetensors", device=CPU)
     assert not [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     assert not [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -299,7 +301,7 @@ def test_weights_of_another_type_are_one_line(tmp_path, name):
     network, path = build.crossfool_network("resnet20"), tmp_path / "resnet20.safetensors"
     state = network.state_dict()
     state[name] = state[name].long() if state[name].is_floating_point() else state[name].float()
-    weights_file.write_weights(path, state, preprocessing.describe(registry.spec("resnet20"), network))
+    weights_file.write_weights(path, state, model_description.describe(registry.spec("resnet20"), network))
     with pytest.raises(UserError, match=rf"resnet20\.safetensors.* (does not fit resnet20|{name} is torch)") as caught:
         pixel_model.load(path, device=CPU)
     assert "\n" not in str(caught.value)

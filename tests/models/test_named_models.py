@@ -19,8 +19,8 @@ from crossfool.datasets import imagenet, prepare
 from crossfool.datasets.config import Dataset
 from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
-from crossfool.models.weights import preprocessing, registry
-from crossfool.storage import downloads
+from crossfool.models.weights import model_description, registry
+from crossfool.storage import wheels
 from crossfool.storage.tensors import TensorFile
 
 EXPERIMENTS = [loading.load_experiment(path) for path in sorted(ROOT.glob("experiments/*/params.yaml"))]
@@ -35,9 +35,9 @@ def photographs(tmp_path_factory) -> tuple[list[Image.Image], np.ndarray]:
     dataset = Dataset(name="imagenet-sample")
     table = folder / "images.csv"
     prepare.prepare(dataset, folder / "images.safetensors", table, folder / "train.safetensors", training=False)
-    wheel = downloads.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
+    wheel = wheels.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
     names = [row["file"] for row in csv.DictReader(table.read_text().splitlines())][:PHOTOGRAPHS]
-    files = [Image.open(io.BytesIO(downloads.read_member(wheel, f"foolbox/data/{name}"))) for name in names]
+    files = [Image.open(io.BytesIO(wheels.read_member(wheel, f"foolbox/data/{name}"))) for name in names]
     return files, np.array(TensorFile(folder / "images.safetensors")["images"][:PHOTOGRAPHS])
 
 
@@ -54,7 +54,7 @@ def test_logits_and_gradient_are_torchvisions(photographs, name):
 
     files, pixels = photographs
     network, spec = seeded_network(name), registry.spec(name)
-    model = pixel_model.wrap(network, preprocessing.describe(spec, network), device=torch.device("cpu"))
+    model = pixel_model.wrap(network, model_description.describe(spec, network), device=torch.device("cpu"))
     normalised = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     # densenets normalise before their convolutions, where most cannot be folded
     assert not normalised or name.startswith("densenet")

@@ -16,7 +16,7 @@ from crossfool.experiment.config import Experiment
 from crossfool.models import weights_file
 from crossfool.models.inference import pixel_model
 from crossfool.models.networks import build
-from crossfool.models.weights import preprocessing, published, registry
+from crossfool.models.weights import model_description, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.models.weights.state_dicts import load_published
 from crossfool.storage.hashing import sha256
@@ -89,7 +89,7 @@ def test_every_model_is_a_torchvision_network_of_its_sides_and_means():
     for spec in robust:
         with torch.device("meta"):
             network = build.build(spec.network, spec.library)
-        about = preprocessing.describe(spec, network)
+        about = model_description.describe(spec, network)
         assert about["network"] == spec.network and about["name"] == spec.name
     assert registry.spec("robust_Wong2020Fast").side == 288  # published on crops of 288 pixels
     chen = registry.spec("robust_Chen2024Data_WRN_50_2")

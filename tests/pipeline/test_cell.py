@@ -18,9 +18,9 @@ from crossfool.attacks.config import Attack
 from crossfool.errors import UserError
 from crossfool.models.inference import batch_size, pixel_model
 from crossfool.models.inference.batch_size import Fit
-from crossfool.pipeline.crafting import batches, chunks, weights_record
+from crossfool.pipeline.crafting import compute_cell, device_crafter, weights_record
 from crossfool.pipeline.crafting import craft as crafting_craft
-from crossfool.pipeline.crafting.cell import Cell
+from crossfool.pipeline.crafting.cell_inputs import Cell
 from crossfool.pipeline.evaluation import adversarial_file
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile, TensorWriter, write_tensors
@@ -88,7 +88,7 @@ def _chunk(arguments: tuple[Path, Path, int]) -> tuple[int, bytes]:
     file = TensorFile(subset)
     members = [pixel_model.load(path, device=CPU) for path in weights_record.verified_paths(one.source, weights)]
     part = slice(start, min(start + 4, 11))
-    ((_, made),) = batches.Crafter(one, members, file, CPU, Fit(4, CPU)).chunks([part])
+    ((_, made),) = device_crafter.Crafter(one, members, file, CPU, Fit(4, CPU)).chunks([part])
     return start, made["images"].tobytes()
 
 
@@ -102,7 +102,7 @@ def test_order_and_workers_change_no_byte(tmp_path, subset, fnn_weights):
 def dies_at_the_third_chunk(monkeypatch) -> list[int]:
     """Where chunks start, as they are begun; the third is never computed at the first try."""
     computed: list[int] = []
-    original = batches.Crafter.begin
+    original = device_crafter.Crafter.begin
 
     def begin(work, part, *others):
         computed.append(part.start)
@@ -110,7 +110,7 @@ def dies_at_the_third_chunk(monkeypatch) -> list[int]:
             raise KeyboardInterrupt
         return original(work, part, *others)
 
-    monkeypatch.setattr(batches.Crafter, "begin", begin)
+    monkeypatch.setattr(device_crafter.Crafter, "begin", begin)
     return computed
 
 
@@ -157,7 +157,7 @@ def test_images_that_no_step_moved_are_told(tmp_path, subset, fnn_weights, capsy
     tensors = {name: TensorFile(subset)[name] for name in TensorFile(subset).names()} | {"labels": answers.numpy()}
     write_tensors(subset, tensors, TensorFile(subset).metadata)
     model.network.register_forward_hook(lambda module, given, logits: surer * logits)
-    chunks.compute_here(own, [model], tmp_path / "out.safetensors", device=CPU, scratch=tmp_path / "scratch")
+    compute_cell.compute_here(own, [model], tmp_path / "out.safetensors", device=CPU, scratch=tmp_path / "scratch")
     found = TensorFile(tmp_path / "out.safetensors")["images"]
     assert (found != tensors["images"]).any((1, 2, 3)).sum() == moved
     lines = [line for line in capsys.readouterr().err.splitlines() if "as they were" in line]
@@ -166,7 +166,7 @@ def test_images_that_no_step_moved_are_told(tmp_path, subset, fnn_weights, capsy
 
 
 def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
-    original = batches.Crafter.begin
+    original = device_crafter.Crafter.begin
 
     def dies(work, part, *others):
         if part.start == 8:
@@ -174,10 +174,10 @@ def test_stale_chunks_are_not_taken(tmp_path, subset, fnn_weights, monkeypatch):
         return original(work, part, *others)
 
     out = tmp_path / "b" / "out.safetensors"
-    monkeypatch.setattr(batches.Crafter, "begin", dies)
+    monkeypatch.setattr(device_crafter.Crafter, "begin", dies)
     with pytest.raises(KeyboardInterrupt):
         run(cell(subset, fnn_weights), fnn_weights, out)
-    monkeypatch.setattr(batches.Crafter, "begin", original)
+    monkeypatch.setattr(device_crafter.Crafter, "begin", original)
     other = cell(subset, fnn_weights)
     other = Cell(other.source, "sg", Attack(**{**SG, "sigma": 3}), other.compute, subset)
     run(other, fnn_weights, out)
@@ -189,13 +189,17 @@ def test_a_chunk_is_begun_before_the_last_one_is_written_where_that_pays(tmp_pat
     """As on a GPU, which computes the next chunk meanwhile: same bytes, and a kill loses one chunk more."""
     at_once = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "a" / "out.safetensors")
     done = []
-    begin, finish = batches.Crafter.begin, batches.Crafter.finish
-    monkeypatch.setattr(batches, "CHUNKS_AHEAD", {"cpu": 1})
+    begin, finish = device_crafter.Crafter.begin, device_crafter.Crafter.finish
+    monkeypatch.setattr(device_crafter, "CHUNKS_AHEAD", {"cpu": 1})
     monkeypatch.setattr(
-        batches.Crafter, "begin", lambda work, part, *a: (done.append(f"+{part.start}"), begin(work, part, *a))[1]
+        device_crafter.Crafter,
+        "begin",
+        lambda work, part, *a: (done.append(f"+{part.start}"), begin(work, part, *a))[1],
     )
     monkeypatch.setattr(
-        batches.Crafter, "finish", lambda work, chunk: (done.append(f"-{chunk.part.start}"), finish(work, chunk))[1]
+        device_crafter.Crafter,
+        "finish",
+        lambda work, chunk: (done.append(f"-{chunk.part.start}"), finish(work, chunk))[1],
     )
     ahead = run(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors")
     assert done == ["+0", "+4", "-0", "+8", "-4", "-8"]

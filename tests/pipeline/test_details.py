@@ -15,7 +15,7 @@ from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
 from crossfool.models.inference.config import Compute
 from crossfool.pipeline import subset as pipeline_subset
-from crossfool.pipeline.crafting import cell, weights_record
+from crossfool.pipeline.crafting import cell_inputs, weights_record
 from crossfool.pipeline.evaluation import adversarial_file, detail_metrics, perturbation, success
 from crossfool.pipeline.evaluation.predictions_file import write_clean
 from crossfool.storage.hashing import sha256
@@ -26,7 +26,9 @@ ALONE = {key: value for key, value in TAKES.items() if key not in ("record_steps
 
 
 def made(subset: Path, weights: Path, out: Path, row: dict, source: str = "fnn2", chunk: int = 4) -> Path:
-    one = cell.Cell(weights_record.make_record(source, weights), "a", Attack(**row), Compute(chunk=chunk), subset)
+    one = cell_inputs.Cell(
+        weights_record.make_record(source, weights), "a", Attack(**row), Compute(chunk=chunk), subset
+    )
     return run(one, weights, out)
 
 

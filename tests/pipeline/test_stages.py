@@ -20,7 +20,7 @@ from repositories import PARAMS
 from crossfool import errors as crossfool_errors
 from crossfool.models import weights_file
 from crossfool.models.networks import build
-from crossfool.models.weights import preprocessing, registry
+from crossfool.models.weights import model_description, registry
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.crafting import weights_record
 from crossfool.pipeline.evaluation import lpips, lpips_weights
@@ -240,7 +240,7 @@ def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
     weights_file.write_weights(
         tmp_path / "weights/resnet20.safetensors",
         network.state_dict(),
-        preprocessing.describe(registry.spec("resnet20"), network),
+        model_description.describe(registry.spec("resnet20"), network),
     )
     (tmp_path / "own").mkdir()
     generator, labels = np.random.default_rng(0), np.arange(6)

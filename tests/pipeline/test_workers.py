@@ -24,10 +24,9 @@ from repositories import made
 from crossfool.attacks import gradients, losses
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
-from crossfool.pipeline.crafting import chunks as crafting_chunks
-from crossfool.pipeline.crafting import weights_record
-from crossfool.pipeline.crafting.cell import Cell
-from crossfool.pipeline.workers import choose, local, ray_cluster
+from crossfool.pipeline.crafting import compute_cell, weights_record
+from crossfool.pipeline.crafting.cell_inputs import Cell
+from crossfool.pipeline.workers import choose_engine, local, ray_cluster
 from crossfool.pipeline.workers import slurm as workers_slurm
 from crossfool.pipeline.workers import worker as workers_worker
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -40,9 +39,9 @@ def _environment(monkeypatch):
     monkeypatch.setenv("CROSSFOOL_DEVICE", "cpu")
 
 
-def elsewhere(one: Cell, weights: Path, out: Path, engine: crafting_chunks.Engine) -> Path:
+def elsewhere(one: Cell, weights: Path, out: Path, engine: compute_cell.Engine) -> Path:
     files = weights_record.verified_paths(one.source, weights)
-    crafting_chunks.compute_with_engine(one, files, out, engine=engine, scratch=out.parent / "scratch")
+    compute_cell.compute_with_engine(one, files, out, engine=engine, scratch=out.parent / "scratch")
     return out
 
 
@@ -58,7 +57,7 @@ def elsewhere(one: Cell, weights: Path, out: Path, engine: crafting_chunks.Engin
 def test_a_mistake_is_one_line(monkeypatch, name, value, message):
     monkeypatch.setenv(f"CROSSFOOL_{name}", value)
     with pytest.raises(UserError) as error:
-        choose.choose_engine()
+        choose_engine.choose_engine()
     assert str(error.value) == message
 
 
@@ -69,7 +68,7 @@ def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path, engin
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / f"{library}.py").write_text("raise ImportError('libz.so.9: cannot open shared object file')\n")
     with pytest.raises(UserError, match=rf"needs {library}, which cannot be imported \(libz.so.9: .*\); pip install"):
-        choose.choose_engine()
+        choose_engine.choose_engine()
 
 
 @pytest.mark.parametrize(("engine", "library"), [("ray", "ray"), ("slurm", "submitit")])
@@ -77,20 +76,20 @@ def test_a_library_that_is_not_there(monkeypatch, engine, library):
     monkeypatch.setenv("CROSSFOOL_ENGINE", engine)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UserError, match=rf"needs {library}; pip install 'crossfool\[cluster\]'"):
-        choose.choose_engine()
+        choose_engine.choose_engine()
 
 
 def test_this_process_computes_unless_told_otherwise(monkeypatch):
-    assert choose.choose_engine() is None
+    assert choose_engine.choose_engine() is None
     monkeypatch.setenv("CROSSFOOL_WORKERS", "3")
-    found = choose.choose_engine()
+    found = choose_engine.choose_engine()
     assert isinstance(found, local.Processes) and (found.count, found.kind) == (3, "cpu")
 
 
 def test_every_gpu_has_a_process(monkeypatch):
     monkeypatch.delenv("CROSSFOOL_DEVICE")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    found = choose.choose_engine()
+    found = choose_engine.choose_engine()
     assert isinstance(found, local.Processes) and found.kind == "cuda"
     assert found._devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 
@@ -160,7 +159,7 @@ def test_chunks_of_anything_else_are_not_taken(tmp_path, subset, fnn_weights, mo
     with pytest.raises(KeyboardInterrupt):
         elsewhere(cell(subset, fnn_weights), fnn_weights, tmp_path / "b" / "out.safetensors", first)
     if other == "code":
-        monkeypatch.setattr(crafting_chunks, "code_digest", lambda: "other")
+        monkeypatch.setattr(compute_cell, "code_digest", lambda: "other")
     elif other == "subset":
         damaged(subset)
     elif other == "weights":
@@ -306,7 +305,7 @@ def test_slurm_jobs_give_the_same_bytes(tmp_path, subset, fnn_weights, monkeypat
     monkeypatch.setenv("CROSSFOOL_WORKERS", "2")
     monkeypatch.setenv("CROSSFOOL_SLURM", "cluster=local timeout_min=5")  # submitit's own stand-in for Slurm
     monkeypatch.chdir(tmp_path)
-    engine = choose.choose_engine()
+    engine = choose_engine.choose_engine()
     one = cell(subset, fnn_weights, "sg")
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
     assert elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engine).read_bytes() == here.read_bytes()
@@ -437,7 +436,7 @@ from pathlib import Path
 subset, weights, out = map(Path, sys.argv[1:])
 import ray
 from made_cells import cell
-from crossfool.pipeline.crafting import chunks, weights_record
+from crossfool.pipeline.crafting import compute_cell, weights_record
 from crossfool.pipeline.workers import ray_cluster, worker
 
 LOG = out.parent / "log"
@@ -459,7 +458,7 @@ ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 engine, one = ray_cluster.Ray(), cell(subset, weights, source="fnn0+fnn2", chunk=1)
 engine.task = counted
 files = weights_record.verified_paths(one.source, weights)
-chunks.compute_with_engine(one, files, out, engine=engine, scratch=out.parent / "scratch")
+compute_cell.compute_with_engine(one, files, out, engine=engine, scratch=out.parent / "scratch")
 print(json.dumps([path.name.split("-")[:2] for path in LOG.iterdir()]))
 """
 
@@ -515,7 +514,7 @@ def test_a_ray_task_asks_for_a_gpu_where_there_is_one(subset, fnn_weights, monke
     )
     monkeypatch.setitem(sys.modules, "ray", stub)
     monkeypatch.setenv("CROSSFOOL_ENGINE", "ray")
-    engine, one = choose.choose_engine(), cell(subset, fnn_weights)
+    engine, one = choose_engine.choose_engine(), cell(subset, fnn_weights)
     files = weights_record.verified_paths(one.source, fnn_weights)
     found = engine.chunks(one, files, [slice(place, place + 1) for place in range(11)])
     next(found)
@@ -551,7 +550,7 @@ def test_a_ray_cluster_that_does_not_answer_is_one_line_at_once(monkeypatch, sch
         monkeypatch.setenv("RAY_ADDRESS", scheme + address)
         monkeypatch.setattr("ray.init", lambda **options: pytest.fail("Ray was asked, which tries for a minute"))
         with pytest.raises(UserError, match=f"no Ray cluster at {scheme}{address}: .*; see RAY_ADDRESS and"):
-            choose.choose_engine()
+            choose_engine.choose_engine()
 
 
 @pytest.mark.parametrize("address", ["", "auto", "local", "[::1]:x", "anything"])

@@ -17,7 +17,7 @@ STAGES = {
 # device, who computes a chunk (tests/pipeline/test_workers.py); how params.yaml is read, which is as DVC reads it; what
 # it may not name. A folder's name stands for all modules in it.
 NO_RESULT = {"errors", "runtime", "signals", "text_encoding", "storage.recovery"}
-NO_RESULT |= {"experiment.params_file", "experiment.written_folders"}
+NO_RESULT |= {"experiment.params_file", "experiment.protected_folders"}
 NO_RESULT |= {"pipeline.stage", "pipeline.warm_start", "pipeline.workers"}
 # These validate names in params.yaml everywhere. The registry says what a model is only where its weights are made, and
 # the catalogue what an attack is only where it is made and its cost is told.
@@ -31,7 +31,7 @@ FOLDERS = {"models.networks"}
 TABLES = {
     "datasets.class_names": {"datasets/imagenet_classes.csv"},
     "experiment.costs": {"experiment/operations.csv"},
-    "report.reported.published_rates": {"report/reported/paper_tables.csv", "report/reported/reported.csv"},
+    "report.reported.published_rates": {"report/reported/paper_attacks.csv", "report/reported/paper_rates.csv"},
     "models.weights.registry": {"models/weights/torchvision_models.csv"},
 }
 OTHERS_TABLES = {
@@ -112,7 +112,7 @@ def loads(code: str) -> set[str]:
 
 def test_attack_loads_neither_torchvision_nor_plots_nor_tables():
     code = (
-        "from crossfool.pipeline.crafting import cell, weights_record\n"
+        "from crossfool.pipeline.crafting import cell_inputs, weights_record\n"
         "from crossfool.models.networks import build\n"
         "from crossfool.models.inference import pixel_model\n"
         "build.crossfool_network('efficientnet_lite0')"

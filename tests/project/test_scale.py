@@ -14,8 +14,9 @@ from torch import nn
 from crossfool import errors
 from crossfool.attacks import sweeps, update_rules
 from crossfool.attacks.config import Attack
-from crossfool.attacks.loop import Budget, attack, quantise
+from crossfool.attacks.loop import Budget, attack
 from crossfool.attacks.noise import antithetic, gaussian, latin, uniform
+from crossfool.attacks.projection import quantise
 from crossfool.cli import check
 from crossfool.errors import UserError
 from crossfool.experiment import loading

@@ -18,7 +18,7 @@ from repositories import PARAMS, Repository, made
 from crossfool.cli import console, repair_locks, stand_ins
 from crossfool.cli.main import main
 from crossfool.errors import UserError
-from crossfool.experiment import dvc_records, leftover_files, loading, params_file, written_folders
+from crossfool.experiment import dvc_records, leftover_files, loading, params_file, protected_folders
 from crossfool.experiment.config import Experiment
 from crossfool.storage.tensors import write_tensors
 
@@ -55,7 +55,7 @@ def refused(folder: Path, key: str, path: str) -> str:
 KEYS = ["weights: dir", "dataset: path"]
 
 
-@pytest.mark.parametrize("name", written_folders.WRITTEN_FOLDERS)
+@pytest.mark.parametrize("name", protected_folders.WRITTEN_FOLDERS)
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("folder", [".", "experiments/mine"])
 def test_a_folder_that_stages_write_is_refused(clone, folder, key, name):
@@ -168,16 +168,16 @@ def re_errors(said: str) -> list[str]:
 @pytest.mark.parametrize("content", [b"", b"mine", b"\x02\0\0\0\0\0\0\0{}", b"\xff" * 9])
 def test_a_file_where_a_stage_writes_is_told_from_one_of_ours(tmp_path, name, content):
     outputs = [Path(name)]
-    written_folders.refuse_foreign_outputs(tmp_path, outputs)
+    protected_folders.refuse_foreign_outputs(tmp_path, outputs)
     write_tensors(tmp_path / name, {}, {"model": "{}"})
-    written_folders.refuse_foreign_outputs(tmp_path, outputs)
+    protected_folders.refuse_foreign_outputs(tmp_path, outputs)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=f"{name} was not made by crossfool.*move it away, such as to own/"):
-        written_folders.refuse_foreign_outputs(tmp_path, outputs)
+        protected_folders.refuse_foreign_outputs(tmp_path, outputs)
     header = json.dumps({"__metadata__": {"format": "pt"}}).encode()  # as other libraries write it
     (tmp_path / name).write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(UserError, match="was not made by crossfool"):
-        written_folders.refuse_foreign_outputs(tmp_path, outputs)
+        protected_folders.refuse_foreign_outputs(tmp_path, outputs)
 
 
 def test_a_table_where_a_stage_writes_is_told_from_one_of_ours(tmp_path):
@@ -185,10 +185,10 @@ def test_a_table_where_a_stage_writes_is_told_from_one_of_ours(tmp_path):
     for text, mine in (("id,label,file\n0,1,a.png\n", False), ("", True), ("file,label\na.png,1\n", True)):
         (tmp_path / "data/images.csv").write_text(text)
         if not mine:
-            written_folders.refuse_foreign_outputs(tmp_path, [Path("data/images.csv")])
+            protected_folders.refuse_foreign_outputs(tmp_path, [Path("data/images.csv")])
             continue
         with pytest.raises(UserError, match=r"data/images.csv was not made by crossfool"):
-            written_folders.refuse_foreign_outputs(tmp_path, [Path("data/images.csv")])
+            protected_folders.refuse_foreign_outputs(tmp_path, [Path("data/images.csv")])
 
 
 # --- remove-leftovers -------------------------------------------------------------------------------------------

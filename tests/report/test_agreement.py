@@ -6,7 +6,7 @@ import pytest
 
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.metrics import Results
-from crossfool.report.reported import comparison
+from crossfool.report.reported import paper_agreement
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
 GRID = {"attack": {}, "epsilon": [15], "steps": [1, 5], "step_size": [5, 15], "samples": [0], "sigma": [0]}
@@ -69,8 +69,8 @@ def test_rows_by_hand() -> None:
         },
         ("resnet18", "other"): {"resnet101": rates(40.0)},
     }
-    found = comparison.comparison_rows(Results(experiment(), 100, {}, success, {}, {}, {}))
-    assert [tuple(row) for row in found] == [tuple(comparison.COLUMNS)] * 2
+    found = paper_agreement.comparison_rows(Results(experiment(), 100, {}, success, {}, {}, {}))
+    assert [tuple(row) for row in found] == [tuple(paper_agreement.COLUMNS)] * 2
     cells = [tuple(row.values()) for row in found]
     assert cells == [
         ("table1", "top1", "resnet18", "resnet101", "one", 38.0, 36.0, 40.0, 100, 36.9, 1.1, True),
@@ -82,7 +82,7 @@ def test_cells_of_grids_count_by_their_parameters() -> None:
     grid = experiment(grid=GRID)
     names = list(grid.grids.cells())  # steps 1 and 5, each with step sizes 5 and 15: the first of steps 5 is IGSM
     swept = {("resnet18", name): {"resnet101": rates(40.0)} for name in names}
-    found = comparison.comparison_rows(Results(grid, 100, {}, {}, swept, {}, {}))
+    found = paper_agreement.comparison_rows(Results(grid, 100, {}, {}, swept, {}, {}))
     assert [(row["attack"], row["paper"], row["difference"], row["within"]) for row in found] == [
         (names[1], 36.9, 3.1, False),
         (names[2], 43.4, -3.4, False),
@@ -93,7 +93,7 @@ def test_targeted_ensembles_have_both_metrics() -> None:
     # tables 7 and 4: 11.6 and 28.1, whatever the order of the members
     one = experiment(("densenet121+resnet101",), ("densenet121", "resnet101", "resnet152"), {"far": TARGETED})
     success = {("densenet121+resnet101", "far"): {"resnet152": rates(10.0, 30.5)}}
-    found = comparison.comparison_rows(Results(one, 100, {}, success, {}, {}, {}))
+    found = paper_agreement.comparison_rows(Results(one, 100, {}, success, {}, {}, {}))
     assert {(row["metric"], row["paper"], row["ours"], row["difference"], row["within"]) for row in found} == {
         ("top1", 11.6, 10.0, -1.6, True),
         ("top5", 28.1, 30.5, 2.4, False),
@@ -106,17 +106,17 @@ def made(*pairs: tuple[float, float]) -> list[dict[str, Any]]:
 
 def test_a_summary_by_hand() -> None:
     # differences +1, -4, +1; ranks 1, 3, 2 against 1, 2, 3: rho = 1 - 6 (0 + 1 + 1) / 24
-    assert comparison.agreement_summary(made((11, 10), (46, 50), (31, 30))) == {
+    assert paper_agreement.agreement_summary(made((11, 10), (46, 50), (31, 30))) == {
         "cells": 3,
         "mean_absolute_difference": 2.0,
         "mean_difference": pytest.approx(-0.6667),
         "rank_correlation": 1.0,
     }
-    assert comparison.agreement_summary(made((11, 10), (46, 20), (31, 30)))["rank_correlation"] == 0.5
+    assert paper_agreement.agreement_summary(made((11, 10), (46, 20), (31, 30)))["rank_correlation"] == 0.5
 
 
 def test_a_summary_of_few_or_equal_cells_has_no_rank_correlation() -> None:
-    assert comparison.agreement_summary(made((1, 2), (3, 4)))["rank_correlation"] is None
-    assert comparison.agreement_summary(made((1, 2), (1, 4), (1, 5)))["rank_correlation"] is None
+    assert paper_agreement.agreement_summary(made((1, 2), (3, 4)))["rank_correlation"] is None
+    assert paper_agreement.agreement_summary(made((1, 2), (1, 4), (1, 5)))["rank_correlation"] is None
     empty = {"cells": 0, "mean_absolute_difference": None, "mean_difference": None, "rank_correlation": None}
-    assert comparison.agreement_summary([]) == empty
+    assert paper_agreement.agreement_summary([]) == empty

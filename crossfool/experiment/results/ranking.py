@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from crossfool.experiment.results.detail_rows import OBJECTIVES, rank_among
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.experiment.results.snapshots import OBJECTIVES, rank_among
 from crossfool.stats import intervals
 from crossfool.stats.paired_difference import paired_difference, pooled_difference
 from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL, holm_adjusted

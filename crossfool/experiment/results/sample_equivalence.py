@@ -1,4 +1,4 @@
-"""The number of Gaussian samples that succeed as often as another noise's samples: m at equal success. No torch."""
+"""How many Gaussian samples match the success of m antithetic or Latin samples."""
 
 import itertools
 from collections.abc import Iterator, Sequence

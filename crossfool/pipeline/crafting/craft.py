@@ -7,8 +7,9 @@ from torch import Tensor
 
 from crossfool.attacks import compose, losses
 from crossfool.attacks.config import Attack
-from crossfool.attacks.loop import Budget, Loss, attack, quantise
+from crossfool.attacks.loop import Budget, Loss, attack
 from crossfool.attacks.losses import Model
+from crossfool.attacks.projection import quantise
 from crossfool.models.inference.batch_size import Fit
 from crossfool.models.weights import registry
 

@@ -1,4 +1,4 @@
-"""Weights record of a source: which weights an attack uses, so that a cell reruns only for its own.
+"""Which weights a source uses, by hash: an attack cell reruns only if its own source's weights change.
 
 Imports no torch.
 """

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crossfool import seeds
 from crossfool.errors import UserError, small_pixel_value_message, unknown_name
-from crossfool.pipeline.evaluation.config import PIXEL_LEVELS, TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import PIXEL_LEVELS, TRANSFORMS
 
 
 def apply(name: str, level: float, images: Tensor, ids: Sequence[int], seed: int = 0) -> Tensor:

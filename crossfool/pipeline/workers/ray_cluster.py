@@ -13,7 +13,7 @@ import torch
 
 from crossfool import signals
 from crossfool.errors import UserError, brief
-from crossfool.pipeline.crafting.cell import Cell, ComputedChunks, Tensors
+from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks, Tensors
 from crossfool.pipeline.workers.local import require_shared_memory
 from crossfool.pipeline.workers.worker import (
     TASKS_AHEAD,

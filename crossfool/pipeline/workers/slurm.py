@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from crossfool.errors import UserError, brief
-from crossfool.pipeline.crafting.cell import Cell, ComputedChunks
+from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks
 from crossfool.pipeline.workers.worker import Order, chunk_arrays, compute_chunk, make_order, missing_library
 from crossfool.storage.tensors import TensorFile, write_tensors
 

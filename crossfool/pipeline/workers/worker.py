@@ -25,8 +25,8 @@ from crossfool.attacks.losses import Model
 from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError, brief, naming_file
 from crossfool.models.inference.batch_size import Fit
-from crossfool.pipeline.crafting import batches
-from crossfool.pipeline.crafting.cell import Cell, Tensors, load_member
+from crossfool.pipeline.crafting import device_crafter
+from crossfool.pipeline.crafting.cell_inputs import Cell, Tensors, load_member
 from crossfool.runtime import choose_device, code_digest
 from crossfool.storage.tensors import TensorFile
 
@@ -115,9 +115,9 @@ def compute_chunk(order: Order, files: Sequence[Path | np.ndarray], chunk: Tenso
         _kept.clear()
         members: list[Model] = [_loaded(file, order.cell) for file in files]
         _kept.append(
-            KeptModels(key, members, batches.fit_batches(order.cell, members, chunk["images"], choose_device()))
+            KeptModels(key, members, device_crafter.fit_batches(order.cell, members, chunk["images"], choose_device()))
         )
-    work = batches.Crafter(order.cell, _kept[0].members, chunk, choose_device(), _kept[0].fit)
+    work = device_crafter.Crafter(order.cell, _kept[0].members, chunk, choose_device(), _kept[0].fit)
     ((_, tensors),) = work.chunks([slice(0, len(chunk["index"]))])
     return tensors
 

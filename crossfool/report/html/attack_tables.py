@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from crossfool.experiment.results import cost_effectiveness, sample_equivalence, snapshots
+from crossfool.experiment.results import cost_effectiveness, detail_rows, sample_equivalence
 from crossfool.experiment.results.metrics import Results
 from crossfool.report import ranking_markdown
 from crossfool.report.html.report_csv import ENDS, HEAD_COLUMNS, csv_cell, csv_rows
@@ -69,7 +69,7 @@ def ranking_tables(report: Path) -> Iterator[Table]:
     """The attacks against each other, and rates of their snapshots, as far as the folder `report` has them."""
     (first, description), *others = LISTED.items()
     yield from _listed(report, first, *description)
-    for objective in snapshots.OBJECTIVES:
+    for objective in detail_rows.OBJECTIVES:
         for make, name in ((_at_equal_cost, "budget"), (_pairwise, "pairwise")):
             rows = [row for row in csv_rows(report, name) if row["objective"] == objective]
             if len(rows) > 1:

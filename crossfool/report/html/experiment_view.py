@@ -26,7 +26,7 @@ from crossfool.experiment.results.metrics import Results, load_metrics
 from crossfool.report.html import attack_tables, figure_data, gallery, paper_tables, rate_tables
 from crossfool.report.html.data_uris import file_uri
 from crossfool.report.html.gallery import Gallery
-from crossfool.report.reported import comparison
+from crossfool.report.reported import paper_agreement
 from crossfool.report.table import Table
 from crossfool.storage.tensors import TensorFile
 
@@ -246,7 +246,7 @@ def _groups(folder: Path, results: Results, timed: bool) -> Iterator[Group]:
             "paper",
             "Agreement with the paper",
             "",
-            list(paper_tables.comparison_tables(comparison.comparison_rows(results))),
+            list(paper_tables.comparison_tables(paper_agreement.comparison_rows(results))),
         ),
         Group(
             "destruction", "Destruction rates", DESTRUCTION_NOTE, list(rate_tables.destruction_tables(report, results))

@@ -7,7 +7,7 @@ from typing import Any
 from crossfool.report.html.rate_tables import METRICS
 from crossfool.report.html.report_csv import csv_rows
 from crossfool.report.number_text import interval_text, p_value_text, typographic_minus
-from crossfool.report.reported import comparison
+from crossfool.report.reported import paper_agreement
 from crossfool.report.table import Cell, Table
 
 CLAIMS_NOTE = (
@@ -35,7 +35,7 @@ def comparison_tables(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
             Cell(row["paper_table"].replace("table", "table ")),
         )
         table_rows.append((f"{row['source']} → {row['target']}", cells))
-    summary = comparison.agreement_summary(rows)
+    summary = paper_agreement.agreement_summary(rows)
     rank = summary["rank_correlation"]
     differences = typographic_minus(
         f"{summary['cells']} of the paper's figures have a cell here. Mean absolute difference "

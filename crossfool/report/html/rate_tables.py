@@ -7,7 +7,7 @@ from typing import Any
 from crossfool.attacks.config import Attack
 from crossfool.experiment.descriptions import attack_summary
 from crossfool.experiment.results.metrics import Results
-from crossfool.pipeline.evaluation.config import TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
 from crossfool.report.html.report_csv import ENDS, csv_rows
 from crossfool.report.number_text import gradients_text, interval_text
 from crossfool.report.reported.published_rates import reported_rates

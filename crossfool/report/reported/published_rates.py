@@ -1,4 +1,4 @@
-"""The success rates that the paper reports, looked up by cell. Rates are percent."""
+"""The success rates that the paper reports (paper_rates.csv), looked up by cell. Rates are percent."""
 
 import csv
 import functools
@@ -50,9 +50,9 @@ def reported_rates(experiment: Experiment, source: str, target: str, attack: Att
 @functools.cache
 def _paper() -> dict[CellKey, list[tuple[str, ReportedRate]]]:
     """Cell -> metrics and figures, in the order of the paper's tables."""
-    attacks = {(row["table"], row["attack"]): row for row in _rows("paper_tables.csv")}
+    attacks = {(row["table"], row["attack"]): row for row in _rows("paper_attacks.csv")}
     figures: dict[CellKey, list[tuple[str, ReportedRate]]] = {}
-    for row in _rows("reported.csv"):
+    for row in _rows("paper_rates.csv"):
         attack = attacks[row["experiment"], row["attack"]]
         assert (attack["dataset"], attack["metric"]) == (row["dataset"], row["metric"])
         parameters = tuple(_value(attack[name]) for name in PARAMETERS)
@@ -66,7 +66,7 @@ def _paper() -> dict[CellKey, list[tuple[str, ReportedRate]]]:
 def _paper_models() -> dict[str, set[str]]:
     """Table of the paper -> its models."""
     models: dict[str, set[str]] = {}
-    for row in _rows("reported.csv"):
+    for row in _rows("paper_rates.csv"):
         models.setdefault(row["experiment"], set()).update([*row["source"].split("+"), row["target"]])
     return models
 
@@ -78,7 +78,7 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 def _value(text: str) -> object:
-    """A value of `paper_tables.csv`: a number, a word, or None where nothing stands."""
+    """A value of `paper_attacks.csv`: a number, a word, or None where nothing stands."""
     try:
         return float(text) if text else None
     except ValueError:

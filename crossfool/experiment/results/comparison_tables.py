@@ -1,10 +1,10 @@
 """Tables that compare an experiment's attacks: ranking, pairs, samples, budget, cost, seeds, denominators."""
 
 from crossfool.experiment.results import sample_equivalence
+from crossfool.experiment.results.detail_rows import budget_rows, cost_rows, denominator_rows, seed_rows
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.experiment.results.ranking import Rows, mcnemar_rows, pairwise_rows, ranking_rows
-from crossfool.experiment.results.snapshots import budget_rows, cost_rows, denominator_rows, seed_rows
 
 TABLE_COLUMNS = {
     "ranking": [

@@ -12,7 +12,7 @@ from crossfool.attacks import gradients, losses
 from crossfool.attacks.losses import Model
 from crossfool.errors import UserError
 from crossfool.models.inference.batch_size import Fit, widest_output
-from crossfool.pipeline.crafting.cell import Cell, ComputedChunks, Tensors, unmoved
+from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks, Tensors, unmoved
 from crossfool.pipeline.crafting.craft import REMOVE_SOURCE, craft_in_batches
 from crossfool.storage.tensors import TensorFile
 

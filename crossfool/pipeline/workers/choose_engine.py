@@ -5,7 +5,7 @@ import os
 import torch
 
 from crossfool.errors import UserError, unknown_name
-from crossfool.pipeline.crafting.chunks import Engine
+from crossfool.pipeline.crafting.compute_cell import Engine
 from crossfool.pipeline.workers.local import Processes
 from crossfool.pipeline.workers.ray_cluster import Ray
 from crossfool.pipeline.workers.slurm import Slurm

@@ -1,4 +1,4 @@
-"""Folders that stages write, in which no file of the user's may lie: DVC empties them before a stage runs.
+"""Refuse a user's files in folders that stages write, since DVC would delete them.
 
 Such files are refused before DVC removes anything: when params.yaml is read, which the stage `check` does first.
 """

@@ -19,8 +19,8 @@ from crossfool.attacks.config import Attack
 from crossfool.attacks.losses import Model
 from crossfool.errors import UserError
 from crossfool.pipeline.crafting import timings
-from crossfool.pipeline.crafting.batches import Crafter, fit_batches
-from crossfool.pipeline.crafting.cell import Cell, ComputedChunks, Tensors, cell_metadata, unmoved
+from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks, Tensors, cell_metadata, unmoved
+from crossfool.pipeline.crafting.device_crafter import Crafter, fit_batches
 from crossfool.runtime import code_digest
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.tensors import TensorFile, tensor_writer, write_tensors

@@ -1,4 +1,4 @@
-"""A cell: one source, one attack, all images of the subset; its inputs, its models and its file's metadata.
+"""What a cell is computed from, and the metadata of its file; the computing is in `compute_cell`.
 
 A cell is computed in chunks, the unit of work and of resume (`chunks`). A chunk's result depends on its images and the
 cell's parameters, not on which other chunks were computed, in what order, or by whom.

@@ -1,4 +1,4 @@
-"""Predict the classes of transformed adversarial images, for destruction rates (paper section 7.4)."""
+"""Predictions for adversarial images after each image transform (paper section 7.4); rates are counted in `success`."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Preprocessing that each model expects of its images: normalisation, side and interpolation."""
+"""A model's description for its weights file: the registry's values, completed from timm's configuration."""
 
 from typing import Any
 
