@@ -65,12 +65,13 @@ def list_(kind: str | None, text: str) -> None:
       crossfool list models --filter densenet
       crossfool list attacks
     """
-    from crossfool.cli import console, list
+    from crossfool.cli import console
+    from crossfool.cli import list as command
     from crossfool.errors import unknown_name
 
     if kind is not None and kind not in completion.KINDS:
         raise unknown_name("kind", kind, completion.KINDS)
-    list.show(kind, text, console.make_console(), Path())
+    command.show(kind, text, console.make_console(), Path())
 
 
 @main.command()

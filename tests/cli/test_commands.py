@@ -16,7 +16,7 @@ from command_line import told
 from made_experiments import FGSM, FOOLED, make
 
 from crossfool.attacks.config import Attack
-from crossfool.cli import list
+from crossfool.cli import list as listing
 from crossfool.cli.completion import KINDS
 from crossfool.cli.main import main
 from crossfool.datasets.config import Dataset
@@ -34,8 +34,8 @@ def test_without_git_mend_removes_what_was_cut_off(project: Path, small: Path) -
 
 def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT / "tests")
-    assert tuple(list.KINDS) == KINDS
-    found = {kind: list(read(Path())) for kind, read in list.KINDS.items()}
+    assert tuple(listing.KINDS) == KINDS
+    found = {kind: list(read(Path())) for kind, read in listing.KINDS.items()}
     assert [one.name for one in found["models"]] == [*registry.all_specs(), "timm_<name>"]
     assert {one.name for one in found["transforms"]} == TRANSFORMS.keys()
     assert {one.name for one in found["datasets"]} == set(Dataset.model_fields["name"].annotation.__args__)
@@ -48,7 +48,7 @@ def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_listed_attacks_are_rows_of_params() -> None:
-    for one in list.ATTACKS[:-1]:
+    for one in listing.ATTACKS[:-1]:
         row = Attack.model_validate(yaml.safe_load(one.what[one.what.index("{") :]) | {})
         assert row.targeted == ("targeted" in one.name)
         assert (row.gradient == "smoothed") == (one.name[:2] == "sg")

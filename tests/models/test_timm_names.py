@@ -8,7 +8,7 @@ import yaml
 from builders import ROOT
 
 from crossfool.attacks.torchattack import catalogue
-from crossfool.cli import list
+from crossfool.cli import list as listing
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment
@@ -236,5 +236,5 @@ def test_an_attack_that_knows_a_networks_layers_knows_it_by_its_tag():
 def test_list_tells_of_every_name_of_timm(capsys, text):
     from crossfool.cli import console
 
-    list.show("models", text, console.make_console(), ROOT)
+    listing.show("models", text, console.make_console(), ROOT)
     assert "timm_<name>__<tag>" in capsys.readouterr().out

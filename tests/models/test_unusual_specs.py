@@ -11,7 +11,8 @@ import yaml
 from builders import ROOT
 from click.testing import CliRunner
 
-from crossfool.cli import list, stand_ins
+from crossfool.cli import list as listing
+from crossfool.cli import stand_ins
 from crossfool.cli.main import main
 from crossfool.errors import UserError
 from crossfool.experiment import costs, loading, preflight
@@ -129,7 +130,7 @@ def test_every_command_takes_it(tmp_path, monkeypatch, spec):
 
 
 def test_it_is_counted_and_told(spec):
-    line = next(entry for entry in list.models(ROOT) if entry.name == "mine")
+    line = next(entry for entry in listing.models(ROOT) if entry.name == "mine")
     assert " 0 px" not in line.what and "sha256 ," not in f"{line.source}," and "  " not in line.source
     assert ("adversarially" in line.what) == (spec.version == "robustbench")
     assert "set weights: {sha256}" in line.source or spec.sha256 or not spec.published
