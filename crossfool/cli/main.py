@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from crossfool.cli import completion
+from crossfool.cli import completion, former_names
 from crossfool.pipeline.stage import errors_in_one_line, print_line
 from crossfool.version import VERSION
 
@@ -28,6 +28,13 @@ class Ordered(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in former_names.COMMANDS:
+            ctx.fail(f"{args[0]} is called {former_names.COMMANDS[args[0]]} now")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crossfool import first_edition
+from crossfool.cli.former_names import COMMANDS
 from crossfool.errors import UserError
 from crossfool.experiment import git, loading, params_file
 from crossfool.storage.atomic import replacing
 
-COMMANDS = {"tidy": "remove-leftovers", "mend": "repair-locks"}  # called otherwise in the first edition
 OLD = "dvc.yaml.old"
 
 

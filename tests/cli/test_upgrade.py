@@ -167,3 +167,9 @@ def test_a_page_of_the_first_edition_may_be_written_over(tmp_path: Path) -> None
     page.write_text('<p class="brand">another</p>')
     with pytest.raises(UserError, match="is no report of crossfool"):
         project.refuse_other_file(page)
+
+
+@pytest.mark.parametrize(("former", "name"), [("tidy", "remove-leftovers"), ("mend", "repair-locks")])
+def test_a_command_by_its_former_name_is_an_error_that_names_it(former: str, name: str) -> None:
+    done = CliRunner().invoke(main, [former, "mine"])
+    assert done.exit_code == 2 and done.output.endswith(f"Error: {former} is called {name} now\n")
