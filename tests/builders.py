@@ -1,4 +1,4 @@
-"""What tests of several rooms share: the repository's root, empty sections of params.yaml, a file's metadata."""
+"""Values that tests of several rooms share: the repository's root, empty sections of params.yaml, a file's metadata."""
 
 import json
 from pathlib import Path

@@ -18,7 +18,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def told(*arguments: str, code: int = 0) -> str:
-    """What the command prints, and that it ends with a code; errors are one line."""
+    """Run the command and return its output; assert its exit code, and that an error is one line."""
     done = CliRunner().invoke(main, list(arguments))
     assert done.exit_code == code, done.output
     if code == 2 and not done.output.startswith("Usage"):

@@ -31,7 +31,7 @@ def made_digits(folder: Path, *, train: int, contrast: int) -> Path:
 
 
 class Prepared:
-    """What `prepare` wrote."""
+    """The files that `prepare` wrote, opened."""
 
     def __init__(self, folder: Path, /, *, training: bool = False, **dataset: str) -> None:
         self.paths = [folder / name for name in ("images.safetensors", "images.csv", "train.safetensors")]

@@ -147,7 +147,7 @@ def make(
 
 
 def complete(folder: Path) -> None:
-    """What `make` leaves out and the page shows: the subset's table, and what a cell says of itself."""
+    """Add the subset's table and the cells' metadata, which `make` leaves out and the page shows."""
     subset = TensorFile(folder / "subset/images.safetensors")
     rows = [
         {"id": id, "label": label, "target_label": target, "file": FILES[place % len(FILES)]}
@@ -185,6 +185,6 @@ def lock(project: Path, folder: Path) -> None:
 
 
 def facts(cell: str, folder: Path) -> dict[str, str]:
-    """What `explain` says of a cell, by heading."""
+    """Lines that `explain` prints for a cell, by heading."""
     sections = provenance.provenance_sections(provenance.find_cell(cell, folder))
     return {heading: text for rows in sections.values() for heading, text in rows}

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 
 class Parsed(HTMLParser):
-    """What is in a page: its tags with their attributes, its tables as texts, and where each link leads."""
+    """Contents of a page: its tags with their attributes, its tables as texts, and where each link leads."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Parsed(HTMLParser):
         return [given[name] or "" for one, given in self.tags if one == tag and name in given]
 
     def file(self, name: str) -> str:
-        """What the link of a download holds."""
+        """The content of a download link."""
         (link,) = {given["href"] for tag, given in self.tags if tag == "a" and given.get("download") == name}
         assert link is not None
         return unquote(link.split(",", 1)[1])

@@ -12,8 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from builders import EMPTY, ROOT
+from made_datasets import made_digits
 
 AUTHOR = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 PARAMS = {
@@ -90,4 +92,12 @@ def made(path: Path, digits: Path) -> Repository:
     (path / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False))
     repository.run("git", "init", "--quiet")
     repository.commit("start")
+    return repository
+
+
+def made_on_digits(folder: Path, monkeypatch: pytest.MonkeyPatch, *, train: int) -> Repository:
+    """A repository as `made` makes it, in `folder`/made, on so many training digits, which this process finds too."""
+    (folder / "made").mkdir()
+    repository = made(folder / "made", made_digits(folder / "digits", train=train, contrast=150))
+    monkeypatch.setenv("MADE_DIGITS", str(folder / "digits"))
     return repository

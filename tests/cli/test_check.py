@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from builders import ROOT
 from command_line import told
-from made_datasets import made_digits
 from made_experiments import FGSM, FOOLED, facts, make
 from PIL import Image
-from repositories import Repository, made
+from repositories import Repository, made_on_digits
 
 from crossfool.cli import check, new
 from crossfool.datasets import image_files
@@ -27,10 +26,7 @@ LITE = ["efficientnet_lite0"]
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    (tmp_path / "made").mkdir()
-    found = made(tmp_path / "made", made_digits(tmp_path / "digits", train=12, contrast=150))
-    monkeypatch.setenv("MADE_DIGITS", str(tmp_path / "digits"))
-    return found
+    return made_on_digits(tmp_path, monkeypatch, train=12)
 
 
 def test_check_says_what_will_run(repository: Repository) -> None:

@@ -143,7 +143,7 @@ def test_a_shell_asks_in_clicks_way(small: Path) -> None:
 
 
 def on_terminal(folder: Path, *arguments: str, **environment: str) -> bytes:
-    """What a command writes to a terminal, standard error too."""
+    """Run a command on a terminal and return its output, standard error too."""
     ours, theirs = pty.openpty()
     plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
     variables = {**plain, "TERM": "xterm-256color", "COLUMNS": "200", "PYTHONPATH": str(ROOT), **environment}

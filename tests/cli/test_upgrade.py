@@ -2,12 +2,13 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import ROOT
 from click.testing import CliRunner
+from command_line import git, told
 
 from crossfool import first_edition
 from crossfool.cli.main import main
@@ -18,7 +19,6 @@ from crossfool.pipeline.crafting import weights_record
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 OLD_GRAPH = """\
 stages:
   check:
@@ -30,11 +30,6 @@ OLD_README = """\
     TRANSFERBENCH_WORKERS=2 dvc repro experiments/mine/dvc.yaml
     transferbench tidy mine && transferbench mend mine
 """
-
-
-def git(folder: Path, *arguments: str) -> None:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture
@@ -49,25 +44,23 @@ def clone(tmp_path: Path) -> Path:
     git(root, "init", "--quiet")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message", "first edition")
-    shutil.copyfile(REPOSITORY / "dvc.yaml", root / "dvc.yaml")
+    shutil.copyfile(ROOT / "dvc.yaml", root / "dvc.yaml")
     git(root, "commit", "--quiet", "--all", "--message", "this edition")
-    text = (REPOSITORY / "experiments/depth-mnist/params.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "experiments/depth-mnist/params.yaml").read_text(encoding="utf-8")
     (mine / "params.yaml").write_text(text.replace("\nsources:", "  # mine\nsources:", 1), encoding="utf-8")
     (mine / "README.md").write_text(OLD_README)
     return root
 
 
-def told(folder: Path, code: int = 0) -> str:
-    done = CliRunner().invoke(main, ["upgrade", str(folder)])
-    assert done.exit_code == code, done.output
-    return done.output
+def upgraded(folder: Path, code: int = 0) -> str:
+    return told("upgrade", str(folder), code=code)
 
 
 def test_an_experiment_of_the_first_edition_is_brought_over(clone: Path) -> None:
     mine = clone / "experiments/mine"
     scratch = mine / ".transferbench/seconds"
     scratch.mkdir(parents=True)
-    said = told(mine).splitlines()
+    said = upgraded(mine).splitlines()
     assert [line.split(": ")[0].removeprefix(f"{mine}/") for line in said[:-1]] == [
         *("dvc.yaml", "README.md", ".transferbench")
     ]
@@ -80,7 +73,7 @@ def test_an_experiment_of_the_first_edition_is_brought_over(clone: Path) -> None
     )
     assert (mine / ".crossfool/seconds").is_dir() and not scratch.exists()
     assert not (mine / "dvc.yaml.old").exists()  # it was the repository's own, which git has
-    assert told(mine) == f"{mine} is of this edition already\n"
+    assert upgraded(mine) == f"{mine} is of this edition already\n"
 
 
 def test_aliases_are_written_out_and_comments_stay(clone: Path) -> None:
@@ -93,7 +86,7 @@ def test_aliases_are_written_out_and_comments_stay(clone: Path) -> None:
     params.write_text(text[:start] + attacks + text[end:], encoding="utf-8")
     with pytest.raises(UserError, match=r"the alias \*one shares one object"):
         loading.load_experiment(params)
-    assert f"{params}: aliases are written out" in told(params.parent)
+    assert f"{params}: aliases are written out" in upgraded(params.parent)
     after = loading.load_experiment(params)
     assert after.attacks["again"] == after.attacks["fgsm"] and after.models == before.models
     assert "# two" in params.read_text(encoding="utf-8") and "*one" not in params.read_text(encoding="utf-8")
@@ -102,15 +95,15 @@ def test_aliases_are_written_out_and_comments_stay(clone: Path) -> None:
 def test_a_graph_with_changes_of_its_own_is_kept_beside(clone: Path) -> None:
     graph = clone / "experiments/mine/dvc.yaml"
     graph.write_text(OLD_GRAPH + "# mine\n")
-    assert f"it is kept as {graph}.old" in told(graph.parent)
+    assert f"it is kept as {graph}.old" in upgraded(graph.parent)
     assert (graph.parent / "dvc.yaml.old").read_text() == OLD_GRAPH + "# mine\n"
     assert graph.read_bytes() == (clone / "dvc.yaml").read_bytes()
 
 
 def test_the_roots_own_experiment_has_the_shared_graph_already(clone: Path) -> None:
-    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     (clone / "params.yaml").write_text(text, encoding="utf-8")
-    assert told(clone) == f"{clone} is of this edition already\n"
+    assert upgraded(clone) == f"{clone} is of this edition already\n"
 
 
 @pytest.mark.parametrize("fault", ["params", "root", "none"])
@@ -124,7 +117,7 @@ def test_nothing_is_changed_where_an_experiment_is_wrong(clone: Path, fault: str
     else:
         (mine / "params.yaml").unlink()
     before = {path: path.read_bytes() for path in mine.iterdir()}
-    said = told(mine, code=2)
+    said = upgraded(mine, code=2)
     wanted = {"params": "unknown key", "root": "is no clone of crossfool", "none": "params.yaml is missing, expected"}
     assert said.startswith("error: ") and said.count("\n") == 1 and wanted[fault] in said
     assert {path: path.read_bytes() for path in mine.iterdir()} == before

@@ -1,4 +1,4 @@
-"""What `explain` says of a cell: by its file, by dvc.lock and params.yaml, and in formulas."""
+"""The provenance of a cell as `explain` prints it: by its file, by dvc.lock and params.yaml, and in formulas."""
 
 import hashlib
 import json

@@ -85,7 +85,7 @@ def closure(start: Path) -> set[str]:
 
 
 def wanted(stage: str) -> list[str]:
-    """What a stage depends on in the package, as dvc.yaml writes it."""
+    """Files of the package that a stage depends on, as dvc.yaml writes them."""
     script = stage.removesuffix("_a").removesuffix("_b")  # a grid's cells are computed as all others are
     used = {name for name in closure(ROOT / "stages" / f"{script}.py") if not changes_nothing(name)}
     used -= {name for name, stages in MATTERS.items() if script not in stages}

@@ -1,24 +1,23 @@
 """Files that the documentation names are there."""
 
 import re
-from pathlib import Path
 
 import pytest
+from builders import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [
-    REPOSITORY / "README.md",
-    *sorted(REPOSITORY.glob("docs/*.md")),
-    *sorted(REPOSITORY.glob("experiments/**/README.md")),
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("experiments/**/README.md")),
 ]
 WRITTEN_BY_THE_READER = {"stages/mine.py"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_python_files_that_a_page_names_are_there(page):
     text = re.sub(
         r"^(\+\+\+|---) .*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE
     )  # of new files in diffs
     named = set(re.findall(r"(?<![\w./-])([\w-]+(?:/[\w-]+)+\.py)\b", text)) - WRITTEN_BY_THE_READER
-    places = (REPOSITORY, REPOSITORY / "crossfool", REPOSITORY / "tests")
+    places = (ROOT, ROOT / "crossfool", ROOT / "tests")
     assert [name for name in sorted(named) if not any((place / name).is_file() for place in places)] == []

@@ -8,8 +8,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from builders import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "crossfool"
 # A room imports what stands in a lower line; rooms of one line do not import one another. "" is the ground floor.
 LEVELS = (

@@ -12,8 +12,7 @@ import pytest
 from builders import ROOT
 from click.testing import CliRunner
 from command_line import git, told
-from made_datasets import made_digits
-from repositories import PARAMS, Repository, made
+from repositories import PARAMS, Repository, made_on_digits
 
 from crossfool.cli import console, repair_locks, stand_ins
 from crossfool.cli.main import main
@@ -128,10 +127,7 @@ def test_a_zero_byte_in_a_path_is_one_line(clone):
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    (tmp_path / "made").mkdir()
-    found = made(tmp_path / "made", made_digits(tmp_path / "digits", train=2, contrast=150))
-    monkeypatch.setenv("MADE_DIGITS", str(tmp_path / "digits"))
-    return found
+    return made_on_digits(tmp_path, monkeypatch, train=2)
 
 
 OWN = ("weights/fnn0.safetensors", "weights/models/imagenet/Linf/Salman2020Do_R18.pt", "data/photos.tar")
