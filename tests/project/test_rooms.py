@@ -113,5 +113,5 @@ def test_the_first_name_is_in_no_other_file_of_the_repository():
     if listed.returncode > 1:
         pytest.skip("no git repository, as in an archive")
     tested = {"tests/cli/test_upgrade.py", "tests/project/test_rooms.py"}
-    named = {path for path in listed.stdout.splitlines()}
+    named = set(listed.stdout.splitlines())
     assert named - tested == {"CHANGELOG.md", "crossfool/first_edition.py"}
