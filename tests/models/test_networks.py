@@ -1,5 +1,7 @@
 """Networks: sizes as published, folding of batch normalisation, loading of published weights."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from builders import calibrated
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from crossfool.errors import UserError
-from crossfool.models.networks import build
+from crossfool.models.networks import build, catalogue
 from crossfool.models.networks.densenet_cifar import DenseNetCIFAR
 from crossfool.models.networks.resnet_cifar import ResNetCIFAR, Shortcut
 from crossfool.models.weights.state_dicts import load_published
@@ -42,7 +44,16 @@ def images(name: str) -> Tensor:
 
 
 def test_every_network_is_counted() -> None:
-    assert set(PARAMETERS) == set(build.NETWORKS)
+    assert set(PARAMETERS) == set(catalogue.NETWORKS)
+
+
+def test_every_network_names_its_module_and_no_module_is_without_a_name() -> None:
+    named = {module for name in catalogue.NETWORKS for module in catalogue.modules(name, "crossfool")}
+    files = {path.stem for path in Path(str(catalogue.__file__)).parent.glob("[!_]*.py")} - {"build", "catalogue"}
+    assert named == {f"crossfool.models.networks.{file}" for file in files}
+    assert catalogue.modules("resnet20", "torchvision") == catalogue.modules("resnet20", "timm") == ()
+    with pytest.raises(UserError, match="unknown network 'resnet21'"):
+        catalogue.modules("resnet21", "crossfool")
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

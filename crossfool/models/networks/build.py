@@ -1,8 +1,8 @@
 """Networks by name, without their weights: this package's, torchvision's and timm's.
 
-All take normalised images and return logits. This package's networks are in this folder. Each is traceable by
-`torch.fx` and keeps batch normalisation as a module right behind its convolution, so that it can be folded for
-inference.
+All take normalised images and return logits. This package's networks are in this folder, listed in `catalogue`. Each
+is traceable by `torch.fx` and keeps batch normalisation as a module right behind its convolution, so that it can be
+folded for inference.
 """
 
 import difflib
@@ -14,21 +14,7 @@ from typing import Any
 from torch import nn
 
 from crossfool.errors import UserError, brief, unknown_name
-
-NETWORKS: dict[str, tuple[str, str, tuple[int, ...]]] = {  # name -> module, class, arguments
-    "fnn0": ("fnn", "FNN", (0,)),
-    "fnn2": ("fnn", "FNN", (2,)),
-    "fnn4": ("fnn", "FNN", (4,)),
-    "fnn8": ("fnn", "FNN", (8,)),
-    "lenet": ("lenet", "LeNet", ()),
-    "resnet20": ("resnet_cifar", "ResNetCIFAR", (20,)),
-    "resnet44": ("resnet_cifar", "ResNetCIFAR", (44,)),
-    "resnet56": ("resnet_cifar", "ResNetCIFAR", (56,)),
-    "densenet": ("densenet_cifar", "DenseNetCIFAR", ()),
-    "efficientnet_lite0": ("efficientnet_lite", "EfficientNetLite", (0,)),
-    "efficientnet_lite1": ("efficientnet_lite", "EfficientNetLite", (1,)),
-    "efficientnet_lite2": ("efficientnet_lite", "EfficientNetLite", (2,)),
-}
+from crossfool.models.networks import catalogue
 
 # torchvision's transformers whose published weights have positions for more than 224 pixels
 IMAGE_SIDES = {"vit_h_14": 518}
@@ -40,10 +26,8 @@ def crossfool_network(name: str) -> nn.Module:
     Raises:
         UserError: no such network.
     """
-    if name not in NETWORKS:
-        raise unknown_name("network", name, NETWORKS)
-    module, class_name, arguments = NETWORKS[name]
-    network: nn.Module = getattr(importlib.import_module(f"{__package__}.{module}"), class_name)(*arguments)
+    entry = catalogue.find_network(name)
+    network: nn.Module = getattr(importlib.import_module(entry.module), entry.class_name)(*entry.arguments)
     return network
 
 
