@@ -26,8 +26,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossfool import runtime
-from crossfool.attacks import gradients, losses
+from crossfool.attacks import losses
+from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
+from crossfool.attacks.gradients.plain import plain
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
 from crossfool.models.inference import pixel_model
@@ -89,7 +91,7 @@ def one_gradient(pair: Pair, images: Tensor, labels: Tensor, batch: int = 8) -> 
         model, parts = pair.use(way), []
         for image_batch, label_batch in zip(images.split(batch), labels.split(batch), strict=True):
             loss = losses.untargeted(losses.source_log_probabilities([model], "losses"), label_batch)
-            parts.append(gradients.plain(loss, image_batch.float()).double().flatten(1))
+            parts.append(plain(loss, image_batch.float()).double().flatten(1))
         return torch.cat(parts)
 
     by_way = {way: gradient(way) for way in ("plain", "fast", "double")}
@@ -116,7 +118,8 @@ def craft(pair: Pair, way: str, row: dict[str, Any], images: Tensor, labels: Ten
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
         ids = range(start, start + len(images[part]))
-        parts.append(craft_chunk([model], attack, images[part], labels[part], labels[part], ids)[0]["images"])
+        chunk = Chunk(images[part], labels[part], labels[part], ids)
+        parts.append(craft_chunk([model], attack, chunk)[0]["images"])
     return torch.cat(parts)
 
 

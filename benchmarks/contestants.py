@@ -80,6 +80,7 @@ def by_attack(makes: Mapping[str, Callable[[Work], Run_01]]) -> Run:
 def crossfool(model: str) -> Run:
     """Make the run of this package."""
     from crossfool import runtime
+    from crossfool.attacks.chunk import Chunk
     from crossfool.attacks.config import Attack
     from crossfool.models.inference import batch_size, pixel_model
     from crossfool.pipeline.crafting import craft
@@ -97,7 +98,8 @@ def crossfool(model: str) -> Run:
             row |= {"gradient": "smoothed", "samples": work.samples, "sigma": SIGMA}
         attack = Attack.model_validate(row)
         fit = batch_size.Fit(work.images, cpu, widest)
-        return craft.craft_in_batches([wrapped], attack, images, labels, labels, range(work.images), fit)[0]["images"]
+        chunk = Chunk(images, labels, labels, range(work.images))
+        return craft.craft_in_batches([wrapped], attack, chunk, fit)[0]["images"]
 
     return run
 

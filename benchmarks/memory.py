@@ -34,6 +34,7 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     import torch
 
     from crossfool import runtime
+    from crossfool.attacks.chunk import Chunk
     from crossfool.attacks.config import Attack
     from crossfool.models.inference import pixel_model
     from crossfool.models.networks import build
@@ -51,7 +52,7 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     images = torch.randint(0, 256, (chunk, 3, 224, 224), dtype=torch.uint8)
     labels = torch.zeros(chunk, dtype=torch.int64)
     before = resident()
-    craft.craft(members, row, images, labels, labels + 1, list(range(chunk)))
+    craft.craft(members, row, Chunk(images, labels, labels + 1, range(chunk)))
     return before, resident() - before
 
 

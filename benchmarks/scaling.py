@@ -79,6 +79,7 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
     from contestants import about
 
     from crossfool import runtime
+    from crossfool.attacks.chunk import Chunk
     from crossfool.attacks.config import Attack
     from crossfool.models.inference import batch_size, pixel_model
     from crossfool.pipeline.crafting import craft
@@ -94,7 +95,8 @@ def crafting(model: str) -> Callable[[int, int, int], object]:
             row |= {"gradient": "smoothed", "samples": samples, "sigma": 15}
         attack, x = Attack.model_validate(row), images(count)
         labels = torch.zeros(count, dtype=torch.int64)
-        craft.craft_in_batches([wrapped], attack, x, labels, labels, range(count), batch_size.Fit(8, cpu, widest))
+        chunk = Chunk(x, labels, labels, range(count))
+        craft.craft_in_batches([wrapped], attack, chunk, batch_size.Fit(8, cpu, widest))
 
     return work
 

@@ -243,6 +243,6 @@ class Attack(Section):
         return (*recorded, *((seed, self.steps) for seed in (self.seeds or ())[1:]))
 
     def with_seed(self, seed: int) -> "Attack":
-        """The same attack with one seed and no snapshots."""
+        """Return the attack with one seed and no snapshots."""
         alone = {"seed": seed, "seeds": None, "record_steps": None, "quantisation": None}
         return self.model_copy(update=alone)

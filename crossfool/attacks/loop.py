@@ -73,7 +73,7 @@ def attack(
         loss: The loss to maximise, an image at a time; a targeted attack passes the negative.
         x: Clean images (N,C,H,W), pixels 0..255; where the iteration starts.
         budget: Radius, number of steps, step size.
-        estimate: Gradient estimator (`gradients.py`).
+        estimate: Gradient estimator (`gradients/`).
         update: Makes a fresh update rule (`update_rules.py`).
         each: Called with the step, numbered from 1, and the images after it.
 

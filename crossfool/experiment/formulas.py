@@ -103,7 +103,7 @@ def _views(attack: Attack) -> Iterator[Fact]:
 def _estimate(attack: Attack, point: str) -> str:
     """The formula by which a step's gradients make one; the estimator's name where it has no formula here."""
     if attack.gradient not in ("smoothed", "varied", "relevant"):
-        return f"Gₜ: {attack.gradient} (gradients.py), at {point}"
+        return f"Gₜ: {attack.gradient} (gradients/{attack.gradient}.py), at {point}"
     if attack.gradient == "smoothed":
         noise = f", {attack.noise}" if attack.noise not in (None, "gaussian") else ""
         drawn = f"{attack.samples} ξᵢ ~ N(0, {attack.sigma:g}²){noise} afresh each step"

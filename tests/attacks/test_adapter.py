@@ -12,6 +12,7 @@ from builders import ROOT
 from torch import Tensor, nn
 
 from crossfool import seeds
+from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
 from crossfool.attacks.torchattack import catalogue
 from crossfool.datasets import prepare
@@ -129,7 +130,7 @@ def row(name: str, **more) -> Attack:
 def craft(name: str, one: Attack, images: Tensor, ids=IDS, evaluated=lambda count: None):
     model = member(network(name), images.shape[-1], as_built=one.needs_original_network)
     part = slice(len(ids))
-    made, finite = adapter.craft([model], one, images[part], LABELS[part], TARGETS[part], ids, "made", evaluated)
+    made, finite = adapter.craft([model], one, Chunk(images, LABELS, TARGETS, ids).part(part), "made", evaluated)
     return made["images"], finite
 
 
@@ -234,7 +235,7 @@ def test_images_are_the_librarys_on_an_embedded_model(name, embedded):
     one = row(name, options=options, **steps)
     model = pixel_model.wrap(copy.deepcopy(built), about, device=CPU, as_built=one.needs_original_network)
     label = TARGETS[:1]  # no label that the model is sure of: the loss would be next to nothing, and its gradient noise
-    made, finite = adapter.craft([model], one, image, label, label, [5], "efficientnet_lite0")
+    made, finite = adapter.craft([model], one, Chunk(image, label, label, [5]), "efficientnet_lite0")
     wanted = called(name, built, (about["mean"], about["std"]), image, label, [5], classes=1000, **steps, **options)
     assert finite.all() and (made["images"] != image).float().mean() > 0.5
     assert (made["images"].numpy() != wanted).mean() < (0.1 if name == "BFA" else 0.01)  # BFA: it goes by whole numbers
@@ -268,7 +269,7 @@ def test_other_draws_are_left_alone():
         random.seed(2)
         np.random.seed(2)
         if attacked:
-            adapter.craft([model], row("BSR"), images, LABELS, TARGETS, IDS, "made")
+            adapter.craft([model], row("BSR"), Chunk(images, LABELS, TARGETS, IDS), "made")
         return torch.rand(1).item(), random.random(), np.random.rand()
 
     assert after(True) == after(False)
@@ -280,7 +281,7 @@ def test_an_ensemble_is_attacked_by_its_mean():
     torch.manual_seed(1)
     pair = [member(Residual(), 40, as_built=False) for _ in range(2)]
     one = Attack(method="torchattack/IFGSM", epsilon=8, steps=3, step_size=4, fusion="losses")
-    found = adapter.craft(pair, one, images, LABELS, TARGETS, IDS, "a+b")[0]["images"]
+    found = adapter.craft(pair, one, Chunk(images, LABELS, TARGETS, IDS), "a+b")[0]["images"]
     x = images.float()
     for _ in range(3):
         x.requires_grad_()
@@ -289,7 +290,7 @@ def test_an_ensemble_is_attacked_by_its_mean():
         x = torch.clamp(torch.minimum(torch.maximum(step, images - 8.0), images + 8.0), 0, 255)
     assert (found.float() != x).float().mean() < 0.05
     for some in (pair[:1], pair[1:]):
-        found = adapter.craft(some, one, images, LABELS, TARGETS, IDS, "a")[0]["images"]
+        found = adapter.craft(some, one, Chunk(images, LABELS, TARGETS, IDS), "a")[0]["images"]
         assert (found.float() != x).float().mean() > 0.1
 
 
@@ -320,7 +321,7 @@ def test_networks_without_the_layers_are_refused(source, name, line):
     model = member(build.crossfool_network(source), side, as_built=True)
     images = torch.zeros(1, 3, side, side, dtype=torch.uint8)
     with pytest.raises(UserError, match=line):
-        adapter.craft([model], row(name), images, LABELS[:1], TARGETS[:1], [1], source)
+        adapter.craft([model], row(name), Chunk(images, LABELS[:1], TARGETS[:1], [1]), source)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -334,7 +335,7 @@ def test_images_whose_gradient_is_not_finite_are_named():
 
     images = torch.full((3, 3, 2, 2), 100, dtype=torch.uint8)
     goal = torch.tensor([1, 2, 3])
-    made, finite = adapter.craft([broken], row("MIFGSM"), images, goal, goal, [1, 2, 3], "broken")
+    made, finite = adapter.craft([broken], row("MIFGSM"), Chunk(images, goal, goal, [1, 2, 3]), "broken")
     assert finite.tolist() == [True, False, True]
     found = made["images"]
     assert torch.equal(found[0], images[0]) and not torch.equal(found[2], images[2])
@@ -344,7 +345,7 @@ def test_foreign_errors_are_one_line():
     model = member(Residual(), 40, as_built=False)
     images = torch.zeros(2, 3, 40, 40, dtype=torch.uint8)
     with pytest.raises(UserError, match=r"SSA cannot attack made with images of 40 pixels \(RuntimeError"):
-        adapter.craft([model], row("SSA"), images, LABELS, TARGETS, IDS, "made")
+        adapter.craft([model], row("SSA"), Chunk(images, LABELS, TARGETS, IDS), "made")
 
 
 def test_a_missing_library_is_one_line(monkeypatch):

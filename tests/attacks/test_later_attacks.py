@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from crossfool import seeds
-from crossfool.attacks import compose, gradients, input_diversity, update_rules
+from crossfool.attacks import compose, input_diversity, update_rules
 from crossfool.attacks import noise as attacks_noise
+from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
+from crossfool.attacks.gradients import relevant
+from crossfool.attacks.gradients._convolved import convolved
+from crossfool.attacks.gradients.smoothed import smoothed
 from crossfool.attacks.loop import Budget, attack
 from crossfool.models.inference.batch_size import Fit
 from crossfool.pipeline.crafting import craft
@@ -112,7 +116,7 @@ def test_kernel_is_its_papers_loop(images):
 
 
 def test_kernel_keeps_a_constant_inside():
-    flat = gradients.convolved(lambda loss, x: torch.full_like(x, 3.0), 7)(None, torch.zeros(1, 2, 12, 12).double())
+    flat = convolved(lambda loss, x: torch.full_like(x, 3.0), 7)(None, torch.zeros(1, 2, 12, 12).double())
     assert torch.allclose(flat[:, :, 3:-3, 3:-3], torch.tensor(3.0).double())
     assert (flat[:, :, 0] < 3).all()
 
@@ -158,8 +162,8 @@ def test_settling_by_hand():
 def test_a_gradient_of_any_size_has_its_cosine():
     first, second = torch.tensor([[[[3.0, 4.0]]]]), torch.tensor([[[[4.0, 3.0]]]])
     for size in (1.0, 1e-30, 1e30):
-        assert gradients._cosine(first * size, second).item() == pytest.approx(0.96)
-    assert gradients._cosine(first * 0, second).item() == 0
+        assert relevant._cosine(first * size, second).item() == pytest.approx(0.96)
+    assert relevant._cosine(first * 0, second).item() == 0
 
 
 def placed(image: Tensor, id: int, step: int) -> Tensor:
@@ -232,9 +236,8 @@ def test_evaluations_are_counted_to_the_last(name):
     counted, row = [], Attack(epsilon=15, steps=3, step_size=5, **COMPOSED[name])
     x = torch.randint(0, 256, (4, 3, 12, 12), dtype=torch.uint8)
     fit = Fit(4, torch.device("cpu"))
-    made, finite = craft.craft_in_batches(
-        [lambda x: network()(x.double() / 255)], row, x, LABELS, LABELS, IDS, fit, counted.append
-    )
+    chunk = Chunk(x, LABELS, LABELS, IDS)
+    made, finite = craft.craft_in_batches([lambda x: network()(x.double() / 255)], row, chunk, fit, counted.append)
     adversarial = made["images"]
     assert sum(counted) == 4 * row.gradient_evaluations_per_seed == 4 * 3 * row.gradient_evaluations_per_step
     assert max(counted) == 8 if row.gradient_evaluations_per_step > 1 else 4  # two copies of four images a pass
@@ -294,7 +297,7 @@ def test_latin_noise_is_of_the_image_seed_and_step_alone():
 
 def error(noise: attacks_noise.Noise, samples: int, loss, x: Tensor, exact: Tensor) -> float:
     """Mean squared error of the smoothed gradient over many steps' draws."""
-    estimate = gradients.smoothed(samples, noise)
+    estimate = smoothed(samples, noise)
     return sum((estimate(loss, x) - exact).square().mean().item() for _ in range(20)) / 20
 
 
@@ -313,7 +316,7 @@ def test_errors_on_a_quadratic_are_those_of_theory():
 
 
 def test_errors_on_a_network_are_no_larger(images):
-    exact = gradients.smoothed(4096, attacks_noise.gaussian(9, IDS, 15.0), 64)(loss, images)
+    exact = smoothed(4096, attacks_noise.gaussian(9, IDS, 15.0), 64)(loss, images)
     plain = attacks_noise.gaussian(0, IDS, 15.0)
     by = {
         "gaussian": plain,

@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossfool.attacks import gradients, update_rules
+from crossfool.attacks import update_rules
+from crossfool.attacks.gradients.plain import plain
+from crossfool.attacks.gradients.smoothed import smoothed
 from crossfool.attacks.loop import Budget, attack
 from crossfool.attacks.losses import source_log_probabilities, targeted, untargeted
 from crossfool.attacks.noise import gaussian
@@ -34,7 +36,7 @@ def loss_of(label: int, model=linear):
     return untargeted(source_log_probabilities([model], "probabilities"), torch.tensor([label]))
 
 
-def run(loss, x, *, epsilon, steps, step_size, estimate=gradients.plain, update=update_rules.sign):
+def run(loss, x, *, epsilon, steps, step_size, estimate=plain, update=update_rules.sign):
     return attack(loss, x, Budget(epsilon, steps, step_size), estimate=estimate, update=update)
 
 
@@ -120,7 +122,7 @@ def test_smoothed_gradient_is_the_mean_over_unclipped_noise():
         seen.append(x.detach().clone())
         return (x**2).sum((1, 2, 3)) / 2  # gradient x
 
-    estimate = gradients.smoothed(2, lambda step, x: iter(noise))
+    estimate = smoothed(2, lambda step, x: iter(noise))
     x = image(10, 20, 30, 40)
     assert estimate(loss, x).tolist() == image(160, -130, 30, 40).tolist()
     assert seen[0].tolist() == image(310, 20, 30, 40).tolist()  # beyond 255: not clipped
@@ -129,7 +131,7 @@ def test_smoothed_gradient_is_the_mean_over_unclipped_noise():
 def test_sigma_zero_is_plain():
     x = torch.randint(0, 256, (3, 1, 2, 2)).float()
     loss = untargeted(source_log_probabilities([linear], "probabilities"), torch.tensor([0, 1, 0]))
-    sg = gradients.smoothed(4, gaussian(0, [5, 6, 7], 0.0))
+    sg = smoothed(4, gaussian(0, [5, 6, 7], 0.0))
     assert torch.equal(
         run(loss, x, epsilon=15, steps=5, step_size=5, estimate=sg), run(loss, x, epsilon=15, steps=5, step_size=5)
     )
@@ -199,7 +201,7 @@ def test_integer_attacks_stay_integers_in_ball_and_box(update, smooth):
         return network(images / 64 - 2)
 
     loss = untargeted(source_log_probabilities([model], "probabilities"), torch.arange(6) % 5)
-    inner = gradients.smoothed(3, gaussian(0, list(range(6)), 15.0)) if smooth else gradients.plain
+    inner = smoothed(3, gaussian(0, list(range(6)), 15.0)) if smooth else plain
 
     def estimate(loss, images: Tensor) -> Tensor:
         iterates.append(images.detach().clone())

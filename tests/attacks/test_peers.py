@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crossfool.attacks import compose, gradients, losses, noise, update_rules
+from crossfool.attacks import compose, losses, noise, update_rules
 from crossfool.attacks.config import Attack
+from crossfool.attacks.gradients.plain import plain
 from crossfool.attacks.loop import Budget, attack
 
 with warnings.catch_warnings():
@@ -43,7 +44,7 @@ def ours(network: nn.Module, images: Tensor, update, steps: int = STEPS, step_si
     loss = losses.untargeted(
         losses.source_log_probabilities([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS
     )
-    return attack(loss, images, Budget(EPSILON, steps, step_size), estimate=gradients.plain, update=update)
+    return attack(loss, images, Budget(EPSILON, steps, step_size), estimate=plain, update=update)
 
 
 def row(network: nn.Module, images: Tensor, **parts: object) -> Tensor:

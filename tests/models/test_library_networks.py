@@ -11,8 +11,8 @@ import yaml
 from builders import EMPTY, ROOT
 from torch import Tensor, nn
 
-from crossfool.attacks import gradients
 from crossfool.attacks.config import Attack
+from crossfool.attacks.gradients.plain import plain
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment
@@ -125,7 +125,7 @@ def test_memory_that_runs_out_is_no_fault_of_the_network():
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
 
     with pytest.raises(RuntimeError, match="allocate") as caught:
-        gradients.plain(full, torch.zeros(1, 1, 2, 2))
+        plain(full, torch.zeros(1, 1, 2, 2))
     assert not isinstance(caught.value, UserError)
 
 

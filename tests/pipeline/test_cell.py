@@ -13,8 +13,9 @@ from builders import metadata
 from made_cells import CPU, ROWS, SG, cell, run
 from torch import nn
 
-from crossfool.attacks import gradients, noise
+from crossfool.attacks import noise
 from crossfool.attacks.config import Attack
+from crossfool.attacks.gradients import plain
 from crossfool.errors import UserError
 from crossfool.models.inference import batch_size, pixel_model
 from crossfool.models.inference.batch_size import Fit
@@ -270,11 +271,11 @@ def test_memory_that_runs_out_halves_what_goes_through_at_once(tmp_path, subset,
     sizes = []
     original = crafting_craft.craft
 
-    def craft(members, row, images, *others, together):
-        sizes.append(len(images) * together)
-        if len(images) * together > 3:
+    def craft(members, row, chunk, *others, together):
+        sizes.append(len(chunk.images) * together)
+        if len(chunk.images) * together > 3:
             raise torch.OutOfMemoryError("made")
-        return original(members, row, images, *others, together=together)
+        return original(members, row, chunk, *others, together=together)
 
     monkeypatch.setattr(crafting_craft, "craft", craft)
     parts = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "b" / "out.safetensors")
@@ -316,8 +317,8 @@ def test_a_cell_goes_through_in_passes_that_its_models_layers_allow(tmp_path, su
     image = torch.from_numpy(np.array(TensorFile(subset)["images"][:1])).float()
     monkeypatch.setattr(batch_size, "WIDE", 4 * batch_size.widest_output([member], image))
     sizes = []
-    original = gradients.plain
-    monkeypatch.setattr(gradients, "plain", lambda loss, x: (sizes.append(len(x)), original(loss, x))[1])
+    original = plain.plain
+    monkeypatch.setattr(plain, "plain", lambda loss, x: (sizes.append(len(x)), original(loss, x))[1])
     parts = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "b" / "out.safetensors")
     assert set(sizes) == {4, 3}  # eleven images in chunks of 8 and 3
     assert np.array_equal(TensorFile(parts)["images"], TensorFile(whole)["images"])
@@ -325,13 +326,13 @@ def test_a_cell_goes_through_in_passes_that_its_models_layers_allow(tmp_path, su
 
 def test_noise_samples_of_few_images_go_through_together(tmp_path, subset, fnn_weights, monkeypatch):
     passes = []
-    original = gradients.plain
+    original = plain.plain
 
-    def plain(loss, x):
+    def counted(loss, x):
         passes.append(len(x))
         return original(loss, x)
 
-    monkeypatch.setattr(gradients, "plain", plain)
+    monkeypatch.setattr(plain, "plain", counted)
     alone = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
     by_one = len(passes)
     monkeypatch.setattr(batch_size, "ROOM", {"cpu": 27})

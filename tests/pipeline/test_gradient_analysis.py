@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossfool.attacks import gradients, losses
+from crossfool.attacks import losses
+from crossfool.attacks.gradients.smoothed import smoothed
 from crossfool.attacks.noise import gaussian
 from crossfool.errors import UserError
 from crossfool.pipeline.gradient_analysis import analysis
@@ -91,11 +92,11 @@ def test_smoothed_is_the_mean_of_plain_gradients_at_the_same_noise(label, batch)
 def test_smoothed_is_what_an_attack_estimates_in_its_first_step():
     model = quadratic()
     for m, one in zip([1, 5, 12], estimates(model, [1, 5, 12]), strict=True):
-        first = gradients.smoothed(m, gaussian(SEED, [ID], SIGMA))(loss_of(model, 1), X[None])[0]
+        first = smoothed(m, gaussian(SEED, [ID], SIGMA))(loss_of(model, 1), X[None])[0]
         assert torch.allclose(one.float(), first, rtol=1e-5, atol=0)
         # in a batch of others, too, since an image's noise is its own
         noise = gaussian(SEED, [3, ID], SIGMA)
-        batch = gradients.smoothed(m, noise)(loss_of_two(model), torch.stack([X / 2, X]))[1]
+        batch = smoothed(m, noise)(loss_of_two(model), torch.stack([X / 2, X]))[1]
         assert torch.allclose(one.float(), batch, rtol=1e-5, atol=0)
 
 

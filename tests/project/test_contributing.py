@@ -98,16 +98,17 @@ def changed(tmp_path: Path):
         (
             "attack",
             MIRRORED,
-            "10|False|untargeted, mirrored gradient, T = 5 steps of α = 2, ε = 6|Gₜ: mirrored (gradients.py), at xₜ",
-            ["tests/attacks/test_loop.py"],
+            "10|False|untargeted, mirrored gradient, T = 5 steps of α = 2, ε = 6|"
+            "Gₜ: mirrored (gradients/mirrored.py), at xₜ",
+            ["tests/attacks/test_mirrored.py"],
             "mirrored",
         ),
         (
             "noisy",
             POLLED,
             "20|40|True|untargeted, polled gradient of m = 4 antithetic samples with σ = 15, "
-            "T = 5 steps of α = 2, ε = 6|Gₜ: polled (gradients.py), at xₜ",
-            ["tests/attacks/test_loop.py", "tests/experiment/test_config.py"],
+            "T = 5 steps of α = 2, ε = 6|Gₜ: polled (gradients/polled.py), at xₜ",
+            ["tests/attacks/test_polled.py", "tests/experiment/test_config.py"],
             "polled or mistakes",
         ),
         (

@@ -15,6 +15,7 @@ from builders import ROOT
 from PIL import Image
 from torch import Tensor, nn
 
+from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
 from crossfool.datasets import decoding, prepare
 from crossfool.datasets.config import Dataset
@@ -74,7 +75,7 @@ def attacked(network: nn.Module, **row: object) -> tuple[Tensor, Tensor]:
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), np.uint8))
     labels = torch.arange(6)
     attack = Attack(**{"epsilon": 16, "steps": 3, "step_size": 6} | row)
-    made, _ = craft.craft([model], attack, x, labels, labels + 1, range(6))
+    made, _ = craft.craft([model], attack, Chunk(x, labels, labels + 1, range(6)))
     return x, made["images"]
 
 

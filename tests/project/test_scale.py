@@ -13,6 +13,7 @@ from torch import nn
 
 from crossfool import errors
 from crossfool.attacks import sweeps, update_rules
+from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import Budget, attack
 from crossfool.attacks.noise import antithetic, gaussian, latin, uniform
@@ -214,9 +215,10 @@ def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
         predict.top5(lambda x: x.flatten(1), images.numpy(), **asked)
     labels, row = torch.zeros(len(images), dtype=torch.int64), Attack(epsilon=8, steps=1, step_size=8)
+    chunk = Chunk(images, labels, labels, range(len(images)))
     for one in (row, Attack(method="torchattack/FGSM", epsilon=8)):
         with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
-            craft.craft_in_batches([], one, images, labels, labels, range(len(images)), Fit(2, torch.device("cpu")))
+            craft.craft_in_batches([], one, chunk, Fit(2, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("low, high", [(-2.1, 2.6), (-1, 255), (0, 256), (float("nan"), 3)])

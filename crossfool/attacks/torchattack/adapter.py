@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from crossfool import seeds
 from crossfool.attacks import losses
+from crossfool.attacks.chunk import Chunk, Crafted
 from crossfool.attacks.config import Attack
 from crossfool.attacks.losses import Model
 from crossfool.attacks.projection import quantise
@@ -28,23 +29,18 @@ from crossfool.errors import MAX_PIXEL, UserError, brief, refuse_unit_images, un
 def craft(
     members: Sequence[Model],
     row: Attack,
-    images: Tensor,
-    labels: Tensor,
-    target_labels: Tensor,
-    ids: Sequence[int],
+    chunk: Chunk,
     name: str,
     evaluated: Callable[[int], object] = lambda count: None,
     *,
     architecture: str = "",
-) -> tuple[dict[str, Tensor], Tensor]:
+) -> Crafted:
     """Adversarial images of a chunk as `{"images": (N,C,H,W) uint8}`, and which were finite throughout, (N,) bool.
 
     Args:
         members: The source's models.
         row: The attack.
-        images: Clean images (N,C,H,W), pixels 0..255.
-        labels, target_labels: (N,) int64.
-        ids: The images' ids in the data set, (N,).
+        chunk: N images with their labels.
         name: The source's name, for errors.
         evaluated: Called with the number of gradient evaluations, an image each, as they are made.
         architecture: The library's name of the network, by which some attacks know its layers; `name` if not given.
@@ -53,8 +49,8 @@ def craft(
         UserError: the library is missing, or cannot attack this source or these images.
     """
     assert row.library_method is not None
-    refuse_unit_images(images)
-    x, aims = images.float() / MAX_PIXEL, target_labels if row.targeted else labels
+    refuse_unit_images(chunk.images)
+    x, aims = chunk.images.float() / MAX_PIXEL, chunk.target_labels if row.targeted else chunk.labels
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
     count = 0
 
@@ -69,12 +65,12 @@ def craft(
     batches = []
     for start in range(0, len(x), batch):
         part = slice(start, start + batch)
-        with _seeded(seeds.derive_seed(row.seed or 0, *ids[part]), x.device):
+        with _seeded(seeds.derive_seed(row.seed or 0, *chunk.ids[part]), x.device):
             batches.append(_attack_batch(members, row, x[part], aims[part], (name, architecture or name), on_gradient))
     x_adv = torch.cat(batches)
     evaluated(len(x) * row.gradient_evaluations_per_seed - count)  # gradients that end at a layer
     finite &= x_adv.isfinite().flatten(1).all(1)
-    return {"images": quantise(x_adv * MAX_PIXEL, images.float(), row.epsilon)}, finite
+    return {"images": quantise(x_adv * MAX_PIXEL, chunk.images.float(), row.epsilon)}, finite
 
 
 def _attack_batch(

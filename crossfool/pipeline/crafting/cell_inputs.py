@@ -1,4 +1,4 @@
-"""What a cell is computed from, and the metadata of its file; the computing is in `compute_cell`.
+"""Inputs of a cell, and the metadata of its file; the computing is in `compute_cell`.
 
 A cell is computed in chunks, the unit of work and of resume (`chunks`). A chunk's result depends on its images and the
 cell's parameters, not on which other chunks were computed, in what order, or by whom.
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crossfool.attacks import parts
 from crossfool.attacks.config import Attack
 from crossfool.attacks.torchattack import catalogue
 from crossfool.models.inference import pixel_model
@@ -84,7 +85,5 @@ def _libraries(cell: Cell) -> dict[str, str]:
     names = {member["library"] for member in cell.source["members"].values()} - {"crossfool"}
     versions = {name: importlib.metadata.version(name) for name in sorted(names)}
     if cell.attack.method is not None:
-        from crossfool.attacks.torchattack import adapter
-
-        versions[catalogue.LIBRARY] = adapter.library_version()
+        versions[catalogue.LIBRARY] = parts.load(cell.attack, parts.ADAPTER).library_version()
     return versions

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from crossfool.attacks import compose, losses
+from crossfool.attacks import compose, losses, parts
+from crossfool.attacks.chunk import Chunk, Crafted
 from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import Budget, Loss, attack
 from crossfool.attacks.losses import Model
@@ -19,22 +20,17 @@ REMOVE_SOURCE = "remove it from sources in params.yaml; it may stay in models, a
 def craft(
     members: Sequence[Model],
     row: Attack,
-    images: Tensor,
-    labels: Tensor,
-    target_labels: Tensor,
-    ids: Sequence[int],
+    chunk: Chunk,
     evaluated: Callable[[int], object] = lambda count: None,
     *,
     together: int = 1,
-) -> tuple[dict[str, Tensor], Tensor]:
+) -> Crafted:
     """Craft the adversarial images of one chunk, all in one batch.
 
     Args:
         members: The source's models.
         row: The attack.
-        images: (N,C,H,W) uint8.
-        labels, target_labels: (N,) int64.
-        ids: The images' ids in the data set, which the noise is drawn by.
+        chunk: N images with their labels.
         evaluated: Called with the number of gradients that each pass evaluates.
         together: How many copies (noise samples, scales) of each image go through in one pass.
 
@@ -43,9 +39,9 @@ def craft(
         in the order of `row.snapshots`, and `floats` (N,C,H,W) float32, which `images` are rounded from. And which
         images had finite gradients throughout, (N,) bool.
     """
-    x = images.float().contiguous(memory_format=torch.channels_last)
+    x = chunk.images.float().contiguous(memory_format=torch.channels_last)
     model = losses.source_log_probabilities(members, row.fusion)
-    loss = losses.targeted(model, target_labels) if row.targeted else losses.untargeted(model, labels)
+    loss = losses.targeted(model, chunk.target_labels) if row.targeted else losses.untargeted(model, chunk.labels)
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def counted(x: Tensor) -> Tensor:
@@ -56,7 +52,7 @@ def craft(
 
     def attacked(seed: int) -> Tensor:
         seeded_row = row.with_seed(seed)
-        estimate = compose.build_estimator(seeded_row, ids, together)
+        estimate = compose.build_estimator(seeded_row, chunk.ids, together)
 
         def checked(loss: Loss, x: Tensor) -> Tensor:
             gradient = estimate(loss, x)
@@ -68,7 +64,7 @@ def craft(
                 snapshots[seed, step] = quantise(x_adv, x, row.epsilon)
 
         budget = Budget(row.epsilon, row.steps, row.step_size)
-        attacked_loss = compose.build_loss(seeded_row, counted, ids)
+        attacked_loss = compose.build_loss(seeded_row, counted, chunk.ids)
         update = compose.build_update(seeded_row)
         return attack(attacked_loss, x, budget, estimate=checked, update=update, each=keep_snapshot)
 
@@ -86,19 +82,16 @@ def craft(
 def craft_in_batches(
     members: Sequence[Model],
     row: Attack,
-    images: Tensor,
-    labels: Tensor,
-    target_labels: Tensor,
-    ids: Sequence[int],
+    chunk: Chunk,
     fit: Fit,
     evaluated: Callable[[int], object] = lambda count: None,
     *,
     name: str = "",
-) -> tuple[dict[str, Tensor], Tensor]:
+) -> Crafted:
     """Call `craft` on batches of as many images and copies as fit; torchattack's attacks take all images at once.
 
     Args:
-        members, row, images, labels, target_labels, ids, evaluated: As for `craft`.
+        members, row, chunk, evaluated: As for `craft`.
         fit: How many images and copies go through the models at once.
         name: The source's name.
 
@@ -106,15 +99,12 @@ def craft_in_batches(
         As `craft`.
     """
     if row.method is not None:
-        from crossfool.attacks.torchattack import adapter  # imports torchattack, which no other row needs
+        adapter = parts.load(row, parts.ADAPTER)
+        crafted: Crafted = adapter.craft(members, row, chunk, name, evaluated, architecture=registry.architecture(name))
+        return crafted
 
-        return adapter.craft(
-            members, row, images, labels, target_labels, ids, name, evaluated, architecture=registry.architecture(name)
-        )
+    def craft_batch(part: slice, together: int) -> Crafted:
+        return craft(members, row, chunk.part(part), evaluated, together=together)
 
-    def craft_batch(part: slice, together: int) -> tuple[dict[str, Tensor], Tensor]:
-        batch = images[part], labels[part], target_labels[part], ids[part]
-        return craft(members, row, *batch, evaluated, together=together)
-
-    batches, finite = zip(*fit.map(craft_batch, len(ids), row.gradient_evaluations_per_step), strict=True)
+    batches, finite = zip(*fit.map(craft_batch, len(chunk.ids), row.gradient_evaluations_per_step), strict=True)
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}, torch.cat(finite)

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossfool.attacks import gradients, losses
+from crossfool.attacks import losses
+from crossfool.attacks.chunk import Chunk
+from crossfool.attacks.gradients import plain
 from crossfool.attacks.losses import Model
 from crossfool.errors import UserError
 from crossfool.models.inference.batch_size import Fit, widest_output
@@ -21,7 +23,7 @@ CHUNKS_AHEAD = {"cuda": 1}  # device type -> chunks begun before the last one is
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class _StartedChunk:
     """A chunk that a GPU may still be computing.
 
     Attributes:
@@ -74,7 +76,7 @@ class Crafter:
         Raises:
             UserError: a gradient was not finite.
         """
-        pending: deque[_Chunk] = deque()
+        pending: deque[_StartedChunk] = deque()
         for part in parts:
             pending.append(self.begin(part, evaluated))
             while len(pending) > CHUNKS_AHEAD.get(self.device.type, 0):
@@ -82,27 +84,26 @@ class Crafter:
         for chunk in pending:
             yield self.finish(chunk)
 
-    def begin(self, part: slice, evaluated: Callable[[int], object] = lambda count: None) -> _Chunk:
+    def begin(self, part: slice, evaluated: Callable[[int], object] = lambda count: None) -> _StartedChunk:
         """Compute a chunk; on a GPU only start to, so that the GPU has work while the chunk before is written."""
-        ids = self.subset["index"][part].tolist()
         images, labels, target_labels = (self._to_device(name, part) for name in ("images", "labels", "target_labels"))
+        chunk = Chunk(images, labels, target_labels, self.subset["index"][part].tolist())
         source = self.cell.source["source"]
         try:
-            crafted, finite = craft_in_batches(
-                self.members, self.cell.attack, images, labels, target_labels, ids, self.fit, evaluated, name=source
-            )
-        except gradients.NotDifferentiable as error:
+            crafted, finite = craft_in_batches(self.members, self.cell.attack, chunk, self.fit, evaluated, name=source)
+        except plain.NotDifferentiable as error:
             raise UserError(
                 f"{self.cell.name}: {self._not_differentiable(part.start)}: {error}; {REMOVE_SOURCE}"
             ) from error
         if self.device.type != "cuda":
-            return _Chunk(part, {name: tensor.cpu() for name, tensor in crafted.items()}, finite.cpu(), lambda: None)
+            arrived = {name: tensor.cpu() for name, tensor in crafted.items()}
+            return _StartedChunk(part, arrived, finite.cpu(), lambda: None)
         pinned = {name: _to_pinned(tensor) for name, tensor in crafted.items()}, _to_pinned(finite)
         event = torch.cuda.Event()
         event.record()
-        return _Chunk(part, *pinned, event.synchronize)
+        return _StartedChunk(part, *pinned, event.synchronize)
 
-    def finish(self, chunk: _Chunk) -> tuple[slice, Tensors]:
+    def finish(self, chunk: _StartedChunk) -> tuple[slice, Tensors]:
         """Wait for a chunk; return its part of the subset and its tensors.
 
         Raises:
@@ -141,7 +142,7 @@ class Crafter:
         """
         x = self._to_device("images", slice(0, max(1, min(_PROBED, self.fit.size)))).float()
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
-            if not gradients.plain(lambda x, member=member: member(x).max(1).values, x).any():  # type: ignore[misc]
+            if not plain.plain(lambda x, member=member: member(x).max(1).values, x).any():  # type: ignore[misc]
                 raise UserError(
                     f"{self.cell.name}: the gradient of {name} is zero at all of {len(x)} images; {REMOVE_SOURCE}"
                 )
@@ -151,8 +152,8 @@ class Crafter:
         x = self._to_device("images", slice(place, place + 1)).float()
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
             try:
-                gradients.plain(lambda x, member=member: member(x).sum(1), x)  # type: ignore[misc]
-            except gradients.NotDifferentiable:
+                plain.plain(lambda x, member=member: member(x).sum(1), x)  # type: ignore[misc]
+            except plain.NotDifferentiable:
                 return str(name)
         return str(self.cell.source["source"])
 
@@ -161,6 +162,6 @@ class Crafter:
         x, label = (self._to_device(name, slice(place, place + 1)) for name in ("images", "labels"))
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
             loss = losses.untargeted(losses.source_log_probabilities([member], self.cell.attack.fusion), label)
-            if not gradients.plain(loss, x.float()).isfinite().all():
+            if not plain.plain(loss, x.float()).isfinite().all():
                 return str(name)
         return str(self.cell.source["source"])

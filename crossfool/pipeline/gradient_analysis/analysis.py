@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from crossfool.attacks import gradients, losses
+from crossfool.attacks import losses
+from crossfool.attacks.gradients._samples import gradients_by_pass
+from crossfool.attacks.gradients.plain import plain
 from crossfool.attacks.loop import Loss
 from crossfool.attacks.noise import gaussian
 from crossfool.errors import UserError
@@ -26,7 +28,7 @@ def plain_gradient(model: PixelModel, image: Tensor, label: int) -> Tensor:
     Raises:
         UserError: the gradient is not finite.
     """
-    return _finite(gradients.plain(_loss(model, label), image[None])[0].double())
+    return _finite(plain(_loss(model, label), image[None])[0].double())
 
 
 def smoothed_gradients(
@@ -58,7 +60,7 @@ def smoothed_gradients(
     noise = gaussian(seed, [id], sigma)(0, x)
     total, drawn = torch.zeros_like(image, dtype=torch.float64), 0
     for m in samples:
-        for gradient in gradients.gradients_by_pass(loss, x, noise, m - drawn, batch):
+        for gradient in gradients_by_pass(loss, x, noise, m - drawn, batch):
             total += _finite(gradient.double().sum(0))
         drawn = m
         yield total / m
@@ -118,9 +120,9 @@ def plane_axes(source: PixelModel, image: Tensor, label: int, row: Boundary, *, 
         source, image, label, [row.samples], sigma=row.sigma, seed=row.seed, id=row.image, batch=batch
     )
     along = _unit(estimate, row)
-    plain = plain_gradient(source, image, label)
-    noise = plain - (plain * along).sum() * along
-    if plain.norm() > 0 and noise.norm() <= 1e-6 * plain.norm():
+    gradient = plain_gradient(source, image, label)
+    noise = gradient - (gradient * along).sum() * along
+    if gradient.norm() > 0 and noise.norm() <= 1e-6 * gradient.norm():
         raise UserError(
             f"{row.source}: the smoothed gradient at image {row.image} is the gradient itself; "
             "take a larger sigma or another image"

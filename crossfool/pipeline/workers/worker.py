@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crossfool.attacks import parts
 from crossfool.attacks.losses import Model
 from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError, brief, naming_file
@@ -64,9 +65,8 @@ def _versions(cell: Cell) -> str:
     """Versions as `versions` gives them, and that of the library that the cell's attack comes from."""
     if cell.attack.method is None:
         return versions()
-    from crossfool.attacks.torchattack import adapter
-
-    return f"{versions()}, {catalogue.LIBRARY} {adapter.library_version()}"
+    library_version = parts.load(cell.attack, parts.ADAPTER).library_version()
+    return f"{versions()}, {catalogue.LIBRARY} {library_version}"
 
 
 def chunk_arrays(subset: TensorFile, part: slice) -> dict[str, np.ndarray]:
