@@ -296,9 +296,10 @@ WORKERS = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from crossfool.pipeline.workers import local
+from crossfool.pipeline.workers.task import Task
 from crossfool.pipeline.stage import stage
 
-def asleep(order, files, chunk):
+def asleep(order, files, arrays):
     Path(f"{os.getpid()}.pid").touch()
     time.sleep(60)
 
@@ -309,11 +310,9 @@ def watched():
 
 @stage
 def main():
-    local.compute_chunk, local.make_order, local.TensorFile = asleep, id, str
-    local.chunk_arrays = lambda subset, part: None
-    cell = type("Cell", (), {"subset": "none"})
+    local.compute = asleep
     threading.Thread(target=watched, daemon=True).start()
-    list(local.Processes(1, 0).chunks(cell, [], [slice(0, 1), slice(1, 2)]))
+    list(local.Processes(1, 0).run([Task(None, (), dict, name) for name in "ab"], "none"))
 
 if __name__ == "__main__":
     main([])

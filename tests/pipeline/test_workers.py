@@ -25,11 +25,12 @@ from crossfool.attacks import losses
 from crossfool.attacks.gradients.plain import plain
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
-from crossfool.pipeline.crafting import compute_cell, weights_record
+from crossfool.pipeline.crafting import compute_cell, craft_order, weights_record
 from crossfool.pipeline.crafting.cell_inputs import Cell
 from crossfool.pipeline.workers import choose_engine, local, ray_cluster
 from crossfool.pipeline.workers import slurm as workers_slurm
 from crossfool.pipeline.workers import worker as workers_worker
+from crossfool.pipeline.workers.task import Task
 from crossfool.storage.tensors import TensorFile, write_tensors
 
 
@@ -112,18 +113,13 @@ class Backwards:
     def __init__(self, dies_after: int) -> None:
         self.left, self.computed = dies_after, []
 
-    def chunks(self, cell, weights, parts):
-        for part in reversed(parts):
+    def run(self, tasks, name):
+        for task in reversed(tasks):
             if not self.left:
                 raise KeyboardInterrupt
             self.left -= 1
-            self.computed.append(part.start)
-            yield (
-                part,
-                workers_worker.compute_chunk(
-                    workers_worker.make_order(cell), weights, workers_worker.chunk_arrays(TensorFile(cell.subset), part)
-                ),
-            )
+            self.computed.append(int(task.name))
+            yield task, workers_worker.compute(task.order, task.files, task.arrays())
 
 
 def test_finished_chunks_are_kept_whoever_computed_them(tmp_path, subset, fnn_weights):
@@ -199,8 +195,8 @@ def test_threads_change_a_gradient_in_its_last_digits_alone(tmp_path, subset, fn
 class Dying(local.Processes):
     """A worker is killed once the first chunk is there."""
 
-    def chunks(self, cell, weights, parts):
-        for number, found in enumerate(super().chunks(cell, weights, parts)):
+    def run(self, tasks, name):
+        for number, found in enumerate(super().run(tasks, name)):
             yield found
             if number == 0:
                 for worker in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
@@ -281,20 +277,18 @@ def test_a_gradient_that_is_not_finite_is_told_from_elsewhere(tmp_path, subset, 
 
 def test_a_worker_of_other_versions_is_refused(subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    order = workers_worker.Order(one, ("x",), "torch 1, crossfool 2")
+    order = craft_order.CraftOrder(one, ("x",), "torch 1, crossfool 2")
     with pytest.raises(UserError, match=r"a worker has torch .*, and this machine torch 1, crossfool 2; install"):
-        workers_worker.compute_chunk(order, [], workers_worker.chunk_arrays(TensorFile(subset), slice(0, 2)))
+        workers_worker.compute(order, [], craft_order.chunk_arrays(TensorFile(subset), slice(0, 2)))
 
 
 def test_weights_arrive_as_bytes_too(subset, fnn_weights):
     one = cell(subset, fnn_weights)
     (path,) = weights_record.verified_paths(one.source, fnn_weights)
-    part = workers_worker.chunk_arrays(TensorFile(subset), slice(4, 8))
-    from_path = workers_worker.compute_chunk(workers_worker.make_order(one), [path], part)["images"]
+    part = craft_order.chunk_arrays(TensorFile(subset), slice(4, 8))
+    from_path = workers_worker.compute(craft_order.make_order(one), [path], part)["images"]
     workers_worker._kept.clear()
-    from_bytes = workers_worker.compute_chunk(workers_worker.make_order(one), [np.fromfile(path, np.uint8)], part)[
-        "images"
-    ]
+    from_bytes = workers_worker.compute(craft_order.make_order(one), [np.fromfile(path, np.uint8)], part)["images"]
     assert np.array_equal(from_bytes, from_path)
 
 
@@ -325,14 +319,14 @@ def slurm(monkeypatch, folder: Path) -> workers_slurm.Slurm:
 def test_a_slurm_job_killed_at_its_last_chunk_loses_no_other(tmp_path, subset, fnn_weights, monkeypatch):
     one, engine, log = cell(subset, fnn_weights), slurm(monkeypatch, tmp_path), tmp_path / "log"
 
-    def dies(order, kind, files, folder, chunks):
+    def dies(kind, folder, pieces):
         first = not log.exists()
         with open(log, "a") as file:
-            file.write(f"{' '.join(chunks)}\n")
-        for name in chunks:
+            file.write(f"{' '.join(pieces)}\n")
+        for name in pieces:
             if first and name.startswith("00000008"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            workers_slurm._compute_in_job(order, kind, files, folder, {name: chunks[name]})
+            workers_slurm._compute_in_job(kind, folder, {name: pieces[name]})
 
     engine.task = dies
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
@@ -372,25 +366,25 @@ class Job:
 
 def test_a_slurm_jobs_chunks_come_back_before_it_ends(tmp_path, monkeypatch):
     engine, job = slurm(monkeypatch, tmp_path), Job()
-    parts = [slice(0, 4), slice(4, 8)]
-    running = {job: list(parts)}
+    tasks = [Task(None, (), dict, name) for name in ("00000000", "00000004")]
+    running = {job: list(tasks)}
     found = engine._collected(running, tmp_path, lambda share: pytest.fail("submitted again"))
     write_tensors(tmp_path / "00000004.safetensors", {"images": np.arange(3)})
-    part, made = next(found)
-    assert part == parts[1] and made["images"].tolist() == [0, 1, 2] and running == {job: parts[:1]}
+    task, made = next(found)
+    assert task == tasks[1] and made["images"].tolist() == [0, 1, 2] and running == {job: tasks[:1]}
     write_tensors(tmp_path / "00000000.safetensors", {"images": np.arange(2)})
     job.over = True
-    assert [(part, made["images"].tolist()) for part, made in found] == [(parts[0], [0, 1])]
+    assert [(task, made["images"].tolist()) for task, made in found] == [(tasks[0], [0, 1])]
 
 
 def test_a_slurm_job_that_slurm_puts_back_computes_no_chunk_twice(tmp_path, subset, fnn_weights):
     one = cell(subset, fnn_weights)
-    files, part = (
-        weights_record.verified_paths(one.source, fnn_weights),
-        workers_worker.chunk_arrays(TensorFile(subset), slice(0, 4)),
-    )
+    files = weights_record.verified_paths(one.source, fnn_weights)
+    arrays = tmp_path / "arrays.safetensors"
+    write_tensors(arrays, craft_order.chunk_arrays(TensorFile(subset), slice(0, 4)))
+    piece = workers_slurm._Piece(craft_order.make_order(one), files, arrays)
     (tmp_path / "there").touch()
-    workers_slurm._compute_in_job(workers_worker.make_order(one), "cpu", files, tmp_path, {"there": part, "new": part})
+    workers_slurm._compute_in_job("cpu", tmp_path, {"there": piece, "new": piece})
     assert (tmp_path / "there").stat().st_size == 0 and TensorFile(tmp_path / "new")["images"].shape == (4, 1, 28, 28)
 
 
@@ -435,7 +429,7 @@ from pathlib import Path
 subset, weights, out = map(Path, sys.argv[1:])
 import ray
 from made_cells import cell
-from crossfool.pipeline.crafting import compute_cell, weights_record
+from crossfool.pipeline.crafting import compute_cell, craft_order, weights_record
 from crossfool.pipeline.workers import ray_cluster, worker
 
 LOG = out.parent / "log"
@@ -446,9 +440,9 @@ def counted(order, kind, chunk, *files):
         (LOG / f"{what}-{os.getpid()}-{time.time_ns()}").touch()
     def loaded(file, cell):
         note("loaded")
-        return worker.load(file, cell)
-    if not hasattr(worker, "load"):
-        worker.load, worker._loaded = worker._loaded, loaded
+        return craft_order.load(file, cell)
+    if not hasattr(craft_order, "load"):
+        craft_order.load, craft_order.load_source = craft_order.load_source, loaded
     found = ray_cluster._compute_in_task(order, kind, chunk, *files)
     note("chunk")
     return found
@@ -515,7 +509,8 @@ def test_a_ray_task_asks_for_a_gpu_where_there_is_one(subset, fnn_weights, monke
     monkeypatch.setenv("CROSSFOOL_ENGINE", "ray")
     engine, one = choose_engine.choose_engine(), cell(subset, fnn_weights)
     files = weights_record.verified_paths(one.source, fnn_weights)
-    found = engine.chunks(one, files, [slice(place, place + 1) for place in range(11)])
+    tasks = craft_order.make_tasks(one, files, [slice(place, place + 1) for place in range(11)])
+    found = engine.run(list(tasks), "fnn2-sg")
     next(found)
     assert most == [(kind, 1)] * 2 * 3  # two a slot: no more lie in its store
     assert len(list(found)) == 10

@@ -1,16 +1,14 @@
 """Write a cell's file from its chunks: those that an earlier, killed run finished are kept, the others computed."""
 
 import contextlib
-import fcntl
 import glob
 import hashlib
 import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from tqdm import tqdm
@@ -18,26 +16,18 @@ from tqdm import tqdm
 from crossfool.attacks.config import Attack
 from crossfool.attacks.losses import Model
 from crossfool.errors import UserError
-from crossfool.pipeline.crafting import timings
-from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks, Tensors, cell_metadata, unmoved
+from crossfool.pipeline.crafting import craft_order, timings
+from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks, cell_metadata, unmoved
 from crossfool.pipeline.crafting.device_crafter import Crafter, fit_batches
+from crossfool.pipeline.workers.task import Engine
 from crossfool.runtime import code_digest
 from crossfool.storage.clean_images import read_clean_images
+from crossfool.storage.locks import locked
 from crossfool.storage.tensors import TensorFile, tensor_writer, write_tensors
 
 ComputeChunks = Callable[
     [Sequence[slice], Callable[[int], object]], ComputedChunks
 ]  # of parts of the subset, see `Work.chunks`
-
-
-class Engine(Protocol):
-    """Workers that compute the chunks of a cell in place of this process."""
-
-    kind: str  # of the workers' devices, cpu or cuda
-
-    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> Iterable[tuple[slice, Tensors]]:
-        """Adversarial images of parts of the subset, in any order; see `Work.chunks`."""
-        ...
 
 
 def compute_here(cell: Cell, members: Sequence[Model], out: Path, *, device: torch.device, scratch: Path) -> None:
@@ -65,9 +55,12 @@ def compute_with_engine(cell: Cell, weights: Sequence[Path], out: Path, *, engin
     """
 
     def chunks(parts: Sequence[slice], evaluated: Callable[[int], object]) -> ComputedChunks:
-        for part, tensors in engine.chunks(cell, weights, parts):
-            evaluated((part.stop - part.start) * cell.attack.gradient_evaluations)
-            yield part, tensors
+        tasks = craft_order.make_tasks(cell, weights, parts)
+        with contextlib.closing(engine.run(list(tasks), f"{cell.source['source']}-{cell.name}")) as computed:
+            for task, tensors in computed:
+                part = tasks[task]
+                evaluated((part.stop - part.start) * cell.attack.gradient_evaluations)
+                yield part, tensors
 
     _run(cell, out, engine.kind, f"{type(engine).__name__}, {engine.kind}", scratch, chunks)
 
@@ -143,12 +136,7 @@ def _key(metadata: Mapping[str, str], kind: str) -> str:
 def _locked_folder(scratch: Path, cell: str, key: str) -> Iterator[Path]:
     """Folder of a cell's chunks, locked against other processes meanwhile; chunks of other keys are deleted."""
     scratch.mkdir(parents=True, exist_ok=True)
-    with open(scratch / f"{cell}.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{cell} is being computed by another process; waiting for it", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(scratch / f"{cell}.lock", cell):
         for stale in scratch.glob(f"{glob.escape(cell)}-*"):
             if stale.name != f"{cell}-{key}":
                 shutil.rmtree(stale)

@@ -1,14 +1,14 @@
-"""Choose the engine that computes chunks, by `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`."""
+"""Choose the engine that computes tasks, by `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`."""
 
 import os
 
 import torch
 
 from crossfool.errors import UserError, unknown_name
-from crossfool.pipeline.crafting.compute_cell import Engine
 from crossfool.pipeline.workers.local import Processes
 from crossfool.pipeline.workers.ray_cluster import Ray
 from crossfool.pipeline.workers.slurm import Slurm
+from crossfool.pipeline.workers.task import Engine
 
 ENGINES = ("local", "ray", "slurm")
 

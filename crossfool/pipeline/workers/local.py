@@ -1,4 +1,4 @@
-"""Compute chunks in several processes of this machine."""
+"""Compute tasks in several processes of this machine."""
 
 import contextlib
 import os
@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from crossfool import signals
 from crossfool.errors import UserError
-from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks
-from crossfool.pipeline.workers.worker import TASKS_AHEAD, chunk_arrays, compute_chunk, hand_out, make_order
+from crossfool.pipeline.workers.task import ComputedTasks, Task
+from crossfool.pipeline.workers.worker import TASKS_AHEAD, compute, hand_out
 from crossfool.runtime import choose_device, end_with_parent, missing_semaphores_reason
-from crossfool.storage.tensors import TensorFile
 
 
 class Processes:
@@ -29,34 +27,34 @@ class Processes:
         self._devices = [f"cuda:{place % gpus}" for place in range(count)] if gpus else [None] * count
         self._threads = max(1, torch.get_num_threads() // count)
 
-    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> ComputedChunks:
-        """Compute parts of the subset, and yield each part and its tensors as they finish.
+    def run(self, tasks: Sequence[Task], name: str) -> ComputedTasks:
+        """Compute tasks, and yield each with its tensors as they finish.
 
         Raises:
-            UserError: a worker process died, or a gradient was not finite.
+            UserError: a worker process died, or a task raised it.
         """
-        if not parts:
+        if not tasks:
             return
-        subset, cell_order, context = TensorFile(cell.subset), make_order(cell), get_context("spawn")
+        context = get_context("spawn")
         devices = context.SimpleQueue()
-        for name in self._devices:
-            devices.put(name)
-        count = min(self.count, len(parts))
+        for device in self._devices:
+            devices.put(device)
+        count = min(self.count, len(tasks))
         with contextlib.ExitStack() as stack:
             pool = ProcessPoolExecutor(count, context, _begin_worker, (devices, self._threads))
             # a process that is told to end does not wait for its workers: they end with it
             stack.callback(lambda: pool.shutdown(wait=not signals.ending_on_signal(), cancel_futures=True))
             handed_out = hand_out(
-                parts,
+                tasks,
                 TASKS_AHEAD * count,
-                lambda part: pool.submit(compute_chunk, cell_order, weights, chunk_arrays(subset, part)),
+                lambda task: pool.submit(compute, task.order, task.files, task.arrays()),
                 lambda running: wait(running, return_when=FIRST_COMPLETED).done,
                 lambda future: future.cancel(),
             )
             stack.callback(handed_out.close)
             try:
-                for part, future in handed_out:
-                    yield part, future.result()
+                for task, future in handed_out:
+                    yield task, future.result()
             except BrokenProcessPool:  # raised by a task, or when the next one is submitted
                 raise UserError(
                     "a worker process died (killed, or out of memory?); finished chunks are kept: "

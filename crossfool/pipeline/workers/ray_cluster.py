@@ -1,10 +1,11 @@
-"""Compute chunks in tasks on a Ray cluster."""
+"""Compute tasks on a Ray cluster."""
 
 import contextlib
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,20 @@ import torch
 
 from crossfool import signals
 from crossfool.errors import UserError, brief
-from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks, Tensors
 from crossfool.pipeline.workers.local import require_shared_memory
-from crossfool.pipeline.workers.worker import (
-    TASKS_AHEAD,
-    Order,
-    chunk_arrays,
-    compute_chunk,
-    hand_out,
-    make_order,
-    missing_library,
-)
-from crossfool.storage.tensors import TensorFile
+from crossfool.pipeline.workers.task import ComputedTasks, Order, Task, Tensors
+from crossfool.pipeline.workers.worker import TASKS_AHEAD, compute, hand_out, missing_library
 
 RETRIES = 10  # of a task whose worker or node died
 CONNECT_SECONDS = 5.0  # seconds in which a Ray cluster has to answer
 
 
-def _compute_in_task(order: Order, kind: str, chunk: Tensors, *files: np.ndarray) -> Tensors:
-    """Compute a chunk in a Ray task, to which Ray shows its own GPU alone."""
+def _compute_in_task(order: Order, kind: str, arrays: Tensors, *files: np.ndarray) -> Tensors:
+    """Compute a task in a Ray worker, to which Ray shows its own GPU alone."""
     os.environ["CROSSFOOL_DEVICE"] = kind
     if kind == "cpu":
         torch.set_num_threads(1)
-    return compute_chunk(order, files, chunk)
+    return compute(order, files, arrays)
 
 
 class Ray:
@@ -68,26 +60,29 @@ class Ray:
         self._needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
         self._slots = int(gpus or ray.cluster_resources().get("CPU", 1))
 
-    def chunks(self, cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> ComputedChunks:
-        """Compute parts of the subset in tasks, and yield each part and its tensors as they finish.
+    def run(self, tasks: Sequence[Task], name: str) -> ComputedTasks:
+        """Compute tasks, and yield each with its tensors as they finish.
 
         Raises:
-            UserError: a task was lost, or a gradient was not finite.
+            UserError: a task was lost, or raised it.
         """
-        ray = self._ray
-        subset, cell_order = TensorFile(cell.subset), ray.put(make_order(cell))
-        files = [ray.put(np.fromfile(path, np.uint8)) for path in weights] if parts else []
-        task = ray.remote(max_retries=RETRIES, **self._needs)(self.task)
+        ray, stored = self._ray, _Stored(self._ray, tasks)
+        remote_task = ray.remote(max_retries=RETRIES, **self._needs)(self.task)
+
+        def submit(task: Task) -> Any:
+            order, files = stored.references(task)
+            return remote_task.remote(order, self.kind, task.arrays(), *files)
+
         handed_out = hand_out(
-            parts,
+            tasks,
             TASKS_AHEAD * self._slots,
-            lambda part: task.remote(cell_order, self.kind, chunk_arrays(subset, part), *files),
+            submit,
             lambda running: ray.wait(running)[0],
             lambda reference: ray.cancel(reference, force=True),
         )
         with contextlib.closing(handed_out):
-            for part, reference in handed_out:
-                yield part, self._result(reference)
+            for task, reference in handed_out:
+                yield task, self._result(reference)
 
     def _result(self, reference: Any) -> Tensors:
         """Tensors of a finished task."""
@@ -104,6 +99,36 @@ class Ray:
                 f"a task was lost in spite of {RETRIES} retries ({reason}); finished chunks are kept: "
                 "run `dvc repro` again"
             ) from None
+
+
+class _Stored:
+    """Orders and weights files in Ray's object store: each put there once, and let go after its last task.
+
+    Args:
+        ray: The library.
+        tasks: All tasks of a run.
+    """
+
+    def __init__(self, ray: Any, tasks: Sequence[Task]) -> None:
+        self._ray, self._references = ray, dict[int | Path, Any]()
+        self._left = Counter(key for task in tasks for key in (id(task.order), *task.files))
+
+    def references(self, task: Task) -> tuple[Any, list[Any]]:
+        """References of a task's order and weights files; Ray itself holds those of tasks that are submitted."""
+        order = self._reference(id(task.order), lambda: task.order)
+        files = [self._reference(path, lambda path=path: np.fromfile(path, np.uint8)) for path in task.files]  # type: ignore[misc]
+        keys: list[int | Path] = [id(task.order), *task.files]
+        for key in keys:
+            self._left[key] -= 1
+            if not self._left[key]:
+                del self._references[key]
+        return order, files
+
+    def _reference(self, key: int | Path, read: Callable[[], Any]) -> Any:
+        """Reference of an object, which is put into the store where it is not there."""
+        if key not in self._references:
+            self._references[key] = self._ray.put(read())
+        return self._references[key]
 
 
 def _check_reachable(address: str) -> None:

@@ -1,8 +1,8 @@
-"""Compute a chunk in a worker, and hand chunks out to workers: what all engines have in common.
+"""Compute a task in a worker, and hand tasks out to workers: what all engines have in common.
 
-An engine is chosen by `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`, never by a tracked parameter: a chunk's bytes do not
-depend on who computes it. The process that DVC started hands chunks out, and writes each result as it arrives
-(`chunks.compute_with_engine`), so that a kill loses no finished chunk, whatever the engine:
+An engine is chosen by `CROSSFOOL_ENGINE` and `CROSSFOOL_WORKERS`, never by a tracked parameter: a task's bytes do not
+depend on who computes it. The process that DVC started hands tasks out, and keeps each result as it arrives, so that a
+kill loses no finished one, whatever the engine:
 
     local   this process; with several GPUs, or CROSSFOOL_WORKERS, so many processes of this machine
     ray     tasks on a Ray cluster: the one at RAY_ADDRESS, or a new one on this machine. Weights and images go
@@ -11,154 +11,99 @@ depend on who computes it. The process that DVC started hands chunks out, and wr
             to a new job. CROSSFOOL_SLURM has their options ("partition=gpu gpus_per_node=1 timeout_min=60")
 """
 
+import contextlib
 import functools
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
-from crossfool.attacks import parts
-from crossfool.attacks.losses import Model
-from crossfool.attacks.torchattack import catalogue
 from crossfool.errors import UserError, brief, naming_file
-from crossfool.models.inference.batch_size import Fit
-from crossfool.pipeline.crafting import device_crafter
-from crossfool.pipeline.crafting.cell_inputs import Cell, Tensors, load_member
-from crossfool.runtime import choose_device, code_digest
-from crossfool.storage.tensors import TensorFile
+from crossfool.pipeline.workers.task import Order, Task, Tensors, WeightsFile
+from crossfool.runtime import code_digest
+
+Models = TypeVar("Models")
 
 TASKS_AHEAD = 2  # tasks submitted for each worker: no worker is idle, and the object store stays small
-CHUNK_TENSORS = ("images", "labels", "target_labels", "index")  # tensors of the subset that a chunk needs
 
-
-@dataclass(frozen=True)
-class Order:
-    """A cell, for a worker that may be on another machine.
-
-    Attributes:
-        cell: The cell; the worker does not read its subset.
-        weights: Sha256 of each weights file.
-        versions: Versions of this process's code and libraries; a worker refuses to compute with others.
-    """
-
-    cell: Cell
-    weights: tuple[str, ...]
-    versions: str
-
-
-def make_order(cell: Cell) -> Order:
-    """Make the order of a cell, with the versions of this process."""
-    return Order(cell, tuple(member["sha256"] for member in cell.source["members"].values()), _versions(cell))
+_kept: list[tuple[object, Any]] = []  # what the models depend on, and the models; one element at most
 
 
 @functools.cache  # read once: a worker computes with the code that it has imported, not with what lies there later
 def versions() -> str:
-    """Versions that have to be the same wherever chunks of a cell are computed: of torch and of this package's code."""
+    """Versions that have to be the same wherever tasks are computed: of torch and of this package's code."""
     return f"torch {torch.__version__}, crossfool {code_digest()[:16]}"
 
 
-def _versions(cell: Cell) -> str:
-    """Versions as `versions` gives them, and that of the library that the cell's attack comes from."""
-    if cell.attack.method is None:
-        return versions()
-    library_version = parts.load(cell.attack, parts.ADAPTER).library_version()
-    return f"{versions()}, {catalogue.LIBRARY} {library_version}"
-
-
-def chunk_arrays(subset: TensorFile, part: slice) -> dict[str, np.ndarray]:
-    """Copies of the subset's tensors `CHUNK_TENSORS`, for the images of a chunk."""
-    return {name: np.array(subset[name][part]) for name in CHUNK_TENSORS}
-
-
-@dataclass
-class KeptModels:
-    """Models that a worker keeps from one chunk to the next.
-
-    Attributes:
-        key: All that the models depend on.
-        members: The source's models.
-        fit: How many images go through the models at once.
-    """
-
-    key: object
-    members: list[Model]
-    fit: Fit
-
-
-_kept: list[KeptModels] = []
-
-
-def compute_chunk(order: Order, files: Sequence[Path | np.ndarray], chunk: Tensors) -> Tensors:
-    """Craft a chunk in a worker; models are loaded when a worker first needs them.
-
-    Args:
-        order: Order of the cell.
-        files: The source's weights files: paths, or their bytes (n,) uint8.
-        chunk: Tensors of the subset, see `chunk_arrays`.
-
-    Returns:
-        The chunk's tensors, see `craft.craft`.
+def compute(order: Order, files: Sequence[WeightsFile], arrays: Tensors) -> Tensors:
+    """Compute a task in a worker.
 
     Raises:
-        UserError: the worker has other versions, or a gradient was not finite.
+        UserError: the worker has other versions than the process that made the order, or the computing raised it.
     """
-    if _versions(order.cell) != order.versions:
+    if order.current_versions() != order.versions:
         raise UserError(
-            f"a worker has {_versions(order.cell)}, and this machine {order.versions}; install the same on all"
+            f"a worker has {order.current_versions()}, and this machine {order.versions}; install the same on all"
         )
-    key = (order.weights, order.cell.compute, order.cell.attack.needs_original_network)
-    if not _kept or _kept[0].key != key:
-        _kept.clear()
-        members: list[Model] = [_loaded(file, order.cell) for file in files]
-        _kept.append(
-            KeptModels(key, members, device_crafter.fit_batches(order.cell, members, chunk["images"], choose_device()))
-        )
-    work = device_crafter.Crafter(order.cell, _kept[0].members, chunk, choose_device(), _kept[0].fit)
-    ((_, tensors),) = work.chunks([slice(0, len(chunk["index"]))])
-    return tensors
+    return order.compute_tensors(files, arrays)
 
 
-def _loaded(file: Path | np.ndarray, cell: Cell) -> Model:
+def keep_models(key: object, load: Callable[[], Models]) -> Models:
+    """Return the models that this worker keeps from one task to the next; load them where it keeps others.
+
+    Args:
+        key: All that the models depend on.
+        load: Loads them.
+    """
+    if not _kept or _kept[0][0] != key:
+        _kept.clear()  # first, so that two tasks' models never lie in memory
+        _kept.append((key, load()))
+    models: Models = _kept[0][1]
+    return models
+
+
+@contextlib.contextmanager
+def weights_path(file: WeightsFile) -> Iterator[Path]:
+    """Give the path of a weights file; bytes lie in a temporary file for the duration of the block."""
     if isinstance(file, Path):
-        return load_member(cell, file, choose_device())
+        yield file
+        return
     with tempfile.TemporaryDirectory(prefix="crossfool-") as folder:
         path = Path(folder) / "weights.safetensors"
         with naming_file(path):
             path.write_bytes(file.data)
-        return load_member(cell, path, choose_device())
+        yield path
 
 
 def hand_out(
-    parts: Sequence[slice],
+    tasks: Sequence[Task],
     room: int,
-    submit: Callable[[slice], Any],
+    submit: Callable[[Task], Any],
     finished: Callable[[list[Any]], Iterable[Any]],
     cancel: Callable[[Any], object],
-) -> Generator[tuple[slice, Any], None, None]:
-    """Yield parts and their tasks as the tasks finish; submit at most `room` tasks at a time, none once closed.
+) -> Generator[tuple[Task, Any], None, None]:
+    """Yield tasks and their handles as they finish; submit at most `room` tasks at a time, none once closed.
 
     Args:
-        parts: Parts of the subset to compute.
+        tasks: Tasks to compute.
         room: How many tasks may wait or run at a time.
-        submit: Submits the task of a part.
-        finished: Waits until a task of a list is finished, and returns the finished ones.
-        cancel: Cancels a task.
+        submit: Submits a task, and returns the engine's handle of it.
+        finished: Waits until a task of a list of handles is finished, and returns the finished ones.
+        cancel: Cancels a task, by its handle.
     """
-    waiting, running = list(reversed(parts)), dict[Any, slice]()
+    waiting, running = list(reversed(tasks)), dict[Any, Task]()
     try:
         while waiting or running:
             while waiting and len(running) < room:
-                part = waiting.pop()
-                running[submit(part)] = part
-            for task in finished(list(running)):
-                yield running.pop(task), task
+                task = waiting.pop()
+                running[submit(task)] = task
+            for handle in finished(list(running)):
+                yield running.pop(handle), handle
     finally:
-        for task in running:
-            cancel(task)
+        for handle in running:
+            cancel(handle)
 
 
 def missing_library(library: str, error: ImportError) -> UserError:
