@@ -139,6 +139,10 @@ def answers(images: np.ndarray) -> dict[str, np.ndarray]:
     return {"fnn0": top, "fnn2": (top + 4) % 10}
 
 
+def other_answers(path: Path, subset: Path, row: Attack) -> dict:
+    return {name: answers(images) for name, images in detail_metrics.other_images(path, subset, row).items()}
+
+
 def rates(top: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     wrong = 100 * np.mean(top[:, 0] != labels)
     return {"top1": round(wrong, 4), "top5": round(100 * np.mean((top != labels[:, None]).all(1)), 4), "n": len(labels)}
@@ -147,7 +151,8 @@ def rates(top: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def test_details_by_hand(subset, taken):
     row, clean, file = Attack(**TAKES), TensorFile(subset), TensorFile(taken)
     labels, images, takes = np.array(clean["labels"]), np.array(file["images"]), np.array(file["takes"])
-    found = detail_metrics.cell_details(taken, subset, "fnn2", row, answers(images), answers)
+    others = other_answers(taken, subset, row)
+    found = detail_metrics.cell_details(taken, subset, "fnn2", row, answers(images), others)
     by_take = {take: takes[:, place] for place, take in enumerate(row.snapshots)} | {(3, 3): images}
 
     def same(given: dict, images: np.ndarray, model: str) -> None:
@@ -209,7 +214,7 @@ def test_denominators_by_hand(tmp_path, subset, fnn_weights):
     write_tensors(subset, tensors, {"dataset": "made", "family": "mnist", "classes": "10", "models": "fnn0,fnn2"})
     path = made(subset, fnn_weights, tmp_path / "out.safetensors", SG)
     labels, top = tensors["labels"], answers(np.array(TensorFile(path)["images"]))
-    found = detail_metrics.cell_details(path, subset, "fnn2", Attack(**SG), top, answers)["denominators"]
+    found = detail_metrics.cell_details(path, subset, "fnn2", Attack(**SG), top, {})["denominators"]
     for place, model in enumerate(("fnn0", "fnn2")):
         own = right[:, place] == 1
         for name, some in (("all", own | True), ("target_right", own), ("all_right", right.all(1))):

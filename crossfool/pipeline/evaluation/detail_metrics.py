@@ -4,7 +4,7 @@ They are written to `metrics/<source>/<attack>.detail.json`; `cell_details` docu
 """
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,25 @@ from crossfool.pipeline.evaluation import adversarial_file, predictions_file, su
 from crossfool.pipeline.evaluation.perturbation import Distance, perturbation_size
 from crossfool.storage.tensors import TensorFile
 
+OtherImages = tuple[int, int] | str  # (seed, step) of a snapshot; float, truncated: images before they were rounded
 _Predictions = Mapping[str, np.ndarray]  # target model -> its predictions (N,5)
+
+
+def other_images(path: Path, subset: Path, row: Attack) -> dict[OtherImages, np.ndarray]:
+    """Read and check the images whose predictions the details need beside those of the cell's images.
+
+    Args:
+        path, subset, row: As for `cell_details`.
+
+    Returns:
+        Snapshots (N,C,H,W) uint8 by (seed, step); where the row keeps them, `float`: images before they were rounded,
+        float32, and `truncated`: these cut to uint8.
+    """
+    images: dict[OtherImages, np.ndarray] = dict(adversarial_file.read_snapshots(path, subset, row))
+    if row.quantisation:
+        floats = adversarial_file.read_floats(path, subset, row)
+        images |= {"float": floats, "truncated": floats.astype(np.uint8)}
+    return images
 
 
 def cell_details(
@@ -24,7 +42,7 @@ def cell_details(
     source: str,
     row: Attack,
     top: _Predictions,
-    answer: Callable[[np.ndarray], _Predictions],
+    others: Mapping[OtherImages, _Predictions],
     lpips: Distance | None = None,
 ) -> dict[str, Any]:
     """Compute the content of a cell's detail file.
@@ -35,7 +53,7 @@ def cell_details(
         source: The cell's source.
         row: The cell's attack.
         top: The target models' predictions (N,5) for the cell's images.
-        answer: Predicts (N,5) for other images, (N,C,H,W) uint8 or float32, by each target model.
+        others: The target models' predictions (N,5) for each of `other_images`.
         lpips: As for `size`.
 
     Returns:
@@ -52,10 +70,7 @@ def cell_details(
         """Target -> rates, over all images or those of `counted`, (N,) bool."""
         return {model: _rates(classes, clean, source, row, counted) for model, classes in predictions.items()}
 
-    snapshots = {
-        seed_and_step: rates(answer(images))
-        for seed_and_step, images in adversarial_file.read_snapshots(path, subset, row)
-    }
+    snapshots = {seed_and_step: rates(others[seed_and_step]) for seed_and_step in row.snapshots}
     snapshots[row.first_seed, row.steps] = rates(top)
     images = TensorFile(path)["images"]
     details: dict[str, Any] = {
@@ -79,8 +94,7 @@ def cell_details(
             model: _spread({seed: snapshots[seed, row.steps][model] or {} for seed in row.seeds}) for model in top
         }
     if row.quantisation:
-        floats = adversarial_file.read_floats(path, subset, row)
-        predicted = {"float": answer(floats), "rounded": top, "truncated": answer(floats.astype(np.uint8))}
+        predicted = {"float": others["float"], "rounded": top, "truncated": others["truncated"]}
         by_rounding = {rounding: rates(predictions) for rounding, predictions in predicted.items()}
         details["quantisation"] = {
             model: {rounding: by_rounding[rounding][model] for rounding in predicted} for model in top

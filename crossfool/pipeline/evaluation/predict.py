@@ -16,7 +16,15 @@ _PREPROCESSING = "resize 256 bilinear, crop 224"  # of the stored images
 _TOLERANCE = 0.5  # points between measured and published top-1 on the whole ImageNet validation set
 
 
-def top5(model: PixelModel, images: np.ndarray, *, batch: int, device: torch.device, label: str = "") -> np.ndarray:
+def top5(
+    model: PixelModel,
+    images: np.ndarray,
+    *,
+    batch: int,
+    device: torch.device,
+    label: str = "",
+    start: int | None = None,
+) -> np.ndarray:
     """Predict the five most probable classes (N,5) of images (N,C,H,W), the most probable first.
 
     Args:
@@ -24,14 +32,16 @@ def top5(model: PixelModel, images: np.ndarray, *, batch: int, device: torch.dev
         images: Images uint8 or float32, pixels 0..255; may be a memory map, which is read a batch at a time.
         batch: Images a forward pass.
         device: The device of the model.
-        label: Text of the progress bar; no bar where it is empty.
+        label: The model's name, for the progress bar and errors; no bar where it is empty.
+        start: Place of the first image in a greater set, of which these are a part and which is checked for pixels
+            0..1 as a whole; no bar is shown for a part. None where these are all images.
 
     Raises:
         UserError: a logit is not finite, or the images' pixels are 0..1.
     """
     if not len(images):
         return np.empty((0, 5), np.int64)
-    if images.dtype != np.uint8:
+    if images.dtype != np.uint8 and start is None:
         refuse_unit_images(images)
 
     def predict_batch(part: slice, _: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,12 +53,13 @@ def top5(model: PixelModel, images: np.ndarray, *, batch: int, device: torch.dev
         progress.update(len(x))
         return logits.topk(5).indices, logits.isfinite().all(1)
 
-    with torch.inference_mode(), tqdm(total=len(images), desc=label, unit="image", disable=not label) as progress:
+    hidden = not label or start is not None
+    with torch.inference_mode(), tqdm(total=len(images), desc=label, unit="image", disable=hidden) as progress:
         predictions, finite = (
             torch.cat(parts) for parts in zip(*Fit(batch, device).map(predict_batch, len(images)), strict=True)
         )
     if not finite.all():
-        place = int((~finite).nonzero()[0])
+        place = (start or 0) + int((~finite).nonzero()[0])
         raise UserError(f"the logits of {label or 'a model'} for image {place} are not finite; look at its weights")
     return predictions.cpu().numpy()
 
