@@ -23,7 +23,9 @@ LONG = (
     "project/test_stand_ins.py",
     "project/test_benchmarks.py",
     "project/test_stress.py",
+    "project/test_cluster.py",
     "pipeline/test_workers.py",
+    "pipeline/test_evaluate_cell.py",
     "pipeline/test_stages.py",
     "pipeline/test_warm_start.py",
 )

@@ -388,6 +388,61 @@ def test_a_slurm_job_that_slurm_puts_back_computes_no_chunk_twice(tmp_path, subs
     assert (tmp_path / "there").stat().st_size == 0 and TensorFile(tmp_path / "new")["images"].shape == (4, 1, 28, 28)
 
 
+class Sum:
+    """An order whose tensor is the sum of a task's values."""
+
+    versions = "1"
+
+    def current_versions(self) -> str:
+        return self.versions
+
+    def compute_tensors(self, files, arrays):
+        return {"sum": arrays["values"].sum(keepdims=True)}
+
+
+class Now:
+    """An executor that runs a job when it is submitted, and notes its tasks."""
+
+    cluster = "none"
+
+    def __init__(self) -> None:
+        self.jobs = []
+
+    def submit(self, task, kind, folder, pieces):
+        self.jobs.append(list(pieces))
+        task(kind, folder, pieces)
+        job = Job()
+        job.over = True
+        return job
+
+
+def test_slurm_jobs_of_neighbours_share_a_file_of_equal_arrays(tmp_path, monkeypatch):
+    engine, executor, order = slurm(monkeypatch, tmp_path), Now(), Sum()
+    engine._count = 2
+    arrays = [lambda number=number: {"values": np.array([number, 1])} for number in range(3)]
+    tasks = [Task(order, (), arrays[number % 3], f"{number:08d}") for number in range(6)]
+    found = {task.name: made["sum"].tolist() for task, made in engine._computed(executor, tasks, tmp_path)}
+    assert found == {f"{number:08d}": [number % 3 + 1] for number in range(6)}
+    assert executor.jobs == [[f"{number:08d}.safetensors" for number in some] for some in ((0, 1, 2), (3, 4, 5))]
+    assert len(list((tmp_path / "arrays").iterdir())) == 3
+
+
+def test_a_ray_cluster_stores_each_file_and_order_once_and_lets_it_go(tmp_path):
+    stored, order, other = [], Sum(), Sum()
+    for name in "abc":
+        (tmp_path / name).write_bytes(name.encode())
+    a, b, c = (tmp_path / name for name in "abc")
+    tasks = [Task(order, (a, b), dict, "0"), Task(order, (a, b), dict, "1"), Task(other, (b, c), dict, "2")]
+    ray = SimpleNamespace(put=lambda value: stored.append(value) or value)
+    store = ray_cluster._Stored(ray, tasks)
+    assert [[bytes(file) for file in store.references(task)[1]] for task in tasks] == [[b"a", b"b"]] * 2 + [
+        [b"b", b"c"]
+    ]
+    assert [value for value in stored if isinstance(value, Sum)] == [order, other]
+    assert sorted(bytes(value) for value in stored if not isinstance(value, Sum)) == [b"a", b"b", b"c"]
+    assert not store._references
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -8,7 +8,7 @@ kill loses no finished one, whatever the engine:
     ray     tasks on a Ray cluster: the one at RAY_ADDRESS, or a new one on this machine. Weights and images go
             through its object store; a task whose node dies is tried again elsewhere
     slurm   CROSSFOOL_WORKERS jobs through submitit, which share this folder; the rest of a killed job's share is given
-            to a new job. CROSSFOOL_SLURM has their options ("partition=gpu gpus_per_node=1 timeout_min=60")
+            to a new job. CROSSFOOL_SLURM has their options ("slurm_partition=gpu gpus_per_node=1 timeout_min=60")
 """
 
 import contextlib
