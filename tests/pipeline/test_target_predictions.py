@@ -12,7 +12,6 @@ from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
 from crossfool.pipeline.evaluation import (
-    compute_predictions,
     image_transforms,
     kept_predictions,
     predict,
@@ -45,7 +44,7 @@ class Backwards:
 @pytest.fixture
 def images(subset: Path) -> ImageSet:
     file = TensorFile(subset)
-    return ImageSet(np.array(file["images"]), file["index"].tolist(), LEVELS)
+    return ImageSet(np.array(file["images"]), file["index"].tolist(), LEVELS, image_transforms.apply)
 
 
 @pytest.fixture
@@ -150,7 +149,7 @@ def test_an_image_without_finite_logits_is_named_by_its_place(models, images, mo
 
 
 def test_a_worker_of_another_library_is_refused(models, images, monkeypatch):
-    order = predict_order.make_order({"fnn0": "x"}, COMPUTE, (PLAIN, ("jpeg", 30.0)), ["no-such-library"])
+    order = predict_order.make_order({"fnn0": "x"}, COMPUTE, (PLAIN, ("jpeg", 30.0)), None, ["no-such-library"])
     assert "no-such-library none, pillow " in order.versions and "torchvision " in order.versions
     monkeypatch.setattr(predict_order, "library_versions", lambda names: dict.fromkeys(names, "1"))
     with pytest.raises(UserError, match=r"a worker has torch .*, pillow 1, torchvision 1, and this machine torch "):
@@ -182,7 +181,7 @@ def test_a_new_target_computes_its_own_predictions_alone(models, images, loaded,
 
 
 def test_a_new_level_is_added_to_the_file(models, images, monkeypatch):
-    few = ImageSet(images.images, images.ids, {"rotation": (30.0,)})
+    few = ImageSet(images.images, images.ids, {"rotation": (30.0,)}, image_transforms.apply)
     predicted(models, {"images": few})
     engine = use(monkeypatch, Backwards())
     found = predicted(models, {"images": images})
@@ -297,12 +296,11 @@ def test_nothing_fails_where_nothing_can_be_kept(models, images, tmp_path):
 
 
 def test_models_that_are_done_are_kept_when_a_run_is_killed(models, images, loaded, monkeypatch):
-    def dies(*arguments, **options):
+    def dies(*arguments):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(compute_predictions.transformed_predictions, "predict_transformed", dies)
-        predicted(models, {"images": images})
+    with pytest.raises(KeyboardInterrupt):
+        predicted(models, {"images": ImageSet(images.images, images.ids, LEVELS, dies)})
     engine = use(monkeypatch, Backwards())
     assert same(predicted(models, {"images": images})["images"], directly(models, images))
     assert all(PLAIN not in order.variations for order in engine.orders) and engine.orders

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from crossfool.errors import refuse_unit_images
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
-from crossfool.pipeline.evaluation import predict_order, transformed_predictions
+from crossfool.pipeline.evaluation import predict_order
 from crossfool.pipeline.evaluation.predict import top5
-from crossfool.pipeline.evaluation.predict_order import PLAIN, Variation, tensor_name
+from crossfool.pipeline.evaluation.predict_order import PLAIN, Transform, Variation, tensor_name
 from crossfool.pipeline.workers.task import Engine, Task, Tensors
 from crossfool.runtime import choose_device
 
@@ -41,11 +42,14 @@ class ImageSet:
         images: (N,C,H,W) uint8 or float32, pixels 0..255, N > 0; may be a memory map.
         ids: The images' ids in the data set, (N,).
         levels: Transform -> its levels, for predictions beside those of the images as they are.
+        transform: A module's function that transforms images, `image_transforms.apply`; needed where there are levels.
+            Given by the caller, so that clean predictions do not depend on the code of transforms.
     """
 
     images: np.ndarray
     ids: Sequence[int]
     levels: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    transform: Transform | None = None
 
     def variations(self) -> tuple[Variation, ...]:
         """What to predict: the images as they are, and after each transform at each level."""
@@ -74,20 +78,34 @@ def compute_here(
             top = top5(networks[model], sets[key].images, batch=compute.chunk, device=device, label=model)
             yield (key, model), {PLAIN: top}
     for key, names, variations in _groups(missing, max(1, len(missing))):
-        levels: dict[str, list[float]] = {}
-        for name, level in variations:
-            if (name, level) != PLAIN:
-                levels.setdefault(name, []).append(level)
-        if levels:
-            images, some = sets[key], {model: networks[model] for model in names}
-            transformed = transformed_predictions.predict_transformed(
-                images.images, images.ids, some, levels, batch=compute.chunk, device=device
-            )
-            for model in names:
-                yield (
-                    (key, model),
-                    {(name, level): top for (own, name, level), top in transformed.items() if own == model},
-                )
+        transformed = [variation for variation in variations if variation != PLAIN]
+        if transformed:
+            some = {model: networks[model] for model in names}
+            yield from _transformed_here(key, sets[key], some, transformed, compute, device)
+
+
+def _transformed_here(
+    key: Key,
+    images: ImageSet,
+    networks: Mapping[str, pixel_model.PixelModel],
+    variations: Sequence[Variation],
+    compute: Compute,
+    device: torch.device,
+) -> ComputedSets[Key]:
+    """Predict transformed images of a set in this process; each is computed once for all models."""
+    assert images.transform is not None, "an image set with levels has the function that transforms"
+    parts: dict[str, dict[Variation, list[np.ndarray]]] = {model: {one: [] for one in variations} for model in networks}
+    with tqdm(total=len(images.images) * len(variations), desc="transform", unit="image") as progress:
+        for start in range(0, len(images.images), compute.chunk):
+            part = slice(start, start + compute.chunk)
+            chunk = torch.from_numpy(np.array(images.images[part]))
+            for one in variations:
+                changed = images.transform(*one, chunk, images.ids[part]).numpy()
+                for model, network in networks.items():
+                    parts[model][one].append(top5(network, changed, batch=compute.chunk, device=device))
+                progress.update(len(changed))
+    for model, by_variation in parts.items():
+        yield (key, model), {one: np.concatenate(chunks) for one, chunks in by_variation.items()}
 
 
 def compute_with_engine(
@@ -117,7 +135,7 @@ def compute_with_engine(
         key, names, variations = group
         distributions = sorted({libraries[model] for model in names} - {"crossfool"})
         weights = {model: digests[model] for model in names}
-        order = predict_order.make_order(weights, compute, variations, distributions)
+        order = predict_order.make_order(weights, compute, variations, sets[key].transform, distributions)
         files = tuple(models[model] for model in names)
         for number, arrays in enumerate(chunks[key]):
             places[Task(order, files, arrays, f"{len(places):08d}")] = group, number

@@ -11,6 +11,7 @@ from crossfool.models.inference.precision import configure
 from crossfool.pipeline.evaluation import (
     adversarial_file,
     detail_metrics,
+    image_transforms,
     predictions_file,
     success,
     target_predictions,
@@ -62,7 +63,7 @@ def evaluate_cell(
     distance = load_lpips(Path("data/lpips.safetensors"), choose_device(), asked=lpips)
     others = detail_metrics.other_images(path, _SUBSET, row)
     sets: dict[detail_metrics.OtherImages, ImageSet] = {
-        "images": ImageSet(images, ids, transforms or {}),
+        "images": ImageSet(images, ids, transforms or {}, image_transforms.apply),
         **{key: ImageSet(other, ids) for key, other in others.items()},
     }
     found = target_predictions.predict_sets(

@@ -1,7 +1,7 @@
 """The order of predictions: what a worker needs to predict a chunk of images, as they are and transformed."""
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,13 @@ import torch
 
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
-from crossfool.pipeline.evaluation import image_transforms
 from crossfool.pipeline.evaluation.predict import top5
 from crossfool.pipeline.workers import worker
 from crossfool.pipeline.workers.task import Tensors, WeightsFile
 from crossfool.runtime import choose_device
 
 Variation = tuple[str, float]  # a transform and its level
+Transform = Callable[[str, float, torch.Tensor, Sequence[int]], torch.Tensor]  # as `image_transforms.apply`
 PLAIN: Variation = ("plain", 0.0)  # the images as they are
 TRANSFORM_LIBRARIES = ("torchvision", "pillow")  # distributions that compute transforms
 
@@ -51,6 +51,7 @@ class PredictOrder:
         weights: Sha256 of each weights file.
         compute: The section `compute` of params.yaml.
         variations: What to predict of each image.
+        transform: A module's function that transforms images; None where no variation is a transform.
         libraries: Distributions besides torch whose versions have to be equal.
         versions: Versions of this process's code and libraries; a worker refuses to compute with others.
     """
@@ -59,6 +60,7 @@ class PredictOrder:
     weights: tuple[str, ...]
     compute: Compute
     variations: tuple[Variation, ...]
+    transform: Transform | None
     libraries: tuple[str, ...]
     versions: str
 
@@ -90,8 +92,8 @@ class PredictOrder:
         for variation in self.variations:
             changed = images
             if variation != PLAIN:
-                ids = arrays["ids"].tolist()
-                changed = image_transforms.apply(*variation, torch.from_numpy(images), ids).numpy()
+                assert self.transform is not None, f"no function for {variation_name(variation)}"
+                changed = self.transform(*variation, torch.from_numpy(images), arrays["ids"].tolist()).numpy()
             for model, network in zip(self.models, networks, strict=True):
                 tensors[tensor_name(model, variation)] = top5(
                     network, changed, batch=self.compute.chunk, device=choose_device(), label=model, start=start
@@ -100,7 +102,11 @@ class PredictOrder:
 
 
 def make_order(
-    models: Mapping[str, str], compute: Compute, variations: tuple[Variation, ...], libraries: Sequence[str]
+    models: Mapping[str, str],
+    compute: Compute,
+    variations: tuple[Variation, ...],
+    transform: Transform | None,
+    libraries: Sequence[str],
 ) -> PredictOrder:
     """Make an order with the versions of this process.
 
@@ -108,11 +114,13 @@ def make_order(
         models: Target model -> sha256 of its weights file.
         compute: The section `compute` of params.yaml.
         variations: What to predict of each image.
+        transform: As `PredictOrder` has it.
         libraries: Distributions besides torch that the models come from.
     """
     transforms = TRANSFORM_LIBRARIES if set(variations) != {PLAIN} else ()
     names = tuple(sorted({*libraries, *transforms}))
-    return PredictOrder(tuple(models), tuple(models.values()), compute, variations, names, current_versions(names))
+    weights, versions = tuple(models.values()), current_versions(names)
+    return PredictOrder(tuple(models), weights, compute, variations, transform, names, versions)
 
 
 def tensor_name(model: str, variation: Variation) -> str:
