@@ -209,7 +209,7 @@ def test_a_worker_that_dies_is_one_line_and_costs_no_finished_chunk(tmp_path, su
     one = cell(subset, fnn_weights, chunk=1)
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
     out = tmp_path / "b" / "out.safetensors"
-    with pytest.raises(UserError, match=r"a worker process died .*; finished chunks are kept: run `dvc repro` again"):
+    with pytest.raises(UserError, match=r"a worker process died .*; what is finished is kept: run `dvc repro` again"):
         elsewhere(one, fnn_weights, out, Dying(2, 0))
     assert list(out.parent.rglob("*.safetensors")) and not out.exists()
     assert elsewhere(one, fnn_weights, out, Backwards(10)).read_bytes() == here.read_bytes()  # ten of eleven are left
@@ -349,7 +349,7 @@ def test_slurm_jobs_that_are_always_killed_are_one_line(tmp_path, subset, fnn_we
 
     engine.task = dies
     with pytest.raises(
-        UserError, match=r"job \d+ failed: .*; finished chunks are kept: run `dvc repro` again$"
+        UserError, match=r"job \d+ failed: .*; what is finished is kept: run `dvc repro` again$"
     ) as error:
         elsewhere(one, fnn_weights, tmp_path / "b" / "out.safetensors", engine)
     assert "\n" not in str(error.value) and log.read_text() == "begun\n" * workers_slurm.MOST_KILLS

@@ -57,7 +57,7 @@ class Processes:
                     yield task, future.result()
             except BrokenProcessPool:  # raised by a task, or when the next one is submitted
                 raise UserError(
-                    "a worker process died (killed, or out of memory?); finished chunks are kept: "
+                    "a worker process died (killed, or out of memory?); what is finished is kept: "
                     "run `dvc repro` again, with fewer CROSSFOOL_WORKERS if it happens again"
                 ) from None
 

@@ -96,7 +96,7 @@ class Ray:
         except self._ray.exceptions.RayError as error:
             reason = brief(str(error).strip().splitlines()[0], 200)
             raise UserError(
-                f"a task was lost in spite of {RETRIES} retries ({reason}); finished chunks are kept: "
+                f"a task was lost in spite of {RETRIES} retries ({reason}); what is finished is kept: "
                 "run `dvc repro` again"
             ) from None
 

@@ -167,7 +167,7 @@ class Slurm:
         message = next((line.partition("UserError: ")[2] for line in lines if "UserError: " in line), "")
         raise UserError(
             message
-            or f"job {job.job_id} failed: {brief(lines[-1], 200)}; see {job.paths.stderr}; finished chunks are kept: "
+            or f"job {job.job_id} failed: {brief(lines[-1], 200)}; see {job.paths.stderr}; what is finished is kept: "
             "run `dvc repro` again"
         )
 
