@@ -124,7 +124,7 @@ def _end() -> NoReturn:
     if multiprocessing is not None:
         for process in multiprocessing.active_children():
             process.terminate()
-    atexit._run_exitfuncs()  # those of libraries and of `pipeline.warm_start`
+    atexit._run_exitfuncs()  # those of libraries
     _leave()
 
 

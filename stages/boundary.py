@@ -1,44 +1,18 @@
 """Predict classes by target models in the plane of a source's smoothed gradient and its noise, around one image."""
 
-import functools
-import json
-from pathlib import Path
-
 import click
-import numpy as np
-import torch
-from tqdm import tqdm
 
-from crossfool.experiment import loading
-from crossfool.models.inference import pixel_model
-from crossfool.pipeline.gradient_analysis import analysis
+from crossfool.experiment import plan_files, stage_plans
 from crossfool.pipeline.stage import stage
-from crossfool.runtime import choose_device
-from crossfool.storage.clean_images import read_clean_images
-from crossfool.storage.tensors import write_tensors
 
 
 @stage
 @click.option("--analysis", "name", required=True, help="A name from boundary in params.yaml.")
 def main(name: str) -> None:
-    experiment = loading.load_experiment()
-    row, compute, where = experiment.boundary[name], experiment.compute, choose_device()
-    data = read_clean_images("data/images.safetensors")
-    image, label = analysis.image_by_id(data["images"], row.image), int(data["labels"][row.image])
-    x = torch.from_numpy(image).float().to(where)
-    load = functools.partial(pixel_model.load, device=where, compute=compute)
-    source = load(Path("weights") / f"{row.source}.safetensors")
-    axes = analysis.plane_axes(source, x, label, row, batch=compute.chunk)
-    steps = np.linspace(-row.extent, row.extent, row.points, dtype=np.float32)
-    planes = []
-    for target in tqdm(row.targets, desc=name, unit="model"):
-        model = load(Path("weights") / f"{target}.safetensors")
-        planes.append(analysis.predicted_plane(model, x, axes, steps, steps, batch=compute.chunk))
-    write_tensors(
-        Path("analysis/boundary") / f"{name}.safetensors",
-        {"labels": np.stack(planes), "u": steps, "v": steps, "image": image},
-        {"label": str(label), "params": json.dumps(row.model_dump())},
-    )
+    values = plan_files.verified(stage_plans.boundary, name)
+    from crossfool.pipeline.gradient_analysis.boundary import write_boundary
+
+    write_boundary(name, values.row, values.compute)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 import click
 
-from crossfool.experiment import loading
-from crossfool.pipeline.evaluation import evaluate_cell
+from crossfool.experiment import plan_files, stage_plans
 from crossfool.pipeline.stage import stage
 
 
@@ -11,16 +10,17 @@ from crossfool.pipeline.stage import stage
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
 @click.option("--attack", required=True, help="A name from attacks in params.yaml, or of a grid's cell.")
 def main(source: str, attack: str) -> None:
-    experiment = loading.load_experiment()
-    evaluate_cell.evaluate_cell(
+    values = plan_files.verified(stage_plans.evaluate, attack)
+    from crossfool.pipeline.evaluation.evaluate_cell import evaluate_cell
+
+    evaluate_cell(
         source,
         attack,
-        experiment.row(attack),
-        targets=experiment.answering,
-        lpips=experiment.lpips,
-        transforms=None,  # stages/transform.py writes the destruction rates
-        compute=experiment.compute,
-        fingerprint="",
+        values.attack,
+        targets=values.targets,
+        lpips=values.lpips,
+        transforms=values.transforms,
+        compute=values.compute,
     )
 
 

@@ -2,15 +2,17 @@
 
 import click
 
-from crossfool.experiment import loading
-from crossfool.pipeline.evaluation import predict_clean
+from crossfool.experiment import plan_files, stage_plans
 from crossfool.pipeline.stage import stage
 
 
 @stage
 @click.option("--model", required=True, help="A name from models in params.yaml.")
 def main(model: str) -> None:
-    predict_clean.predict_clean(model, compute=loading.load_experiment().compute, fingerprint="")
+    values = plan_files.verified(stage_plans.predict, model)
+    from crossfool.pipeline.evaluation.predict_clean import predict_clean
+
+    predict_clean(model, values.compute)
 
 
 if __name__ == "__main__":

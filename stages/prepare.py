@@ -4,21 +4,17 @@ from pathlib import Path
 
 import click
 
-from crossfool.datasets import prepare
-from crossfool.experiment import loading
+from crossfool.experiment import plan_files, stage_plans
 from crossfool.pipeline.stage import stage
 
 
 @stage
 def main() -> None:
-    experiment = loading.load_experiment()
-    for line in prepare.prepare(
-        experiment.dataset,
-        Path("data/images.safetensors"),
-        Path("data/images.csv"),
-        Path("data/train.safetensors"),
-        training=experiment.training is not None,
-    ):
+    values = plan_files.verified(stage_plans.prepare)
+    from crossfool.datasets import prepare
+
+    images, table, train = (Path("data", name) for name in ("images.safetensors", "images.csv", "train.safetensors"))
+    for line in prepare.prepare(values.dataset, images, table, train, training=values.training):
         click.echo(line)
 
 

@@ -4,15 +4,16 @@ import os
 from pathlib import Path
 from shlex import quote
 
-from crossfool.experiment import loading
+from crossfool.experiment import plan_files, stage_plans
 from crossfool.pipeline.stage import print_line, stage
-from crossfool.report import report_folder
-from crossfool.report.html import page
 
 
 @stage
 def main() -> None:
-    experiment = loading.load_experiment()
+    experiment = plan_files.verified(stage_plans.report)
+    from crossfool.report import report_folder
+    from crossfool.report.html import page
+
     report_folder.write_report(Path(), experiment, Path("report"))
     page.write_page([Path()], Path("report/index.html"))
     folder = Path(os.path.relpath(".", experiment.root))

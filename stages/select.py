@@ -4,25 +4,19 @@ from pathlib import Path
 
 import click
 
-from crossfool.experiment import leftover_files, loading
+from crossfool.experiment import leftover_files, loading, plan_files, stage_plans
 from crossfool.pipeline.stage import stage
-from crossfool.pipeline.subset import candidate_ids, correct_by_model, draw_ids, warning_none_right, write_subset
-from crossfool.storage.clean_images import read_clean_images
 
 
 @stage
 def main() -> None:
-    experiment = loading.load_experiment()
-    leftover_files.refuse_leftovers(Path(), experiment, "weights", "predictions/clean")
-    right = correct_by_model(Path("predictions/clean"), experiment.models)
-    subset = experiment.subset
-    ids = draw_ids(candidate_ids(right, subset), subset)
-    images = read_clean_images("data/images.safetensors")
-    note = warning_none_right(right[ids])
-    if note:
-        click.echo(f"note     {note}")
-    right_by_model = dict(zip(experiment.models, right.T, strict=True)) if subset.of == "all" else None
-    write_subset(ids, images, Path("data/images.csv"), subset, Path("subset"), right_by_model)
+    values = plan_files.verified(stage_plans.select)
+    leftover_files.refuse_leftovers(Path(), loading.load_experiment(), "weights", "predictions/clean")
+    from crossfool.pipeline import subset
+
+    warning = subset.select(values.models, values.subset)
+    if warning:
+        click.echo(f"note     {warning}")
 
 
 if __name__ == "__main__":

@@ -1,40 +1,18 @@
 """Compute the cosine of a source's gradient, plain and smoothed, with a target's, image by image."""
 
-import csv
-from pathlib import Path
-
 import click
-import torch
 
-from crossfool.errors import UserError
-from crossfool.experiment import loading
-from crossfool.models.inference import pixel_model
-from crossfool.pipeline.gradient_analysis import analysis
+from crossfool.experiment import plan_files, stage_plans
 from crossfool.pipeline.stage import stage
-from crossfool.runtime import choose_device
-from crossfool.storage.atomic import replacing
-from crossfool.storage.clean_images import read_clean_images
 
 
 @stage
 @click.option("--analysis", "name", required=True, help="A name from similarity in params.yaml.")
 def main(name: str) -> None:
-    experiment = loading.load_experiment()
-    row, compute, where = experiment.similarity[name], experiment.compute, choose_device()
-    subset = read_clean_images("subset/images.safetensors")
-    if row.images > len(subset["index"]):
-        raise UserError(f"similarity: {name}: {row.images} images asked, the subset has {len(subset['index'])}")
-    pair = pixel_model.load_all((row.source, row.target), Path("weights"), device=where, compute=compute)
-    images, labels = (torch.from_numpy(subset[key][: row.images].copy()) for key in ("images", "labels"))
-    x, ids = images.float().to(where), subset["index"][: row.images].tolist()
-    rows = analysis.similarity(pair[row.source], pair[row.target], x, labels, ids, row, batch=compute.chunk)
-    with (
-        replacing(Path("analysis/similarity") / f"{name}.csv") as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["image", "samples", "cosine"])
-        table.writerows([id, m, f"{cosine:.9g}"] for id, m, cosine in rows)
+    values = plan_files.verified(stage_plans.similarity, name)
+    from crossfool.pipeline.gradient_analysis.similarity import write_similarity
+
+    write_similarity(name, values.row, values.compute)
 
 
 if __name__ == "__main__":

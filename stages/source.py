@@ -4,15 +4,17 @@ from pathlib import Path
 
 import click
 
-from crossfool.pipeline.crafting import weights_record
+from crossfool.experiment import plan_files, stage_plans
 from crossfool.pipeline.stage import stage
-from crossfool.storage.json_files import write_json
 
 
 @stage
 @click.option("--source", required=True, help="A name from sources in params.yaml.")
 def main(source: str) -> None:
-    write_json(Path("sources") / f"{source}.json", weights_record.make_record(source, Path("weights")))
+    plan_files.verified(stage_plans.source, source)
+    from crossfool.pipeline.crafting import weights_record
+
+    weights_record.write_weights_record(source, Path("weights"), Path("sources") / f"{source}.json")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ job = json.loads(sys.argv[1])
 mount, start = Path(job["mount"]), Path(job["path"])
 logged = [sys.executable, str(Path(__file__).parent / "logged.py")]
 draw = random.Random(job["seed"])
-NEEDS = ("stages", "crossfool", "params.yaml", "subset", "weights", "sources", "data")
+NEEDS = ("stages", "crossfool", "params.yaml", "plan", "subset", "weights", "sources", "data")
 STAGES = {  # what is written -> the stage, and files that it makes
     "a cell": (["stages/attack.py", "--source", "fnn0", "--attack", "sg_igsm"], [job["cell"]]),
     "a training": (["stages/train.py", "--model", "fnn2"], [job["model"]]),

@@ -174,11 +174,11 @@ def damaged(data: bytes, draw: random.Random) -> bytes:
 
 
 def params_files(count: int, seed: int) -> Outcome:
-    """Give mutated params.yaml to the `check` stage: it ends with 0, or with 2 and one line."""
-    outcome = Outcome("params.yaml, mutated (check stage)")
+    """Give mutated params.yaml to the `plan` stage: it ends with 0, or with 2 and one line."""
+    outcome = Outcome("params.yaml, mutated")
     draw = random.Random(seed)
     texts = [path.read_text() for path in (ROOT / "params.yaml", *sorted(ROOT.glob("experiments/*/params.yaml")))]
-    main = _stage("check")
+    main = _stage("plan")
     for number in range(count):
         data = draw.choice((restructured, retyped))(draw.choice(texts), draw)
         with folder():
@@ -188,7 +188,7 @@ def params_files(count: int, seed: int) -> Outcome:
                 done = CliRunner().invoke(main, [])
             written = sorted(path.name for path in Path().rglob("*") if path.is_file())
         lines = done.output.splitlines()
-        if done.exit_code == 0 and "params.checked" in written:
+        if done.exit_code == 0 and "report.json" in written:
             outcome.add(TAKEN)
         elif done.exit_code == 2 and len(lines) == 1 and lines[0].startswith("error: ") and written == ["params.yaml"]:
             outcome.add(REFUSED)

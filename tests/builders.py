@@ -8,6 +8,8 @@ import yaml
 from hypothesis import settings
 from torch import Tensor, nn
 
+from crossfool.experiment import loading, plan_files
+
 ROOT = Path(__file__).parents[1]  # of the repository
 SEEDED = settings(derandomize=True, deadline=None, database=None)  # of hypothesis
 
@@ -24,6 +26,11 @@ EMPTY = {
     "saliency": {},
     "scatter": {"attacks": [], "same_family": False},
 }
+
+
+def write_plans(folder: Path) -> None:
+    """Write the plan files of the experiment in a folder, as the stage `plan` does."""
+    plan_files.write_plans(loading.load_experiment(folder / "params.yaml"), folder / plan_files.FOLDER)
 
 
 def metadata(path: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from crossfool.storage.tensors import write_tensors
 
 # Files that take a minute and more: begun first, so that no process of pytest-xdist has one left when others are done.
 LONG = (
+    "project/test_reruns.py",
     "project/test_pipeline.py",
     "project/test_sharing.py",
     "cli/test_check.py",
@@ -27,7 +28,6 @@ LONG = (
     "pipeline/test_workers.py",
     "pipeline/test_evaluate_cell.py",
     "pipeline/test_stages.py",
-    "pipeline/test_warm_start.py",
 )
 
 
@@ -86,7 +86,7 @@ def project(tmp_path: Path) -> Path:
     project = tmp_path / "project"
     for folder in (".dvc", "stages", "experiments"):
         (project / folder).mkdir(parents=True)
-    (project / "stages/check.py").touch()
+    (project / "stages/plan.py").touch()
     (project / ".dvc/config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
     (project / ".gitignore").write_text(
         "predictions/\nadversarial/\nsubset/\n.dvc/cache/\n.dvc/tmp/\n", encoding="utf-8"

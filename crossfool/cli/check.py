@@ -9,8 +9,10 @@ from rich.text import Text
 from crossfool.errors import MAX_PIXEL, share_in_pixels
 from crossfool.experiment import costs
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.dvc_status import NEVER_RAN
 from crossfool.experiment.preflight import Preflight
 
+MOST_REASONS_SHOWN = 12
 MOST_ATTACKS_SHOWN = 20  # up to so many attacks, the gradient evaluations of each are printed
 
 
@@ -39,6 +41,7 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
     count = "" if preflight.evaluated is None else f": {_many(preflight.evaluated, 'image')}"
     yield "images", f"{preflight.images}{count}"
     yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(preflight)))
+    yield from (("why" if not number else "", line) for number, line in enumerate(_reasons(preflight)))
     share = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
     unknown = _is_count_unknown(preflight)
     if unknown:
@@ -104,6 +107,22 @@ def _to_run(preflight: Preflight) -> Iterator[str]:
         yield f"{stages} more up to date, whose files are not all here: {brings}"
     if runs and absent < len(preflight.stages):
         yield "less what DVC's run cache holds already"
+
+
+def _reasons(preflight: Preflight) -> Iterator[str]:
+    """Lines on why stages will run, a line a reason; without `plan`, which any edit reruns, and later ones."""
+    running = (stage for stage in preflight.stages or () if stage.runs and stage.kind != "plan")
+    stages = [stage for stage in running if not stage.why.startswith("after ")]
+    if all(stage.why == NEVER_RAN for stage in stages):
+        return
+    reasons: dict[str, list[str]] = {}
+    for stage in stages:
+        reasons.setdefault(stage.why, []).append(stage.kind)
+    total = Counter(stage.kind for stage in preflight.stages or ())
+    lines = [f"{_counted(total, Counter(kinds))}: {why}" for why, kinds in reasons.items()]
+    yield from lines[:MOST_REASONS_SHOWN]
+    if len(lines) > MOST_REASONS_SHOWN:
+        yield f"and {len(lines) - MOST_REASONS_SHOWN} more reasons"
 
 
 def _counted(total: Mapping[str, int], counts: Mapping[str, int]) -> str:

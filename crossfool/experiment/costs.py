@@ -27,7 +27,7 @@ GPU_OPERATIONS_A_SECOND = (
 CPU_OPERATIONS_A_SECOND = (
     6e10  # likewise of two cores on the zoo's own networks, measured in experiments/modern and noise (2026-11-26)
 )
-STAGE_SECONDS = 0.6  # seconds that DVC and the start of a stage take, measured there too
+STAGE_SECONDS = 2.3  # seconds that DVC and the start of a stage take, measured there too
 IMAGE_BYTES = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  # bytes an image
 IMAGE_COUNTS = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
 TRAINING_IMAGE_COUNTS = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained

@@ -1,12 +1,22 @@
-"""Which stages of an experiment `dvc repro` will run, by DVC's status."""
+"""Which stages of an experiment `dvc repro` will run, and why: by DVC's status and the plans of today.
 
+DVC does not see past a plan that has yet to run. So plans are compiled here, and compared with the plan files that
+dvc.lock says the stages ran with.
+"""
+
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from crossfool.experiment import dvc_records
+from crossfool.experiment import dvc_records, plan_files
+from crossfool.experiment.config import Experiment
+from crossfool.storage.hashing import md5_of_bytes
+
+PLAN = plan_files.FOLDER.name
+NEVER_RAN = "it has not run yet"
 
 
 @dataclass(frozen=True)
@@ -19,6 +29,7 @@ class Stage:
         runs: Whether `dvc repro` runs the stage: it, or something that it depends on, changed or was never run.
         maybe: Whether the stage runs only if the subset comes out as another.
         absent: Whether the stage is up to date, but its files, or those it depends on, are not here.
+        why: Reason why the stage runs, or may run; "" where it does not.
     """
 
     kind: str
@@ -26,9 +37,10 @@ class Stage:
     runs: bool
     maybe: bool
     absent: bool
+    why: str = ""
 
 
-def stage_statuses(folder: Path) -> tuple[Stage, ...] | None:
+def stage_statuses(folder: Path, experiment: Experiment) -> tuple[Stage, ...] | None:
     """The stages of an experiment, and which will run; None where the folder is in no DVC repository.
 
     Raises:
@@ -37,51 +49,113 @@ def stage_statuses(folder: Path) -> tuple[Stage, ...] | None:
     with dvc_records.open_repository(folder) as repo:
         if repo is None:
             return None
-        graph = os.path.join(folder, "dvc.yaml")
+        graph, place = os.path.join(folder, "dvc.yaml"), folder.resolve()
+        plans = {f"{PLAN}/{name}.json": text for name, text in plan_files.plan_texts(experiment).items()}
         with repo.lock:
-            return tuple(_closed(folder.resolve(), [(stage, stage.status()) for stage in repo.stage.load_all(graph)]))
+            statuses = [
+                (stage, _changes(stage, plans, place, repo.cache.local)) for stage in repo.stage.load_all(graph)
+            ]
+            return tuple(_closed(place, statuses))
 
 
-def _closed(folder: Path, statuses: list[tuple[Any, Mapping[str, Any]]]) -> Iterator[Stage]:
+def _changes(stage: Any, plans: Mapping[str, str], folder: Path, cache: Any) -> dict[str, str]:
+    """What changed for a stage since it ran: file, key of params.yaml or plan -> the change.
+
+    Args:
+        stage: DVC's stage.
+        plans: Path of each plan file -> its content, if `plan` ran now.
+        folder: The experiment's, resolved.
+        cache: DVC's local cache, which keeps the plan files that stages ran with.
+    """
+    changes = {key: change for key, change in _leaves(stage.status()) if not key.startswith(f"{PLAN}/")}
+    for dep in stage.deps:
+        path = _relative(dep.fs_path, folder)
+        if path not in plans:
+            continue
+        recorded = dep.hash_info.value if dep.hash_info else None
+        if recorded is None:
+            changes[path] = "new"
+        elif recorded != md5_of_bytes(plans[path].encode()):
+            changes[path] = _plan_change(cache.oid_to_path(recorded), plans[path])
+    return changes
+
+
+def _plan_change(kept: str, present: str) -> str:
+    """Say how a plan differs from the one that a stage ran with, as far as DVC's cache has that one."""
+    try:
+        planned = json.loads(Path(kept).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "its values or code changed (the plan that it ran with is not here)"
+    return next(plan_files.differences(planned, json.loads(present)), "its values or code changed")
+
+
+def _closed(folder: Path, statuses: Sequence[tuple[Any, Mapping[str, str]]]) -> Iterator[Stage]:
     """All stages, of which those run, too, that depend on an output of a stage that runs.
 
-    Three kinds of outputs often come out as they were, and then nothing runs for them: `check`'s; a source's
-    weights record, unless a member's weights change; the subset, unless its section or the images change.
+    Three kinds of outputs often come out as they were, and then nothing runs for them: plans, whose content is known
+    before they are written; a source's weights record, unless a member's weights change; the subset, unless its
+    section or the images change.
 
     Args:
         folder: The experiment's, resolved.
-        statuses: DVC's stages, and the status of each.
+        statuses: DVC's stages, and what changed for each.
     """
     outputs = {stage.name: [_relative(out.fs_path, folder) for out in stage.outs] for stage, _ in statuses}
-    users: dict[str, set[str]] = {}
+    readers: dict[str, set[str]] = {}  # of a path
     for stage, _ in statuses:
         for dep in stage.deps:
-            users.setdefault(_relative(dep.fs_path, folder), set()).add(stage.name)
-    changes = {stage.name: dict(_leaves(status)) for stage, status in statuses}
+            readers.setdefault(_relative(dep.fs_path, folder), set()).add(stage.name)
+    users = {  # of a stage's outputs, or of folders that they lie in
+        name: set().union(*(readers.get(str(place), set()) for out in outs for place in _with_parents(out)))
+        for name, outs in outputs.items()
+    }
+    changes = {stage.name: change for stage, change in statuses}
     changed = {name for name, kinds in changes.items() if set(kinds.values()) - {"deleted"}}
-    redrawn = any(key == "subset" or key.startswith("subset.") for key in changes.get("select", {}))
+    redrawn = any(
+        key in ("subset", f"{PLAN}/select.json") or key.startswith("subset.") for key in changes.get("select", {})
+    )
+    reasons = {name: _reason(changes[name]) for name in changed}
 
     def passes_on(name: str, runs: set[str], *, subset: bool) -> bool:
         """Whether a stage that runs makes those run that depend on its outputs."""
         kind, _, source = name.partition("@")
         if kind == "source":
             return name in changed or any(f"train@{member}" in runs for member in source.split("+"))
-        return kind != "check" and (kind != "select" or subset or redrawn or "prepare" in runs)
+        return kind != "plan" and (kind != "select" or subset or redrawn or "prepare" in runs)
 
     def spread(*, subset: bool) -> set[str]:
         """The stages that run; `subset` tells whether the subset comes out as another."""
-        runs, new = set(changed), set(changed)
-        while new:
-            outs = {out for name in runs if passes_on(name, runs, subset=subset) for out in outputs[name]}
-            places = {str(place) for out in outs for place in (PurePosixPath(out), *PurePosixPath(out).parents)}
-            new = set().union(*(users.get(place, set()) for place in places)) - runs
-            runs |= new
-        return runs
+        runs = set(changed)
+        while True:
+            sources = [name for name in sorted(runs) if passes_on(name, runs, subset=subset)]
+            new = {user: name.partition("@")[0] for name in sources for user in users[name] - runs}
+            if not new:
+                return runs
+            for user, kind in new.items():
+                reasons.setdefault(user, f"after {kind}")
+            runs |= new.keys()
 
     runs, most = spread(subset=False), spread(subset=True)
     for name, outs in outputs.items():
         absent = name not in most and "deleted" in changes[name].values()
-        yield Stage(name.partition("@")[0], tuple(outs), name in runs, name in most - runs, absent)
+        why = reasons.get(name, "") if name in most else ""
+        yield Stage(name.partition("@")[0], tuple(outs), name in runs, name in most - runs, absent, why)
+
+
+def _reason(changes: Mapping[str, str]) -> str:
+    """Why a stage runs for what changed; the plan's change tells most."""
+    kinds = {key: change for key, change in changes.items() if change != "deleted"}
+    plan = next((key for key in kinds if key.startswith(f"{PLAN}/")), None)
+    if plan is not None and kinds[plan] != "new":
+        return kinds[plan]
+    if set(kinds.values()) == {"new"}:
+        return NEVER_RAN
+    key, change = next((key, change) for key, change in kinds.items() if change != "new")
+    return f"{key} changed" if change == "modified" else f"{key}: {change}"
+
+
+def _with_parents(path: str) -> tuple[PurePosixPath, ...]:
+    return PurePosixPath(path), *PurePosixPath(path).parents
 
 
 def _relative(path: str, folder: Path) -> str:

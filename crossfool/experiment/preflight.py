@@ -81,7 +81,7 @@ def check(folder: Path) -> Preflight:
     _check_graph(folder, experiment)
     protected_folders.refuse_foreign_outputs(folder, written_files(experiment))
     leftover_files.refuse_leftovers(folder, experiment, *leftover_files.FOLDERS)
-    stages = stage_statuses(folder)
+    stages = stage_statuses(folder, experiment)
     pending = None if stages is None else {out for stage in stages if stage.runs for out in stage.outs}
     prepares = pending is None or "data/images.safetensors" in pending
     images = _images(folder, experiment, needed=prepares)

@@ -1,6 +1,6 @@
 """Refuse a user's files in folders that stages write, since DVC would delete them.
 
-Such files are refused before DVC removes anything: when params.yaml is read, which the stage `check` does first.
+Such files are refused before DVC removes anything: when params.yaml is read, which the stage `plan` does first.
 """
 
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 from crossfool.errors import UserError
 
 WRITTEN_FOLDERS = (
-    *("weights", "data", "predictions", "subset", "sources", "adversarial", "transformed", "metrics", "analysis"),
-    *("report", "dvc_plots", ".crossfool", ".dvc", ".git"),
+    *("plan", "weights", "data", "predictions", "subset", "sources", "adversarial", "transformed", "metrics"),
+    *("analysis", "report", "dvc_plots", ".crossfool", ".dvc", ".git"),
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from crossfool import first_edition, signals, text_encoding
+from crossfool import first_edition, runtime, signals, text_encoding
 from crossfool.errors import UserError, escape_unprintable
 
 _ABSENT = "/nonexistent"  # where there is no home, DVC and matplotlib look for their settings here
@@ -127,4 +127,10 @@ def stage(main: Callable[..., None]) -> click.Command:
     """Make a stage's main function a click command with `errors_in_one_line` errors."""
     # at its end Python would print the traceback of a Ctrl-C
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return click.command(errors_in_one_line(main))
+
+    @functools.wraps(main)
+    def run(*arguments: Any, **options: Any) -> None:
+        runtime.end_with_dvc()
+        main(*arguments, **options)
+
+    return click.command(errors_in_one_line(run))

@@ -10,10 +10,32 @@ from crossfool.datasets.config import Subset
 from crossfool.errors import UserError
 from crossfool.pipeline.evaluation.predictions_file import read_clean
 from crossfool.storage.atomic import replacing
+from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.csv_files import read_csv
 from crossfool.storage.tensors import TensorFile, tensor_writer
 
 _BLOCK = 512  # images copied at a time
+
+
+def select(models: tuple[str, ...], subset: Subset) -> str:
+    """Draw the subset of the experiment in the current folder and write it to subset/.
+
+    Args:
+        models: The experiment's models.
+        subset: How images and target labels are drawn.
+
+    Returns:
+        A warning; "" for none.
+
+    Raises:
+        UserError: fewer images are available than are asked for, or a file is missing or damaged.
+    """
+    right = correct_by_model(Path("predictions/clean"), models)
+    ids = draw_ids(candidate_ids(right, subset), subset)
+    images = read_clean_images("data/images.safetensors")
+    right_by_model = dict(zip(models, right.T, strict=True)) if subset.of == "all" else None
+    write_subset(ids, images, Path("data/images.csv"), subset, Path("subset"), right_by_model)
+    return warning_none_right(right[ids])
 
 
 def correct_by_model(folder: Path, models: tuple[str, ...]) -> np.ndarray:

@@ -12,7 +12,12 @@ from crossfool.storage.atomic import replacing
 def write_json(path: str | Path, value: Any) -> None:
     """Write a value as indented JSON, with keys in the order given."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(value), encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """A value as the text of a JSON file: indented, keys in the order given, a newline at the end."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def read_json(path: str | Path) -> Any:

@@ -36,8 +36,8 @@ def test_check_says_what_will_run(repository: Repository) -> None:
     assert "train 2 of 2" in text and "attack 4 of 4" in text and "report" in text
     assert f"gradients {12 * (1 + 6) * (1 + 2)}, and " in text
     assert "an image and model: fgsm 1, sg_igsm 6\n" in text
-    # 22 stages of 0.6 s, and next to nothing of operations
-    assert "an estimated 14 seconds on two CPU cores (0.06 TFLOP/s, 0.6 s a stage), without training" in text
+    # 19 stages of 2.3 s, and next to nothing of operations
+    assert "an estimated 44 seconds on two CPU cores (0.06 TFLOP/s, 2.3 s a stage), without training" in text
     assert "an estimated" in told("check", str(repository.path), "--rate", "10")
 
 
@@ -151,10 +151,11 @@ def test_a_run_is_checked_explained_and_compared(repository: Repository) -> None
     assert facts("fnn0/sg_igsm", folder)["dvc.lock"] == "the same md5"
     repository.edit(lambda values: values["attacks"]["sg_igsm"].update(sigma=80))
     text = told("check", str(folder))
-    assert "to run    check, attack 1 of 2, evaluate 1 of 2, transform 1 of 2, report\n" in text
+    assert "to run    plan, attack 1 of 2, evaluate 1 of 2, report\n" in text
+    assert "why       attack 1 of 2, evaluate 1 of 2: params.yaml changed (attack.sigma: 15.0 -> 80.0)\n" in text
     assert f"gradients {12 * 6} of 84 in all" in text
     ran = repository.repro()
-    assert {name.partition("@")[0] for name in ran} == {"check", "attack", "evaluate", "transform", "report"}
+    assert {name.partition("@")[0] for name in ran} == {"plan", "attack", "evaluate", "report"}
     repository.commit("second")
     found = comparison.compare("HEAD", "HEAD~1", folder)
     assert {row.attack for row in found.shown} <= {"sg_igsm"} and found.about == ("sg_igsm: sigma 80 and 15",)

@@ -13,7 +13,6 @@ from repositories import AUTHOR
 
 from crossfool.cli import repair_locks
 from crossfool.errors import UserError
-from crossfool.pipeline import warm_start
 
 STAGES = 8
 PARAMS = "numbers: {a: 1, b: 1}\n"
@@ -109,8 +108,6 @@ def test_a_whole_one_stays(small):
     (small / "dvc.lock").unlink()
     assert repair_locks.repair(small) is None and not (small / "dvc.lock").exists()
     (small / "dvc.lock").write_bytes(whole)
-    warm_start._repair_locks(str(small))
-    assert (small / "dvc.lock").read_bytes() == whole
     assert run(sys.executable, "-m", "crossfool", "repair-locks", ".") == "dvc.lock is whole\n"
 
 
@@ -123,26 +120,15 @@ def test_what_dvc_may_be_writing_is_left_alone(small):
     assert (small / "dvc.lock").read_text().endswith("  a")
 
 
-def test_a_server_mends_it_when_its_dvc_is_gone(small):
-    (small / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a")
-    warm_start._repair_locks(str(small))
-    assert (small / "dvc.lock").read_bytes() == committed()
-
-
 @pytest.mark.parametrize("left", ["", '{"write": {"a": '])
-@pytest.mark.parametrize("by_hand", [True, False])
-def test_dvcs_own_lock_that_was_cut_off_is_removed(small, left, by_hand):
+def test_dvcs_own_lock_that_was_cut_off_is_removed(small, left):
     whole = (small / "dvc.lock").read_bytes()
     (small / ".dvc" / "tmp" / "rwlock").write_text(left)
     assert "rwlock" in run(sys.executable, "-m", "dvc", "repro", code=255)
-    if by_hand:
-        assert (
-            repair_locks.repair(small)
-            == f"removed {os.path.join('.dvc', 'tmp', 'rwlock')}, which was cut off; DVC makes it anew"
-        )
-    else:
-        (small / "below").mkdir()
-        warm_start._repair_locks(str(small / "below"))
+    assert (
+        repair_locks.repair(small)
+        == f"removed {os.path.join('.dvc', 'tmp', 'rwlock')}, which was cut off; DVC makes it anew"
+    )
     assert not repro() and repair_locks.repair(small) is None
     assert (small / "dvc.lock").read_bytes() == whole
 
@@ -150,7 +136,6 @@ def test_dvcs_own_lock_that_was_cut_off_is_removed(small, left, by_hand):
 def test_dvcs_own_lock_that_is_whole_stays(small):
     (small / ".dvc" / "tmp" / "rwlock").write_text('{"write": {}, "read": {}}')
     assert repair_locks.repair(small) is None
-    warm_start._repair_locks(str(small))
     assert (small / ".dvc" / "tmp" / "rwlock").read_text() == '{"write": {}, "read": {}}'
 
 

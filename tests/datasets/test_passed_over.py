@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from builders import ROOT
+from builders import ROOT, write_plans
 from made_datasets import make_devkit, refused, save, write_idx
 from PIL import Image
 from repositories import PARAMS
@@ -144,6 +144,7 @@ def test_the_stage_prints_it(photos: Path, tmp_path: Path) -> None:
     values = PARAMS | {"dataset": given(photos), "models": ["lenet"], "sources": ["lenet"]}
     values["dataset"]["train_folder"] = "."
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    write_plans(tmp_path)
     done = subprocess.run(
         [sys.executable, "-P", str(STAGES / "prepare.py")], cwd=tmp_path, capture_output=True, text=True
     )

@@ -11,10 +11,10 @@ def test_who_depends_on_what_runs_runs_too() -> None:
         paths = [[SimpleNamespace(fs_path=f"/x/{path}") for path in some] for some in (deps, outs)]
         return SimpleNamespace(name=name, deps=paths[0], outs=paths[1])
 
-    modified, gone = {"a": [{"changed deps": {"p": {"q": "modified"}}}]}, {"a": [{"changed outs": {"p": "deleted"}}]}
+    modified, gone = {"p": "modified"}, {"p": "deleted"}
     found = [
-        (stage("check", ["params.yaml"], ["data/params.checked"]), modified),
-        (stage("prepare", ["data/params.checked"], ["data/images"]), {}),
+        (stage("plan", ["params.yaml"], ["plan"]), modified),
+        (stage("prepare", ["plan/prepare.json"], ["data/images"]), {}),
         (stage("train@a", ["data/images"], ["weights/a"]), modified),
         (stage("train@b", ["data/images"], ["weights/b"]), gone),
         (stage("predict@a", ["weights/a"], ["predictions/clean/a"]), {}),
@@ -32,8 +32,8 @@ def test_who_depends_on_what_runs_runs_too() -> None:
         words = [[word for word in ("runs", "maybe", "absent") if getattr(one, word)] for one in kinds]
         return {name: " ".join(some) for name, some in zip(names, words, strict=True) if some}
 
-    # check writes what it wrote, source b's members are what they were, the subset may come out as another
-    certain = dict.fromkeys(("check", "train@a", "predict@a", "select", "source@a", "source@b", "attack@a-f"), "runs")
+    # plans are compared by content, source b's members are what they were, the subset may come out as another
+    certain = dict.fromkeys(("plan", "train@a", "predict@a", "select", "source@a", "source@b", "attack@a-f"), "runs")
     assert closed() == certain | {"train@b": "absent", "attack@b-f": "maybe", "evaluate@b-f": "maybe"}
-    found[5] = (found[5][0], {"select": [{"changed deps": {"params.yaml": {"subset.images": "modified"}}}]})
+    found[5] = (found[5][0], {"subset.images": "modified"})
     assert closed() == certain | {"train@b": "absent", "attack@b-f": "runs", "evaluate@b-f": "runs"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from builders import ROOT
+from builders import ROOT, write_plans
 from repositories import PARAMS
 from torch import Tensor, nn
 
@@ -148,6 +148,7 @@ def test_epochs_are_kept_until_the_weights_are(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CROSSFOOL_DEVICE", "cpu")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    write_plans(tmp_path)
     draw = np.random.default_rng(0)
     tensors = {"images": draw.integers(0, 256, (20, 1, 28, 28), np.uint8), "labels": np.arange(20) % 10}
     write_tensors(tmp_path / "data/train.safetensors", tensors)

@@ -1,6 +1,7 @@
 """Stage scripts as processes: exit codes, one line for a user's mistake, nothing half-written."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from builders import ROOT
+from builders import ROOT, write_plans
 from repositories import PARAMS
 
 from crossfool import errors as crossfool_errors
@@ -53,13 +54,14 @@ def folder(tmp_path, subset, fnn_weights) -> Path:
     values = PARAMS | {"compute": {"precision": "float32", "chunk": 2}, "sources": ["fnn2"], "attacks": {"long": ROW}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     write_json(tmp_path / "sources/fnn2.json", weights_record.make_record("fnn2", fnn_weights))
+    write_plans(tmp_path)
     return tmp_path
 
 
 ATTACK = ("attack", "--source", "fnn2", "--attack", "long")
 
 
-@pytest.mark.parametrize("stage", [("check",), ("prepare",), ATTACK, ("select",)], ids=lambda stage: stage[0])
+@pytest.mark.parametrize("stage", [("plan",), ("prepare",), ATTACK, ("select",)], ids=lambda stage: stage[0])
 def test_a_mistake_is_one_line_and_exit_code_two(folder, stage):
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(text.replace("samples:", "sampels:"))
@@ -182,6 +184,30 @@ def test_a_killed_attack_leaves_nothing_half_written_and_resumes(folder, how):
     assert json.loads((folder / "sources/fnn2.json").read_text())["source"] == "fnn2"
 
 
+DVC = """
+import os, subprocess, sys
+os.environ["DVC_STAGE"] = "attack"
+subprocess.run(sys.argv[1], shell=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="stages notice it on Linux alone")
+@pytest.mark.parametrize("through", ["", "true; "], ids=["the shell's only command", "a shell of its own"])
+def test_a_stage_ends_with_its_dvc(folder, through):
+    """As after `kill -9` of DVC: the stage would race the one that the next `dvc repro` starts."""
+    command = f"{through}{sys.executable} -P {STAGES / 'attack.py'} --source fnn2 --attack long"
+    dvc = subprocess.Popen([sys.executable, "-c", DVC, command], cwd=folder, stderr=subprocess.DEVNULL)
+    chunks = folder / ".crossfool/chunks"
+    while not list(chunks.glob("*/*.safetensors")):
+        assert dvc.poll() is None
+        time.sleep(0.01)
+    dvc.kill()
+    dvc.wait()
+    with open(next(chunks.glob("*.lock"))) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the stage holds it until it ends
+    assert not (folder / "adversarial/fnn2/long.safetensors").exists()
+
+
 def test_a_stage_that_is_terminated_while_it_imports_says_nothing(tmp_path):
     (tmp_path / "slow.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(9)\n")
     (tmp_path / "script.py").write_text(
@@ -261,6 +287,7 @@ def test_lpips_is_measured_where_it_is_asked_for(tmp_path):
     found = {}
     for asked in (True, False):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values | {"lpips": asked}))
+        write_plans(tmp_path)
         for stage in (("lpips",), *([("attack", *cell)] if asked else []), ("evaluate", *cell)):
             code, errors = run(*stage, folder=tmp_path)
             assert code == 0, errors

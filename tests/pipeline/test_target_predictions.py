@@ -75,7 +75,8 @@ def use(monkeypatch, engine: Backwards) -> Backwards:
 
 
 def predicted(models, sets, **options):
-    arguments = {"compute": COMPUTE, "fingerprint": "code", "name": "test", **options}
+    fingerprints = dict.fromkeys(models, options.pop("fingerprint", "code"))
+    arguments = {"compute": COMPUTE, "fingerprints": fingerprints, "name": "test", **options}
     return target_predictions.predict_sets(models, sets, **arguments)
 
 
@@ -133,11 +134,11 @@ def test_a_dark_chunk_is_predicted_like_any_other(models, images, monkeypatch):
     dark = images.images.astype(np.float32)
     dark[8:] = 0.5
     sets = {"float": ImageSet(dark, images.ids)}
-    here = predicted(models, sets, fingerprint="")
+    here = predicted(models, sets, fingerprints=None)
     use(monkeypatch, Backwards())
-    assert same(predicted(models, sets, fingerprint="")["float"], here["float"])
+    assert same(predicted(models, sets, fingerprints=None)["float"], here["float"])
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
-        predicted(models, {"float": ImageSet(dark / 255, images.ids)}, fingerprint="")
+        predicted(models, {"float": ImageSet(dark / 255, images.ids)}, fingerprints=None)
 
 
 def test_an_image_without_finite_logits_is_named_by_its_place(models, images, monkeypatch):
@@ -145,7 +146,7 @@ def test_an_image_without_finite_logits_is_named_by_its_place(models, images, mo
     bright[6] = np.inf
     use(monkeypatch, Backwards())
     with pytest.raises(UserError, match="the logits of fnn2 for image 6 are not finite"):
-        predicted(models, {"float": ImageSet(bright, images.ids)}, fingerprint="")
+        predicted(models, {"float": ImageSet(bright, images.ids)}, fingerprints=None)
 
 
 def test_a_worker_of_another_library_is_refused(models, images, monkeypatch):
@@ -163,9 +164,9 @@ def test_a_second_run_loads_no_model(models, images, loaded):
     assert loaded == ["fnn0", "fnn2"]
 
 
-def test_without_a_fingerprint_nothing_is_kept(models, images, loaded):
+def test_without_fingerprints_nothing_is_kept(models, images, loaded):
     for _ in range(2):
-        predicted(models, {"images": images}, fingerprint="")
+        predicted(models, {"images": images}, fingerprints=None)
     assert loaded == ["fnn0", "fnn2"] * 2 and not kept_predictions.FOLDER.exists()
 
 

@@ -228,7 +228,7 @@ def test_workers_change_nothing_that_dvc_hashes(tmp_path):
         stages = yaml.safe_load((one.path / "dvc.lock").read_text())["stages"]
         metrics = {path.name: path.read_bytes() for path in one.path.glob("metrics/fnn0/*.json")}
         locks.append((stages, metrics))
-    assert locks[0] == locks[1] and len(locks[0][1]) == 2
+    assert locks[0] == locks[1] and len(locks[0][1]) == 3
     one.environment["CROSSFOOL_WORKERS"] = "0"  # the stages that DVC starts look at it
     said = one.dvc("repro", "--force", "--single-item", "attack@fnn0-sg_igsm", code=255)
     assert "error: CROSSFOOL_WORKERS is '0'" in said

@@ -112,7 +112,7 @@ def checked(tmp_path_factory) -> Repository:
     new.make_experiment("mine", found.path, ".")
     (found.path / "experiments/mine/notes.csv").write_bytes(b"a,b\r\n1,2\r\n")
     (found.path / "experiments/mine/picture.png").write_bytes(bytes(range(256)))
-    found.repro("check")
+    found.repro("plan")
     found.commit("checked")
     return found
 
@@ -141,8 +141,11 @@ def test_a_clone_has_every_byte_whatever_git_is_told_of_line_ends(checked, tmp_p
     changed = clone.run("git", "status", "--porcelain").splitlines()
     assert len(changed) == 3 and all("experiments/another/" in line for line in changed)
     _share_cache(clone.path, checked.path)
-    stages = {stage.kind: stage for stage in dvc_status.stage_statuses(clone.path) or ()}
-    assert not stages["check"].runs and stages["prepare"].runs
+    stages = {
+        stage.kind: stage
+        for stage in dvc_status.stage_statuses(clone.path, loading.load_experiment(clone.path / "params.yaml")) or ()
+    }
+    assert not stages["plan"].runs and stages["prepare"].runs
 
 
 def test_an_archive_has_every_byte(checked, tmp_path):
@@ -162,10 +165,10 @@ def test_the_machine_makes_no_stage_run(checked, tmp_path, change):
     there = Repository(path, tmp_path)
     _share_cache(path, checked.path)
     there.environment |= {name: value for name, value in change.items() if name != "umask"}
-    status = json.loads(there.dvc("status", "--json", "check"))
+    status = json.loads(there.dvc("status", "--json", "plan"))
     # its outputs are in no clone; nothing that it depends on has changed
-    deleted = {"analysis/list.json": "deleted", "data/params.checked": "deleted"}
-    assert status == {"check": [{"changed outs": deleted}]}
+    deleted = {"analysis/list.json": "deleted", "plan": "deleted"}
+    assert status == {"plan": [{"changed outs": deleted}]}
 
 
 NOBODY = 23456  # a user id without an account
@@ -201,6 +204,7 @@ def test_a_user_id_without_an_account(checked, home):
         values = yaml.safe_load((folder / "params.yaml").read_text())
         (folder / "params.yaml").write_text(yaml.safe_dump(values | {"dataset": {"name": "imagenet-sample"},
             "models": ["efficientnet_lite0"], "sources": ["efficientnet_lite0"], "training": None}))  # fmt: skip
+        run("stages/plan.py", code=0)
         said = run("stages/prepare.py", code=2)
         assert said.endswith("; set CROSSFOOL_CACHE to a folder that can be written to\n") and said.count("\n") == 1
 

@@ -175,8 +175,8 @@ def test_a_new_target_costs_its_training_and_evaluations_alone(author, clone, re
     colleague.edit(lambda values: values["models"].append("fnn4"))
     ran = colleague.repro("--pull")
     own = {"train@fnn4", "predict@fnn4"}
-    again = {f"{stage}@fnn0-{attack}" for stage in ("evaluate", "transform") for attack in ("fgsm", "sg_igsm")}
-    assert ran == {"check", *own, "select", "source@fnn0", *again, "report"}
+    again = {f"evaluate@fnn0-{attack}" for attack in ("fgsm", "sg_igsm")}
+    assert ran == {"plan", *own, "select", "source@fnn0", *again, "report"}
     for cell in (CELL, OTHER):  # what was attacked stays as it was pulled
         assert (colleague.path / cell).read_bytes() == (author.path / cell).read_bytes()
     assert set(colleague.metrics("fnn0/fgsm.json")) == {"fnn0", "fnn2", "fnn4"}
@@ -194,15 +194,18 @@ def test_damage_in_the_remote_is_found_by_the_pull_and_computed_again(author, cl
         assert (colleague.path / name).read_bytes() == (author.path / name).read_bytes()
 
 
-def test_damage_that_a_pull_did_not_look_for_stops_the_stage_that_reads_it(clone, damaged):
-    colleague = clone(damaged({CELL: "flipped", TABLE: "truncated"}))
+@pytest.mark.parametrize(
+    ("file", "fault", "reader", "said"),
+    [
+        (TABLE, "truncated", "report", "is no whole parquet file"),
+        (CELL, "flipped", "evaluate@fnn0-fgsm", "has changed since it was written"),
+    ],
+)
+def test_damage_that_a_pull_did_not_look_for_stops_the_stage_that_reads_it(clone, damaged, file, fault, reader, said):
+    colleague = clone(damaged({file: fault}))
     colleague.dvc("pull", "--quiet")
-    for reader, said in (
-        ("evaluate@fnn0-fgsm", f"error: {CELL} has changed since it was written"),
-        ("transform@fnn0-sg_igsm", f"error: {TABLE} is no whole parquet file"),
-    ):
-        refused = colleague.dvc("repro", "--force", "--single-item", reader, code=255)
-        assert said in refused and "Traceback" not in refused
+    refused = colleague.dvc("repro", "--force", "--single-item", reader, code=255)
+    assert f"error: {file} {said}" in refused and "Traceback" not in refused
 
 
 # What is damaged -> a stage that reads it.
@@ -210,9 +213,9 @@ READERS = {
     "data/images.safetensors": ("predict", "--model", "fnn0"),
     "weights/fnn0.safetensors": ("predict", "--model", "fnn0"),
     "predictions/clean/fnn2.parquet": ("select",),
-    "subset/images.safetensors": ("transform", "--source", "fnn0", "--attack", "fgsm"),
+    "subset/images.safetensors": ("evaluate", "--source", "fnn0", "--attack", "fgsm"),
     CELL: ("evaluate", "--source", "fnn0", "--attack", "fgsm"),
-    TABLE: ("transform", "--source", "fnn0", "--attack", "sg_igsm"),
+    TABLE: ("report",),
     "predictions/fnn0/fgsm.parquet": ("report",),
 }
 

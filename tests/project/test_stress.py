@@ -54,7 +54,7 @@ def test_of_two_repros_one_is_told_to_wait():
     assert found.lost == 0, found.failures
 
 
-BUSY = """ERROR: failed to reproduce 'check': '/a b/data/params.checked' is busy, it is being blocked by:
+BUSY = """ERROR: failed to reproduce 'plan': '/a b/analysis/list.json' is busy, it is being blocked by:
   (PID 24353): python -m dvc repro
 
 If there are no processes with such PIDs, you can manually remove '/a b/.dvc/tmp/rwlock' and try again.

@@ -11,11 +11,16 @@ from crossfool import first_edition
 from crossfool.errors import UserError
 from crossfool.models.weights_file import read_description
 from crossfool.storage.hashing import sha256
-from crossfool.storage.json_files import read_json
+from crossfool.storage.json_files import read_json, write_json
 from crossfool.storage.tensors import TensorFile
 
 RECIPE_KEYS = {"epochs": 0, "seed": 0}  # keys of the recipe of weights trained here
 PUBLISHED_KEYS = {"file", "version", "file_sha256"}  # keys of weights from a file
+
+
+def write_weights_record(source: str, weights: Path, out: Path) -> None:
+    """Write the weights record of a source, whose models' weights files lie in a folder, to `out`."""
+    write_json(out, make_record(source, weights))
 
 
 def make_record(source: str, weights: Path) -> dict[str, Any]:

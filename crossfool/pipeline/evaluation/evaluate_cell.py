@@ -32,11 +32,10 @@ def evaluate_cell(
     attack: str,
     row: Attack,
     *,
-    targets: Sequence[str],
+    targets: Mapping[str, str],
     lpips: bool,
     transforms: Mapping[str, Sequence[float]] | None,
     compute: Compute,
-    fingerprint: str,
 ) -> None:
     """Evaluate a cell of the experiment in the current folder, and write its tables and metrics.
 
@@ -48,11 +47,10 @@ def evaluate_cell(
         source: The cell's source, a model's name or names joined by +.
         attack: The attack's name.
         row: The attack's row of params.yaml.
-        targets: The target models, in the order of the tables.
+        targets: Target model -> hash of its network and of the code that predicts, in the order of the tables.
         lpips: Whether params.yaml asks for LPIPS.
         transforms: Transform -> its levels; None where the cell's destruction rates are not wanted.
         compute: The section `compute` of params.yaml.
-        fingerprint: As for `target_predictions.predict_sets`.
 
     Raises:
         UserError: a file is missing, damaged or misfits, or a logit is not finite.
@@ -70,7 +68,7 @@ def evaluate_cell(
         {model: Path("weights") / f"{model}.safetensors" for model in targets},
         sets,
         compute=compute,
-        fingerprint=fingerprint,
+        fingerprints=targets,
         name=f"evaluate.{source}-{attack}",
     )
     top = _plain(found["images"])

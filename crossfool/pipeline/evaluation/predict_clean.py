@@ -14,7 +14,7 @@ from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
 
 
-def predict_clean(model: str, *, compute: Compute, fingerprint: str) -> None:
+def predict_clean(model: str, compute: Compute) -> None:
     """Predict the clean images of the experiment in the current folder by a model, and write its table and accuracy.
 
     Reads `data/images.safetensors` and the model's weights file; writes `predictions/clean/<model>.parquet` and
@@ -23,7 +23,6 @@ def predict_clean(model: str, *, compute: Compute, fingerprint: str) -> None:
     Args:
         model: The model's name.
         compute: The section `compute` of params.yaml.
-        fingerprint: As for `target_predictions.predict_sets`.
 
     Raises:
         UserError: a file is missing, damaged or misfits, a logit is not finite, or the accuracy is not the published.
@@ -32,7 +31,7 @@ def predict_clean(model: str, *, compute: Compute, fingerprint: str) -> None:
     labels = np.asarray(images["labels"])
     sets = {"images": ImageSet(images["images"], range(len(labels)))}
     found = target_predictions.predict_sets(
-        {model: weights}, sets, compute=compute, fingerprint=fingerprint, name=f"clean.{model}"
+        {model: weights}, sets, compute=compute, fingerprints=None, name=f"clean.{model}"
     )
     predictions = found["images"][model][PLAIN]
     about = read_description(TensorFile(weights), model)

@@ -26,7 +26,7 @@ def predict_sets(
     sets: Mapping[Key, ImageSet],
     *,
     compute: Compute,
-    fingerprint: str,
+    fingerprints: Mapping[str, str] | None,
     name: str,
     kept: KeptPredictions | None = None,
 ) -> dict[Key, Predictions]:
@@ -36,8 +36,8 @@ def predict_sets(
         models: Target model -> its weights file.
         sets: The sets of images.
         compute: The section `compute` of params.yaml.
-        fingerprint: Stands for the code that predicts and the networks, in the key of kept predictions; where it is
-            empty, none are kept or read.
+        fingerprints: Target model -> hash of its network and of the code that predicts, for the key of kept
+            predictions; None where none are kept or read.
         name: A file name for an engine's own files; of two processes that give the same, one waits.
         kept: Where predictions are kept; None for the experiment's folder.
 
@@ -50,8 +50,8 @@ def predict_sets(
     digest = functools.cache(lambda model: sha256(models[model]))
     kept, keys = kept or KeptPredictions(), dict[tuple[Key, str], str]()
     found: dict[tuple[Key, str], dict[Variation, np.ndarray]] = {(key, model): {} for key in sets for model in models}
-    if fingerprint:
-        keys = _kept_keys(sets, libraries, digest, fingerprint, compute, kind)
+    if fingerprints is not None:
+        keys = _kept_keys(sets, libraries, digest, fingerprints, compute, kind)
         for place, key in keys.items():
             read = kept.read(key, len(sets[place[0]].images))
             found[place] = {
@@ -81,7 +81,7 @@ def _kept_keys(
     sets: Mapping[Key, ImageSet],
     libraries: Mapping[str, str],
     digest: Callable[[str], str],
-    fingerprint: str,
+    fingerprints: Mapping[str, str],
     compute: Compute,
     kind: str,
 ) -> dict[tuple[Key, str], str]:
@@ -93,6 +93,11 @@ def _kept_keys(
             names = {"torch", *predict_order.TRANSFORM_LIBRARIES, library} - {"crossfool"}
             versions = predict_order.library_versions(sorted(names))
             keys[key, model] = kept_predictions.prediction_key(
-                images_digest, digest(model), fingerprint=fingerprint, compute=compute, kind=kind, libraries=versions
+                images_digest,
+                digest(model),
+                fingerprint=fingerprints[model],
+                compute=compute,
+                kind=kind,
+                libraries=versions,
             )
     return keys

@@ -1,0 +1,300 @@
+"""The plans of an experiment's stages, a function each: values that a stage computes with, and modules that compute."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from crossfool.attacks import parts
+from crossfool.attacks.config import Attack
+from crossfool.attacks.torchattack import catalogue as methods
+from crossfool.datasets.config import Dataset, Subset
+from crossfool.experiment import fingerprint
+from crossfool.experiment.config import Experiment
+from crossfool.experiment.plan import StagePlan, library_version, plain
+from crossfool.models.inference.config import Compute
+from crossfool.models.networks import catalogue as networks
+from crossfool.models.weights import registry
+from crossfool.models.weights.config import Training, Weights
+from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
+
+# Properties of a row that stages compute with: their code is in no fingerprint, so that their values are in the plan.
+ATTACK_PROPERTIES = (
+    "targeted",
+    "first_seed",
+    "snapshots",
+    "smallest_side",
+    "gradient_evaluations_per_step",
+    "gradient_evaluations_per_seed",
+    "gradient_evaluations",
+    "needs_original_network",
+)
+METHOD_FIELDS = ("steps", "targeted", "random", "network", "hooks", "side", "alone")
+
+
+def all_plans(experiment: Experiment) -> Iterator[StagePlan[Any]]:
+    """The plans of all stages of an experiment."""
+    yield prepare(experiment)
+    yield lpips(experiment)
+    for model in experiment.models:
+        yield train(experiment, model)
+        yield predict(experiment, model)
+    yield select(experiment)
+    yield from (source(experiment, name) for name in experiment.sources)
+    for attack in experiment.rows:
+        yield craft(experiment, attack)
+        yield evaluate(experiment, attack)
+    yield from (similarity(experiment, name) for name in experiment.similarity)
+    yield from (boundary(experiment, name) for name in experiment.boundary)
+    yield from (saliency(experiment, name) for name in experiment.saliency)
+    yield report(experiment)
+
+
+@dataclass(frozen=True)
+class PrepareValues:
+    """The data set, and whether its training images are needed."""
+
+    dataset: Dataset
+    training: bool
+
+
+def prepare(experiment: Experiment) -> StagePlan[PrepareValues]:
+    """The plan of decoding the images."""
+    values = PrepareValues(experiment.dataset, experiment.training is not None)
+    derived = {"family": experiment.dataset.family}
+    return StagePlan("prepare", values, ("crossfool.datasets.prepare",), derived)
+
+
+@dataclass(frozen=True)
+class LpipsValues:
+    """Whether LPIPS is measured, and the folder where its weights are looked for."""
+
+    asked: bool
+    weights: Weights
+
+
+def lpips(experiment: Experiment) -> StagePlan[LpipsValues]:
+    """The plan of fetching the weights of LPIPS."""
+    weights = Weights(dir=experiment.weights.dir) if experiment.lpips else Weights()
+    values = LpipsValues(experiment.lpips, weights)
+    return StagePlan("lpips", values, ("crossfool.pipeline.evaluation.lpips_weights",))
+
+
+@dataclass(frozen=True)
+class TrainValues:
+    """A model's specification, and how its weights come about.
+
+    Attributes:
+        spec: The model's specification.
+        recipe: How it is trained; None where its weights are published ones.
+        weights: Where published weights are looked for, and their pinned hash; unused where it is trained.
+    """
+
+    spec: registry.Spec
+    recipe: Training | None
+    weights: Weights
+
+
+def train(experiment: Experiment, model: str) -> StagePlan[TrainValues]:
+    """The plan of training a model, or of fetching its published weights."""
+    spec = registry.spec(model)
+    if experiment.is_trained(model):
+        assert experiment.training is not None
+        values = TrainValues(spec, experiment.training.model_copy(update={"retrain": ()}), Weights())
+        module = "crossfool.models.weights.train_model"
+    else:
+        pinned = {name: digest for name, digest in experiment.weights.sha256.items() if name == model}
+        values = TrainValues(spec, None, Weights(dir=experiment.weights.dir, sha256=pinned))
+        module = "crossfool.models.weights.fetch_model"
+    return StagePlan(f"train/{model}", values, (module, *_networks(model)), _definitions(model), _libraries(model))
+
+
+@dataclass(frozen=True)
+class PredictValues:
+    """How a model computes."""
+
+    compute: Compute
+
+
+def predict(experiment: Experiment, model: str) -> StagePlan[PredictValues]:
+    """The plan of a model's predictions for the clean images."""
+    modules = ("crossfool.pipeline.evaluation.predict_clean", *_networks(model))
+    values = PredictValues(experiment.compute)
+    return StagePlan(f"predict/{model}", values, modules, _definitions(model), _libraries(model))
+
+
+@dataclass(frozen=True)
+class SelectValues:
+    """The models that have to be right, and how images are drawn."""
+
+    models: tuple[str, ...]
+    subset: Subset
+
+
+def select(experiment: Experiment) -> StagePlan[SelectValues]:
+    """The plan of drawing the subset."""
+    values = SelectValues(experiment.models, experiment.subset)
+    return StagePlan("select", values, ("crossfool.pipeline.subset",))
+
+
+@dataclass(frozen=True)
+class SourceValues:
+    """A source's models: name -> library, and the library's name of the network."""
+
+    members: Mapping[str, tuple[str, str]]
+
+
+def source(experiment: Experiment, name: str) -> StagePlan[SourceValues]:
+    """The plan of a source: of its weights record, and of its networks in every cell."""
+    members = {member: _network(member) for member in name.split("+")}
+    modules = ("crossfool.pipeline.crafting.weights_record", *(m for member in members for m in _networks(member)))
+    libraries = tuple(library for member in members for library in _libraries(member))
+    return StagePlan(f"source/{name}", SourceValues(members), modules, _definitions(*members), libraries)
+
+
+@dataclass(frozen=True)
+class CraftValues:
+    """An attack, and how models compute."""
+
+    attack: Attack
+    compute: Compute
+
+
+def craft(experiment: Experiment, attack: str) -> StagePlan[CraftValues]:
+    """The plan of an attack's cells.
+
+    Raises:
+        UserError: params.yaml has no attack of that name.
+    """
+    row = experiment.row(attack)
+    modules = ("crossfool.pipeline.crafting.craft_cell", *parts.modules(row))
+    libraries = () if row.method is None else (methods.LIBRARY,)
+    return StagePlan(f"attack/{attack}", CraftValues(row, experiment.compute), modules, _derived(row), libraries)
+
+
+@dataclass(frozen=True)
+class EvaluateValues:
+    """An attack, the targets that its cells are evaluated on, and how.
+
+    Attributes:
+        attack: The attack's row.
+        targets: Target model -> fingerprint of its network and of the code that predicts.
+        lpips: Whether LPIPS is measured.
+        transforms: Transform -> levels; None where transformed images are not evaluated (a grid's cells).
+        compute: How models compute.
+    """
+
+    attack: Attack
+    targets: Mapping[str, str]
+    lpips: bool
+    transforms: Mapping[str, tuple[float, ...]] | None
+    compute: Compute
+
+
+def evaluate(experiment: Experiment, attack: str) -> StagePlan[EvaluateValues]:
+    """The plan of evaluating an attack's cells.
+
+    Raises:
+        UserError: params.yaml has no attack of that name.
+    """
+    row = experiment.row(attack)
+    targets = {model: _prediction_fingerprint(model) for model in experiment.answering}
+    transforms = experiment.transforms if attack in experiment.attacks else None
+    values = EvaluateValues(row, targets, experiment.lpips, transforms, experiment.compute)
+    modules = ("crossfool.pipeline.evaluation.evaluate_cell",)
+    return StagePlan(f"evaluate/{attack}", values, modules, _derived(row))
+
+
+def _prediction_fingerprint(model: str) -> str:
+    """Hash of the code and the network by which a model's predictions come about."""
+    modules = ("crossfool.pipeline.evaluation.target_predictions", *_networks(model))
+    content = [
+        fingerprint.fingerprint(modules),
+        plain(_definitions(model)),
+        {name: library_version(name) for name in _libraries(model)},
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[: fingerprint.HASH_DIGITS]
+
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class AnalysisValues(Generic[Row]):
+    """An analysis of gradients, and how models compute."""
+
+    row: Row
+    compute: Compute
+
+
+def similarity(experiment: Experiment, name: str) -> StagePlan[AnalysisValues[Similarity]]:
+    """The plan of a row of `similarity`."""
+    row = experiment.similarity[name]
+    return _analysis(f"similarity/{name}", row, experiment.compute, (row.source, row.target))
+
+
+def boundary(experiment: Experiment, name: str) -> StagePlan[AnalysisValues[Boundary]]:
+    """The plan of a row of `boundary`."""
+    row = experiment.boundary[name]
+    return _analysis(f"boundary/{name}", row, experiment.compute, (row.source, *row.targets))
+
+
+def saliency(experiment: Experiment, name: str) -> StagePlan[AnalysisValues[Saliency]]:
+    """The plan of a row of `saliency`."""
+    row = experiment.saliency[name]
+    return _analysis(f"saliency/{name}", row, experiment.compute, (row.model,))
+
+
+def _analysis(name: str, row: Row, compute: Compute, models: tuple[str, ...]) -> StagePlan[AnalysisValues[Row]]:
+    kind = name.partition("/")[0]
+    modules = (f"crossfool.pipeline.gradient_analysis.{kind}", *(m for model in models for m in _networks(model)))
+    libraries = tuple(library for model in models for library in _libraries(model))
+    return StagePlan(name, AnalysisValues(row, compute), modules, _definitions(*models), libraries)
+
+
+def report(experiment: Experiment) -> StagePlan[Experiment]:
+    """The plan of the report, which shows the whole experiment."""
+    derived = {
+        "specs": {model: registry.spec(model) for model in experiment.models},
+        "attacks": {name: _derived(row) for name, row in experiment.rows.items()},
+    }
+    modules = ("crossfool.report.report_folder", "crossfool.report.html.page")
+    return StagePlan("report", experiment, modules, derived)
+
+
+def _derived(row: Attack) -> dict[str, Any]:
+    """Values that follow from a row: its properties, and what the catalogue says of another library's attack."""
+    derived = {name: getattr(row, name) for name in ATTACK_PROPERTIES}
+    if row.library_method is not None:
+        derived |= {"method": {name: getattr(row.library_method, name) for name in METHOD_FIELDS}}
+    return derived
+
+
+def _definitions(*models: str) -> dict[str, Any]:
+    """Definition of each of this package's networks: the class that the network's name stands for."""
+    named = {model: _network(model) for model in models}
+    return {
+        "networks": {
+            model: networks.find_network(network)
+            for model, (library, network) in named.items()
+            if library == "crossfool"
+        }
+    }
+
+
+def _network(model: str) -> tuple[str, str]:
+    """A model's library, and the library's name of its network."""
+    spec = registry.spec(model)
+    return spec.library, spec.network or spec.name
+
+
+def _networks(model: str) -> tuple[str, ...]:
+    """Modules of this package that a model's network is built by."""
+    library, network = _network(model)
+    return networks.modules(network, library)
+
+
+def _libraries(model: str) -> tuple[str, ...]:
+    """Libraries whose version a model depends on; torchvision's stands beside torch's in metadata."""
+    return ("timm",) if registry.spec(model).library == "timm" else ()

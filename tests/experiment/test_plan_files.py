@@ -1,0 +1,100 @@
+"""Plan files: what they hold, and what is said where they are out of date."""
+
+import json
+
+import yaml
+from builders import EMPTY, ROOT
+
+from crossfool.experiment import loading, plan, plan_files, stage_plans
+
+PARAMS = {
+    "root": ".",
+    "dataset": {"name": "imagenet-sample"},
+    "models": ["efficientnet_lite0", "efficientnet_lite1", "resnet18"],
+    "targets": ["efficientnet_lite1"],
+    "weights": {"dir": "own"},
+    "training": None,
+    "subset": {"images": 12, "seed": 0, "targets": "random"},
+    "compute": {"precision": "float32", "chunk": 5},
+    "sources": ["efficientnet_lite0", "efficientnet_lite0+resnet18"],
+    "attacks": {
+        "fgsm": {"epsilon": 15, "steps": 1, "step_size": 15},
+        "sg": {"epsilon": 15, "steps": 2, "step_size": 5, "gradient": "smoothed", "samples": 3, "sigma": 15},
+        "vmi": {"epsilon": 15, "steps": 2, "step_size": 5, "gradient": "varied", "samples": 3, "radius": 15},
+    },
+    "transforms": {"jpeg": [30]},
+    **{key: value for key, value in EMPTY.items() if key != "targets"},
+}
+
+
+def parsed(**changes):
+    return loading.parse_experiment(yaml.safe_dump(PARAMS | changes), ROOT / "params.yaml")
+
+
+def contents(**changes) -> dict[str, dict]:
+    return {name: json.loads(text) for name, text in plan_files.plan_texts(parsed(**changes)).items()}
+
+
+def changed(**changes) -> set[str]:
+    before, after = contents(), contents(**changes)
+    return {name for name in before.keys() & after.keys() if before[name] != after[name]} - {"report"}
+
+
+def test_each_value_is_in_the_plans_of_the_stages_that_use_it():
+    attacks = PARAMS["attacks"]
+    assert changed() == set()
+    assert changed(attacks=attacks | {"sg": attacks["sg"] | {"sigma": 16}}) == {"attack/sg", "evaluate/sg"}
+    assert changed(subset=PARAMS["subset"] | {"seed": 1}) == {"select"}
+    assert changed(transforms={"jpeg": [31]}) == {f"evaluate/{name}" for name in attacks}
+    every_cell = {f"{kind}/{name}" for kind in ("attack", "evaluate") for name in attacks}
+    predictions = {f"predict/{model}" for model in PARAMS["models"]}
+    assert changed(compute={"precision": "float32", "chunk": 6}) == every_cell | predictions
+    assert changed(lpips=True) == {f"evaluate/{name}" for name in attacks} | {"lpips"}
+    assert changed(models=[*PARAMS["models"], "vgg11"]) == {"select"}  # no target, no source: it is asked nothing
+    assert changed(sources=["efficientnet_lite0"]) == set()
+
+
+def test_a_plan_names_the_modules_of_its_row_and_models_alone():
+    plans = {name: content["code"].keys() for name, content in contents().items()}
+    estimators = {"attacks.gradients.smoothed", "attacks.gradients.varied", "attacks.gradients.relevant"}
+    assert {name: plans[f"attack/{name}"] & estimators for name in PARAMS["attacks"]} == {
+        "fgsm": set(),
+        "sg": {"attacks.gradients.smoothed"},
+        "vmi": {"attacks.gradients.varied"},
+    }
+    networks = {name: {n for n in code if n.startswith("models.networks.")} for name, code in plans.items()}
+    assert networks["predict/efficientnet_lite0"] == {"models.networks.build", "models.networks.efficientnet_lite"}
+    assert networks["predict/resnet18"] == {"models.networks.build"}
+    assert "attacks.loop" in plans["attack/fgsm"] and "attacks.loop" not in plans["evaluate/fgsm"]
+    assert not any(name.endswith("config") for code in plans.values() for name in code)
+
+
+def test_what_changed_is_said():
+    first = stage_plans.craft(parsed(), "sg").content()
+    assert list(plan_files.differences(first, first)) == []
+    other = stage_plans.craft(parsed(attacks={"sg": PARAMS["attacks"]["sg"] | {"sigma": 16}}), "sg").content()
+    assert list(plan_files.differences(first, other)) == ["params.yaml changed (attack.sigma: 15.0 -> 16.0)"]
+    older = first | {"code": first["code"] | {"attacks.loop": "0", "seeds": "1"}}
+    assert list(plan_files.differences(older, first)) == ["code changed (attacks.loop and 1 more)"]
+    assert list(plan_files.differences([], first)) == ["the plan is damaged"]
+    assert list(plan_files.differences(first | {"libraries": {"timm": "1"}}, first)) == [
+        "version changed (timm: 1 -> none)"
+    ]
+
+
+def test_another_librarys_version_is_in_the_plans_of_what_uses_it(monkeypatch):
+    versions = {"timm": "1.0.7", "torchattack": "1.7.2"}
+    monkeypatch.setattr(plan, "library_version", versions.__getitem__)
+    pinned = {"sha256": {"timm_resnet18": "0" * 64}}
+    row = {"method": "torchattack/MIFGSM", "epsilon": 15, "steps": 2}
+    plans = contents(
+        models=["efficientnet_lite0", "efficientnet_lite1", "timm_resnet18"],
+        sources=["efficientnet_lite0", "efficientnet_lite0+timm_resnet18"],
+        weights=pinned,
+        attacks=PARAMS["attacks"] | {"theirs": row},
+    )
+    libraries = {name: content["libraries"] for name, content in plans.items() if "libraries" in content}
+    timm = ("train/timm_resnet18", "predict/timm_resnet18", "source/efficientnet_lite0+timm_resnet18")
+    assert libraries == {name: {"timm": "1.0.7"} for name in timm} | {"attack/theirs": {"torchattack": "1.7.2"}}
+    assert "attacks.torchattack.adapter" in plans["attack/theirs"]["code"]
+    assert "attacks.torchattack.adapter" not in plans["attack/fgsm"]["code"]
