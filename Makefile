@@ -64,6 +64,7 @@ bench: .venv/tested
 	python benchmarks/agreement.py --json .crossfool/bench/agreement.json --markdown .crossfool/bench/agreement.md
 	python benchmarks/scaling.py --json .crossfool/bench/scaling.json --markdown .crossfool/bench/scaling.md
 	python benchmarks/startup.py --markdown .crossfool/bench/startup.md
+	python benchmarks/threads.py --markdown .crossfool/bench/threads.md
 	python benchmarks/engines.py --json .crossfool/bench/engines.json --markdown .crossfool/bench/engines.md
 	python benchmarks/decoding.py --markdown .crossfool/bench/decoding.md
 	@echo "results in .crossfool/bench"
