@@ -278,6 +278,8 @@ def test_what_a_stage_loads_is_in_its_plan(repository: Repository, kind: str) ->
     assert alien <= VERIFYING | CHECKS.get(kind, set())
     stage = declared(repository, kind)
     for path in map(Path, probed["opened"]):
+        if not path.exists():  # temporary; or a name that is no file, as an editable installation has in sys.path
+            continue
         name = path.relative_to(root).as_posix()
         if name.startswith(("crossfool/", "stages/", ".crossfool/", ".dvc/", ".git/")) or name in (
             "params.yaml",
@@ -287,7 +289,7 @@ def test_what_a_stage_loads_is_in_its_plan(repository: Repository, kind: str) ->
             known = not name.startswith("crossfool/") or kept or name.removeprefix("crossfool/") in code
         else:
             known = any(name == place or name.startswith((f"{place}/", f"{place}.")) for place in stage)
-        assert known or path.suffix == ".tmp", f"{kind} opens {name}"
+        assert known, f"{kind} opens {name}"
 
 
 def declared(repository: Repository, kind: str) -> set[str]:
