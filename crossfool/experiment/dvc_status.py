@@ -111,9 +111,7 @@ def _closed(folder: Path, statuses: Sequence[tuple[Any, Mapping[str, str]]]) -> 
     }
     changes = {stage.name: change for stage, change in statuses}
     changed = {name for name, kinds in changes.items() if set(kinds.values()) - {"deleted"}}
-    redrawn = any(
-        key in ("subset", f"{PLAN}/select.json") or key.startswith("subset.") for key in changes.get("select", {})
-    )
+    redrawn = any(key == "subset" or key.startswith("subset.") for key in changes.get("select", {}))
     reasons = {name: _reason(changes[name]) for name in changed}
 
     def passes_on(name: str, runs: set[str], *, subset: bool) -> bool:

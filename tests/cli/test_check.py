@@ -174,9 +174,9 @@ def test_a_run_is_checked_explained_and_compared(repository: Repository) -> None
     # a target more attacks nothing, if the subset stays
     repository.edit(lambda values: values["models"].append("fnn4"))
     text = told("check", str(folder))
-    assert "train 1 of 3, predict 1 of 3, select, source, evaluate 2 of 2, transform 2 of 2, report\n" in text
+    assert "train 1 of 3, predict 1 of 3, select, source, evaluate 2 of 2, report\n" in text
     assert "gradients 0 of 84 in all" in text and "84, and " in text
-    assert "if the subset changes: check, train 1 of 3" in text and "attack 2 of 2" in text
+    assert "if the subset changes: plan, train 1 of 3" in text and "attack 2 of 2" in text
     assert len({name for name in repository.repro() if name.startswith("attack@")}) in (0, 2)
 
 
