@@ -207,8 +207,9 @@ def evaluate(experiment: Experiment, attack: str) -> StagePlan[EvaluateValues]:
 
 
 def _prediction_fingerprint(model: str) -> str:
-    """Hash of the code and the network by which a model's predictions come about."""
-    modules = ("crossfool.pipeline.evaluation.target_predictions", *_networks(model))
+    """Hash of the network and the code by which a model predicts images as they are, and transformed."""
+    predicting = ("crossfool.pipeline.evaluation.target_predictions", "crossfool.pipeline.evaluation.image_transforms")
+    modules = (*predicting, *_networks(model))
     content = [
         fingerprint.fingerprint(modules),
         plain(_definitions(model)),

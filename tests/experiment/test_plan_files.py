@@ -5,7 +5,7 @@ import json
 import yaml
 from builders import EMPTY, ROOT
 
-from crossfool.experiment import loading, plan, plan_files, stage_plans
+from crossfool.experiment import fingerprint, loading, plan, plan_files, stage_plans
 
 PARAMS = {
     "root": ".",
@@ -67,6 +67,17 @@ def test_a_plan_names_the_modules_of_its_row_and_models_alone():
     assert networks["predict/resnet18"] == {"models.networks.build"}
     assert "attacks.loop" in plans["attack/fgsm"] and "attacks.loop" not in plans["evaluate/fgsm"]
     assert not any(name.endswith("config") for code in plans.values() for name in code)
+
+
+def test_predictions_are_kept_for_the_code_that_computes_them(monkeypatch):
+    """Else `evaluate` would read what other code predicted; a clean prediction is transformed by nothing."""
+    before = contents()["evaluate/fgsm"]["values"]["targets"]
+    for module in ("models.inference.pixel_model", "pipeline.evaluation.predict", "pipeline.evaluation.image_transforms"):
+        with monkeypatch.context() as patch:
+            sources = fingerprint._SOURCES
+            patch.setitem(sources, module, sources[module] + b"\nUNUSED = 1\n")
+            after = contents()["evaluate/fgsm"]["values"]["targets"]
+        assert not before.items() & after.items(), module
 
 
 def test_what_changed_is_said():
