@@ -7,6 +7,8 @@ well; so what has to agree is one gradient, one step, and the success rates of w
 An image's gradient jumps where an activation lies within rounding (1e-5) of its kink: one that falls to the
 other side changes up to 1% of it, in the plain loop against float64 just as in the fast path. So signs and
 pixels have to agree in the mean over images; the worst image is printed, and float64 beside it.
+
+This is one module, over 300 lines long: the plain loop, and each quantity that is compared with it.
 """
 
 import copy

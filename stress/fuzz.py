@@ -1,6 +1,8 @@
 """Make hostile and broken input by seeded mutation: each is read whole, or refused in one line; never a traceback.
 
 Nothing here needs more than a few megabytes. `tests/project/test_stress.py` runs small numbers of each.
+
+This is one module, over 300 lines long: a campaign for each kind of input, which share the mutations above them.
 """
 
 import contextlib

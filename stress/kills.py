@@ -1,6 +1,8 @@
 """Kill processes at seeded moments, fill a disk, start two runs at once: the rest goes on to the same bytes.
 
 All campaigns run in small git repositories with the project's graph and a made data set (tests/repositories.py).
+
+This is one module, over 300 lines long: the campaigns share how a run is started, killed and compared.
 """
 
 import atexit

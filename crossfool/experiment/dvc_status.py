@@ -59,7 +59,7 @@ def stage_statuses(folder: Path, experiment: Experiment) -> tuple[Stage, ...] | 
 
 
 def _changes(stage: Any, plans: Mapping[str, str], folder: Path, cache: Any) -> dict[str, str]:
-    """What changed for a stage since it ran: file, key of params.yaml or plan -> the change.
+    """List the changes since a stage ran: file, key of params.yaml or plan -> the change.
 
     Args:
         stage: DVC's stage.

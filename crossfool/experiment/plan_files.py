@@ -13,8 +13,7 @@ from crossfool.errors import UserError, brief
 from crossfool.experiment import fingerprint, loading, stage_plans
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.plan import StagePlan
-from crossfool.storage.atomic import replacing
-from crossfool.storage.json_files import json_text, read_json
+from crossfool.storage.json_files import json_text, read_json, write_json
 
 FOLDER = Path("plan")
 RUN = "run `dvc repro`"
@@ -25,13 +24,12 @@ Arguments = ParamSpec("Arguments")
 
 def write_plans(experiment: Experiment, folder: Path) -> None:
     """Write the plan files of all stages to a folder."""
-    for name, text in plan_texts(experiment).items():
-        with replacing(folder / f"{name}.json") as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    for plan in stage_plans.all_plans(experiment):
+        write_json(folder / f"{plan.name}.json", plan.content())
 
 
 def plan_texts(experiment: Experiment) -> dict[str, str]:
-    """The content of each stage's plan file, by the plan's name."""
+    """The text of each stage's plan file as `write_plans` writes it, by the plan's name."""
     return {plan.name: json_text(plan.content()) for plan in stage_plans.all_plans(experiment)}
 
 

@@ -72,7 +72,8 @@ def test_a_plan_names_the_modules_of_its_row_and_models_alone():
 def test_predictions_are_kept_for_the_code_that_computes_them(monkeypatch):
     """Else `evaluate` would read what other code predicted; a clean prediction is transformed by nothing."""
     before = contents()["evaluate/fgsm"]["values"]["targets"]
-    for module in ("models.inference.pixel_model", "pipeline.evaluation.predict", "pipeline.evaluation.image_transforms"):
+    evaluation = "pipeline.evaluation"
+    for module in ("models.inference.pixel_model", f"{evaluation}.predict", f"{evaluation}.image_transforms"):
         with monkeypatch.context() as patch:
             sources = fingerprint._SOURCES
             patch.setitem(sources, module, sources[module] + b"\nUNUSED = 1\n")

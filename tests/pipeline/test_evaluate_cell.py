@@ -19,11 +19,11 @@ from crossfool.models.weights_file import read_description
 from crossfool.pipeline.evaluation import (
     detail_metrics,
     evaluate_cell,
+    image_transforms,
     predict,
     predict_clean,
     predictions_file,
     success,
-    transformed_predictions,
 )
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -70,7 +70,16 @@ def directly(out: Path) -> None:
     details = detail_metrics.cell_details(ADVERSARIAL, SUBSET, "fnn2", row, top, others)
     write_json(metrics / "takes.detail.json", details)
     ids, table = clean["index"].tolist(), out / "transformed/fnn2/takes.parquet"
-    after = transformed_predictions.predict_transformed(file["images"], ids, networks, TRANSFORMS, batch=4, device=CPU)
+    after: predictions_file.Transformed = {}
+    for model, network in networks.items():
+        for name, levels in TRANSFORMS.items():
+            for level in levels:
+                parts = []
+                for start in range(0, len(ids), 4):
+                    chunk = torch.from_numpy(np.array(file["images"][start : start + 4]))
+                    changed = image_transforms.apply(name, level, chunk, ids[start : start + 4]).numpy()
+                    parts.append(predict.top5(network, changed, batch=4, device=CPU))
+                after[model, name, level] = np.concatenate(parts)
     predictions_file.write_transformed(table, after, clean)
     transformed = predictions_file.read_transformed(table, 11)
     write_json(metrics / "takes.transform.json", success.destruction_rates(stored, transformed, labels))

@@ -1,4 +1,4 @@
-"""What reruns for which edit, by DVC on a tiny pipeline; and no stage computes from a plan that is out of date."""
+"""Stages that rerun for an edit, by DVC on a tiny pipeline; no stage computes from a plan that is out of date."""
 
 import json
 import re

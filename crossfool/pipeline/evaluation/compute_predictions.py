@@ -52,7 +52,7 @@ class ImageSet:
     transform: Transform | None = None
 
     def variations(self) -> tuple[Variation, ...]:
-        """What to predict: the images as they are, and after each transform at each level."""
+        """List the variations to predict: the images as they are, and after each transform at each level."""
         return (PLAIN, *predict_order.variations(self.levels))
 
 

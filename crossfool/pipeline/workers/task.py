@@ -1,4 +1,4 @@
-"""What an engine runs: tasks, each with an order that a worker carries out, weights files and arrays.
+"""Tasks that engines run, each with an order that a worker carries out, weights files and arrays.
 
 An engine knows neither attacks nor predictions: `crafting.craft_order` and `evaluation.predict_order` make orders.
 """
@@ -15,7 +15,7 @@ WeightsFile = Path | np.ndarray  # a path, or the file's bytes (n,) uint8
 
 
 class Order(Protocol):
-    """What tasks have in common, for a worker that may be on another machine; small, and can be pickled."""
+    """Instructions that tasks share, for a worker that may be on another machine; small, and can be pickled."""
 
     @property
     def versions(self) -> str:
