@@ -12,7 +12,7 @@ from crossfool.attacks.torchattack import catalogue as methods
 from crossfool.datasets.config import Dataset, Subset
 from crossfool.experiment import fingerprint
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.plan import StagePlan, library_version, plain
+from crossfool.experiment.plan import StagePlan
 from crossfool.models.inference.config import Compute
 from crossfool.models.networks import catalogue as networks
 from crossfool.models.weights import registry
@@ -209,13 +209,8 @@ def evaluate(experiment: Experiment, attack: str) -> StagePlan[EvaluateValues]:
 def _prediction_fingerprint(model: str) -> str:
     """Hash of the network and the code by which a model predicts images as they are, and transformed."""
     predicting = ("crossfool.pipeline.evaluation.target_predictions", "crossfool.pipeline.evaluation.image_transforms")
-    modules = (*predicting, *_networks(model))
-    content = [
-        fingerprint.fingerprint(modules),
-        plain(_definitions(model)),
-        {name: library_version(name) for name in _libraries(model)},
-    ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[: fingerprint.HASH_DIGITS]
+    plan = StagePlan("", None, (*predicting, *_networks(model)), _definitions(model), _libraries(model))
+    return hashlib.sha256(json.dumps(plan.content()).encode()).hexdigest()[: fingerprint.HASH_DIGITS]
 
 
 Row = TypeVar("Row")
