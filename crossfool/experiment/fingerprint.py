@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 _RESOLVED = "validates and resolves values of params.yaml, which plan files hold as they came out"
 _VERIFIES = "compiles and checks plans"
@@ -52,11 +52,11 @@ _IGNORED_FIELDS = {"ctx", "kind", "type_comment"}  # of Python's syntax trees
 
 def _read_package() -> dict[str, bytes]:
     """The source of each module of the package, by its dotted name without the package's own."""
-    return {_module_name(path): path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))}
+    return {_module_name(path): path.read_bytes() for path in sorted(_PACKAGE.rglob("*.py"))}
 
 
 def _module_name(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    parts = path.relative_to(_PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -125,7 +125,7 @@ def imports(module: str) -> tuple[str, ...]:
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
-    package = PACKAGE.name
+    package = _PACKAGE.name
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             continue
@@ -204,15 +204,15 @@ def _data_files(module: str) -> tuple[str, ...]:
         place = folder / text
         inside = place.rglob("*") if place.is_dir() else [place]
         paths |= {path for path in inside if path.is_file() and path.suffix not in (".py", ".pyc")}
-    return tuple(sorted(path.relative_to(PACKAGE).as_posix() for path in paths))
+    return tuple(sorted(path.relative_to(_PACKAGE).as_posix() for path in paths))
 
 
 def _file_hash(path: str) -> str:
-    return hashlib.sha256((PACKAGE / path).read_bytes()).hexdigest()[:HASH_DIGITS]
+    return hashlib.sha256((_PACKAGE / path).read_bytes()).hexdigest()[:HASH_DIGITS]
 
 
 def _module_path(name: str) -> Path:
-    path = PACKAGE.joinpath(*name.split("."))
+    path = _PACKAGE.joinpath(*name.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 

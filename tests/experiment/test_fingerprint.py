@@ -128,14 +128,14 @@ def test_data_that_a_module_reads_is_in_its_fingerprint():
         "report/reported/paper_rates.csv": "report.reported.published_rates",
         "report/reported/paper_attacks.csv": "report.reported.published_rates",
         **{
-            path.relative_to(fingerprint.PACKAGE).as_posix(): "report.html.page"
-            for path in (fingerprint.PACKAGE / "report/html/templates").iterdir()
+            path.relative_to(fingerprint._PACKAGE).as_posix(): "report.html.page"
+            for path in (fingerprint._PACKAGE / "report/html/templates").iterdir()
         },
     }
     unread = {"models/weights/torchvision_models.csv", "models/weights/unusable.csv", "py.typed"}  # resolved by plans
     files = {
-        path.relative_to(fingerprint.PACKAGE).as_posix()
-        for path in fingerprint.PACKAGE.rglob("*")
+        path.relative_to(fingerprint._PACKAGE).as_posix()
+        for path in fingerprint._PACKAGE.rglob("*")
         if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in path.parts
     }
     assert files - unread - {name for name in files if name.startswith("cli/")} == plans.keys()
@@ -162,7 +162,7 @@ def test_code_that_changes_while_it_is_loaded_is_noticed(tmp_path: Path) -> None
     shutil.copytree(ROOT / "crossfool", tmp_path / "crossfool", ignore=shutil.ignore_patterns("__pycache__"))
     probe = (
         "from crossfool.experiment import fingerprint; names = fingerprint.fingerprint(['crossfool.attacks.loop']); "
-        "print(fingerprint.changed_since_import(names)); path = fingerprint.PACKAGE / 'attacks/loop.py'; "
+        "print(fingerprint.changed_since_import(names)); path = fingerprint._PACKAGE / 'attacks/loop.py'; "
         "path.write_text(path.read_text() + '# a remark'); print(fingerprint.changed_since_import(names))"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, text=True, capture_output=True, check=True)

@@ -597,9 +597,23 @@ def test_a_ray_cluster_that_does_not_answer_is_one_line_at_once(monkeypatch, sch
     monkeypatch.setenv("CROSSFOOL_ENGINE", "ray")
     for address in (f"127.0.0.1:{port}", "no-such-host.invalid:6379", "127.0.0.1:99999"):
         monkeypatch.setenv("RAY_ADDRESS", scheme + address)
-        monkeypatch.setattr("ray.init", lambda **options: pytest.fail("Ray was asked, which tries for a minute"))
+        monkeypatch.setattr("ray.init", lambda *address, **options: pytest.fail("Ray was asked, which tries for a minute"))
         with pytest.raises(UserError, match=f"no Ray cluster at {scheme}{address}: .*; see RAY_ADDRESS and"):
             choose_engine.choose_engine()
+
+
+def test_a_ray_cluster_that_another_process_started_is_not_joined(monkeypatch):
+    """`ray start` and Ray's test clusters note their address in a file, which `ray.init()` alone would take."""
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    asked = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda *address, **options: asked.append(address))
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    ray_cluster.Ray()
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    ray_cluster.Ray()
+    assert asked == [("local",), ("auto",)]
 
 
 @pytest.mark.parametrize("address", ["", "auto", "local", "[::1]:x", "anything"])

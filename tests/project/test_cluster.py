@@ -39,7 +39,15 @@ def test_the_batch_script_has_jobs_attack_predict_and_evaluate(tmp_path):
     files = [*one.path.glob("predictions/*/*.parquet"), *one.path.glob("metrics/*/*.json")]
     files += one.path.glob("adversarial/*/*.safetensors")
     written = {path: path.read_bytes() for path in files}
-    assert len(written) == 6
+    assert sorted(path.relative_to(one.path).as_posix() for path in written) == [
+        "adversarial/fnn0/sg_igsm.safetensors",
+        "metrics/clean/fnn0.json",
+        "metrics/fnn0/sg_igsm.detail.json",
+        "metrics/fnn0/sg_igsm.json",
+        "metrics/fnn0/sg_igsm.transform.json",
+        "predictions/clean/fnn0.parquet",
+        "predictions/fnn0/sg_igsm.parquet",
+    ]
     for path in written:
         path.unlink()
     one.environment = {name: value for name, value in one.environment.items() if not name.startswith("CROSSFOOL_")}

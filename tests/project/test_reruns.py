@@ -235,7 +235,7 @@ try:
 except SystemExit as end:
     assert not end.code, end.code
 from crossfool.experiment import fingerprint
-package = str(fingerprint.PACKAGE)
+package = str(fingerprint._PACKAGE)
 print("PROBE" + json.dumps({
     "modules": sorted(n.partition(".")[2] for n in sys.modules if n.startswith("crossfool.")),
     "opened": sorted(path for path in opened if path.startswith(root + os.sep)),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from builders import EMPTY, ROOT, calibrated
+from builders import EMPTY, ROOT, calibrated, write_plans
 from safetensors.torch import save_file
 
 from crossfool.models.weights import published, registry
@@ -62,6 +62,7 @@ def test_from_photographs_to_metrics(tmp_path, monkeypatch):
         "transforms": {},
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values | EMPTY))
+    write_plans(tmp_path)
     stage("prepare")
     stage("lpips")
     for model in MODELS:

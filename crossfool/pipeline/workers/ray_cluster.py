@@ -42,16 +42,15 @@ class Ray:
             raise missing_library("ray", error) from None
         self._ray = ray
         if not ray.is_initialized():
-            if (
-                "RAY_ADDRESS" not in os.environ
-            ):  # its object store lies in shared memory, too; Ray would try for a minute
+            address = os.environ.get("RAY_ADDRESS", "local")  # not one that another process of this machine started
+            if address == "local":  # its object store lies in shared memory, too; Ray would try for a minute
                 require_shared_memory("CROSSFOOL_ENGINE=local")
             try:
-                _check_reachable(os.environ.get("RAY_ADDRESS", ""))
+                _check_reachable(address)
                 with signals.restoring_handlers():
-                    ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+                    ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except Exception as error:  # Ray raises many kinds
-                where = os.environ.get("RAY_ADDRESS", "this machine")
+                where = "this machine" if address == "local" else address
                 raise UserError(
                     f"no Ray cluster at {where}: {brief(error, 200)}; see RAY_ADDRESS and `ray start`"
                 ) from None
