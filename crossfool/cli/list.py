@@ -15,6 +15,8 @@ from crossfool.attacks.torchattack import catalogue
 from crossfool.cli.console import make_table, print_table
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project
+from crossfool.models import network_files
+from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
 from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
 
@@ -118,21 +120,24 @@ def models(start: Path) -> Iterator[Entry]:
     with (resources.files("crossfool") / "models" / "weights" / "torchvision_models.csv").open(
         encoding="utf-8"
     ) as file:
-        counts = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
+        counts: dict[str, int | None] = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
+    own = network_files.networks()
+    counts |= {name: network.parameters for name, network in own.items()}
     for spec in registry.all_specs().values():
         what = f"{spec.family}, {spec.side} px" if spec.side else spec.family
         if spec.network:
             what += f", {'adversarially trained ' if spec.version == ROBUSTBENCH_VERSION else ''}{spec.network}"
-        if spec.name in counts:
-            what += f", {counts[spec.name] / 1e6:.1f} million parameters"
+        count = counts.get(spec.name)
+        if count is not None:
+            what += f", {count / 1e6:.1f} million parameters"
         if spec.published_top1 is not None:
             what += f", top-1 {spec.published_top1:.1f}%"
-        yield Entry(spec.name, what, _origin(spec))
+        yield Entry(spec.name, what, _origin(spec) + (f"; {own[spec.name].cite}" if spec.name in own else ""))
     what = "imagenet, any classifier of timm's; timm_<name>__<tag> has the weights of a tag"
     yield Entry("timm_<name>", what, "timm's default weights; set weights: {sha256}")
 
 
-def _origin(spec: registry.Spec) -> str:
+def _origin(spec: Spec) -> str:
     """The origin of a model's weights, and their hash or how to pin them."""
     if not spec.published:
         return "trained here"

@@ -13,8 +13,9 @@ from crossfool.datasets.config import Dataset, Subset
 from crossfool.experiment import fingerprint
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.plan import StagePlan
+from crossfool.models import network_files
 from crossfool.models.inference.config import Compute
-from crossfool.models.networks import catalogue as networks
+from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
@@ -91,7 +92,7 @@ class TrainValues:
         weights: Where published weights are looked for, and their pinned hash; unused where it is trained.
     """
 
-    spec: registry.Spec
+    spec: Spec
     recipe: Training | None
     weights: Weights
 
@@ -272,7 +273,7 @@ def _definitions(*models: str) -> dict[str, Any]:
     named = {model: _network(model) for model in models}
     return {
         "networks": {
-            model: networks.find_network(network)
+            model: network_files.find_network(network).definition
             for model, (library, network) in named.items()
             if library == "crossfool"
         }
@@ -288,7 +289,7 @@ def _network(model: str) -> tuple[str, str]:
 def _networks(model: str) -> tuple[str, ...]:
     """Modules of this package that a model's network is built by."""
     library, network = _network(model)
-    return networks.modules(network, library)
+    return network_files.modules(network, library)
 
 
 def _libraries(model: str) -> tuple[str, ...]:

@@ -62,9 +62,9 @@ def test_a_plan_names_the_modules_of_its_row_and_models_alone():
         "sg": {"attacks.gradients.smoothed"},
         "vmi": {"attacks.gradients.varied"},
     }
-    networks = {name: {n for n in code if n.startswith("models.networks.")} for name, code in plans.items()}
-    assert networks["predict/efficientnet_lite0"] == {"models.networks.build", "models.networks.efficientnet_lite"}
-    assert networks["predict/resnet18"] == {"models.networks.build"}
+    networks = {name: {n for n in code if n.startswith(("models.networks.", "models.build"))} for name, code in plans.items()}
+    assert networks["predict/efficientnet_lite0"] == {"models.build", "models.networks.efficientnet_lite"}
+    assert networks["predict/resnet18"] == {"models.build"}
     assert "attacks.loop" in plans["attack/fgsm"] and "attacks.loop" not in plans["evaluate/fgsm"]
     assert not any(name.endswith("config") for code in plans.values() for name in code)
 

@@ -78,8 +78,9 @@ def test_edits_that_change_no_result_rerun_plan_alone(repository: Repository) ->
         "crossfool/attacks/gradients/varied.py",
     ):
         append(repository, file, "\nUNUSED = 1\n")
-    for file in ("crossfool/attacks/gradients/another.py", "crossfool/models/networks/another.py"):
-        (repository.path / file).write_text("UNUSED = 1\n")
+    (repository.path / "crossfool/attacks/gradients/another.py").write_text("UNUSED = 1\n")
+    network = "FAMILY = {'class_name': 'Another', 'cite': 'nobody', 'family': 'mnist'}\nNETWORKS = {'another': {}}\n"
+    (repository.path / "crossfool/models/networks/another.py").write_text(network)
     assert repository.repro() == {"plan"}
 
 
