@@ -18,7 +18,7 @@ from crossfool.experiment import loading, project
 from crossfool.models import network_files
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
-from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
+from crossfool.pipeline.evaluation import transform_levels
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,12 @@ def models(start: Path) -> Iterator[Entry]:
             what += f", {'adversarially trained ' if spec.version == ROBUSTBENCH_VERSION else ''}{spec.network}"
         count = counts.get(spec.name)
         if count is not None:
-            what += f", {count / 1e6:.1f} million parameters"
+            what += f", {count / 1e6:.1f} million parameters" if count >= 1e5 else f", {count:,} parameters"
         if spec.published_top1 is not None:
             what += f", top-1 {spec.published_top1:.1f}%"
-        yield Entry(spec.name, what, _origin(spec) + (f"; {own[spec.name].cite}" if spec.name in own else ""))
+        described = own.get(spec.name)
+        licence = f" (licence: {described.licence})" if described and described.licence else ""
+        yield Entry(spec.name, what, _origin(spec) + licence + (f"; {described.cite}" if described else ""))
     what = "imagenet, any classifier of timm's; timm_<name>__<tag> has the weights of a tag"
     yield Entry("timm_<name>", what, "timm's default weights; set weights: {sha256}")
 
@@ -178,8 +180,9 @@ def datasets(start: Path) -> Iterator[Entry]:
 
 def transforms(start: Path) -> Iterator[Entry]:
     """Every transform with the range of its levels."""
-    for name, (low, high, unit) in TRANSFORMS.items():
-        yield Entry(name, f"levels {low:g} to {high:g}: {unit}", "section 7.4; arXiv 1607.02533")
+    for name, transform in transform_levels.transforms().items():
+        levels = f"levels {transform.low:g} to {transform.high:g}: {transform.meaning or transform.unit}"
+        yield Entry(name, f"{levels}; {transform.summary}", transform.cite)
 
 
 def experiments(start: Path) -> Iterator[Entry]:

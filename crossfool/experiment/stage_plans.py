@@ -18,6 +18,7 @@ from crossfool.models.inference.config import Compute
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
+from crossfool.pipeline.evaluation.transform_levels import find_transform
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 # Properties of a row that stages compute with: their code is in no fingerprint, so that their values are in the plan.
@@ -31,6 +32,7 @@ ATTACK_PROPERTIES = (
     "gradient_evaluations",
     "needs_original_network",
 )
+_TRANSFORMING = "crossfool.pipeline.evaluation.image_transforms"
 METHOD_FIELDS = ("steps", "targeted", "random", "network", "hooks", "side", "alone")
 
 
@@ -180,9 +182,10 @@ class EvaluateValues:
 
     Attributes:
         attack: The attack's row.
-        targets: Target model -> fingerprint of its network and of the code that predicts.
+        targets: Target model -> hash of its network and of the code that predicts.
         lpips: Whether LPIPS is measured.
         transforms: Transform -> levels; None where transformed images are not evaluated (a grid's cells).
+        transform_hashes: Transform -> hash of the code that transforms.
         compute: How models compute.
     """
 
@@ -190,6 +193,7 @@ class EvaluateValues:
     targets: Mapping[str, str]
     lpips: bool
     transforms: Mapping[str, tuple[float, ...]] | None
+    transform_hashes: Mapping[str, str]
     compute: Compute
 
 
@@ -202,15 +206,25 @@ def evaluate(experiment: Experiment, attack: str) -> StagePlan[EvaluateValues]:
     row = experiment.row(attack)
     targets = {model: _prediction_fingerprint(model) for model in experiment.answering}
     transforms = experiment.transforms if attack in experiment.attacks else None
-    values = EvaluateValues(row, targets, experiment.lpips, transforms, experiment.compute)
-    modules = ("crossfool.pipeline.evaluation.evaluate_cell",)
+    named = {name: find_transform(name).module for name in transforms or {}}
+    hashes = {name: _code_hash(_TRANSFORMING, module) for name, module in named.items()}
+    values = EvaluateValues(row, targets, experiment.lpips, transforms, hashes, experiment.compute)
+    modules = ("crossfool.pipeline.evaluation.evaluate_cell", *named.values())
     return StagePlan(f"evaluate/{attack}", values, modules, _derived(row))
 
 
 def _prediction_fingerprint(model: str) -> str:
-    """Hash of the network and the code by which a model predicts images as they are, and transformed."""
-    predicting = ("crossfool.pipeline.evaluation.target_predictions", "crossfool.pipeline.evaluation.image_transforms")
-    plan = StagePlan("", None, (*predicting, *_networks(model)), _definitions(model), _libraries(model))
+    """Hash of the network and the code by which a model predicts images."""
+    modules = ("crossfool.pipeline.evaluation.target_predictions", *_networks(model))
+    plan = StagePlan("", None, modules, _definitions(model), _libraries(model))
+    return _plan_hash(plan)
+
+
+def _code_hash(*modules: str) -> str:
+    return _plan_hash(StagePlan("", None, modules))
+
+
+def _plan_hash(plan: StagePlan[None]) -> str:
     return hashlib.sha256(json.dumps(plan.content()).encode()).hexdigest()[: fingerprint.HASH_DIGITS]
 
 
