@@ -1,4 +1,4 @@
-"""The output of `crossfool list`: models, attacks, data sets, transforms, experiments; a line each. No torch."""
+"""The output of `crossfool list`: what params.yaml can name, claims, and experiments; a line each. No torch."""
 
 import csv
 import re
@@ -19,6 +19,7 @@ from crossfool.models import network_files
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
 from crossfool.pipeline.evaluation import transform_levels
+from crossfool.report import claim_files
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,12 @@ def transforms(start: Path) -> Iterator[Entry]:
         yield Entry(name, f"{levels}; {transform.summary}", transform.cite)
 
 
+def claims(start: Path) -> Iterator[Entry]:
+    """Every claim of the paper that a report checks."""
+    for name, claim in claim_files.claims().items():
+        yield Entry(name, f"{claim.statement} {claim.test[0].upper()}{claim.test[1:]}", claim.section)
+
+
 def experiments(start: Path) -> Iterator[Entry]:
     """Every experiment of the repository that `start` is in: its question and the paper's table or figure."""
     for name, folder in project.experiment_folders(project.find_root(start)).items():
@@ -213,5 +220,6 @@ KINDS: dict[str, Callable[[Path], Iterator[Entry]]] = {
     "attacks": attacks,
     "datasets": datasets,
     "transforms": transforms,
+    "claims": claims,
     "experiments": experiments,
 }

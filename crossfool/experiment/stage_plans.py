@@ -1,7 +1,5 @@
 """The plans of an experiment's stages, a function each: values that a stage computes with, and modules that compute."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -207,7 +205,7 @@ def evaluate(experiment: Experiment, attack: str) -> StagePlan[EvaluateValues]:
     targets = {model: _prediction_fingerprint(model) for model in experiment.answering}
     transforms = experiment.transforms if attack in experiment.attacks else None
     named = {name: find_transform(name).module for name in transforms or {}}
-    hashes = {name: _code_hash(_TRANSFORMING, module) for name, module in named.items()}
+    hashes = {name: StagePlan("", None, (_TRANSFORMING, module)).digest() for name, module in named.items()}
     values = EvaluateValues(row, targets, experiment.lpips, transforms, hashes, experiment.compute)
     modules = ("crossfool.pipeline.evaluation.evaluate_cell", *named.values())
     return StagePlan(f"evaluate/{attack}", values, modules, _derived(row))
@@ -216,16 +214,7 @@ def evaluate(experiment: Experiment, attack: str) -> StagePlan[EvaluateValues]:
 def _prediction_fingerprint(model: str) -> str:
     """Hash of the network and the code by which a model predicts images."""
     modules = ("crossfool.pipeline.evaluation.target_predictions", *_networks(model))
-    plan = StagePlan("", None, modules, _definitions(model), _libraries(model))
-    return _plan_hash(plan)
-
-
-def _code_hash(*modules: str) -> str:
-    return _plan_hash(StagePlan("", None, modules))
-
-
-def _plan_hash(plan: StagePlan[None]) -> str:
-    return hashlib.sha256(json.dumps(plan.content()).encode()).hexdigest()[: fingerprint.HASH_DIGITS]
+    return StagePlan("", None, modules, _definitions(model), _libraries(model)).digest()
 
 
 Row = TypeVar("Row")
@@ -270,7 +259,8 @@ def report(experiment: Experiment) -> StagePlan[Experiment]:
         "specs": {model: registry.spec(model) for model in experiment.models},
         "attacks": {name: _derived(row) for name, row in experiment.rows.items()},
     }
-    modules = ("crossfool.report.report_folder", "crossfool.report.html.page")
+    claims = fingerprint.modules_in("report.claims")
+    modules = ("crossfool.report.report_folder", "crossfool.report.html.page", *claims)
     return StagePlan("report", experiment, modules, derived)
 
 
@@ -284,14 +274,9 @@ def _derived(row: Attack) -> dict[str, Any]:
 
 def _definitions(*models: str) -> dict[str, Any]:
     """Definition of each of this package's networks: the class that the network's name stands for."""
-    named = {model: _network(model) for model in models}
-    return {
-        "networks": {
-            model: network_files.find_network(network).definition
-            for model, (library, network) in named.items()
-            if library == "crossfool"
-        }
-    }
+    named = ((model, *_network(model)) for model in models)
+    own = {model: network_files.find_network(name) for model, library, name in named if library == "crossfool"}
+    return {"networks": {model: network.definition for model, network in own.items()}}
 
 
 def _network(model: str) -> tuple[str, str]:
