@@ -54,7 +54,7 @@ def about(model: str) -> tuple[nn.Module, dict[str, Any]]:
     not depend on them: they are random, with batch normalisation set by one batch of noise, so that
     activations and gradients are of ordinary size.
     """
-    from crossfool.models.networks import build
+    from crossfool.models import build
     from crossfool.models.weights import checkpoint_file, model_description, published, registry
     from crossfool.models.weights.config import Weights
 

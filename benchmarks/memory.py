@@ -36,8 +36,8 @@ def measure(source: str, chunk: int, steps: int, samples: int) -> tuple[float, f
     from crossfool import runtime
     from crossfool.attacks.chunk import Chunk
     from crossfool.attacks.config import Attack
+    from crossfool.models import build
     from crossfool.models.inference import pixel_model
-    from crossfool.models.networks import build
     from crossfool.models.weights import model_description, registry
     from crossfool.pipeline.crafting import craft
 

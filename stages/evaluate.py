@@ -20,6 +20,7 @@ def main(source: str, attack: str) -> None:
         targets=values.targets,
         lpips=values.lpips,
         transforms=values.transforms,
+        transform_hashes=values.transform_hashes,
         compute=values.compute,
     )
 

@@ -68,8 +68,7 @@ def subset(tmp_path: Path) -> Path:
 @pytest.fixture
 def fnn_weights(tmp_path: Path) -> Path:
     """A folder with weights files of fnn0 and fnn2, random but seeded."""
-    from crossfool.models import weights_file
-    from crossfool.models.networks import build
+    from crossfool.models import build, weights_file
     from crossfool.models.weights import model_description, registry
 
     for seed, name in enumerate(("fnn0", "fnn2")):

@@ -15,9 +15,9 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from crossfool.errors import UserError
+from crossfool.models import build
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.cpu import dense_blocks, fusion
-from crossfool.models.networks import build
 from crossfool.models.weights import model_description, registry
 
 IMAGES = 2

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossfool.models.networks import build
+from crossfool.models import build
 
 VERDICTS = Path(__file__).parents[1] / "stress" / "networks.json"
 

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from crossfool.experiment.config import Experiment
 
-KINDS = ("models", "attacks", "datasets", "transforms", "experiments")
+KINDS = ("models", "attacks", "datasets", "transforms", "claims", "experiments")
 
 
 def _experiment(context: click.Context) -> "Experiment":

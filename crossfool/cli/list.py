@@ -1,4 +1,4 @@
-"""The output of `crossfool list`: models, attacks, data sets, transforms, experiments; a line each. No torch."""
+"""The output of `crossfool list`: what params.yaml can name, claims, and experiments; a line each. No torch."""
 
 import csv
 import re
@@ -15,8 +15,11 @@ from crossfool.attacks.torchattack import catalogue
 from crossfool.cli.console import make_table, print_table
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project
+from crossfool.models import network_files
+from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
-from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
+from crossfool.pipeline.evaluation import transform_levels
+from crossfool.report import claim_files
 
 
 @dataclass(frozen=True)
@@ -118,21 +121,26 @@ def models(start: Path) -> Iterator[Entry]:
     with (resources.files("crossfool") / "models" / "weights" / "torchvision_models.csv").open(
         encoding="utf-8"
     ) as file:
-        counts = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
+        counts: dict[str, int | None] = {row["name"]: int(row["parameters"]) for row in csv.DictReader(file)}
+    own = network_files.networks()
+    counts |= {name: network.parameters for name, network in own.items()}
     for spec in registry.all_specs().values():
         what = f"{spec.family}, {spec.side} px" if spec.side else spec.family
         if spec.network:
             what += f", {'adversarially trained ' if spec.version == ROBUSTBENCH_VERSION else ''}{spec.network}"
-        if spec.name in counts:
-            what += f", {counts[spec.name] / 1e6:.1f} million parameters"
+        count = counts.get(spec.name)
+        if count is not None:
+            what += f", {count / 1e6:.1f} million parameters" if count >= 1e5 else f", {count:,} parameters"
         if spec.published_top1 is not None:
             what += f", top-1 {spec.published_top1:.1f}%"
-        yield Entry(spec.name, what, _origin(spec))
+        described = own.get(spec.name)
+        licence = f" (licence: {described.licence})" if described and described.licence else ""
+        yield Entry(spec.name, what, _origin(spec) + licence + (f"; {described.cite}" if described else ""))
     what = "imagenet, any classifier of timm's; timm_<name>__<tag> has the weights of a tag"
     yield Entry("timm_<name>", what, "timm's default weights; set weights: {sha256}")
 
 
-def _origin(spec: registry.Spec) -> str:
+def _origin(spec: Spec) -> str:
     """The origin of a model's weights, and their hash or how to pin them."""
     if not spec.published:
         return "trained here"
@@ -173,8 +181,15 @@ def datasets(start: Path) -> Iterator[Entry]:
 
 def transforms(start: Path) -> Iterator[Entry]:
     """Every transform with the range of its levels."""
-    for name, (low, high, unit) in TRANSFORMS.items():
-        yield Entry(name, f"levels {low:g} to {high:g}: {unit}", "section 7.4; arXiv 1607.02533")
+    for name, transform in transform_levels.transforms().items():
+        levels = f"levels {transform.low:g} to {transform.high:g}: {transform.meaning or transform.unit}"
+        yield Entry(name, f"{levels}; {transform.summary}", transform.cite)
+
+
+def claims(start: Path) -> Iterator[Entry]:
+    """Every claim of the paper that a report checks."""
+    for name, claim in claim_files.claims().items():
+        yield Entry(name, f"{claim.statement} {claim.test[0].upper()}{claim.test[1:]}", claim.section)
 
 
 def experiments(start: Path) -> Iterator[Entry]:
@@ -205,5 +220,6 @@ KINDS: dict[str, Callable[[Path], Iterator[Entry]]] = {
     "attacks": attacks,
     "datasets": datasets,
     "transforms": transforms,
+    "claims": claims,
     "experiments": experiments,
 }

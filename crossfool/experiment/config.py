@@ -17,11 +17,11 @@ from crossfool.attacks.sweeps import Grids
 from crossfool.attacks.torchattack import catalogue
 from crossfool.config import Name, Section, TransformLevel
 from crossfool.datasets.config import Dataset, Subset
-from crossfool.errors import small_pixel_value_message, text_for_pixels_message, unknown_name
+from crossfool.errors import UserError, text_for_pixels_message, unknown_name
 from crossfool.models.inference.config import Compute
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
-from crossfool.pipeline.evaluation.transform_levels import PIXEL_LEVELS, TRANSFORMS
+from crossfool.pipeline.evaluation import transform_levels
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 
@@ -95,10 +95,11 @@ class Experiment(Section):
     def _levels(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        for transform in PIXEL_LEVELS & value.keys():
-            for level in value[transform] if isinstance(value[transform], list) else ():
+        for name, transform in transform_levels.transforms().items():
+            levels = value.get(name) if transform.in_pixel_values else None
+            for level in levels if isinstance(levels, list) else ():
                 if isinstance(level, str):
-                    raise ValueError(f"{transform}: a level is {level!r}: {text_for_pixels_message(level)}")
+                    raise ValueError(f"{name}: a level is {level!r}: {text_for_pixels_message(level)}")
         return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 
     @model_validator(mode="after")
@@ -164,19 +165,16 @@ class Experiment(Section):
 
     def _transforms_agree(self) -> None:
         """Transforms are known, and their levels distinct and in range."""
-        for transform, levels in self.transforms.items():
-            if transform not in TRANSFORMS:
-                raise ValueError(f"transforms: {unknown_name('transform', transform, TRANSFORMS)}")
-            low, high, unit = TRANSFORMS[transform]
+        for name, levels in self.transforms.items():
+            try:
+                transform = transform_levels.find_transform(name)
+            except UserError as error:
+                raise ValueError(f"transforms: {error}") from None
             for level in levels:
-                if not low <= level <= high:
-                    raise ValueError(f"transforms: {transform}: {level:g} is out of range {low:g} to {high:g} ({unit})")
-                if transform in PIXEL_LEVELS and (reason := small_pixel_value_message(level)):
-                    raise ValueError(f"transforms: {transform}: level {level:g} ({unit}): {reason}")
-                if transform == "jpeg" and level != int(level):
-                    raise ValueError(f"transforms: jpeg: {level:g} is no whole number, expected a quality of 1 to 100")
+                if message := transform.level_error(level):
+                    raise ValueError(f"transforms: {name}: {message}")
             if len(set(levels)) < len(levels):
-                raise ValueError(f"transforms: {transform}: a level stands twice")
+                raise ValueError(f"transforms: {name}: a level stands twice")
 
     def _training_agrees(self) -> None:
         """The sections `training` and `weights`, and the data set's training images, are used by some model."""

@@ -1,10 +1,11 @@
 """The cost of an experiment, from its params.yaml alone: nothing is measured. Imports no torch.
 
 Gradient evaluations are exact: one is one image's gradient through one model, so an ensemble of three counts three.
-Time is an estimate. A model's forward pass has so many floating-point operations (`operations.csv`: twice
-torchvision's count of multiply-adds); a gradient is a forward pass and one backward to the input (parameters are
-frozen), twice a forward pass. Added are the forward passes of `predict`, `evaluate`, `transform` and `boundary`. All is
-divided by RATE, by CPU where all networks are the zoo's own, or by a rate that was measured.
+Time is an estimate. A model's forward pass has so many floating-point operations, as its file in `models/networks/`
+says, or by `operations.csv` twice torchvision's count of multiply-adds; a gradient is a forward pass and one backward
+to the input (parameters are frozen), twice a forward pass. Added are the forward passes of `predict`, `evaluate`,
+`transform` and `boundary`. All is divided by RATE, by CPU where all networks are the zoo's own, or by a rate that was
+measured.
 
 Disk is the images as they are stored, the subset, the adversarial images (one byte a channel) and weights in float32.
 The data set and LPIPS's weights are counted by themselves, since experiments share them through DVC's cache where the
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from crossfool.experiment.config import Experiment
+from crossfool.models import network_files
 from crossfool.models.weights import registry
 
 GPU_OPERATIONS_A_SECOND = (
@@ -85,15 +87,18 @@ class NetworkSize:
 
 @functools.cache
 def network_sizes() -> dict[str, NetworkSize]:
-    """The size of every model of the zoo, but timm's, by name."""
+    """The size of every model of the zoo by name, but timm's and those that a network's file does not declare."""
     table = resources.files("crossfool") / "experiment" / "operations.csv"
     with table.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     known = {row["name"]: NetworkSize(int(row["parameters"]), float(row["operations"])) for row in rows}
+    for name, network in network_files.networks().items():
+        if network.parameters is not None and network.operations is not None:
+            known[name] = NetworkSize(network.parameters, float(network.operations))
     for spec in registry.all_specs().values():
         if spec.network in known and spec.name not in known:  # convolutions' cost goes with the area
-            network, side = known[spec.network], registry.all_specs()[spec.network].side
-            known[spec.name] = NetworkSize(network.parameters, network.operations * ((spec.side or side) / side) ** 2)
+            size, side = known[spec.network], registry.all_specs()[spec.network].side
+            known[spec.name] = NetworkSize(size.parameters, size.operations * ((spec.side or side) / side) ** 2)
     return known
 
 

@@ -19,6 +19,7 @@ NO_RESULT = {
     "errors": "words errors and refuses bad input",
     "runtime": "chooses device and memory settings; a device's kind stands in metadata and keys of chunks",
     "signals": "unwinds on signals",
+    "part_files": "reads what parts declare; plans name the parts that compute",
     "text_encoding": "prints names in other encodings",
     "version": "stands in metadata: the version that computed a file",
     "storage.locks": "keeps processes apart",
@@ -36,7 +37,8 @@ NO_RESULT = {
     "experiment.params_file": _RESOLVED,
     "experiment.protected_folders": _RESOLVED,
     "models.inference.config": _RESOLVED,
-    "models.networks.catalogue": _RESOLVED,
+    "models.network_files": _RESOLVED,
+    "models.spec": _RESOLVED,
     "models.weights.config": _RESOLVED,
     "models.weights.registry": _RESOLVED,
     "pipeline.evaluation.transform_levels": _RESOLVED,
@@ -82,6 +84,16 @@ def fingerprint(modules: Iterable[str]) -> dict[str, str]:
     for name in code:
         hashes |= {path: _file_hash(path) for path in _data_files(name)}
     return dict(sorted(hashes.items()))
+
+
+def modules_in(folder: str) -> list[str]:
+    """Dotted names, with the package's own, of the modules in a folder that is a registry; a name with _ is no part.
+
+    Args:
+        folder: Its dotted name, without the package's own.
+    """
+    names = (name.removeprefix(f"{folder}.") for name in _SOURCES if name.startswith(f"{folder}."))
+    return [f"{_PACKAGE.name}.{folder}.{name}" for name in names if not name.startswith("_")]
 
 
 def changed_since_import(names: Iterable[str]) -> str | None:

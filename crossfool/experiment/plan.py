@@ -5,6 +5,7 @@ checks them.
 """
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
@@ -46,6 +47,10 @@ class StagePlan(Generic[Values]):
         }
         as_read: dict[str, Any] = json.loads(json.dumps({key: value for key, value in content.items() if value}))
         return as_read
+
+    def digest(self) -> str:
+        """Hash of the content, which stands for it in keys and in plans of other stages."""
+        return hashlib.sha256(json.dumps(self.content()).encode()).hexdigest()[: fingerprint.HASH_DIGITS]
 
 
 def library_version(library: str) -> str:

@@ -1,7 +1,5 @@
 """The plans of an experiment's stages, a function each: values that a stage computes with, and modules that compute."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -13,10 +11,12 @@ from crossfool.datasets.config import Dataset, Subset
 from crossfool.experiment import fingerprint
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.plan import StagePlan
+from crossfool.models import network_files
 from crossfool.models.inference.config import Compute
-from crossfool.models.networks import catalogue as networks
+from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
+from crossfool.pipeline.evaluation.transform_levels import find_transform
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
 
 # Properties of a row that stages compute with: their code is in no fingerprint, so that their values are in the plan.
@@ -30,6 +30,7 @@ ATTACK_PROPERTIES = (
     "gradient_evaluations",
     "needs_original_network",
 )
+_TRANSFORMING = "crossfool.pipeline.evaluation.image_transforms"
 METHOD_FIELDS = ("steps", "targeted", "random", "network", "hooks", "side", "alone")
 
 
@@ -91,7 +92,7 @@ class TrainValues:
         weights: Where published weights are looked for, and their pinned hash; unused where it is trained.
     """
 
-    spec: registry.Spec
+    spec: Spec
     recipe: Training | None
     weights: Weights
 
@@ -179,9 +180,10 @@ class EvaluateValues:
 
     Attributes:
         attack: The attack's row.
-        targets: Target model -> fingerprint of its network and of the code that predicts.
+        targets: Target model -> hash of its network and of the code that predicts.
         lpips: Whether LPIPS is measured.
         transforms: Transform -> levels; None where transformed images are not evaluated (a grid's cells).
+        transform_hashes: Transform -> hash of the code that transforms.
         compute: How models compute.
     """
 
@@ -189,6 +191,7 @@ class EvaluateValues:
     targets: Mapping[str, str]
     lpips: bool
     transforms: Mapping[str, tuple[float, ...]] | None
+    transform_hashes: Mapping[str, str]
     compute: Compute
 
 
@@ -201,16 +204,17 @@ def evaluate(experiment: Experiment, attack: str) -> StagePlan[EvaluateValues]:
     row = experiment.row(attack)
     targets = {model: _prediction_fingerprint(model) for model in experiment.answering}
     transforms = experiment.transforms if attack in experiment.attacks else None
-    values = EvaluateValues(row, targets, experiment.lpips, transforms, experiment.compute)
-    modules = ("crossfool.pipeline.evaluation.evaluate_cell",)
+    named = {name: find_transform(name).module for name in transforms or {}}
+    hashes = {name: StagePlan("", None, (_TRANSFORMING, module)).digest() for name, module in named.items()}
+    values = EvaluateValues(row, targets, experiment.lpips, transforms, hashes, experiment.compute)
+    modules = ("crossfool.pipeline.evaluation.evaluate_cell", *named.values())
     return StagePlan(f"evaluate/{attack}", values, modules, _derived(row))
 
 
 def _prediction_fingerprint(model: str) -> str:
-    """Hash of the network and the code by which a model predicts images as they are, and transformed."""
-    predicting = ("crossfool.pipeline.evaluation.target_predictions", "crossfool.pipeline.evaluation.image_transforms")
-    plan = StagePlan("", None, (*predicting, *_networks(model)), _definitions(model), _libraries(model))
-    return hashlib.sha256(json.dumps(plan.content()).encode()).hexdigest()[: fingerprint.HASH_DIGITS]
+    """Hash of the network and the code by which a model predicts images."""
+    modules = ("crossfool.pipeline.evaluation.target_predictions", *_networks(model))
+    return StagePlan("", None, modules, _definitions(model), _libraries(model)).digest()
 
 
 Row = TypeVar("Row")
@@ -255,7 +259,8 @@ def report(experiment: Experiment) -> StagePlan[Experiment]:
         "specs": {model: registry.spec(model) for model in experiment.models},
         "attacks": {name: _derived(row) for name, row in experiment.rows.items()},
     }
-    modules = ("crossfool.report.report_folder", "crossfool.report.html.page")
+    claims = fingerprint.modules_in("report.claims")
+    modules = ("crossfool.report.report_folder", "crossfool.report.html.page", *claims)
     return StagePlan("report", experiment, modules, derived)
 
 
@@ -269,14 +274,9 @@ def _derived(row: Attack) -> dict[str, Any]:
 
 def _definitions(*models: str) -> dict[str, Any]:
     """Definition of each of this package's networks: the class that the network's name stands for."""
-    named = {model: _network(model) for model in models}
-    return {
-        "networks": {
-            model: networks.find_network(network)
-            for model, (library, network) in named.items()
-            if library == "crossfool"
-        }
-    }
+    named = ((model, *_network(model)) for model in models)
+    own = {model: network_files.find_network(name) for model, library, name in named if library == "crossfool"}
+    return {"networks": {model: network.definition for model, network in own.items()}}
 
 
 def _network(model: str) -> tuple[str, str]:
@@ -288,7 +288,7 @@ def _network(model: str) -> tuple[str, str]:
 def _networks(model: str) -> tuple[str, ...]:
     """Modules of this package that a model's network is built by."""
     library, network = _network(model)
-    return networks.modules(network, library)
+    return network_files.modules(network, library)
 
 
 def _libraries(model: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from crossfool.report.claims import paper_claims
+from crossfool.report import paper_claims
 from crossfool.report.number_text import p_value_text
 from crossfool.report.reported import paper_agreement
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, denominator_note
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
-from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import find_transform
 from crossfool.report.number_text import gradients_text, interval_text
 from crossfool.report.reported.published_rates import ReportedRate, reported_rates
 from crossfool.report.table import markdown_table
@@ -48,7 +48,7 @@ def rates_text(results: Results, pools: Mapping[str, Mapping[str, pooled_destruc
         for transform, levels in experiment.transforms.items():
             if levels:
                 parts += [
-                    f"### {transform} ({TRANSFORMS[transform][2]})",
+                    f"### {transform} ({find_transform(transform).unit})",
                     _destruction_table(levels, pools[transform]),
                 ]
     return "\n\n".join(parts)

@@ -12,8 +12,14 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.descriptions import no_compared_images_note
 from crossfool.experiment.results import comparison_tables, outcomes, pooled_destruction
 from crossfool.experiment.results.metrics import load_metrics
-from crossfool.report import experiment_figures, paper_markdown, ranking_markdown, rates_csv, rates_markdown
-from crossfool.report.claims import paper_claims
+from crossfool.report import (
+    experiment_figures,
+    paper_claims,
+    paper_markdown,
+    ranking_markdown,
+    rates_csv,
+    rates_markdown,
+)
 from crossfool.report.experiment_panel import draw_experiment_panel
 from crossfool.report.figures import style
 from crossfool.report.reported import paper_agreement

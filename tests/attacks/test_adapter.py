@@ -18,8 +18,8 @@ from crossfool.attacks.torchattack import catalogue
 from crossfool.datasets import prepare
 from crossfool.datasets.config import Dataset
 from crossfool.errors import UserError
+from crossfool.models import build
 from crossfool.models.inference import pixel_model
-from crossfool.models.networks import build
 from crossfool.models.weights import published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage.tensors import TensorFile

@@ -21,7 +21,7 @@ from crossfool.cli.completion import KINDS
 from crossfool.cli.main import main
 from crossfool.datasets.config import Dataset
 from crossfool.models.weights import registry
-from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import transforms
 
 
 def test_without_git_mend_removes_what_was_cut_off(project: Path, small: Path) -> None:
@@ -37,7 +37,7 @@ def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -
     assert tuple(listing.KINDS) == KINDS
     found = {kind: list(read(Path())) for kind, read in listing.KINDS.items()}
     assert [one.name for one in found["models"]] == [*registry.all_specs(), "timm_<name>"]
-    assert {one.name for one in found["transforms"]} == TRANSFORMS.keys()
+    assert {one.name for one in found["transforms"]} == transforms().keys()
     assert {one.name for one in found["datasets"]} == set(Dataset.model_fields["name"].annotation.__args__)
     names = [path.parent.name for path in sorted(ROOT.glob("experiments/*/params.yaml"))]
     assert [one.name for one in found["experiments"]] == [".", *names]

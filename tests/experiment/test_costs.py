@@ -73,7 +73,7 @@ def test_a_timm_model_has_no_estimate() -> None:
 def test_operations_are_torchs_and_torchvisions() -> None:
     from torchvision.models import get_model_weights
 
-    from crossfool.models.networks import build
+    from crossfool.models import build
 
     known = costs.network_sizes()
     assert known.keys() == registry.all_specs().keys()

@@ -25,6 +25,7 @@ PARAMS = {
     "transforms": {"jpeg": [30]},
     **{key: value for key, value in EMPTY.items() if key != "targets"},
 }
+TWO = {"jpeg": [30], "rotation": [5]}
 
 
 def parsed(**changes):
@@ -62,23 +63,43 @@ def test_a_plan_names_the_modules_of_its_row_and_models_alone():
         "sg": {"attacks.gradients.smoothed"},
         "vmi": {"attacks.gradients.varied"},
     }
-    networks = {name: {n for n in code if n.startswith("models.networks.")} for name, code in plans.items()}
-    assert networks["predict/efficientnet_lite0"] == {"models.networks.build", "models.networks.efficientnet_lite"}
-    assert networks["predict/resnet18"] == {"models.networks.build"}
+    places = ("models.networks.", "models.build")
+    networks = {name: {n for n in code if n.startswith(places)} for name, code in plans.items()}
+    assert networks["predict/efficientnet_lite0"] == {"models.build", "models.networks.efficientnet_lite"}
+    assert networks["predict/resnet18"] == {"models.build"}
     assert "attacks.loop" in plans["attack/fgsm"] and "attacks.loop" not in plans["evaluate/fgsm"]
     assert not any(name.endswith("config") for code in plans.values() for name in code)
 
 
 def test_predictions_are_kept_for_the_code_that_computes_them(monkeypatch):
-    """Else `evaluate` would read what other code predicted; a clean prediction is transformed by nothing."""
-    before = contents()["evaluate/fgsm"]["values"]["targets"]
+    """Else `evaluate` would read what other code predicted; a transform's code concerns its own predictions alone."""
+    before = contents(transforms=TWO)["evaluate/fgsm"]["values"]
     evaluation = "pipeline.evaluation"
-    for module in ("models.inference.pixel_model", f"{evaluation}.predict", f"{evaluation}.image_transforms"):
+    for module, changed in {
+        "models.inference.pixel_model": {"targets"},
+        f"{evaluation}.predict": {"targets"},
+        f"{evaluation}.image_transforms": {"jpeg", "rotation"},
+        "pipeline.transforms.rotation": {"rotation"},
+        "pipeline.transforms.gaussian_blur": set(),
+    }.items():
         with monkeypatch.context() as patch:
             sources = fingerprint._SOURCES
             patch.setitem(sources, module, sources[module] + b"\nUNUSED = 1\n")
-            after = contents()["evaluate/fgsm"]["values"]["targets"]
-        assert not before.items() & after.items(), module
+            after = contents(transforms=TWO)["evaluate/fgsm"]["values"]
+        same = before["targets"].items() & after["targets"].items()
+        assert len(same) == (0 if "targets" in changed else len(before["targets"])), module
+        hashes = before["transform_hashes"].items() ^ after["transform_hashes"].items()
+        assert {name for name, _ in hashes} == changed - {"targets"}, module
+
+
+def test_a_plan_names_the_transforms_of_its_cells_alone():
+    def named(name: str, **changes) -> set[str]:
+        code = contents(**changes)[name]["code"]
+        return {module.rpartition(".")[2] for module in code if module.startswith("pipeline.transforms.")}
+
+    assert named("evaluate/fgsm") == {"jpeg"}
+    assert named("evaluate/fgsm", transforms=TWO) == {"jpeg", "rotation"}
+    assert named("evaluate/fgsm", transforms={}) == named("predict/resnet18") == named("attack/fgsm") == set()
 
 
 def test_what_changed_is_said():

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfool.errors import UserError
-from crossfool.models.networks import build
+from crossfool.models import build
 from crossfool.models.weights import checkpoint_file, checkpoint_kind, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.models.weights.state_dicts import LoadedState, load_published

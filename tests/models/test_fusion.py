@@ -10,10 +10,10 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from crossfool.errors import UserError
+from crossfool.models import build
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.cpu import convolution, fusion, winograd
 from crossfool.models.inference.cpu.dense_blocks import Block, replace_dense_blocks
-from crossfool.models.networks import build
 from crossfool.models.weights import registry
 
 pytestmark = pytest.mark.skipif(not fusion._usable(), reason="torch has no oneDNN here")

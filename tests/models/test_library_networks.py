@@ -16,10 +16,10 @@ from crossfool.attacks.gradients.plain import plain
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment
+from crossfool.models import build
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
 from crossfool.models.inference.cpu import fusion
-from crossfool.models.networks import build
 from crossfool.models.weights import registry
 from crossfool.pipeline.crafting import craft, device_crafter
 from crossfool.pipeline.crafting.cell_inputs import Cell

@@ -15,10 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from crossfool.errors import UserError
-from crossfool.models import weights_file
+from crossfool.models import build, weights_file
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
-from crossfool.models.networks import build
 from crossfool.models.weights import checkpoint_file, model_description, registry
 from crossfool.models.weights import published as weights_published
 from crossfool.models.weights.config import Weights

@@ -1,5 +1,6 @@
 """Networks: sizes as published, folding of batch normalisation, loading of published weights."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,13 @@ import torch
 from builders import calibrated
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
+from torch.utils.flop_counter import FlopCounterMode
 
 from crossfool.errors import UserError
-from crossfool.models.networks import build, catalogue
+from crossfool.models import build, network_files
 from crossfool.models.networks.densenet_cifar import DenseNetCIFAR
 from crossfool.models.networks.resnet_cifar import ResNetCIFAR, Shortcut
+from crossfool.models.weights import registry
 from crossfool.models.weights.state_dicts import load_published
 
 # Counted in the published weights, or from the papers' tables; fnn2: 784*500+500 + 500*500+500 + 500*10+10.
@@ -44,16 +47,63 @@ def images(name: str) -> Tensor:
 
 
 def test_every_network_is_counted() -> None:
-    assert set(PARAMETERS) == set(catalogue.NETWORKS)
+    """Those counted here by hand are there; what a network's file declares torch counts, too."""
+    assert PARAMETERS.keys() <= network_files.networks().keys()
+    for name, network in network_files.networks().items():
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            built = build.crossfool_network(name).eval()
+            built(torch.empty(1, len(network.spec.mean), network.spec.side, network.spec.side))
+        assert network.parameters == sum(parameter.numel() for parameter in built.parameters()), name
+        assert network.operations == counter.get_total_flops(), name
 
 
-def test_every_network_names_its_module_and_no_module_is_without_a_name() -> None:
-    named = {module for name in catalogue.NETWORKS for module in catalogue.modules(name, "crossfool")}
-    files = {path.stem for path in Path(str(catalogue.__file__)).parent.glob("[!_]*.py")} - {"build", "catalogue"}
-    assert named == {f"crossfool.models.networks.{file}" for file in files}
-    assert catalogue.modules("resnet20", "torchvision") == catalogue.modules("resnet20", "timm") == ()
+def test_every_file_declares_networks_and_its_source() -> None:
+    known = network_files.networks()
+    files = {path.stem for path in network_files.FOLDER.glob("[!_]*.py")}
+    assert {network.part for network in known.values()} == files
+    assert all(network.cite and network.summary for network in known.values())
+    assert all(network.licence for network in known.values() if network.spec.published)
+    assert network_files.modules("resnet20", "crossfool") == ("crossfool.models.networks.resnet_cifar",)
+    assert network_files.modules("resnet20", "torchvision") == network_files.modules("resnet20", "timm") == ()
     with pytest.raises(UserError, match="unknown network 'resnet21'"):
-        catalogue.modules("resnet21", "crossfool")
+        network_files.modules("resnet21", "crossfool")
+
+
+WRONG = {  # what is wrong with a file of networks/ -> the line that says so
+    "NETWORKS = {}": "mine.py declares no FAMILY; add it",
+    "FAMILY = {}\nNETWORKS = {'mine': {'mean': 255 * 0.5}}": "NETWORKS is read without running the file",
+    "FAMILY = {'sides': 28}\nNETWORKS = {'mine': {}}": "NETWORKS: mine: unknown key 'sides'; did you mean side",
+    "FAMILY = {'family': 'mnist', 'mean': 3}\nNETWORKS = {'mine': {}}": "NETWORKS: mine: mean: Input should be a valid",
+    "FAMILY = {'family': 'mnist'}\nNETWORKS = {'mine': {}}": "NETWORKS: mine: class_name: Field required",
+    "FAMILY = {}\nNETWORKS = {'my-net': {}}": "my-net: a name has letters, digits and _ only",
+    "FAMILY = {}\nNETWORKS = {'timm_a': {}}": "and does not begin with timm_ or robust_",
+    "FAMILY = (": "mine.py is no Python",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_wrong_declaration_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.setattr(network_files, "FOLDER", tmp_path)
+    with pytest.raises(UserError, match=re.escape(WRONG[text])):
+        network_files.networks.__wrapped__()
+
+
+def test_two_files_do_not_declare_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family = "FAMILY = {'class_name': 'A', 'cite': 'B', 'family': 'mnist'}\n"
+    for file in ("one", "two"):
+        (tmp_path / f"{file}.py").write_text(family + "NETWORKS = {'mine': {}}")
+    (tmp_path / "_shared.py").write_text("no part")
+    monkeypatch.setattr(network_files, "FOLDER", tmp_path)
+    with pytest.raises(UserError, match=r"two\.py declares mine, and so does .*one\.py; rename one"):
+        network_files.networks.__wrapped__()
+
+
+def test_a_file_does_not_take_another_librarys_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = network_files.networks() | {"resnet18": network_files.find_network("resnet20")}
+    monkeypatch.setattr(network_files, "networks", lambda: known)
+    with pytest.raises(UserError, match=r"resnet_cifar\.py declares resnet18, which is torchvision's"):
+        registry.all_specs.__wrapped__()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

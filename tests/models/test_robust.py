@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from crossfool.errors import UserError
 from crossfool.experiment import preflight
 from crossfool.experiment.config import Experiment
-from crossfool.models import weights_file
+from crossfool.models import build, weights_file
 from crossfool.models.inference import pixel_model
-from crossfool.models.networks import build
 from crossfool.models.weights import model_description, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.models.weights.state_dicts import load_published

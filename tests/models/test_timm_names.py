@@ -12,9 +12,8 @@ from crossfool.cli import list as listing
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment
-from crossfool.models import families, weights_file
+from crossfool.models import build, families, weights_file
 from crossfool.models.inference import pixel_model
-from crossfool.models.networks import build
 from crossfool.models.weights import model_description, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage.hashing import sha256

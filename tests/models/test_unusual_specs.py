@@ -17,15 +17,15 @@ from crossfool.cli.main import main
 from crossfool.errors import UserError
 from crossfool.experiment import costs, loading, preflight
 from crossfool.experiment.config import Experiment
-from crossfool.models import weights_file
-from crossfool.models.networks import build
+from crossfool.models import build, weights_file
+from crossfool.models.spec import Spec
 from crossfool.models.weights import model_description, published, registry
 from crossfool.models.weights.config import Weights
 from crossfool.storage import tensors
 from crossfool.storage.hashing import sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-PLAIN = registry.Spec("mine", "imagenet", "torchvision", mean=(1.0,) * 3, std=(2.0,) * 3, side=224)
+PLAIN = Spec("mine", "imagenet", "torchvision", mean=(1.0,) * 3, std=(2.0,) * 3, side=224)
 DIGEST = "a" * 64
 URL = "https://example.org/files/mine-1234.pth?download=1"
 WHEEL = ("mine-weights==1.0", DIGEST)
@@ -58,7 +58,7 @@ KINDS = {
 
 
 @pytest.fixture(params=KINDS)
-def spec(request, monkeypatch) -> Iterator[registry.Spec]:
+def spec(request, monkeypatch) -> Iterator[Spec]:
     """One more model, which the zoo has for as long as the test runs."""
     added = dataclasses.replace(PLAIN, **KINDS[request.param])
     known = dict(registry.all_specs()) | {"mine": added}
@@ -69,7 +69,7 @@ def spec(request, monkeypatch) -> Iterator[registry.Spec]:
     costs.network_sizes.cache_clear()
 
 
-def experiment(spec: registry.Spec, folder: Path) -> Path:
+def experiment(spec: Spec, folder: Path) -> Path:
     """A repository with one experiment of the model, as a source with itself and as an ensemble's member."""
     other = {"mnist": "fnn0", "imagenet": "efficientnet_lite0"}[spec.family]
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

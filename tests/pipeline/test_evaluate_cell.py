@@ -99,7 +99,9 @@ def written(folder: Path) -> dict[str, bytes]:
 def evaluate(*, transforms=TRANSFORMS, targets=TARGETS) -> None:
     row, options = Attack(**ROWS["takes"]), {"lpips": False, "compute": COMPUTE}
     targets = dict.fromkeys(targets, "code")
-    evaluate_cell.evaluate_cell("fnn2", "takes", row, targets=targets, transforms=transforms, **options)
+    hashes = dict.fromkeys(transforms or {}, "code of a transform")
+    options |= {"targets": targets, "transforms": transforms, "transform_hashes": hashes}
+    evaluate_cell.evaluate_cell("fnn2", "takes", row, **options)
 
 
 STAGE = f"""

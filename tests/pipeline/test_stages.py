@@ -19,8 +19,7 @@ from builders import ROOT, write_plans
 from repositories import PARAMS
 
 from crossfool import errors as crossfool_errors
-from crossfool.models import weights_file
-from crossfool.models.networks import build
+from crossfool.models import build, weights_file
 from crossfool.models.weights import model_description, registry
 from crossfool.models.weights.config import Weights
 from crossfool.pipeline.crafting import weights_record

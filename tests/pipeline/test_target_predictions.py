@@ -1,5 +1,7 @@
 """Predictions of target models: equal bytes whoever computes them, and nothing is computed that is kept."""
 
+import dataclasses
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from crossfool.pipeline.workers import worker
 from crossfool.storage.tensors import TensorFile, write_tensors
 
 LEVELS = {"rotation": (10.0, 30.0), "gaussian_noise": (20.0,)}
+LIBRARIES = {"rotation": ("torchvision",)}
 COMPUTE = Compute(chunk=4)
 
 
@@ -41,10 +44,17 @@ class Backwards:
             yield task, worker.compute(task.order, task.files, task.arrays())
 
 
+def transformed(images: ImageSet, levels, **changes) -> ImageSet:
+    """A set of the same images, with levels of transforms."""
+    hashes = dict.fromkeys(levels, "code of a transform")
+    set_of_all = ImageSet(images.images, images.ids, levels, image_transforms.apply, hashes, LIBRARIES)
+    return dataclasses.replace(set_of_all, **changes)
+
+
 @pytest.fixture
 def images(subset: Path) -> ImageSet:
     file = TensorFile(subset)
-    return ImageSet(np.array(file["images"]), file["index"].tolist(), LEVELS, image_transforms.apply)
+    return transformed(ImageSet(np.array(file["images"]), file["index"].tolist()), LEVELS)
 
 
 @pytest.fixture
@@ -150,7 +160,8 @@ def test_an_image_without_finite_logits_is_named_by_its_place(models, images, mo
 
 
 def test_a_worker_of_another_library_is_refused(models, images, monkeypatch):
-    order = predict_order.make_order({"fnn0": "x"}, COMPUTE, (PLAIN, ("jpeg", 30.0)), None, ["no-such-library"])
+    libraries = ["torchvision", "no-such-library", "pillow"]
+    order = predict_order.make_order({"fnn0": "x"}, COMPUTE, (PLAIN, ("jpeg", 30.0)), None, libraries)
     assert "no-such-library none, pillow " in order.versions and "torchvision " in order.versions
     monkeypatch.setattr(predict_order, "library_versions", lambda names: dict.fromkeys(names, "1"))
     with pytest.raises(UserError, match=r"a worker has torch .*, pillow 1, torchvision 1, and this machine torch "):
@@ -182,7 +193,7 @@ def test_a_new_target_computes_its_own_predictions_alone(models, images, loaded,
 
 
 def test_a_new_level_is_added_to_the_file(models, images, monkeypatch):
-    few = ImageSet(images.images, images.ids, {"rotation": (30.0,)}, image_transforms.apply)
+    few = transformed(images, {"rotation": (30.0,)})
     predicted(models, {"images": few})
     engine = use(monkeypatch, Backwards())
     found = predicted(models, {"images": images})
@@ -190,12 +201,33 @@ def test_a_new_level_is_added_to_the_file(models, images, monkeypatch):
     assert {order.variations for order in engine.orders} == {missing}
     assert same(found["images"], directly(models, images))
     files = list(kept_predictions.FOLDER.iterdir())
-    assert [TensorFile(path).names() for path in files] == [
-        ["gaussian_noise 20.0", "plain", "rotation 10.0", "rotation 30.0"]
-    ] * 2
+    names = [[name.rpartition(" ")[0] for name in TensorFile(path).names()] for path in files]
+    assert names == [["gaussian_noise 20.0", "", "rotation 10.0", "rotation 30.0"]] * 2  # each followed by a hash
     use(monkeypatch, Backwards())
     predicted(models, {"images": few})  # what is not asked for stays
     assert all(len(TensorFile(path).names()) == 4 for path in files)
+
+
+@pytest.mark.parametrize("other", ["code", "library"])
+def test_an_edited_transform_is_computed_again_alone(models, images, monkeypatch, other):
+    predicted(models, {"images": images})
+    engine = use(monkeypatch, Backwards())
+    if other == "code":
+        images = dataclasses.replace(images, fingerprints=images.fingerprints | {"rotation": "edited"})
+    else:
+        known = predict_order.library_versions
+        changed = {"torchvision": "0", "torch": importlib.metadata.version("torch")}
+        monkeypatch.setattr(
+            predict_order, "library_versions", lambda names: {name: changed.get(name, known([name])) for name in names}
+        )
+    assert same(predicted(models, {"images": images})["images"], directly(models, images))
+    assert {order.variations for order in engine.orders} == {(("rotation", 10.0), ("rotation", 30.0))}
+    assert {order.libraries for order in engine.orders} == {("torchvision",)}
+
+
+def test_a_transform_without_a_hash_is_not_kept(models, images):
+    with pytest.raises(KeyError, match="rotation"):
+        predicted(models, {"images": dataclasses.replace(images, fingerprints={})})
 
 
 def _retrained(path: Path) -> None:
@@ -301,7 +333,7 @@ def test_models_that_are_done_are_kept_when_a_run_is_killed(models, images, load
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predicted(models, {"images": ImageSet(images.images, images.ids, LEVELS, dies)})
+        predicted(models, {"images": dataclasses.replace(images, transform=dies)})
     engine = use(monkeypatch, Backwards())
     assert same(predicted(models, {"images": images})["images"], directly(models, images))
     assert all(PLAIN not in order.variations for order in engine.orders) and engine.orders

@@ -45,7 +45,7 @@ def test_attack_loads_neither_torchvision_nor_plots_nor_tables():
         "from crossfool.experiment import fingerprint\n"
         "names = fingerprint.fingerprint(['crossfool.pipeline.crafting.craft_cell'])\n"
         "for name in names: importlib.import_module(f'crossfool.{name}')\n"
-        "from crossfool.models.networks import build\n"
+        "from crossfool.models import build\n"
         "build.crossfool_network('efficientnet_lite0')"
     )
     assert loads(code) & {"torchvision", "matplotlib", "pandas", "scipy", "timm", "pyarrow", "PIL"} == set()

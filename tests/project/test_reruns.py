@@ -78,8 +78,12 @@ def test_edits_that_change_no_result_rerun_plan_alone(repository: Repository) ->
         "crossfool/attacks/gradients/varied.py",
     ):
         append(repository, file, "\nUNUSED = 1\n")
-    for file in ("crossfool/attacks/gradients/another.py", "crossfool/models/networks/another.py"):
-        (repository.path / file).write_text("UNUSED = 1\n")
+    (repository.path / "crossfool/attacks/gradients/another.py").write_text("UNUSED = 1\n")
+    network = "FAMILY = {'class_name': 'Another', 'cite': 'nobody', 'family': 'mnist'}\nNETWORKS = {'another': {}}\n"
+    (repository.path / "crossfool/models/networks/another.py").write_text(network)
+    append(repository, "crossfool/pipeline/transforms/rotation.py", "\nUNUSED = 1\n")
+    transform = "TRANSFORM = {'low': 0, 'high': 1, 'unit': 'share', 'cite': 'nobody'}\n"
+    (repository.path / "crossfool/pipeline/transforms/another.py").write_text(transform)
     assert repository.repro() == {"plan"}
 
 
@@ -93,6 +97,7 @@ RERUNS = {
     LOOP: ATTACKS | LOOKED_AT,  # whose gradients have types of the loop
     "crossfool/models/inference/cpu/fusion.py": {"predict@fnn0", "predict@fnn2"} | ATTACKS | EVALUATIONS | LOOKED_AT,
     "crossfool/pipeline/evaluation/image_transforms.py": EVALUATIONS,
+    "crossfool/pipeline/transforms/jpeg.py": EVALUATIONS,
     "crossfool/report/figures/style.py": {"report"},
 }
 

@@ -15,8 +15,8 @@ from crossfool.attacks import sweeps
 from crossfool.experiment.config import Experiment
 from crossfool.models.families import depth, family
 from crossfool.models.weights import registry
-from crossfool.report.claims.claim import STATEMENTS
-from crossfool.report.claims.paper_claims import COLUMNS, Claim, Evidence, check_claims, claim_rows
+from crossfool.report import claim_files
+from crossfool.report.paper_claims import COLUMNS, Claim, Evidence, check_claims, claim_rows
 from crossfool.stats import paired_tests
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
@@ -645,4 +645,5 @@ def test_a_table_of_claims() -> None:
 
 
 def test_statements_are_one_sentence() -> None:
-    assert all(statement.endswith(".") and ". " not in statement for _, statement in STATEMENTS.values())
+    statements = [claim.statement for claim in claim_files.claims().values()]
+    assert all(statement.endswith(".") and ". " not in statement for statement in statements)

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from crossfool.errors import UserError, brief, refuse_unit_images
+from crossfool.models import build
 from crossfool.models.inference.config import Compute
 from crossfool.models.inference.cpu import dense_blocks, fusion, inplace_writes
 from crossfool.models.inference.precision import autocast, configure
-from crossfool.models.networks import build
 from crossfool.models.weights import registry
 from crossfool.models.weights_file import read_description
 from crossfool.runtime import keep_freed_memory

@@ -4,6 +4,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+FAMILY = {
+    "class_name": "DenseNetCIFAR",
+    "cite": "Huang et al. 2017, arXiv 1608.06993",
+    "family": "cifar10",
+    "mean": (123.675, 116.28, 103.53),
+    "std": (58.395, 57.12, 57.375),
+    "side": 32,
+}
+NETWORKS = {"densenet": {"parameters": 769_162, "operations": 575_859_384}}
+
 
 class Layer(nn.Module):
     """A layer that appends `growth` channels to its input, by way of a bottleneck of four times as many."""

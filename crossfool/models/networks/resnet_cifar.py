@@ -6,6 +6,40 @@ Module names are those of the published weights (github.com/akamaster/pytorch_re
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+FAMILY = {
+    "class_name": "ResNetCIFAR",
+    "cite": "He et al. 2016, arXiv 1512.03385, section 4.2",
+    "licence": "BSD-2-Clause",
+    "family": "cifar10",
+    "mean": (123.675, 116.28, 103.53),  # ImageNet's, by which the published weights were trained
+    "std": (58.395, 57.12, 57.375),
+    "side": 32,
+    "version": "pytorch_resnet_cifar10",
+}
+NETWORKS = {
+    "resnet20": {
+        "arguments": (20,),
+        "file": "resnet20-12fca82f.th",
+        "sha256": "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8",
+        "parameters": 269_722,
+        "operations": 81_102_080,
+    },
+    "resnet44": {
+        "arguments": (44,),
+        "file": "resnet44-014dd654.th",
+        "sha256": "014dd6541728a1c700b1642ab640e211dc6eb8ed507d70697458dc8f8a0ae2e4",
+        "parameters": 658_586,
+        "operations": 194_348_288,
+    },
+    "resnet56": {
+        "arguments": (56,),
+        "file": "resnet56-4bfd9763.th",
+        "sha256": "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367",
+        "parameters": 853_018,
+        "operations": 250_971_392,
+    },
+}
+
 
 class Shortcut(nn.Module):
     """A shortcut without parameters (option A of the paper): every second pixel, and zeros for the new channels."""

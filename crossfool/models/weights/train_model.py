@@ -4,11 +4,10 @@ from pathlib import Path
 
 import torch
 
-from crossfool.models import weights_file
-from crossfool.models.networks import build
+from crossfool.models import build, weights_file
+from crossfool.models.spec import Spec
 from crossfool.models.weights import model_description, training
 from crossfool.models.weights.config import Training
-from crossfool.models.weights.registry import Spec
 from crossfool.runtime import keep_freed_memory
 from crossfool.storage.clean_images import read_clean_images
 

@@ -44,12 +44,16 @@ class ImageSet:
         levels: Transform -> its levels, for predictions beside those of the images as they are.
         transform: A module's function that transforms images, `image_transforms.apply`; needed where there are levels.
             Given by the caller, so that clean predictions do not depend on the code of transforms.
+        fingerprints: Transform -> hash of its code, for the names of kept predictions.
+        libraries: Transform -> distributions besides torch that compute it.
     """
 
     images: np.ndarray
     ids: Sequence[int]
     levels: Mapping[str, Sequence[float]] = field(default_factory=dict)
     transform: Transform | None = None
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    libraries: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def variations(self) -> tuple[Variation, ...]:
         """List the variations to predict: the images as they are, and after each transform at each level."""
@@ -133,7 +137,8 @@ def compute_with_engine(
     finished: dict[_Group[Key], dict[int, Tensors]] = {group: {} for group in groups}
     for group in groups:
         key, names, variations = group
-        distributions = sorted({libraries[model] for model in names} - {"crossfool"})
+        transforming = (name for one, _ in variations for name in sets[key].libraries.get(one, ()))
+        distributions = sorted({libraries[model] for model in names} - {"crossfool"} | set(transforming))
         weights = {model: digests[model] for model in names}
         order = predict_order.make_order(weights, compute, variations, sets[key].transform, distributions)
         files = tuple(models[model] for model in names)

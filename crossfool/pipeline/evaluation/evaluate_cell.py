@@ -20,6 +20,7 @@ from crossfool.pipeline.evaluation.compute_predictions import ImageSet
 from crossfool.pipeline.evaluation.lpips import load_lpips
 from crossfool.pipeline.evaluation.predict_order import PLAIN
 from crossfool.pipeline.evaluation.target_predictions import Predictions
+from crossfool.pipeline.evaluation.transform_levels import find_transform
 from crossfool.runtime import choose_device
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
@@ -35,6 +36,7 @@ def evaluate_cell(
     targets: Mapping[str, str],
     lpips: bool,
     transforms: Mapping[str, Sequence[float]] | None,
+    transform_hashes: Mapping[str, str],
     compute: Compute,
 ) -> None:
     """Evaluate a cell of the experiment in the current folder, and write its tables and metrics.
@@ -50,6 +52,7 @@ def evaluate_cell(
         targets: Target model -> hash of its network and of the code that predicts, in the order of the tables.
         lpips: Whether params.yaml asks for LPIPS.
         transforms: Transform -> its levels; None where the cell's destruction rates are not wanted.
+        transform_hashes: Transform -> hash of the code that transforms.
         compute: The section `compute` of params.yaml.
 
     Raises:
@@ -60,8 +63,9 @@ def evaluate_cell(
     configure(compute.precision)  # LPIPS computes in it, whether or not this process loads a model
     distance = load_lpips(Path("data/lpips.safetensors"), choose_device(), asked=lpips)
     others = detail_metrics.other_images(path, _SUBSET, row)
+    libraries = {name: find_transform(name).libraries for name in transforms or {}}
     sets: dict[detail_metrics.OtherImages, ImageSet] = {
-        "images": ImageSet(images, ids, transforms or {}, image_transforms.apply),
+        "images": ImageSet(images, ids, transforms or {}, image_transforms.apply, transform_hashes, libraries),
         **{key: ImageSet(other, ids) for key, other in others.items()},
     }
     found = target_predictions.predict_sets(

@@ -17,7 +17,6 @@ from crossfool.runtime import choose_device
 Variation = tuple[str, float]  # a transform and its level
 Transform = Callable[[str, float, torch.Tensor, Sequence[int]], torch.Tensor]  # as `image_transforms.apply`
 PLAIN: Variation = ("plain", 0.0)  # the images as they are
-TRANSFORM_LIBRARIES = ("torchvision", "pillow")  # distributions that compute transforms
 
 
 def variations(levels: Mapping[str, Sequence[float]]) -> tuple[Variation, ...]:
@@ -115,10 +114,9 @@ def make_order(
         compute: The section `compute` of params.yaml.
         variations: What to predict of each image.
         transform: As `PredictOrder` has it.
-        libraries: Distributions besides torch that the models come from.
+        libraries: Distributions besides torch that the models come from, and that transform.
     """
-    transforms = TRANSFORM_LIBRARIES if set(variations) != {PLAIN} else ()
-    names = tuple(sorted({*libraries, *transforms}))
+    names = tuple(sorted(set(libraries)))
     weights, versions = tuple(models.values()), current_versions(names)
     return PredictOrder(tuple(models), weights, compute, variations, transform, names, versions)
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from crossfool.models.weights_file import read_description
 from crossfool.pipeline.evaluation import kept_predictions, predict_order
 from crossfool.pipeline.evaluation.compute_predictions import ImageSet, Key, compute_here, compute_with_engine
 from crossfool.pipeline.evaluation.kept_predictions import KeptPredictions
-from crossfool.pipeline.evaluation.predict_order import Variation, variation_name
+from crossfool.pipeline.evaluation.predict_order import PLAIN, Variation, variation_name
 from crossfool.pipeline.workers.choose_engine import choose_engine
 from crossfool.runtime import choose_device
 from crossfool.storage.hashing import sha256
@@ -50,13 +52,13 @@ def predict_sets(
     digest = functools.cache(lambda model: sha256(models[model]))
     kept, keys = kept or KeptPredictions(), dict[tuple[Key, str], str]()
     found: dict[tuple[Key, str], dict[Variation, np.ndarray]] = {(key, model): {} for key in sets for model in models}
+    kept_names: dict[Key, dict[Variation, str]] = {}
     if fingerprints is not None:
+        kept_names = {key: _kept_names(images) for key, images in sets.items()}
         keys = _kept_keys(sets, libraries, digest, fingerprints, compute, kind)
         for place, key in keys.items():
-            read = kept.read(key, len(sets[place[0]].images))
-            found[place] = {
-                one: read[variation_name(one)] for one in sets[place[0]].variations() if variation_name(one) in read
-            }
+            read, names = kept.read(key, len(sets[place[0]].images)), kept_names[place[0]]
+            found[place] = {one: read[name] for one, name in names.items() if name in read}
     left = {place: tuple(one for one in sets[place[0]].variations() if one not in found[place]) for place in found}
     missing = {place: variations for place, variations in left.items() if variations}
     if engine is None or not missing:
@@ -68,13 +70,28 @@ def predict_sets(
         for place, predictions in computed:
             found[place] |= predictions
             if place in keys:
-                kept.add(keys[place], {variation_name(one): top for one, top in predictions.items()})
+                kept.add(keys[place], {kept_names[place[0]][one]: top for one, top in predictions.items()})
     if keys and missing:
         kept.prune()
     return {
         key: {model: {one: found[key, model][one] for one in images.variations()} for model in models}
         for key, images in sets.items()
     }
+
+
+def _kept_names(images: ImageSet) -> dict[Variation, str]:
+    """Names under which predictions of a set are kept: variation -> its name, and a hash of what transforms the images.
+
+    Thus an edit of a transform, or another version of a library that computes it, concerns its own predictions alone.
+    """
+    names = {}
+    for one in images.variations():
+        names[one] = variation_name(one)
+        if one != PLAIN:
+            versions = predict_order.library_versions(sorted(images.libraries.get(one[0], ())))
+            parts = json.dumps([images.fingerprints[one[0]], versions])
+            names[one] += f" {hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+    return names
 
 
 def _kept_keys(
@@ -90,7 +107,7 @@ def _kept_keys(
     for key, images in sets.items():
         images_digest = kept_predictions.images_digest(images.images, images.ids)
         for model, library in libraries.items():
-            names = {"torch", *predict_order.TRANSFORM_LIBRARIES, library} - {"crossfool"}
+            names = {"torch", library} - {"crossfool"}
             versions = predict_order.library_versions(sorted(names))
             keys[key, model] = kept_predictions.prediction_key(
                 images_digest,

@@ -1,9 +1,88 @@
-"""Image transforms that params.yaml may name, and the range and unit of their levels."""
+"""Image transforms that params.yaml may name, and what each declares of its levels. Imports no torch.
 
-TRANSFORMS = {  # name -> (least level, greatest level, unit)
-    "rotation": (-360.0, 360.0, "degrees"),
-    "gaussian_noise": (0.0, 255.0, "standard deviation in pixel values"),
-    "gaussian_blur": (0.0, 100.0, "standard deviation in pixels"),
-    "jpeg": (1.0, 100.0, "quality"),
-}
-PIXEL_LEVELS = {"gaussian_noise"}  # transforms whose levels are pixel values: 0, or 1 and more
+The folder `pipeline/transforms/` is the registry: a file is a transform of the file's name, with a literal TRANSFORM
+and a function `transform`.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossfool.errors import small_pixel_value_message, unknown_name
+from crossfool.part_files import declaration, part_names, record, summary
+
+FOLDER = Path(__file__).parents[1] / "transforms"
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A transform, as its file declares it.
+
+    Attributes:
+        name: The file's name.
+        low, high: Least and greatest level.
+        unit: What a level is, in words of the report: "quality".
+        cite: Where it comes from.
+        meaning: What a level means, where the unit alone does not tell.
+        whole: Whether levels are whole numbers.
+        in_pixel_values: Whether levels are pixel values: 0, or 1 and more.
+        neutral: The level that changes nothing; None where there is none.
+        libraries: Distributions besides torch that compute it: other versions may give other pixels.
+    """
+
+    name: str
+    low: float
+    high: float
+    unit: str
+    cite: str
+    meaning: str = ""
+    whole: bool = False
+    in_pixel_values: bool = False
+    neutral: float | None = None
+    libraries: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """Dotted name of its module."""
+        return f"crossfool.pipeline.transforms.{self.name}"
+
+    @property
+    def summary(self) -> str:
+        """What its file says of itself in its first line."""
+        return summary(FOLDER / f"{self.name}.py")
+
+    def level_error(self, level: float) -> str:
+        """What is wrong with a level; "" where it is one of this transform's."""
+        if not self.low <= level <= self.high:
+            return f"{level:g} is out of range {self.low:g} to {self.high:g} ({self.unit})"
+        if self.in_pixel_values and (hint := small_pixel_value_message(level)):
+            return f"level {level:g} ({self.unit}): {hint}"
+        if self.whole and level != int(level):
+            return f"{level:g} is no whole number, expected a {self.unit} of {self.low:g} to {self.high:g}"
+        return ""
+
+
+@functools.cache
+def transforms() -> dict[str, Transform]:
+    """The transforms of all files, by name.
+
+    Raises:
+        UserError: a declaration is wrong.
+    """
+    return {name: _declared(name) for name in part_names(FOLDER)}
+
+
+def _declared(name: str) -> Transform:
+    path = FOLDER / f"{name}.py"
+    return record(Transform, {"name": name, **declaration(path, "TRANSFORM")}, f"{path}: TRANSFORM")
+
+
+def find_transform(name: str) -> Transform:
+    """The transform of a name.
+
+    Raises:
+        UserError: no such transform.
+    """
+    if name not in transforms():
+        raise unknown_name("transform", name, transforms())
+    return transforms()[name]

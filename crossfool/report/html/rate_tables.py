@@ -7,7 +7,7 @@ from typing import Any
 from crossfool.attacks.config import Attack
 from crossfool.experiment.descriptions import attack_summary
 from crossfool.experiment.results.metrics import Results
-from crossfool.pipeline.evaluation.transform_levels import TRANSFORMS
+from crossfool.pipeline.evaluation.transform_levels import find_transform
 from crossfool.report.html.report_csv import ENDS, csv_rows
 from crossfool.report.number_text import gradients_text, interval_text
 from crossfool.report.reported.published_rates import reported_rates
@@ -140,7 +140,7 @@ def destruction_tables(report: Path, results: Results) -> Iterator[Table]:
         yield Table(
             name=f"destruction_{transform}",
             title=f"{transform}: destruction rate, %",
-            notes=(f"Levels: {TRANSFORMS[transform][2]}.",),
+            notes=(f"Levels: {find_transform(transform).unit}.",),
             corner="attack",
             columns=(*(f"{level:g}" for level in levels), "fooled"),
             rows=tuple(rows),

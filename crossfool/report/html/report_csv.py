@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 
-from crossfool.report.claims import paper_claims
+from crossfool.report import paper_claims
 from crossfool.report.table import Cell
 from crossfool.storage import csv_files
 

@@ -1,8 +1,8 @@
 """Networks by name, without their weights: this package's, torchvision's and timm's.
 
-All take normalised images and return logits. This package's networks are in this folder, listed in `catalogue`. Each
-is traceable by `torch.fx` and keeps batch normalisation as a module right behind its convolution, so that it can be
-folded for inference.
+All take normalised images and return logits. This package's networks are the files of `networks/`. Each is traceable by
+`torch.fx` and keeps batch normalisation as a module right behind its convolution, so that it can be folded for
+inference.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from crossfool.errors import UserError, brief, unknown_name
-from crossfool.models.networks import catalogue
+from crossfool.models import network_files
 
 # torchvision's transformers whose published weights have positions for more than 224 pixels
 IMAGE_SIDES = {"vit_h_14": 518}
@@ -26,8 +26,8 @@ def crossfool_network(name: str) -> nn.Module:
     Raises:
         UserError: no such network.
     """
-    entry = catalogue.find_network(name)
-    network: nn.Module = getattr(importlib.import_module(entry.module), entry.class_name)(*entry.arguments)
+    declared = network_files.find_network(name)
+    network: nn.Module = getattr(importlib.import_module(declared.module), declared.class_name)(*declared.arguments)
     return network
 
 

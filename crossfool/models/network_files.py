@@ -1,0 +1,130 @@
+"""This package's networks, each declared in a file of `networks/`: the folder is their registry. Imports no torch.
+
+A file has classes, and says in NETWORKS which networks it builds of them: name -> values of a `Spec` and a `Network`
+that are not their defaults. What all its networks have in common stands in FAMILY.
+"""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crossfool.errors import UserError, unknown_name
+from crossfool.models.spec import Spec
+from crossfool.part_files import declaration, part_names, record, summary
+
+FOLDER = Path(__file__).parent / "networks"
+_SPEC_KEYS = {field.name for field in dataclasses.fields(Spec)} - {"name", "library"}
+_PREFIXES = ("timm_", "robust_")  # of other libraries' models
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of this package, as its file declares it.
+
+    Attributes:
+        part: Name of its module in `networks/`.
+        class_name: Name of its class there.
+        spec: Its specification as a model.
+        cite: The paper that it is from.
+        licence: Licence of its published weights; "" where it has none.
+        arguments: Arguments that the class is called with.
+        parameters: Number of its parameters as it is built here; None where it was not counted.
+        operations: Floating-point operations of one image's forward pass; None where they were not counted.
+    """
+
+    part: str
+    class_name: str
+    spec: Spec
+    cite: str
+    licence: str = ""
+    arguments: tuple[int, ...] = ()
+    parameters: int | None = None
+    operations: int | None = None
+
+    @property
+    def module(self) -> str:
+        """Dotted name of its module."""
+        return f"{__package__}.{FOLDER.name}.{self.part}"
+
+    @property
+    def path(self) -> str:
+        """Path of its module, below the repository."""
+        return f"crossfool/models/{FOLDER.name}/{self.part}.py"
+
+    @property
+    def summary(self) -> str:
+        """What its file says of itself in its first line."""
+        return summary(FOLDER / f"{self.part}.py")
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What is built under its name: module, class and arguments."""
+        return {"part": self.part, "class_name": self.class_name, "arguments": self.arguments}
+
+
+_NETWORK_KEYS = {field.name for field in dataclasses.fields(Network)} - {"part", "spec"}
+
+
+@functools.cache
+def networks() -> dict[str, Network]:
+    """The networks of all files, by name.
+
+    Raises:
+        UserError: a declaration is wrong, or two files declare a name.
+    """
+    found: dict[str, Network] = {}
+    for part in part_names(FOLDER):
+        for name, network in _declared(part).items():
+            if name in found:
+                raise UserError(f"{network.path} declares {name}, and so does {found[name].path}; rename one")
+            found[name] = network
+    return found
+
+
+def _declared(part: str) -> Mapping[str, Network]:
+    """The networks that a file declares, by name."""
+    path = FOLDER / f"{part}.py"
+    common, own = declaration(path, "FAMILY"), declaration(path, "NETWORKS")
+    declared = {}
+    for name, values in own.items():
+        where = f"{path}: NETWORKS: {name}"
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name) or name.startswith(_PREFIXES):
+            others = " or ".join(_PREFIXES)
+            raise UserError(f"{where}: a name has letters, digits and _ only, and does not begin with {others}")
+        values = {**common, **values}
+        for key in values:
+            if key not in _SPEC_KEYS | _NETWORK_KEYS:
+                raise UserError(f"{where}: {unknown_name('key', key, _SPEC_KEYS | _NETWORK_KEYS)}")
+        of_spec = {key: value for key, value in values.items() if key in _SPEC_KEYS}
+        spec = record(Spec, {"name": name, "library": "crossfool", **of_spec}, where)
+        of_network = {key: value for key, value in values.items() if key in _NETWORK_KEYS}
+        declared[name] = record(Network, {"part": part, "spec": spec, **of_network}, where)
+    return declared
+
+
+def find_network(name: str) -> Network:
+    """The network of a name.
+
+    Raises:
+        UserError: no such network.
+    """
+    if name not in networks():
+        raise unknown_name("network", name, networks())
+    return networks()[name]
+
+
+def modules(name: str, library: str) -> tuple[str, ...]:
+    """Dotted names of this package's modules that define a network; none where it is another library's.
+
+    Args:
+        name: As `library` calls the network.
+        library: crossfool, torchvision or timm.
+
+    Raises:
+        UserError: this package has no such network.
+    """
+    return (find_network(name).module,) if library == "crossfool" else ()

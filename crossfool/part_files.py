@@ -1,0 +1,90 @@
+"""Parts that are files: a folder is the registry of its modules, and a module says as literals what it declares.
+
+A declaration is read from the text of a file, which is not run: so params.yaml is validated without torch, and a stage
+loads the parts that its plan names and no others.
+"""
+
+import ast
+import dataclasses
+import functools
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from crossfool.errors import UserError, brief, unknown_name
+
+Record = TypeVar("Record")
+
+
+def part_names(folder: Path) -> list[str]:
+    """Names of the parts in a folder, sorted: its modules, but those whose names begin with an underscore."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+
+
+def declaration(path: Path, name: str) -> Any:
+    """The literal that a module assigns to a name at its top level.
+
+    Args:
+        path: The module's file.
+        name: Such as NETWORKS.
+
+    Raises:
+        UserError: the module assigns nothing to that name, or no literal; or it is no Python.
+    """
+    for node in _tree(path).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = getattr(node, "value", None)
+        if value is not None and any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            try:
+                return ast.literal_eval(value)
+            except ValueError:
+                raise UserError(
+                    f"{path}: {name} is read without running the file; write texts, numbers, tuples and dictionaries "
+                    "only, no calculation"
+                ) from None
+    raise UserError(f"{path} declares no {name}; add it, or begin the file's name with _ if it is no part")
+
+
+def summary(path: Path) -> str:
+    """The first line of a module's docstring, without its full stop.
+
+    Raises:
+        UserError: the module has no docstring, or is no Python.
+    """
+    docstring = ast.get_docstring(_tree(path))
+    if not docstring:
+        raise UserError(f"{path} begins with no docstring; say in its first line what the part is")
+    return docstring.partition("\n")[0].removesuffix(".")
+
+
+def record(kind: type[Record], values: Mapping[str, Any], where: str) -> Record:
+    """Make a dataclass of declared values.
+
+    Args:
+        kind: The dataclass.
+        values: Its fields' values, by name.
+        where: File and name of the declaration, for errors.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is of the wrong type.
+    """
+    fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise UserError(f"{where}: {unknown_name('key', key, fields)}")
+    try:
+        return TypeAdapter(kind).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is no Python: {brief(error)}") from None

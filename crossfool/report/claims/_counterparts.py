@@ -1,0 +1,54 @@
+"""Smoothed attacks and their plain counterparts, and the check of one against the other."""
+
+import itertools
+from collections.abc import Callable
+
+from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.outcomes import Evidence
+from crossfool.report.claims._verdict import Verdict, contrast, joined_unique
+
+ALIKE = ("epsilon", "objective", "update", "decay", "fusion")  # parameters in which counterparts agree
+STEPS = ("steps", "step_size")
+Counterparts = list[tuple[str, str]]  # a smoothed attack and a plain one
+
+
+def counterparts_of(experiment: Experiment, *same: str) -> Counterparts:
+    """Smoothed and plain named attacks that agree in the parameters `same`; none that are later than the paper."""
+    rows = {name: row for name, row in experiment.attacks.items() if not row.has_later_parts}
+    pairs = itertools.product(
+        [name for name, row in rows.items() if row.gradient == "smoothed"],
+        [name for name, row in rows.items() if row.gradient == "plain"],
+    )
+    return [
+        (smoothed, plain)
+        for smoothed, plain in pairs
+        if all(getattr(rows[smoothed], key) == getattr(rows[plain], key) for key in same)
+    ]
+
+
+def kinds(experiment: Experiment) -> dict[str, Counterparts]:
+    """Counterparts by claim: of equal cost, of equal steps, and of neither where an attack has none of the former."""
+    cost, steps = (
+        counterparts_of(experiment, *ALIKE, "gradient_evaluations_per_seed"),
+        counterparts_of(experiment, *ALIKE, *STEPS),
+    )
+    equal = {_group(experiment, smoothed) for smoothed, _ in (*cost, *steps)}
+    other = [pair for pair in counterparts_of(experiment, *ALIKE) if _group(experiment, pair[0]) not in equal]
+    return {"smoothing_equal_cost": cost, "smoothing_equal_steps": steps, "smoothing": other}
+
+
+def _group(experiment: Experiment, attack: str) -> tuple[object, ...]:
+    """The parameters `ALIKE` of an attack."""
+    return tuple(getattr(experiment.row(attack), key) for key in ALIKE)
+
+
+def smoothed_against_plain(
+    evidence: Evidence, counterparts: Counterparts, included: Callable[[str], bool] = lambda source: True
+) -> list[Verdict]:
+    """Check success of smoothed attacks against their counterparts', from the sources that are included."""
+    pairs, contrasts, rows = [], [], evidence.experiment.attacks
+    for smoothed, plain in counterparts:
+        pairs += evidence.against(smoothed, plain, included)
+        gradients = rows[smoothed].gradient_evaluations_per_seed, rows[plain].gradient_evaluations_per_seed
+        contrasts.append(f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})")
+    return contrast(pairs, joined_unique(contrasts))
