@@ -76,9 +76,14 @@ def test_edits_that_change_no_result_rerun_plan_alone(repository: Repository) ->
         "crossfool/cli/main.py",
         "crossfool/pipeline/workers/local.py",
         "crossfool/attacks/gradients/varied.py",
+        "crossfool/datasets/cifar10.py",
     ):
         append(repository, file, "\nUNUSED = 1\n")
-    for file in ("crossfool/attacks/gradients/another.py", "crossfool/models/networks/another.py"):
+    for file in (
+        "crossfool/attacks/gradients/another.py",
+        "crossfool/models/networks/another.py",
+        "crossfool/datasets/another.py",
+    ):
         (repository.path / file).write_text("UNUSED = 1\n")
     assert repository.repro() == {"plan"}
 
@@ -94,6 +99,7 @@ RERUNS = {
     "crossfool/models/inference/cpu/fusion.py": {"predict@fnn0", "predict@fnn2"} | ATTACKS | EVALUATIONS | LOOKED_AT,
     "crossfool/pipeline/evaluation/image_transforms.py": EVALUATIONS,
     "crossfool/report/figures/style.py": {"report"},
+    "crossfool/datasets/imagefolder.py": {"prepare"},
 }
 
 
@@ -256,6 +262,8 @@ KINDS = {
     "report": ((), "report"),
 }
 VERIFYING = {"first_edition", "storage.atomic", "storage.dvc_lock", "storage.json_files"}
+# The data set's declaration, by which every stage validates params.yaml; `prepare` alone computes with it.
+VERIFYING |= {"datasets.imagefolder", "datasets.preparation.dataset"}
 CHECKS = {"select": {"experiment.leftover_files", "experiment.dvc_records", "experiment.git", "storage.hashing"}}
 
 
