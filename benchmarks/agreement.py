@@ -32,8 +32,8 @@ from crossfool.attacks import losses
 from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
 from crossfool.attacks.gradients.plain import plain
-from crossfool.datasets import prepare
-from crossfool.datasets.config import Dataset
+from crossfool.datasets.preparation import prepare
+from crossfool.datasets.preparation.catalogue import make_dataset
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
 from crossfool.models.inference.precision import configure
@@ -157,7 +157,7 @@ def photographs() -> Tensor:
     """Read the 20 photographs of the default benchmark, (20,3,224,224) uint8."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
-        prepare.prepare(Dataset(name="imagenet-sample"), paths[0], paths[1], paths[2], training=False)
+        prepare.prepare(make_dataset(name="imagenet-sample"), paths[0], paths[1], paths[2], training=False)
         return torch.from_numpy(np.array(TensorFile(paths[0])["images"]))
 
 

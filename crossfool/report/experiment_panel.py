@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from crossfool.datasets.class_names import class_names
+from crossfool.datasets.preparation.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.descriptions import attack_summary, attacked_images_summary

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from crossfool.datasets.class_names import class_names
+from crossfool.datasets.preparation.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence

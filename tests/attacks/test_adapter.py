@@ -15,8 +15,8 @@ from crossfool import seeds
 from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
 from crossfool.attacks.torchattack import catalogue
-from crossfool.datasets import prepare
-from crossfool.datasets.config import Dataset
+from crossfool.datasets.preparation import prepare
+from crossfool.datasets.preparation.catalogue import make_dataset
 from crossfool.errors import UserError
 from crossfool.models import build
 from crossfool.models.inference import pixel_model
@@ -214,7 +214,7 @@ def embedded(tmp_path_factory) -> tuple[dict[str, Tensor], dict, Tensor]:
     """What an embedded model is made of, its account, and a photograph."""
     folder = tmp_path_factory.mktemp("embedded")
     prepare.prepare(
-        Dataset(name="imagenet-sample"),
+        make_dataset(name="imagenet-sample"),
         *(folder / name for name in ("images.safetensors", "images.csv", "train")),
         training=False,
     )

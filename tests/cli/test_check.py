@@ -16,7 +16,7 @@ from PIL import Image
 from repositories import Repository, made_on_digits
 
 from crossfool.cli import check, new
-from crossfool.datasets import image_files
+from crossfool.datasets.reading import image_files
 from crossfool.experiment import costs, loading, preflight
 from crossfool.experiment.results import comparison
 from crossfool.pipeline.crafting import timings

@@ -19,7 +19,7 @@ from crossfool.attacks.config import Attack
 from crossfool.cli import list as listing
 from crossfool.cli.completion import KINDS
 from crossfool.cli.main import main
-from crossfool.datasets.config import Dataset
+from crossfool.datasets.preparation import catalogue
 from crossfool.models.weights import registry
 from crossfool.pipeline.evaluation.transform_levels import transforms
 
@@ -38,7 +38,7 @@ def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -
     found = {kind: list(read(Path())) for kind, read in listing.KINDS.items()}
     assert [one.name for one in found["models"]] == [*registry.all_specs(), "timm_<name>"]
     assert {one.name for one in found["transforms"]} == transforms().keys()
-    assert {one.name for one in found["datasets"]} == set(Dataset.model_fields["name"].annotation.__args__)
+    assert {one.name for one in found["datasets"]} == set(catalogue.names())
     names = [path.parent.name for path in sorted(ROOT.glob("experiments/*/params.yaml"))]
     assert [one.name for one in found["experiments"]] == [".", *names]
     assert all(one.what and one.source for entries in found.values() for one in entries)

@@ -16,9 +16,10 @@ import pytest
 from made_datasets import Prepared, make_devkit, refused, save, write_idx
 from PIL import Image
 
-from crossfool.datasets import class_names, mnist, split
-from crossfool.datasets import devkit as datasets_devkit
-from crossfool.datasets.imagenet import FOOLBOX_WHEEL
+from crossfool.datasets.imagenet_sample import FOOLBOX_WHEEL
+from crossfool.datasets.preparation import class_names, split
+from crossfool.datasets.reading import devkit as datasets_devkit
+from crossfool.datasets.reading import mnist_files as mnist
 from crossfool.errors import UserError
 from crossfool.storage import wheels
 

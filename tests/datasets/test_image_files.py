@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
-from crossfool.datasets import decoding, image_files, imagenet
+from crossfool.datasets import imagenet_sample
+from crossfool.datasets.reading import decoding, image_files
 from crossfool.errors import UserError
 from crossfool.pipeline.workers import local
 from crossfool.storage import wheels
@@ -56,7 +57,7 @@ def test_odd_margins_are_cropped_as_torchvision_does() -> None:
 
 
 def test_photographs_are_decoded_as_torchvision_does() -> None:
-    wheel = wheels.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
+    wheel = wheels.fetch_wheel(*imagenet_sample.FOOLBOX_WHEEL)
     for name in ("imagenet_00_243", "imagenet_10_541", "imagenet_19_305"):
         data = wheels.read_member(wheel, f"foolbox/data/{name}.jpg")
         pixels = decoding.decode(data, name, resize=256, side=224)

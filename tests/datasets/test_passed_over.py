@@ -17,8 +17,11 @@ from made_datasets import make_devkit, refused, save, write_idx
 from PIL import Image
 from repositories import PARAMS
 
-from crossfool.datasets import cifar10, devkit, image_files, image_names, prepare
-from crossfool.datasets.config import Dataset
+from crossfool.datasets.preparation import prepare
+from crossfool.datasets.preparation.catalogue import make_dataset
+from crossfool.datasets.preparation.dataset import Survey
+from crossfool.datasets.reading import cifar10_files as cifar10
+from crossfool.datasets.reading import devkit, image_files, image_names
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight
 from crossfool.pipeline.evaluation import predictions_file
@@ -56,8 +59,8 @@ def given(path: Path) -> dict[str, str]:
     return {"name": "imagefolder", "classes": "cifar10", "path": str(path)}
 
 
-def surveyed(*, training: bool = False, **dataset: str) -> prepare.Survey:
-    return prepare.survey(Dataset(**dataset), training=training)
+def surveyed(*, training: bool = False, **dataset: str) -> Survey:
+    return make_dataset(**dataset).survey(training=training)
 
 
 def both_refuse(folder: Path, /, *, training: bool = False, **dataset: str) -> str:
@@ -78,15 +81,15 @@ def test_what_is_passed_over_is_counted_and_named(photos: Path, tmp_path: Path, 
         "passed over: 12 files: .gif (2), .tif (1), .heic (1), .tiff (1), no ending (1), .txt (1), "
         "hidden or a system's own (5); first cat/a.gif (images are .jpg, .jpeg, .png, .bmp and .webp)"
     )
-    assert surveyed(**given(path)) == prepare.Survey(5, (said,))
+    assert surveyed(**given(path)) == Survey(5, (said,))
     paths = [tmp_path / "out" / name for name in ("images", "table", "train")]
-    assert prepare.prepare(Dataset(**given(path)), *paths, training=False) == [said]
+    assert prepare.prepare(make_dataset(**given(path)), *paths, training=False) == [said]
     assert len(TensorFile(paths[0])["labels"]) == 5
 
 
 def test_few_files_are_told_in_few_words(tmp_path: Path) -> None:
     save(tmp_path / "d/cat/a.png", 1, 32)
-    assert surveyed(**given(tmp_path / "d")) == prepare.Survey(1)
+    assert surveyed(**given(tmp_path / "d")) == Survey(1)
     for name in ("a/b.gif", "a/c.gif", "d.txt"):
         (tmp_path / "d/cat" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "d/cat" / name).touch()
@@ -136,7 +139,7 @@ def test_training_images_are_looked_at_where_models_are_trained(tmp_path: Path) 
     (tmp_path / "d/train/dog").mkdir(parents=True)
     (tmp_path / "d/train/dog/a.gif").touch()
     dataset = {**given(tmp_path / "d"), "folder": "test", "train_folder": "train"}
-    assert surveyed(**dataset) == prepare.Survey(1)
+    assert surveyed(**dataset) == Survey(1)
     assert "train holds no images" in both_refuse(tmp_path, training=True, **dataset)
 
 
@@ -250,7 +253,7 @@ def test_a_flat_validation_set_needs_its_devkit(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(UserError, match="with their labels is not beside them"):
         surveyed(name="imagenet", path=str(tar))
     make_devkit(tmp_path / "in", [2, 1, 3], packed=False)
-    assert surveyed(**dataset) == prepare.Survey(3) and surveyed(name="imagenet", path=str(tar)) == prepare.Survey(None)
+    assert surveyed(**dataset) == Survey(3) and surveyed(name="imagenet", path=str(tar)) == Survey(None)
     save(tmp_path / "in/val/ILSVRC2012_val_00000004.JPEG", 4, 60)
     assert "holds 4 images, expected the 3" in both_refuse(tmp_path, **dataset)
 
@@ -259,7 +262,7 @@ def test_a_flat_validation_set_needs_its_devkit(tmp_path: Path, monkeypatch: pyt
 def test_of_a_large_tar_the_start_is_looked_at(photos: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     tar = packed(photos, kind)
     monkeypatch.setattr(image_files, "PEEK", 12)
-    assert surveyed(**given(tar)) == prepare.Survey(None)
+    assert surveyed(**given(tar)) == Survey(None)
     with pytest.raises(UserError, match="lies in no class folder, nor do the other images at the tar's start"):
         surveyed(name="imagefolder", path=str(tar))
 
@@ -272,9 +275,8 @@ def test_check_is_quick_where_there_are_many_files_and_loads_no_torch(tmp_path: 
             os.link(tmp_path / "one.png", tmp_path / "d" / label / f"{number}.png")
     code = (
         "import sys; from crossfool.experiment import preflight; "
-        "from crossfool.datasets import prepare; "
-        "from crossfool.datasets.config import Dataset; "
-        f"found = prepare.survey(Dataset(**{given(tmp_path / 'd')}), training=False); "
+        "from crossfool.datasets.preparation.catalogue import make_dataset; "
+        f"found = make_dataset(**{given(tmp_path / 'd')}).survey(training=False); "
         "print(found.images, sorted({'torch', 'torchvision', 'scipy', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     start = time.monotonic()
@@ -330,7 +332,7 @@ def test_an_image_of_another_kind_is_read_by_what_it_is(tmp_path: Path) -> None:
 def test_a_path_is_looked_for_from_the_experiments_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, from wherever `check` is called."""
     monkeypatch.chdir(tmp_path)
-    dataset = Dataset(name="imagefolder", path="own")
+    dataset = make_dataset(name="imagefolder", path="own")
     assert preflight._seen_from_here(Path("e"), dataset).path == str(Path("e/own"))
-    absolute = Dataset(name="imagefolder", path=str(tmp_path))
+    absolute = make_dataset(name="imagefolder", path=str(tmp_path))
     assert preflight._seen_from_here(Path("e"), absolute).path == str(tmp_path)

@@ -167,7 +167,14 @@ MISTAKES = [
     ),
     ("name: imagenet-sample", "name: mnist", "efficientnet_lite0 classifies imagenet, and the data set mnist is mnist"),
     ("name: imagenet-sample", "name: imagefolder", "path is missing; imagefolder needs"),
-    ("name: imagenet-sample", "name: imagenet-sample, classes: imagenet", "classes is used by imagefolder"),
+    (
+        "name: imagenet-sample",
+        "name: imagenet-sample, classes: imagenet",
+        "classes is used by imagefolder, not by imagenet-sample; remove it",
+    ),
+    ("name: imagenet-sample", "name: imagefolder, pth: x", "dataset: unknown key 'pth'; did you mean path?"),
+    ("name: imagenet-sample", "classes: imagenet", "dataset: name is missing; valid: cifar10, "),
+    ("{name: imagenet-sample}", "imagenet-sample", "dataset is 'imagenet-sample': expected a section of keys"),
     ("weights: {}", "weights: {sha256: {resnet18: abc}}", "weights: sha256: resnet18"),
     (
         "weights: {}",

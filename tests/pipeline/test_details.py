@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter1d
 
 from crossfool.attacks.config import Attack
-from crossfool.datasets.config import Subset
+from crossfool.datasets.preparation.config import Subset
 from crossfool.errors import UserError
 from crossfool.models.inference.config import Compute
 from crossfool.pipeline import subset as pipeline_subset

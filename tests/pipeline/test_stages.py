@@ -101,7 +101,7 @@ def test_a_write_that_the_system_refuses_is_one_line(folder):
 def test_a_temporary_file_that_the_system_refuses_names_the_variable_that_moves_it(tmp_path):
     (tmp_path / "script.py").write_text(
         "import gzip, resource\nfrom pathlib import Path\n"
-        "from crossfool.datasets import image_files\nfrom crossfool.pipeline.stage import stage\n"
+        "from crossfool.datasets.reading import image_files\nfrom crossfool.pipeline.stage import stage\n"
         "Path('a.tar.gz').write_bytes(gzip.compress(bytes(100_000)))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "@stage\ndef main():\n    with image_files.open_images(Path('a.tar.gz')):\n        pass\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossfool.datasets.config import Subset
+from crossfool.datasets.preparation.config import Subset
 from crossfool.errors import UserError
 from crossfool.pipeline import subset
 from crossfool.storage.parquet import write_table

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
-from crossfool.datasets import decoding, prepare
-from crossfool.datasets.config import Dataset
+from crossfool.datasets.preparation import prepare
+from crossfool.datasets.preparation.catalogue import make_dataset
+from crossfool.datasets.reading import decoding
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
 from crossfool.models.weights import published, registry
@@ -157,7 +158,7 @@ def grey(path: Path) -> None:
 def prepared(folder: Path, classes: str = "mnist") -> list[int]:
     """The labels of a folder's images."""
     out = [folder.parent / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
-    dataset = Dataset(name="imagefolder", path=str(folder), classes=classes)
+    dataset = make_dataset(name="imagefolder", path=str(folder), classes=classes)
     prepare.prepare(dataset, *out, training=False)
     return TensorFile(out[0])["labels"].tolist()
 

@@ -16,8 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfool.datasets import decoding
-from crossfool.datasets.config import Dataset
+from crossfool.datasets.preparation.catalogue import make_dataset
+from crossfool.datasets.reading import decoding
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight, provenance
 from crossfool.experiment.config import Experiment
@@ -297,7 +297,7 @@ def test_a_page_of_odd_cells_is_one_line(tmp_path: Path, name: str) -> None:
 def test_an_odd_plane_is_one_line(tmp_path: Path, change: dict[str, str]) -> None:
     numbers = {"image": 0, "samples": 2, "sigma": 1, "extent": 5, "points": 3}
     plane = Boundary(source="fnn0", targets=("fnn0", "fnn2"), sign=True, **numbers)
-    steps, dataset = np.linspace(-5, 5, 3, dtype=np.float32), Dataset(name="mnist")
+    steps, dataset = np.linspace(-5, 5, 3, dtype=np.float32), make_dataset(name="mnist")
     tensors = {"labels": np.zeros((2, 3, 3), np.int64), "u": steps, "v": steps, "image": np.zeros((1, 4, 4), np.uint8)}
     said = {"label": "7", "params": json.dumps(plane.model_dump())}
     path = tmp_path / "analysis/boundary/a.safetensors"

@@ -76,6 +76,7 @@ def test_edits_that_change_no_result_rerun_plan_alone(repository: Repository) ->
         "crossfool/cli/main.py",
         "crossfool/pipeline/workers/local.py",
         "crossfool/attacks/gradients/varied.py",
+        "crossfool/datasets/cifar10.py",
     ):
         append(repository, file, "\nUNUSED = 1\n")
     (repository.path / "crossfool/attacks/gradients/another.py").write_text("UNUSED = 1\n")
@@ -84,6 +85,7 @@ def test_edits_that_change_no_result_rerun_plan_alone(repository: Repository) ->
     append(repository, "crossfool/pipeline/transforms/rotation.py", "\nUNUSED = 1\n")
     transform = "TRANSFORM = {'low': 0, 'high': 1, 'unit': 'share', 'cite': 'nobody'}\n"
     (repository.path / "crossfool/pipeline/transforms/another.py").write_text(transform)
+    (repository.path / "crossfool/datasets/another.py").write_text("UNUSED = 1\n")
     assert repository.repro() == {"plan"}
 
 
@@ -99,6 +101,7 @@ RERUNS = {
     "crossfool/pipeline/evaluation/image_transforms.py": EVALUATIONS,
     "crossfool/pipeline/transforms/jpeg.py": EVALUATIONS,
     "crossfool/report/figures/style.py": {"report"},
+    "crossfool/datasets/imagefolder.py": {"prepare"},
 }
 
 
@@ -261,6 +264,8 @@ KINDS = {
     "report": ((), "report"),
 }
 VERIFYING = {"first_edition", "storage.atomic", "storage.dvc_lock", "storage.json_files"}
+# The data set's declaration, by which every stage validates params.yaml; `prepare` alone computes with it.
+VERIFYING |= {"datasets.imagefolder", "datasets.preparation.dataset"}
 CHECKS = {"select": {"experiment.leftover_files", "experiment.dvc_records", "experiment.git", "storage.hashing"}}
 
 

@@ -15,7 +15,7 @@ from made_experiments import DETAIL, FGSM, SG, TARGETED, complete, make
 from parsed_page import Parsed
 
 from crossfool.cli.main import main
-from crossfool.datasets.config import Subset
+from crossfool.datasets.preparation.config import Subset
 from crossfool.errors import UserError
 from crossfool.experiment import descriptions, loading
 from crossfool.experiment.config import Experiment

@@ -13,7 +13,7 @@ from repositories import made
 
 from crossfool import errors
 from crossfool.cli.main import main
-from crossfool.datasets import cifar10
+from crossfool.datasets.reading import cifar10_files as cifar10
 from crossfool.errors import UserError
 from crossfool.models.weights import published, registry
 from crossfool.models.weights.config import Weights

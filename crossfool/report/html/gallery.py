@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfool.datasets.class_names import class_names
+from crossfool.datasets.preparation.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import predictions_file

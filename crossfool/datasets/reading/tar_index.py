@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossfool.datasets.image_names import HIDDEN, NO_FILE, ending, is_hidden, is_image
+from crossfool.datasets.reading.image_names import HIDDEN, NO_FILE, ending, is_hidden, is_image
 from crossfool.errors import UserError, brief, naming_file
 
 PEEKED = 64_000_000  # bytes, about, of a tar that is not read whole; of a compressed one, once decompressed

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 
-from crossfool.datasets import decoding
-from crossfool.datasets.class_names import class_folders
-from crossfool.datasets.config import Dataset
-from crossfool.datasets.devkit import DEVKIT, FLAT, devkit_place
-from crossfool.datasets.image_files import ImageFiles
-from crossfool.datasets.image_names import EXTENSIONS, HIDDEN, passed_over_note
-from crossfool.datasets.split import SHAPES, Append, Split
+from crossfool.datasets.preparation.class_names import class_folders
+from crossfool.datasets.preparation.split import SHAPES, Append, Shape, Split
+from crossfool.datasets.reading import decoding
+from crossfool.datasets.reading.devkit import DEVKIT
+from crossfool.datasets.reading.image_files import ImageFiles
+from crossfool.datasets.reading.image_names import EXTENSIONS, HIDDEN, passed_over_note
 from crossfool.errors import UserError, unknown_name
 from crossfool.storage import hashing
 
@@ -36,17 +34,16 @@ class ImageSource:
         """Make a source of open image files; a tar is hashed."""
         return cls(files, "folder", "") if files.tar is None else cls(files, "tar", hashing.sha256(files.path))
 
-    def split(self, family: str, names: Sequence[str], labels: Sequence[int], split: str, base: str = "") -> Split:
+    def split(self, shape: Shape, names: Sequence[str], labels: Sequence[int], split: str, base: str = "") -> Split:
         """Make a split of named images.
 
         Args:
-            family: The family of their classes: mnist, cifar10 or imagenet.
+            shape: The shape of the prepared images.
             names: Files, in order.
             labels: A label for each.
             split: Name of the split.
             base: The folder whose other files the split's note counts.
         """
-        shape = SHAPES[family]
 
         def write(append: Append) -> None:
             decoding.decode_many(self.files, names, shape.resize, shape.side, append, channels=shape.channels)
@@ -90,7 +87,7 @@ class ImageSource:
             if len(inside) < 2:
                 raise UserError(f"{self.files.where(name)} lies in no class folder; move it into one or remove it")
             labels.append(valid[inside[0]])
-        return self.split(family, names, labels, split, base)
+        return self.split(SHAPES[family], names, labels, split, base)
 
     def _refuse_lost_classes(self, base: str, names: Sequence[str], reasons: Mapping[str, str]) -> None:
         """Refuse a class folder that has files but no image that is read; an empty class folder may be there.
@@ -112,22 +109,25 @@ class ImageSource:
                     "convert them, to .png say, or remove the folder"
                 )
 
-    def refuse_unlikely_start(self, dataset: Dataset) -> None:
-        """Check the start of a tar: an image lies in a class folder, or belongs to ImageNet's flat validation set.
+    def has_class_folders(self, family: str) -> bool:
+        """Whether an image lies in a folder that is named like a class of a family."""
+        valid = set(class_folders(family))
+        return any(valid & set(name.split("/")[:-1]) for name in self.files.names())
+
+    def refuse_no_class_folders(self, family: str) -> None:
+        """Refuse the start of a tar whose images all lie in no class folder of a family.
 
         Raises:
-            UserError: neither is so, or the flat validation set comes without its devkit.
+            UserError: there are images, and none lies in a class folder.
         """
-        valid, names = set(class_folders(dataset.family)), self.files.names()
-        flat = dataset.name == "imagenet" and any(FLAT.fullmatch(PurePosixPath(name).name) for name in names)
-        if names and not flat and not any(valid & set(name.split("/")[:-1]) for name in names):
-            kind = "ImageNet ids (such as n01440764)" if dataset.family == "imagenet" else f"{', '.join(sorted(valid))}"
+        names = self.files.names()
+        if names and not self.has_class_folders(family):
+            listed = ", ".join(sorted(class_folders(family)))
+            kind = "ImageNet ids (such as n01440764)" if family == "imagenet" else listed
             raise UserError(
                 f"{self.files.where(names[0])} lies in no class folder, nor do the other images at the tar's start; "
                 f"expected folders named {kind}"
             )
-        if flat and not any(valid & set(name.split("/")[:-1]) for name in names):
-            devkit_place(self.files.path)
 
     def _class_parent(self, family: str, folder: str | None) -> str:
         """The folder that holds the class folders, going down through a lone folder that wraps everything."""

@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from crossfool.datasets.class_names import class_folders
-from crossfool.datasets.image_files import ImageFiles
+from crossfool.datasets.preparation.class_names import class_folders
+from crossfool.datasets.reading.image_files import ImageFiles
 from crossfool.errors import UserError, brief
 
 IMAGENET_IMAGES = 50_000
@@ -85,7 +85,7 @@ def devkit_place(path: Path) -> Path:
 
 def _synsets(meta: bytes) -> dict[int, str]:
     """Number of each class in the devkit -> WordNet id, read in another process: damaged bytes can crash scipy."""
-    command = [sys.executable, "-P", "-c", "from crossfool.datasets import devkit; devkit.print_synsets()"]
+    command = [sys.executable, "-P", "-c", "from crossfool.datasets.reading import devkit; devkit.print_synsets()"]
     reader = subprocess.run(command, input=meta, capture_output=True)
     if reader.returncode:
         last = reader.stderr.decode(errors="replace").strip().splitlines()[-1:]

@@ -8,8 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from crossfool.datasets.image_names import HIDDEN, NO_FILE, checked_utf8, ending, is_hidden, is_image, lies_under
-from crossfool.datasets.tar_index import TarIndex, decompress, index_tar, is_compressed
+from crossfool.datasets.reading.image_names import (
+    HIDDEN,
+    NO_FILE,
+    checked_utf8,
+    ending,
+    is_hidden,
+    is_image,
+    lies_under,
+)
+from crossfool.datasets.reading.tar_index import TarIndex, decompress, index_tar, is_compressed
 from crossfool.errors import UserError
 
 PEEK = 2_000  # members of a tar that are looked at where it is not read whole

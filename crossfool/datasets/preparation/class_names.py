@@ -24,6 +24,6 @@ def _classes(family: str) -> list[tuple[str, str]]:
     if family != "imagenet":
         names = {"mnist": [str(digit) for digit in range(10)], "cifar10": list(CIFAR10)}[family]
         return list(zip(names, names, strict=True))
-    table = resources.files("crossfool") / "datasets" / "imagenet_classes.csv"
+    table = resources.files("crossfool") / "datasets" / "preparation" / "imagenet_classes.csv"
     rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
     return [(row["id"], row["name"]) for row in rows]

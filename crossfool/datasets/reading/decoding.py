@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from crossfool.datasets.image_files import ImageFiles
+from crossfool.datasets.reading.image_files import ImageFiles
 from crossfool.errors import UserError, brief
 from crossfool.runtime import end_with_parent, missing_semaphores_reason
 
