@@ -102,10 +102,10 @@ class Experiment(Section):
     def _levels(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        for name, transform in transform_levels.transforms().items():
-            levels = value.get(name) if transform.in_pixel_values else None
-            for level in levels if isinstance(levels, list) else ():
-                if isinstance(level, str):
+        for name, levels in value.items():
+            texts = [level for level in levels if isinstance(level, str)] if isinstance(levels, list) else []
+            for level in texts:
+                if transform_levels.find_transform(name).in_pixel_values:
                     raise ValueError(f"{name}: a level is {level!r}: {text_for_pixels_message(level)}")
         return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 

@@ -69,20 +69,31 @@ class Network:
 _NETWORK_KEYS = {field.name for field in dataclasses.fields(Network)} - {"part", "spec"}
 
 
-@functools.cache
 def networks() -> dict[str, Network]:
-    """The networks of all files, by name.
+    """The networks of all files by name, but those of files that declare wrongly: see `problems`."""
+    return _read()[0]
 
-    Raises:
-        UserError: a declaration is wrong, or two files declare a name.
-    """
+
+def problems() -> list[UserError]:
+    """What is wrong with files of `networks/`. A file that someone is writing concerns nobody who does not name it."""
+    return _read()[1]
+
+
+@functools.cache
+def _read() -> tuple[dict[str, Network], list[UserError]]:
     found: dict[str, Network] = {}
+    wrong = []
     for part in part_names(FOLDER):
-        for name, network in _declared(part).items():
+        try:
+            declared = _declared(part)
+        except UserError as error:
+            wrong.append(error)
+            continue
+        for name, network in declared.items():
             if name in found:
-                raise UserError(f"{network.path} declares {name}, and so does {found[name].path}; rename one")
-            found[name] = network
-    return found
+                wrong.append(UserError(f"{network.path} declares {name}, and so does {found[name].path}; rename one"))
+            found.setdefault(name, network)
+    return found, wrong
 
 
 def _declared(part: str) -> Mapping[str, Network]:
@@ -110,10 +121,10 @@ def find_network(name: str) -> Network:
     """The network of a name.
 
     Raises:
-        UserError: no such network.
+        UserError: no such network; or, of a file that may have it, what it declares wrongly.
     """
     if name not in networks():
-        raise unknown_name("network", name, networks())
+        raise next(iter(problems()), unknown_name("network", name, networks()))
     return networks()[name]
 
 

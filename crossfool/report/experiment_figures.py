@@ -18,7 +18,7 @@ from crossfool.experiment.results import detail_rows, pooled_destruction
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import family
-from crossfool.pipeline.evaluation.transform_levels import transforms
+from crossfool.pipeline.evaluation.transform_levels import find_transform
 from crossfool.report import gradient_figures
 from crossfool.report.figures import agreement, destruction, heatmap, scatter, sweep
 from crossfool.report.figures.style import Point
@@ -114,7 +114,7 @@ def draw_destruction(
         results: The experiment's metrics.
         pools: Transform -> attack -> its destruction rates over all black-box pairs; each transform has some.
     """
-    units = {name: transform.unit for name, transform in transforms().items()}
+    units = {name: find_transform(name).unit for name in pools}
     subtitle = (
         "Of the adversarial images that fool a target, the share that it gets right again after the transform. "
         f"Black-box pairs pooled; {attacked_images_summary(results)}; 95% intervals over images."

@@ -59,6 +59,7 @@ def test_every_network_is_counted() -> None:
 
 def test_every_file_declares_networks_and_its_source() -> None:
     known = network_files.networks()
+    assert network_files.problems() == []
     files = {path.stem for path in network_files.FOLDER.glob("[!_]*.py")}
     assert {network.part for network in known.values()} == files
     assert all(network.cite and network.summary for network in known.values())
@@ -85,8 +86,8 @@ WRONG = {  # what is wrong with a file of networks/ -> the line that says so
 def test_a_wrong_declaration_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     (tmp_path / "mine.py").write_text(text)
     monkeypatch.setattr(network_files, "FOLDER", tmp_path)
-    with pytest.raises(UserError, match=re.escape(WRONG[text])):
-        network_files.networks.__wrapped__()
+    networks, (problem,) = network_files._read.__wrapped__()
+    assert networks == {} and WRONG[text] in str(problem) and "\n" not in str(problem)
 
 
 def test_two_files_do_not_declare_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +96,20 @@ def test_two_files_do_not_declare_one_name(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / f"{file}.py").write_text(family + "NETWORKS = {'mine': {}}")
     (tmp_path / "_shared.py").write_text("no part")
     monkeypatch.setattr(network_files, "FOLDER", tmp_path)
-    with pytest.raises(UserError, match=r"two\.py declares mine, and so does .*one\.py; rename one"):
-        network_files.networks.__wrapped__()
+    networks, (problem,) = network_files._read.__wrapped__()
+    assert networks["mine"].part == "one"
+    assert re.search(r"two\.py declares mine, and so does .*one\.py; rename one", str(problem))
+
+
+def test_an_unfinished_file_concerns_only_names_that_it_may_declare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(network_files, "problems", lambda: [UserError("mine.py declares no FAMILY")])
+    assert network_files.find_network("resnet20").class_name == "ResNetCIFAR"
+    assert registry.spec("resnet18").library == "torchvision"
+    for find in (network_files.find_network, registry.spec):
+        with pytest.raises(UserError, match=r"mine\.py declares no FAMILY"):
+            find("mine")
 
 
 def test_a_file_does_not_take_another_librarys_name(monkeypatch: pytest.MonkeyPatch) -> None:

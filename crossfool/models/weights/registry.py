@@ -24,7 +24,8 @@ def spec(name: str) -> Spec:
     """The specification of a model, by its name in params.yaml.
 
     Raises:
-        UserError: no such model; the line names the nearest, or how timm's name is written.
+        UserError: no such model; the line names the nearest, or how timm's name is written, or what is wrong with a
+            file that may declare it.
     """
     specs = all_specs()
     if name in specs:
@@ -34,7 +35,7 @@ def spec(name: str) -> Spec:
     hint = timm_name_hint(name)
     if hint:
         raise UserError(f"unknown model {name!r}; {hint}")
-    raise unknown_name("model", name, [*specs, "timm_<name>"])
+    raise next(iter(network_files.problems()), unknown_name("model", name, [*specs, "timm_<name>"]))
 
 
 def timm_name_hint(name: str) -> str:
@@ -106,7 +107,7 @@ def all_specs() -> dict[str, Spec]:
     """Specifications of all models by name, except timm's, which are any `timm_<name>`.
 
     Raises:
-        UserError: a file of `models/networks/` declares wrongly, or declares a name that another model has.
+        UserError: a file of `models/networks/` declares a name that another library's model has.
     """
     others = {spec.name: spec for spec in (*_torchvision(), *_robustbench())}
     own = network_files.networks()

