@@ -28,6 +28,7 @@ NO_RESULT = {
     "config": _RESOLVED,
     "attacks.config": _RESOLVED,
     "attacks.parts": _RESOLVED,
+    "attacks.selection": _RESOLVED,
     "attacks.sweeps": _RESOLVED,
     "attacks.torchattack.catalogue": _RESOLVED,
     "datasets.config": _RESOLVED,
