@@ -96,7 +96,7 @@ class Attack(Section):
 
     @classmethod
     def key_names(cls) -> tuple[str, ...]:
-        return (*cls.model_fields, *parts.keys())
+        return (*cls.model_fields, *parts.key_names())
 
     @field_validator("record_steps")
     @classmethod
@@ -126,9 +126,9 @@ class Attack(Section):
             raise ValueError(selection.seed_message())
         self._check_snapshots()
         row_parts = self.parts
-        for part in row_parts.inputs:
-            if part.stage() == 0 and not row_parts.gradient.takes_views:
-                raise ValueError(f"{part.part_name()} is not used by gradient: {self.gradient}; remove it")
+        for view in row_parts.inputs:
+            if view.stage() == 0 and not row_parts.gradient.takes_views:
+                raise ValueError(f"{view.part_name()} is not used by gradient: {self.gradient}; remove it")
         for part in row_parts:
             if message := part.misuse(self):
                 raise ValueError(message)

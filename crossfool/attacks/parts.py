@@ -59,7 +59,7 @@ def every(kind: str) -> dict[str, type[Any]]:
     return {name: load(kind, name) for name in names(kind)}
 
 
-def keys() -> list[str]:
+def key_names() -> list[str]:
     """Keys of all parts, sorted."""
     return sorted({key for kind in FOLDERS for part in every(kind).values() for key in part.model_fields})
 

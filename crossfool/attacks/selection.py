@@ -1,6 +1,6 @@
 """The keys of a row's parts checked: each is of some part, used by one that the row has, and none is missing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -40,15 +40,15 @@ def checked_values(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict
     return {key: getattr(part, key) for part in made for key in part.model_fields if key in given}
 
 
-def refuse_unknown(values: Mapping[str, Any]) -> None:
-    """Refuse keys that no part has.
+def refuse_unknown(values: Mapping[str, Any], excepted: Collection[str] = ()) -> None:
+    """Refuse keys that no part has, and some that are given elsewhere.
 
     Raises:
         pydantic.ValidationError: as of a key that a section does not have.
     """
-    all_keys = parts.keys()
+    all_keys = set(parts.key_names()) if values else set()
     for key in values:
-        if key not in all_keys:
+        if key not in all_keys - set(excepted):
             error: Any = {"type": "extra_forbidden", "loc": (str(key),), "input": values[key]}
             raise ValidationError.from_exception_data("Attack", [error])
 

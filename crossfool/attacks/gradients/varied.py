@@ -41,7 +41,8 @@ class Part(
         return varied(self.samples, context.noise, context.together, context.views)
 
     def misuse(self, row: Any) -> str:
-        return "gradient: varied differs from plain from its second step on; set steps: 2 or more" * (row.steps == 1)
+        late = "gradient: varied differs from plain from its second step on; set steps: 2 or more"
+        return late if row.steps == 1 else ""
 
 
 def varied(samples: int, noise: Noise, together: int = 1, views: Views | None = None) -> Estimate:

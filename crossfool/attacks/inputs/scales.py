@@ -18,7 +18,7 @@ class Part(InputPart, smoke={"scales": 2}, cite="SI: Lin et al. 2020; arXiv 1908
     Summary: {scales} scales
     Evaluations: s
     Formula:
-        scales: ∇J(x) is the mean of those of J(x / 2ⁱ) by x, i = 0 … {halvings}
+        scales: ∇J(x) is the mean over i < {scales} of those of J(x / 2ⁱ) by x
 
     Attributes:
         scales: s, halvings of the images that the gradient is the mean of, the whole among them
@@ -29,11 +29,6 @@ class Part(InputPart, smoke={"scales": 2}, cite="SI: Lin et al. 2020; arXiv 1908
     @property
     def evaluations(self) -> int:
         return self.scales
-
-    @property
-    def halvings(self) -> int:
-        """How often the smallest view is halved."""
-        return self.scales - 1
 
     def views(self) -> Views:
         from crossfool.attacks.inputs._views import Views

@@ -31,8 +31,8 @@ class Part(NoisePart, cite="Hammersley & Morton 1956"):
         return antithetic(gaussian(seed, ids, self.sigma))
 
     def misuse(self, row: Any) -> str:
-        one = row.value("samples") == 1
-        return "noise: antithetic needs samples of at least 2, and here there is 1" * one
+        alone = row.value("samples") == 1
+        return "noise: antithetic needs samples of at least 2, and here there is 1" if alone else ""
 
 
 def antithetic(noise: Noise) -> Noise:

@@ -31,8 +31,8 @@ class Part(NoisePart, cite="McKay et al. 1979; Stein 1987"):
         return latin(seed, ids, self.sigma, samples)
 
     def misuse(self, row: Any) -> str:
-        one = row.value("samples") == 1
-        return "noise: latin needs samples of at least 2, and here there is 1" * one
+        alone = row.value("samples") == 1
+        return "noise: latin needs samples of at least 2, and here there is 1" if alone else ""
 
 
 def latin(seed: int, ids: Sequence[int], sigma: float, samples: int) -> Noise:
