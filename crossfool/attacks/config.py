@@ -188,8 +188,8 @@ class Attack(Section):
         return parts.make(dict(self))
 
     def value(self, key: str) -> Any:
-        """The value of a key, of a part's as well; None where the row does not have it."""
-        return getattr(self, key) if key in type(self).model_fields else (self.model_extra or {}).get(key)
+        """The value of a key or property, of a part's key as well; None where the row does not have it."""
+        return getattr(self, key, None)
 
     @property
     def draws_at_random(self) -> bool:

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from crossfool.attacks.types import Context, Estimate, Loss, Model, Noise, Update
+from crossfool.attacks.types import Context, Estimate, Loss, Model, Noise, Update, Views
 from crossfool.config import Section
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from crossfool.attacks.inputs._views import Views
 
 
 class BasePart(Section):

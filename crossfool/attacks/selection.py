@@ -37,7 +37,7 @@ def checked_values(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict
                 who = f"{by}: {classes[by].part_name()}" if by in parts.FOLDERS else by
                 raise UserError(f"{key} is missing; {who} needs it")
     made = parts.make({**others, **given})
-    return {key: getattr(part, key) for part in made for key in part.model_fields if key in given}
+    return {key: getattr(part, key) for part in made for key in type(part).model_fields if key in given}
 
 
 def refuse_unknown(values: Mapping[str, Any], excepted: Collection[str] = ()) -> None:

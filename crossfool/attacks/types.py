@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from crossfool.attacks.inputs._views import Views
 
 Model = Callable[["Tensor"], "Tensor"]  # images (N,C,H,W), pixels 0..255 -> logits or log-probabilities (N,K)
 Loss = Callable[["Tensor"], "Tensor"]  # images (N,C,H,W), pixels 0..255 -> a loss for each image (N,)
@@ -40,6 +38,23 @@ Update = Callable[[], Direction | Rule]  # makes a fresh update rule
 def as_rule(direction: Direction | Rule) -> Rule:
     """Wrap a direction as a rule that steps by its sign; a rule is returned as it is."""
     return direction if isinstance(direction, Rule) else Rule(direction)
+
+
+class Views(Protocol):
+    """Views of an image whose gradients are averaged, see `inputs._views.ImageViews`."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def view(self) -> Callable[[Tensor, int], Tensor]: ...
+
+    @property
+    def pull_back(self) -> Callable[[Tensor, int], Tensor]: ...
+
+    def then(self, other: Views) -> Views: ...
+
+    def mean_gradient(self, together: int) -> Estimate: ...
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,8 @@ def craft(experiment: Experiment, attack: str) -> StagePlan[CraftValues]:
     named = row.parts.modules if row.method is None else (parts.ADAPTER,)
     modules = ("crossfool.pipeline.crafting.craft_cell", *named)
     libraries = () if row.method is None else (methods.LIBRARY,)
-    return StagePlan(f"attack/{attack}", CraftValues(row, experiment.compute), modules, _derived(row), libraries)
+    derived = _derived(row) | {"parts": named}  # in the order in which they are composed
+    return StagePlan(f"attack/{attack}", CraftValues(row, experiment.compute), modules, derived, libraries)
 
 
 @dataclass(frozen=True)

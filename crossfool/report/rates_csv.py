@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from crossfool.attacks.config import Attack, in_order
+from crossfool.attacks.config import in_order
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
 from crossfool.report.reported.published_rates import reported_rates
@@ -21,9 +21,12 @@ RATES = (
 
 def columns(results: Results) -> list[str]:
     """Columns of results.csv: with a column for each further key that an attack of the experiment has."""
+    return ["source", "target", "attack", *_parameters(results), *RATES]
+
+
+def _parameters(results: Results) -> list[str]:
     given = {key for attack in results.experiment.attacks.values() for key in attack.model_dump(exclude_none=True)}
-    further = in_order(given - {*PARAMETERS, *NOT_SHOWN})
-    return ["source", "target", "attack", *PARAMETERS, *further, *RATES]
+    return [*PARAMETERS, *in_order(given - {*PARAMETERS, *NOT_SHOWN})]
 
 
 def success_rows(results: Results) -> Iterable[dict[str, Any]]:
@@ -31,7 +34,7 @@ def success_rows(results: Results) -> Iterable[dict[str, Any]]:
     experiment = results.experiment
     for (source, name), targets in results.success.items():
         attack = experiment.attacks[name]
-        parameters = {key: attack.value(key) for key in in_order({**Attack.model_fields, **(attack.model_extra or {})})}
+        parameters = {key: attack.value(key) for key in _parameters(results)}
         parameters["gradients"] = attack.gradient_evaluations_per_seed
         for target, rates in targets.items():
             row = {"source": source, "target": target, "attack": name, **parameters}

@@ -1,19 +1,13 @@
 """Gradients at noisy images and at views of them, several to a pass through the model, and their mean."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from crossfool.attacks.backward import plain
-from crossfool.attacks.types import Loss
-
-if TYPE_CHECKING:
-    from crossfool.attacks.inputs._views import Views
+from crossfool.attacks import backward
+from crossfool.attacks.types import Loss, Views
 
 
 def sample_gradients(
@@ -66,4 +60,4 @@ def _batched(loss: Loss, points: Iterator[Tensor], count: int, together: int) ->
     """Yield the gradients at the first `count` points, each (N,C,H,W), of which `together` share a pass (kN,C,H,W)."""
     for start in range(0, count, together):
         batch = list(itertools.islice(points, min(together, count - start)))
-        yield plain(loss, batch[0] if len(batch) == 1 else torch.cat(batch))
+        yield backward.plain(loss, batch[0] if len(batch) == 1 else torch.cat(batch))

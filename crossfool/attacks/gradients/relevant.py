@@ -6,13 +6,11 @@ import itertools
 from typing import TYPE_CHECKING
 
 from crossfool.attacks.part import GradientPart
-from crossfool.attacks.types import Context, Estimate, Loss, Noise, Update
+from crossfool.attacks.types import Context, Estimate, Loss, Noise, Update, Views
 from crossfool.config import Count
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from crossfool.attacks.inputs._views import Views
 
 STEP_DECAY = 0.94  # eta of Zhu et al. 2023: what a value's step shrinks by where its direction's sign changes
 

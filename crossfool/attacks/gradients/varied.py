@@ -6,13 +6,11 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from crossfool.attacks.part import GradientPart
-from crossfool.attacks.types import Context, Estimate, Loss, Noise
+from crossfool.attacks.types import Context, Estimate, Loss, Noise, Views
 from crossfool.config import Count
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from crossfool.attacks.inputs._views import Views
 
 
 class Part(

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from crossfool.attacks.gradients._samples import mean, sample_gradients
-from crossfool.attacks.types import Estimate, Loss
+from crossfool.attacks.types import Estimate, Loss, Views
 
 
 @dataclass(frozen=True)
-class Views:
+class ImageViews:
     """Several views of each image: the gradient is the mean over i < count of those of J(view(x, i)) by x.
 
     Attributes:
@@ -27,7 +27,7 @@ class Views:
     view: Callable[[Tensor, int], Tensor]
     pull_back: Callable[[Tensor, int], Tensor]
 
-    def then(self, other: Views) -> Views:
+    def then(self, other: Views) -> ImageViews:
         """Take views of these views."""
 
         def view(x: Tensor, i: int) -> Tensor:
@@ -36,7 +36,7 @@ class Views:
         def pull_back(gradient: Tensor, i: int) -> Tensor:
             return self.pull_back(other.pull_back(gradient, i % other.count), i // other.count)
 
-        return Views(self.count * other.count, view, pull_back)
+        return ImageViews(self.count * other.count, view, pull_back)
 
     def mean_gradient(self, together: int) -> Estimate:
         """Make an estimator of the mean gradient over the views, of which `together` share a pass."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from crossfool.attacks.part import InputPart
-
-if TYPE_CHECKING:
-    from crossfool.attacks.inputs._views import Views
+from crossfool.attacks.types import Views
 
 
 class Part(InputPart, smoke={"scales": 2}, cite="SI: Lin et al. 2020; arXiv 1908.06281"):
@@ -31,6 +29,6 @@ class Part(InputPart, smoke={"scales": 2}, cite="SI: Lin et al. 2020; arXiv 1908
         return self.scales
 
     def views(self) -> Views:
-        from crossfool.attacks.inputs._views import Views
+        from crossfool.attacks.inputs._views import ImageViews
 
-        return Views(self.scales, lambda x, i: x / 2**i, lambda gradient, i: gradient / 2**i)
+        return ImageViews(self.scales, lambda x, i: x / 2**i, lambda gradient, i: gradient / 2**i)

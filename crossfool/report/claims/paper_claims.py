@@ -155,7 +155,7 @@ def _counterparts(experiment: Experiment, *same: str) -> Counterparts:
     return [
         (smoothed, plain)
         for smoothed, plain in pairs
-        if all(getattr(rows[smoothed], key) == getattr(rows[plain], key) for key in same)
+        if all(rows[smoothed].value(key) == rows[plain].value(key) for key in same)
     ]
 
 
@@ -172,7 +172,7 @@ def _kinds(experiment: Experiment) -> dict[str, Counterparts]:
 
 def _group(experiment: Experiment, attack: str) -> tuple[object, ...]:
     """The parameters `ALIKE` of an attack."""
-    return tuple(getattr(experiment.row(attack), key) for key in ALIKE)
+    return tuple(experiment.row(attack).value(key) for key in ALIKE)
 
 
 def _smoothing(evidence: Evidence) -> list[Claim]:
