@@ -14,6 +14,8 @@ from builders import ROOT
 from made_datasets import made_digits
 from repositories import Repository, made
 
+from crossfool.experiment import loading
+
 pytestmark = pytest.mark.slow
 
 CELLS = {"fgsm", "sg_igsm"}
@@ -78,7 +80,9 @@ def test_edits_that_change_no_result_rerun_plan_alone(repository: Repository) ->
         "crossfool/attacks/gradients/varied.py",
     ):
         append(repository, file, "\nUNUSED = 1\n")
-    for file in ("crossfool/attacks/gradients/another.py", "crossfool/models/networks/another.py"):
+    for folder in ("gradients", "inputs", "updates", "losses", "noise"):
+        (repository.path / f"crossfool/attacks/{folder}/another.py").write_text("UNUSED = 1\n")
+    for file in ("crossfool/models/networks/another.py",):
         (repository.path / file).write_text("UNUSED = 1\n")
     assert repository.repro() == {"plan"}
 
@@ -90,7 +94,9 @@ def test_a_comment_in_params_reruns_nothing(repository: Repository) -> None:
 
 RERUNS = {
     SMOOTHED: {"attack@fnn0-sg_igsm"},
-    LOOP: ATTACKS | LOOKED_AT,  # whose gradients have types of the loop
+    LOOP: ATTACKS,
+    "crossfool/attacks/types.py": ATTACKS | LOOKED_AT,
+    "crossfool/attacks/noise/gaussian.py": {"attack@fnn0-sg_igsm"} | LOOKED_AT,
     "crossfool/models/inference/cpu/fusion.py": {"predict@fnn0", "predict@fnn2"} | ATTACKS | EVALUATIONS | LOOKED_AT,
     "crossfool/pipeline/evaluation/image_transforms.py": EVALUATIONS,
     "crossfool/report/figures/style.py": {"report"},
@@ -274,6 +280,12 @@ def test_what_a_stage_loads_is_in_its_plan(repository: Repository, kind: str) ->
     packages = {str(path.parent.relative_to(root / "crossfool")).replace("/", ".")
                 for path in (root / "crossfool").rglob("__init__.py")}  # fmt: skip
     alien = {name for name in probed["modules"] if name not in code and not has_no_result(name)} - packages
+    declarations = _declarations(repository)  # of all rows' parts, which validating params.yaml reads
+    assert (
+        kind != "attack"
+        or not {name for name in declarations if "smoothed" in name or "gaussian" in name} - code.keys()
+    )
+    alien -= declarations
     # what verifying needs, and checks that refuse to run; no result depends on them
     assert alien <= VERIFYING | CHECKS.get(kind, set())
     stage = declared(repository, kind)
@@ -290,6 +302,12 @@ def test_what_a_stage_loads_is_in_its_plan(repository: Repository, kind: str) ->
         else:
             known = any(name == place or name.startswith((f"{place}/", f"{place}.")) for place in stage)
         assert known, f"{kind} opens {name}"
+
+
+def _declarations(repository: Repository) -> set[str]:
+    """Modules that the parts of the experiment's rows are declared in, and what those import to declare themselves."""
+    own = loading.load_experiment(repository.path / "params.yaml").attacks.values()
+    return {name.partition(".")[2] for row in own for name in row.parts.modules} | {"attacks.part", "attacks.types"}
 
 
 def declared(repository: Repository, kind: str) -> set[str]:

@@ -66,7 +66,7 @@ def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
         ]  # theirs follow from steps
         assert [small.attacks[attack].value(key) for key in own] == [row.value(key) for key in own]
     assert max(row.steps for row in small.rows.values()) <= 4
-    assert max(row.samples or 0 for row in small.rows.values()) <= 2
+    assert max(row.value("samples") or 0 for row in small.rows.values()) <= 2
     for one in ("a", "b"):
         grid, before = getattr(small.grids, one), getattr(whole.grids, one)
         assert grid.attack == before.attack and grid.figure == before.figure
