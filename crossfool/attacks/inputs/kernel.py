@@ -20,7 +20,7 @@ class Part(InputPart, cite="TI: Dong et al. 2019; arXiv 1904.02884"):
         kernel: Kₜ = W ∗ {gradient}, W a Gaussian of {kernel} × {kernel} pixels
 
     Attributes:
-        kernel: k, side of the Gaussian kernel that the gradient is convolved with, in pixels
+        kernel: k, side of the Gaussian kernel that the gradient is convolved with, in pixels, an odd number
     """
 
     kernel: Annotated[int, Field(ge=3)]
