@@ -28,10 +28,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossfool import runtime
-from crossfool.attacks import losses
+from crossfool.attacks import fusion
+from crossfool.attacks.backward import plain
 from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
-from crossfool.attacks.gradients.plain import plain
+from crossfool.attacks.losses import cross_entropy
 from crossfool.datasets.preparation import prepare
 from crossfool.datasets.preparation.catalogue import make_dataset
 from crossfool.models.inference import pixel_model
@@ -92,7 +93,7 @@ def one_gradient(pair: Pair, images: Tensor, labels: Tensor, batch: int = 8) -> 
     def gradient(way: str) -> Tensor:
         model, parts = pair.use(way), []
         for image_batch, label_batch in zip(images.split(batch), labels.split(batch), strict=True):
-            loss = losses.untargeted(losses.source_log_probabilities([model], "losses"), label_batch)
+            loss = cross_entropy.untargeted(fusion.source_log_probabilities([model], "losses"), label_batch)
             parts.append(plain(loss, image_batch.float()).double().flatten(1))
         return torch.cat(parts)
 

@@ -20,18 +20,19 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 import torch
 from contestants import about
-from crossfool.attacks import losses
-from crossfool.attacks.gradients import plain
+from crossfool.attacks.losses import cross_entropy
+from crossfool.attacks import fusion
+from crossfool.attacks import backward
 from crossfool.models.inference import pixel_model
 
 network, described = about("efficientnet_lite0")
 model = pixel_model.wrap(network, described, device=torch.device("cpu"))
 images = torch.randint(0, 256, (16, 3, 224, 224), generator=torch.Generator().manual_seed(0)).float()
-loss = losses.untargeted(losses.source_log_probabilities([model], "probabilities"), torch.arange(16))
-plain.plain(loss, images)
+loss = cross_entropy.untargeted(fusion.source_log_probabilities([model], "probabilities"), torch.arange(16))
+backward.plain(loss, images)
 begun, count = time.perf_counter(), 0
 while time.perf_counter() - begun < float(sys.argv[2]):
-    plain.plain(loss, images)
+    backward.plain(loss, images)
     count += len(images)
 print(count / (time.perf_counter() - begun))
 """

@@ -54,6 +54,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    @classmethod
+    def key_names(cls) -> tuple[str, ...]:
+        """All keys that the section may have."""
+        return tuple(cls.model_fields)
+
     @field_validator("*", mode="before")
     @classmethod
     def _lists_are_tuples(cls, value: Any) -> Any:

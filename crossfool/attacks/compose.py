@@ -1,48 +1,70 @@
 """The loss, the gradient estimator and the update rule that a row of `attacks` in params.yaml describes."""
 
+import functools
 from collections.abc import Sequence
 
-from crossfool.attacks import parts, update_rules
+from torch import Tensor
+
 from crossfool.attacks.config import Attack
-from crossfool.attacks.loop import Estimate, Loss, Update
+from crossfool.attacks.types import Context, Estimate, Loss, Model, Update
+
+
+def build_source_loss(row: Attack, log_probabilities: Model, labels: Tensor) -> Loss:
+    """The loss of a source that a row drives up.
+
+    Args:
+        row: The attack.
+        log_probabilities: The source: images -> log-probabilities.
+        labels: Labels to leave, or to reach where the row is targeted, (N,).
+    """
+    return row.parts.loss.loss(log_probabilities, labels, row.targeted)
 
 
 def build_loss(row: Attack, given: Loss, ids: Sequence[int]) -> Loss:
-    """The loss whose gradients a row takes: the source's loss, of diverse images where the row says so.
+    """The loss whose gradients a row takes: the source's loss, of transformed images where the row says so.
 
     Args:
         row: The attack.
         given: The source's loss.
         ids: The images' ids in the data set, (N,). Make a new loss for each attack on images.
     """
-    if row.diversity is None:
-        return given
-    loss: Loss = parts.load(row, parts.DIVERSITY).with_diversity(
-        given, row.seed or 0, ids, row.diversity, row.smallest_side, row.gradient_evaluations_per_step
-    )
-    return loss
+    context = _context(row, ids)
+    return functools.reduce(lambda loss, part: part.loss(loss, context), row.parts.inputs, given)
 
 
 def build_estimator(row: Attack, ids: Sequence[int], together: int = 1) -> Estimate:
-    """A row's gradient estimator, fresh for one attack on images: that of the module `gradients/<gradient>.py`.
+    """A row's gradient estimator, fresh for one attack on images, with its input transformations of gradients.
 
     Args:
         row: The attack.
         ids: The images' ids in the data set, (N,).
         together: Number of copies of each image that share a pass through the model.
     """
-    estimate: Estimate = parts.load(row, parts.estimator_module(row)).estimator(row, ids, together)
-    if row.kernel is not None:
-        estimate = parts.load(row, parts.CONVOLVED).convolved(estimate, row.kernel)
-    return estimate
+    parts = row.parts
+    estimate = parts.gradient.estimator(_context(row, ids, together))
+    later = [part for part in parts.inputs if part.stage() == 2]
+    if not later:
+        return estimate
+
+    def transformed(loss: Loss, x: Tensor) -> Tensor:
+        return functools.reduce(lambda gradient, part: part.gradient(gradient), later, estimate(loss, x))
+
+    return transformed
 
 
 def build_update(row: Attack) -> Update:
-    """A row's update rule; its steps shrink where the module of the row's estimator has a STEP_DECAY."""
-    update_rule: Update = update_rules.sign
-    if row.decay is not None and row.update == "nesterov":
-        update_rule = update_rules.nesterov(row.decay, row.step_size)
-    elif row.decay is not None:
-        update_rule = update_rules.momentum(row.decay)
-    step_decay: float | None = getattr(parts.load(row, parts.estimator_module(row)), "STEP_DECAY", None)
-    return update_rule if step_decay is None else update_rules.shrinking_steps(update_rule, step_decay)
+    """A row's update rule, adjusted to its estimator."""
+    return row.parts.gradient.adjusted(row.parts.update.update(row.step_size))
+
+
+def _context(row: Attack, ids: Sequence[int], together: int = 1) -> Context:
+    parts, seed = row.parts, row.seed or 0
+    views = [made for part in parts.inputs if (made := part.views()) is not None]
+    return Context(
+        ids,
+        seed,
+        together,
+        parts.evaluations,
+        None if parts.noise is None else parts.noise.draw(ids, seed, parts.gradient.drawn),
+        functools.reduce(lambda first, second: first.then(second), views) if views else None,
+    )

@@ -1,22 +1,41 @@
-"""A row of `attacks` in params.yaml: its keys, their ranges, and which key needs which other."""
+"""A row of `attacks` in params.yaml: keys of every row here, those of parts in the parts' own modules."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from crossfool.attacks import parts, selection
 from crossfool.attacks.torchattack import catalogue
-from crossfool.config import Count, NoiseDeviation, NotNegative, Pixels, Radius, Section, Seed, Step
+from crossfool.config import Count, Pixels, Section, Seed, Step
 from crossfool.errors import small_steps_message
 
 # the keys that a row with a method may have
 METHOD_KEYS = ("method", "options", "epsilon", "steps", "step_size", "seed", "objective", "fusion")
+# The order of keys in the metadata of cells, by which a cell is known again; other keys stand behind these, by name.
+KEY_ORDER = (
+    *("epsilon", "steps", "step_size", "method", "options", "gradient", "samples", "sigma", "seed", "update", "decay"),
+    *("objective", "fusion", "noise", "radius", "diversity", "resize", "scales", "kernel"),
+    *("record_steps", "seeds", "quantisation"),
+)
+
+
+def in_order(keys: Iterable[str]) -> list[str]:
+    """Keys of a row in the order of `KEY_ORDER`."""
+    return sorted(keys, key=lambda key: (KEY_ORDER.index(key) if key in KEY_ORDER else len(KEY_ORDER), key))
 
 
 class Attack(Section):
-    """A row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, parts of later attacks, or a method.
+    """A row of `attacks`: the loop of paper equations 4, 5 and 8 with its parts, or a method, another library's attack.
 
-    A method is another library's attack.
+    Keys of its parts (`samples`, `sigma`, ...) are not among the attributes; `value` gives them.
 
     Attributes:
         epsilon: Radius of the L-inf ball, in pixel values.
@@ -24,18 +43,11 @@ class Attack(Section):
         step_size: alpha, in pixel values; with `method`, epsilon / steps where not given.
         method: Another library's attack (`torchattack/MIFGSM`) in place of the loop.
         options: Further arguments of that attack, by the library's names.
-        gradient: `plain`, `smoothed` (sg-*, equation 8), `varied` (VMI) or `relevant` (GRA).
-        samples: m of the smoothed gradient; the number of neighbours of the varied and relevant gradients.
-        sigma: Standard deviation of the smoothed gradient's noise, in pixel values.
-        noise: Kind of the smoothed gradient's noise: `gaussian`, `antithetic` pairs of it, or a `latin` hypercube.
-        radius: Largest difference of a value between an image and its neighbours (varied, relevant).
-        diversity: Probability that an image is resized and padded before the gradient (DI).
-        resize: Smallest side of a resized image, as a part of its own side (0.9 where not given).
-        scales: Number of halvings of the images, the whole among them, that the gradient is the mean of (SI).
-        kernel: Side of the Gaussian kernel that the gradient is convolved with (TI).
-        seed: Seed of noise and diversity, or of a method's random draws (0 where not given).
-        update: `sign`, `momentum` (equation 5) or `nesterov` (NI).
-        decay: mu of the momentum.
+        gradient: The estimator, a module of `gradients/`.
+        noise: What the estimator draws, a module of `noise/`; the estimator's own choice where not given.
+        update: The update rule, a module of `updates/`.
+        loss: The loss, a module of `losses/`; cross-entropy where not given.
+        seed: Seed of all that is drawn, or of a method's random draws (0 where not given).
         objective: `untargeted` or `targeted`.
         fusion: What an ensemble takes the mean of (equation 3); a single model is the same under all three.
         record_steps: Steps, rising, after which snapshots of the images are kept: success against cost, from one run.
@@ -44,43 +56,47 @@ class Attack(Section):
         quantisation: Keep the last images as floats, too: success before and after rounding and truncating.
     """
 
+    model_config = ConfigDict(extra="allow")
+
     epsilon: Pixels
     steps: Count
     step_size: Step
     method: str | None = None
     options: dict[str, int | float | bool | str] | None = None
-    gradient: Literal["plain", "smoothed", "varied", "relevant"] = "plain"
-    samples: Count | None = None
-    sigma: NoiseDeviation | None = None
+    gradient: str = parts.DEFAULTS["gradient"]
     seed: Seed | None = None
-    update: Literal["sign", "momentum", "nesterov"] = "sign"
-    decay: NotNegative | None = None
+    update: str = parts.DEFAULTS["update"]
     objective: Literal["untargeted", "targeted"] = "untargeted"
     fusion: Literal["probabilities", "logits", "losses"] = "probabilities"
-    noise: Literal["gaussian", "antithetic", "latin"] | None = None
-    radius: Radius | None = None
-    diversity: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    resize: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
-    scales: Annotated[int, Field(ge=2, le=16)] | None = None
-    kernel: Annotated[int, Field(ge=3)] | None = None
+    noise: str | None = None
+    loss: str | None = None
     record_steps: tuple[Count, ...] | None = None
     seeds: tuple[Seed, ...] | None = None
     quantisation: Literal[True] | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in_steps(cls, values: Any) -> Any:
-        """Fill in a method's steps and step size, where params.yaml does not give them."""
-        if not isinstance(values, Mapping) or "method" not in values:
+    def _resolve(cls, values: Any) -> Any:
+        """Check the keys of parts; fill in a method's steps and step size, where params.yaml does not give them."""
+        if not isinstance(values, Mapping):
             return values
-        if not isinstance(values["method"], str | None):
-            raise ValueError(f"method is {values['method']!r}, expected a name such as {catalogue.LIBRARY}/MIFGSM")
-        if values["method"] is None:
-            return values
-        steps = values.get("steps", catalogue.find_method(values["method"]).steps or 1)
-        if not isinstance(values.get("epsilon"), int | float) or not isinstance(steps, int) or steps < 1:
-            return values
-        return {"steps": steps, "step_size": values["epsilon"] / steps, **values}
+        own = {key: value for key, value in values.items() if key in cls.model_fields}
+        others = {key: value for key, value in values.items() if key not in cls.model_fields}
+        if values.get("method") is not None:
+            return _with_steps(own) | _no_part_keys(others)
+        for kind in ("gradient", "update"):
+            if kind in own:
+                parts.load(kind, own[kind])
+        return own | selection.checked_values(others, own)
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = handler(self)
+        return {key: values[key] for key in in_order(values)}
+
+    @classmethod
+    def key_names(cls) -> tuple[str, ...]:
+        return (*cls.model_fields, *parts.key_names())
 
     @field_validator("record_steps")
     @classmethod
@@ -106,37 +122,16 @@ class Attack(Section):
             return self
         if self.options is not None:
             raise ValueError("options are used only with method; remove them")
-        for key, option, values, optional in (
-            ("samples", "gradient", ("smoothed", "varied", "relevant"), False),
-            ("sigma", "gradient", ("smoothed",), False),
-            ("noise", "gradient", ("smoothed",), True),
-            ("radius", "gradient", ("varied", "relevant"), False),
-            ("scales", "gradient", ("plain", "smoothed", "varied", "relevant"), True),
-            ("decay", "update", ("momentum", "nesterov"), False),
-        ):
-            used, given = getattr(self, option) in values, getattr(self, key) is not None
-            if given and not used:
-                choices = " or ".join(values)
-                raise ValueError(
-                    f"{key} is used only with {option}: {choices}, and here {option} is "
-                    f"{getattr(self, option)}; remove {key} or set {option}: {choices}"
-                )
-            if used and not given and not optional:
-                raise ValueError(f"{key} is missing; {option}: {getattr(self, option)} needs it")
         if self.seed is not None and not self.draws_at_random:
-            raise ValueError(
-                "seed is used only with gradient: smoothed, varied or relevant, or with diversity, and nothing is "
-                "drawn here; remove seed"
-            )
+            raise ValueError(selection.seed_message())
         self._check_snapshots()
-        if self.resize is not None and self.diversity is None:
-            raise ValueError("resize is used only with diversity; remove resize or give diversity, a probability")
-        if self.kernel is not None and self.kernel % 2 == 0:
-            raise ValueError(f"kernel is {self.kernel}, expected an odd number, so that it has a middle")
-        if self.noise in ("antithetic", "latin") and self.samples == 1:
-            raise ValueError(f"noise: {self.noise} needs samples of at least 2, and here there is 1")
-        if self.gradient == "varied" and self.steps == 1:
-            raise ValueError("gradient: varied differs from plain from its second step on; set steps: 2 or more")
+        row_parts = self.parts
+        for view in row_parts.inputs:
+            if view.stage() == 0 and not row_parts.gradient.takes_views:
+                raise ValueError(f"{view.part_name()} is not used by gradient: {self.gradient}; remove it")
+        for part in row_parts:
+            if message := part.misuse(self):
+                raise ValueError(message)
         return self
 
     def _check_snapshots(self) -> None:
@@ -187,35 +182,37 @@ class Attack(Section):
         return self.objective == "targeted"
 
     @property
+    def parts(self) -> parts.RowParts:
+        """The row's parts; of a row without a method."""
+        assert self.method is None
+        return parts.make(dict(self))
+
+    def value(self, key: str) -> Any:
+        """The value of a key or property, of a part's key as well; None where the row does not have it."""
+        return getattr(self, key, None)
+
+    @property
     def draws_at_random(self) -> bool:
         """Whether the attack draws anything at random."""
         if self.library_method is not None:
             return self.library_method.random
-        return self.samples is not None or self.diversity is not None
+        return any(part.random for part in self.parts)
 
     @property
     def whole(self) -> bool:
-        """Whether every step leaves whole numbers; GRA's steps shrink, and another library's may be fractional."""
-        fixed_steps = self.method is None and self.gradient != "relevant"
+        """Whether every step leaves whole numbers: the parts' steps are, and a method's are not known to be."""
+        fixed_steps = self.method is None and all(part.whole_steps for part in self.parts)
         return fixed_steps and all(value == int(value) for value in (self.epsilon, self.step_size))
-
-    @property
-    def smallest_side(self) -> float:
-        """The smallest side of a resized image, as a part of its own side."""
-        return 0.9 if self.resize is None else self.resize
 
     @property
     def has_later_parts(self) -> bool:
         """Whether the row has parts that the paper's attacks do not have."""
-        parts = (self.radius, self.diversity, self.scales, self.kernel, self.method)
-        noisy = self.noise not in (None, "gaussian")
-        return noisy or self.update == "nesterov" or any(part is not None for part in parts)
+        return self.method is not None or not all(part.paper for part in self.parts)
 
     @property
     def gradient_evaluations_per_step(self) -> int:
-        """Gradient evaluations an image, model and step."""
-        centre = self.gradient in ("varied", "relevant")  # the image's gradient, beside its neighbours'
-        return (self.scales or 1) * ((self.samples or 1) + centre)
+        """Gradient evaluations an image, model and step; a method is not counted by its steps, and has 1 here."""
+        return 1 if self.method is not None else self.parts.evaluations
 
     @property
     def gradient_evaluations_per_seed(self) -> int:
@@ -246,3 +243,23 @@ class Attack(Section):
         """Return the attack with one seed and no snapshots."""
         alone = {"seed": seed, "seeds": None, "record_steps": None, "quantisation": None}
         return self.model_copy(update=alone)
+
+
+def _with_steps(values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in a method's steps and step size."""
+    if not isinstance(values["method"], str):
+        raise ValueError(f"method is {values['method']!r}, expected a name such as {catalogue.LIBRARY}/MIFGSM")
+    steps = values.get("steps", catalogue.find_method(values["method"]).steps or 1)
+    if not isinstance(values.get("epsilon"), int | float) or not isinstance(steps, int) or steps < 1:
+        return values
+    return {"steps": steps, "step_size": values["epsilon"] / steps, **values}
+
+
+def _no_part_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse keys of parts in a row with a method; nothing is left of them."""
+    if values:
+        selection.refuse_unknown(values)
+    for key, value in values.items():
+        if value is not None:
+            raise ValueError(f"{key} is not used with method, but by the loop of this package; remove it")
+    return {}

@@ -6,15 +6,11 @@ FGSM, IGSM, mIGSM, sg-* and later attacks differ only in the parts that are pass
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from crossfool.attacks.projection import project_linf
+from crossfool.attacks.types import Estimate, Loss, Update, as_rule
 from crossfool.errors import MAX_PIXEL, UserError, refuse_small_pixel_value, refuse_unit_images, small_steps_message
-
-Loss = Callable[[Tensor], Tensor]  # images (N,C,H,W), pixels 0..255 -> a loss for each image (N,)
-Estimate = Callable[[Loss, Tensor], Tensor]  # loss, images -> raw gradient, shaped as the images
-Direction = Callable[[Tensor], Tensor]  # raw gradient -> direction, whose sign is the step
 
 
 @dataclass(frozen=True)
@@ -35,29 +31,6 @@ class Budget:
             raise UserError(message)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """An update rule with more than a direction; it holds the state of a single call of `attack`.
-
-    Attributes:
-        direction: Raw gradient -> direction.
-        look: Images -> points where the next gradient is taken; not clipped.
-        step: Direction -> the step, in step sizes.
-    """
-
-    direction: Direction
-    look: Callable[[Tensor], Tensor] = lambda x: x
-    step: Callable[[Tensor], Tensor] = torch.sign
-
-
-Update = Callable[[], Direction | Rule]  # makes a fresh update rule
-
-
-def as_rule(direction: Direction | Rule) -> Rule:
-    """Wrap a direction as a rule that steps by its sign; a rule is returned as it is."""
-    return direction if isinstance(direction, Rule) else Rule(direction)
-
-
 def attack(
     loss: Loss,
     x: Tensor,
@@ -74,7 +47,7 @@ def attack(
         x: Clean images (N,C,H,W), pixels 0..255; where the iteration starts.
         budget: Radius, number of steps, step size.
         estimate: Gradient estimator (`gradients/`).
-        update: Makes a fresh update rule (`update_rules.py`).
+        update: Makes a fresh update rule (`updates/`).
         each: Called with the step, numbered from 1, and the images after it.
 
     Returns:

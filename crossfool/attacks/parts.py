@@ -1,39 +1,129 @@
-"""Modules that an attack's row names, each imported only for the rows that name it. Imports no torch.
+"""The parts of attacks, found by their names: a folder is a registry, and a module's name the part's. Imports no torch.
 
 A static import would make every cell depend on every part: an edit of one estimator would outdate the cells of all.
-So what crafts a cell gets these modules from `load`, and what a cell depends on is known from `modules`.
+So parts are imported by name, those alone that a row has, and `RowParts.modules` names them for the row's plan.
 """
 
 import importlib
+import math
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from crossfool.attacks.config import Attack
+from crossfool.attacks.part import BasePart, GradientPart, InputPart, LossPart, NoisePart, UpdatePart
+from crossfool.errors import UserError, unknown_name
 
-ADAPTER = "crossfool.attacks.torchattack.adapter"
-CONVOLVED = "crossfool.attacks.gradients._convolved"
-DIVERSITY = "crossfool.attacks.input_diversity"
-SCALED = "crossfool.attacks.gradients._scaled"
-
-
-def estimator_module(row: Attack) -> str:
-    """Dotted name of the module with a row's gradient estimator: the value of `gradient` is the module's name."""
-    return f"crossfool.attacks.gradients.{row.gradient}"
-
-
-def modules(row: Attack) -> tuple[str, ...]:
-    """Dotted names of all modules that a row names; what these import themselves is not among them."""
-    if row.method is not None:
-        return (ADAPTER,)
-    named = {
-        estimator_module(row): True,
-        SCALED: row.gradient == "plain" and row.scales is not None,
-        CONVOLVED: row.kernel is not None,
-        DIVERSITY: row.diversity is not None,
-    }
-    return tuple(name for name, is_named in named.items() if is_named)
+# kind of part, which is the row's key that names one (an input transformation is named by a key of its own) -> folder
+FOLDERS = {"gradient": "gradients", "noise": "noise", "input": "inputs", "update": "updates", "loss": "losses"}
+DEFAULTS = {"gradient": "plain", "update": "sign", "loss": "cross_entropy"}  # where a row names none
+BASES: dict[str, type[BasePart]] = {
+    "gradient": GradientPart,
+    "noise": NoisePart,
+    "input": InputPart,
+    "update": UpdatePart,
+    "loss": LossPart,
+}
+ADAPTER = "crossfool.attacks.torchattack.adapter"  # the module of another library's attacks
+_ROOT = Path(__file__).parent
 
 
-def load(row: Attack, name: str) -> Any:
-    """Import the module `name`, one of the `modules` of a row."""
-    assert name in modules(row), f"{name} is missing from the modules of the row"
-    return importlib.import_module(name)
+def names(kind: str) -> list[str]:
+    """Names of all parts of a kind, sorted. Nothing is imported."""
+    modules = pkgutil.iter_modules([str(_ROOT / FOLDERS[kind])])
+    return sorted(module.name for module in modules if not module.name.startswith("_"))
+
+
+def module(kind: str, name: str) -> str:
+    """Dotted name of a part's module."""
+    return f"crossfool.attacks.{FOLDERS[kind]}.{name.replace('-', '_')}"
+
+
+def load(kind: str, name: object) -> type[Any]:
+    """The class of a part, whose module is imported.
+
+    Raises:
+        UserError: there is no such part, or its module has no class of it.
+    """
+    if not isinstance(name, str) or name.replace("-", "_") not in names(kind):
+        raise unknown_name(kind, name, names(kind))
+    part = getattr(importlib.import_module(module(kind, name)), "Part", None)
+    if not (isinstance(part, type) and issubclass(part, BASES[kind])):
+        raise UserError(f"{module(kind, name)} has no class Part({BASES[kind].__name__}); see docs/contributing.md")
+    return part
+
+
+def every(kind: str) -> dict[str, type[Any]]:
+    """Name -> class of all parts of a kind, whose modules are imported."""
+    return {name: load(kind, name) for name in names(kind)}
+
+
+def key_names() -> list[str]:
+    """Keys of all parts, sorted."""
+    return sorted({key for kind in FOLDERS for part in every(kind).values() for key in part.model_fields})
+
+
+@dataclass(frozen=True)
+class RowParts:
+    """The parts of a row.
+
+    Attributes:
+        gradient: The estimator.
+        noise: What it draws; None where it adds no noise.
+        inputs: Input transformations, in the order of their application.
+        update: The update rule.
+        loss: The loss.
+    """
+
+    gradient: GradientPart
+    noise: NoisePart | None
+    inputs: tuple[InputPart, ...]
+    update: UpdatePart
+    loss: LossPart
+
+    def __iter__(self) -> Iterator[BasePart]:
+        noise = () if self.noise is None else (self.noise,)
+        return iter((self.gradient, *noise, *self.inputs, self.update, self.loss))
+
+    @property
+    def evaluations(self) -> int:
+        """Gradient evaluations an image, model and step."""
+        return self.gradient.evaluations * math.prod(part.evaluations for part in self.inputs)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Dotted names of the parts' modules; what these import themselves is not among them."""
+        return tuple(type(part).__module__ for part in self)
+
+
+def make(values: Mapping[str, Any]) -> RowParts:
+    """The parts that a row's values name, with the values of their keys.
+
+    Args:
+        values: The row's keys `gradient`, `update`, `loss`, `noise`, and keys of parts; those that the parts do not
+            have are ignored, see `selection`.
+
+    Raises:
+        UserError: there is no part of a name.
+        pydantic.ValidationError: a value is missing, or none that its part takes.
+    """
+    classes = classes_of(values)
+    made = {kind: _made(part, values) for kind, part in classes.items() if kind in BASES}
+    inputs = [_made(part, values) for kind, part in classes.items() if kind not in BASES]
+    return RowParts(made["gradient"], made.get("noise"), tuple(inputs), made["update"], made["loss"])
+
+
+def classes_of(values: Mapping[str, Any]) -> dict[str, type[Any]]:
+    """Classes of a row's parts: kind -> class, of input transformations key -> class. Arguments as for `make`."""
+    named = {kind: load(kind, values[kind] if values.get(kind) else name) for kind, name in DEFAULTS.items()}
+    noise = values.get("noise") or named["gradient"].noise
+    if named["gradient"].noise:
+        named["noise"] = load("noise", noise)
+    inputs = {name: load("input", name) for name in names("input") if values.get(name) is not None}
+    order = sorted(inputs, key=lambda name: (inputs[name].stage(), name))
+    return named | {name: inputs[name] for name in order}
+
+
+def _made(part: type[Any], values: Mapping[str, Any]) -> Any:
+    return part.model_validate({key: values[key] for key in part.model_fields if values.get(key) is not None})

@@ -1,13 +1,14 @@
 """Grids of attacks in params.yaml: an attack at each combination of values along several axes."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from crossfool.attacks import parts, selection
 from crossfool.attacks.config import Attack
-from crossfool.config import Axis, AxisStep, Count, NotNegative, Section, Seed
+from crossfool.config import Axis, AxisStep, Count, Section, Seed
 from crossfool.errors import small_steps_message
 
 AxisName = Literal["epsilon", "steps", "step_size", "samples", "sigma"]
@@ -15,13 +16,30 @@ AXES: tuple[str, ...] = get_args(AxisName)
 
 
 class GridAttack(Section):
-    """The keys of `Attack` that all cells of a grid share; the axes give the others."""
+    """The keys of `Attack` that all cells of a grid share, those of parts among them; the axes give the others."""
 
-    update: Literal["sign", "momentum", "nesterov"] = "sign"
-    decay: NotNegative | None = None
+    model_config = ConfigDict(extra="allow")
+
+    update: str = parts.DEFAULTS["update"]
     objective: Literal["untargeted", "targeted"] = "untargeted"
     fusion: Literal["probabilities", "logits", "losses"] = "probabilities"
+    loss: str | None = None
     seed: Seed | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, values: Any) -> Any:
+        """Refuse unknown names and keys; whether the parts use the keys is seen where cells are made."""
+        if isinstance(values, Mapping):
+            selection.refuse_unknown({key: value for key, value in values.items() if key not in cls.model_fields}, AXES)
+            for kind in ("update", "loss"):
+                if values.get(kind) is not None:
+                    parts.load(kind, values[kind])
+        return values
+
+    @classmethod
+    def key_names(cls) -> tuple[str, ...]:
+        return (*cls.model_fields, *(key for key in parts.key_names() if key not in AXES))
 
 
 class GridFigure(Section):
@@ -82,6 +100,7 @@ class Grid(Section):
         for axis in AXES:
             if len(getattr(self, axis)) > 1 and axis not in (self.figure.x, self.figure.lines):
                 raise ValueError(f"figure: draws x and lines, and {axis} has several values too; take one of it")
+        self.cells("")  # refuses keys that cells make no use of
         return self
 
     def points(self) -> Iterator[tuple[Any, ...]]:
@@ -99,7 +118,7 @@ class Grid(Section):
             row = shared | {"epsilon": float(epsilon), "steps": steps, "step_size": float(alpha)}
             if samples:
                 row |= {"gradient": "smoothed", "samples": samples, "sigma": float(sigma)}
-            else:
+            elif not Attack(**{key: value for key, value in row.items() if key != "seed"}).draws_at_random:
                 row.pop("seed", None)  # the plain gradient draws nothing
             rows[f"{name}_e{epsilon}_T{steps}_a{step_size}_m{samples}_s{sigma}"] = Attack(**row)
         return rows

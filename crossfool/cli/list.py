@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from crossfool.attacks import parts_table
 from crossfool.attacks.torchattack import catalogue as methods
 from crossfool.cli.console import make_table, print_table
 from crossfool.datasets.preparation import catalogue
@@ -154,8 +155,12 @@ def _origin(spec: Spec) -> str:
 
 
 def attacks(start: Path) -> Iterator[Entry]:
-    """Attacks of the paper and later ones, as rows of `attacks` with keys that combine freely; torchattack methods."""
+    """Attacks as rows of `attacks`, the parts that rows combine freely, and torchattack's methods."""
     yield from ATTACKS
+    for part in parts_table.part_rows():
+        name = part.name if part.kind == "input" else f"{part.kind}: {part.name}"
+        keys = "; ".join(f"{key}: {values}" for key, values in part.keys.items())
+        yield Entry(name, f"part: {part.what}{f' {{{keys}}}' if keys else ''}", part.cite)
     for name, method in methods.METHODS.items():
         source = method.source if not method.source[0].isdigit() else f"arXiv {method.source}"
         yield Entry(f"{methods.LIBRARY}/{name}", f"method: {method.what}{_options(method)}", source)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfool.attacks.config import Attack
+from crossfool.attacks.part import BasePart
 from crossfool.datasets.preparation import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import params_file
@@ -154,15 +155,19 @@ def _sources(sources: Iterable[str], stand_in: Mapping[str, str]) -> list[str]:
 
 
 def _attack(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `attacks` with few steps, samples, scales and recorded steps."""
+    """A row of `attacks` with few steps and recorded steps, and as few samples, scales, ... as its parts allow."""
     small = {**row, "steps": _steps(row["steps"])} if "steps" in row else dict(row)  # some methods have no steps
-    with_iterate = row.get("gradient") in ("varied", "relevant")  # samples are beside the iterate's own gradient
-    limits = {"samples": 1 if with_iterate else 2, "scales": 2}
+    limits = {key: limit for part in _parts(row) for key, limit in part.smoke.items()}
     small |= {key: min(row[key], limit) for key, limit in limits.items() if key in row}
     recorded = [step for step in row.get("record_steps", ()) if step < small["steps"]]
     return {key: value for key, value in small.items() if key != "record_steps"} | (
         {"record_steps": recorded} if recorded else {}
     )
+
+
+def _parts(row: Mapping[str, Any]) -> Iterable[BasePart]:
+    """The parts of a row; none of a row with a method."""
+    return () if row.get("method") is not None else Attack.model_validate(row).parts
 
 
 def _at_one_cost(

@@ -1,5 +1,6 @@
 """Sentences about an experiment for titles and notes: an attack's parameters, attacked images, what rates count."""
 
+from crossfool.attacks import words
 from crossfool.attacks.config import Attack
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.metrics import Results
@@ -21,21 +22,8 @@ def attack_summary(attack: Attack) -> str:
     if attack.method is not None:
         parts.append(attack.method)
         parts += [f"{key} {value}" for key, value in (attack.options or {}).items()]
-    elif attack.gradient == "smoothed":
-        noise = f"{attack.noise} " if attack.noise not in (None, "gaussian") else ""
-        parts.append(f"smoothed gradient of m = {attack.samples} {noise}samples with σ = {attack.sigma:g}")
-    elif attack.gradient in ("varied", "relevant"):
-        parts.append(f"{attack.gradient} gradient of {attack.samples} neighbours within {attack.radius:g}")
     else:
-        parts.append(f"{attack.gradient} gradient")
-    if attack.scales is not None:
-        parts.append(f"{attack.scales} scales")
-    if attack.diversity is not None:
-        parts.append(f"diverse inputs (p = {attack.diversity:g}, sides from {attack.smallest_side:g})")
-    if attack.kernel is not None:
-        parts.append(f"kernel of {attack.kernel} × {attack.kernel}")
-    if attack.decay is not None:
-        parts.append(f"{'Nesterov ' if attack.update == 'nesterov' else ''}momentum μ = {attack.decay:g}")
+        parts += words.summaries(attack.parts)
     steps = "one step" if attack.steps == 1 else f"T = {attack.steps} steps"
     parts += [f"{steps} of α = {attack.step_size:g}", f"ε = {attack.epsilon:g}"]
     if attack.fusion != "probabilities":

@@ -29,6 +29,7 @@ NO_RESULT = {
     "config": _RESOLVED,
     "attacks.config": _RESOLVED,
     "attacks.parts": _RESOLVED,
+    "attacks.selection": _RESOLVED,
     "attacks.sweeps": _RESOLVED,
     "attacks.torchattack.catalogue": _RESOLVED,
     "datasets.preparation.catalogue": _RESOLVED,

@@ -1,24 +1,27 @@
-"""The update formula of an attack's row, in the paper's notation."""
+"""The update formula of an attack's row, in the paper's notation, from the formulas of its parts."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from crossfool.attacks import words
 from crossfool.attacks.config import Attack
+from crossfool.attacks.part import BasePart, GradientPart, InputPart
+from crossfool.attacks.parts import DEFAULTS, FOLDERS
 
 Fact = tuple[str, str]  # a name and what is said of it, as `explain` prints them
 
-PARAMETER_MEANINGS = {
+# of keys that every row may have; those of parts stand in the parts' docstrings
+ROW_MEANINGS = {
     "epsilon": "ε, radius of the L∞ ball around the clean image, in pixel values 0..255",
     "steps": "T, iterations",
     "step_size": "α, pixel values a step",
-    "samples": "m, images around the iterate whose gradients are averaged",
-    "sigma": "σ, standard deviation of the noise in pixel values",
-    "radius": "r, the most by which a neighbour differs in a value",
-    "diversity": "p, probability that an image is resized and padded before the gradient",
-    "resize": "the smallest side that it gets then, as a part of its own",
-    "scales": "s, halvings of the images that the gradient is the mean of, the whole among them",
-    "kernel": "k, side of the Gaussian kernel that the gradient is convolved with, in pixels",
-    "decay": "μ, of the momentum",
     "seed": "of all that is drawn, from (seed, image id, step)",
+    "noise": "kind of the samples that are drawn",
+    "record_steps": "steps after which the images are kept, too",
+    "seeds": "the first is the attack's; the others are run beside it, for the spread",
+    "quantisation": "the last images are kept as floats, too",
     "method": "another library's attack, in place of the loop",
     "options": "of that attack",
 }
@@ -29,16 +32,61 @@ FUSION_FORMULAS = {
 }
 
 
+def parameter_meanings(attack: Attack) -> dict[str, str]:
+    """The meaning of each key of a row that has one."""
+    parts = () if attack.method is not None else attack.parts
+    return ROW_MEANINGS | {key: text for part in parts for key, text in words.words(type(part)).meanings.items()}
+
+
 def evaluations_formula(attack: Attack) -> str:
     """The factors of the number of gradient evaluations of an image and model, as a formula."""
-    copies = attack.gradient_evaluations_per_step // (
-        attack.scales or 1
-    )  # images whose gradients a step takes, at one scale
-    if attack.samples is not None:
-        factor = " · m" if copies == attack.samples else " · (m + 1)"
-    else:
-        factor = f" · {copies}" if copies > 1 else ""
-    return f"T{factor}{' · s' if attack.scales else ''}"
+    factors = ["T"]
+    counted: tuple[GradientPart | InputPart, ...] = (attack.parts.gradient, *attack.parts.inputs)
+    for part in counted:
+        symbol = words.words(type(part)).evaluations
+        if symbol or part.evaluations > 1:
+            factors.append(symbol or str(part.evaluations))
+    return " · ".join(factors)
+
+
+@dataclass(frozen=True)
+class PartFormula:
+    """The formula of a part with its numbers put in.
+
+    Attributes:
+        facts: Its lines.
+        symbol: What the last of them defines, such as Gₜ.
+        step: A factor of the step; "" for none.
+    """
+
+    facts: tuple[Fact, ...]
+    symbol: str
+    step: str = ""
+
+
+def part_formula(part: BasePart, names: Mapping[str, Any], symbol: str) -> PartFormula:
+    """The formula of a part, or where it has none, or one that does not fit, its name, file and keys.
+
+    Args:
+        part: The part.
+        names: What its formula may name beside its keys.
+        symbol: What stands for its result, where its formula defines none.
+    """
+    lines = words.words(type(part)).formula
+    facts = [(label, words.filled(template, part, names)) for label, template in lines]
+    kind, name = words.kind_of(part), part.part_name()
+    if not facts or any(text is None for _, text in facts):
+        label = name if kind == "input" else kind
+        return PartFormula(((label, f"{symbol}: {words.bare_part(part)} ({FOLDERS[kind]}/{name}.py)"),), symbol)
+    step = "".join(f" · {text}" for label, text in facts if label == "step")
+    shown = [(label, str(text)) for label, text in facts if label != "step"]
+    defined = [match[1] for label, text in shown if label != "look" and (match := re.match(r"(\S+)(?= = )", text))]
+    unsaid = words.bare_keys(part, *(template for _, template in lines))
+    if unsaid:
+        shown[-1] = (shown[-1][0], f"{shown[-1][1]} ({', '.join(unsaid)})")
+    if kind == "gradient" and not defined and len(shown) == 1:
+        defined = [shown[0][1]]
+    return PartFormula(tuple(shown), defined[-1] if defined else symbol, step)
 
 
 def update_facts(attack: Attack, members: int) -> Iterator[Fact]:
@@ -54,61 +102,50 @@ def update_facts(attack: Attack, members: int) -> Iterator[Fact]:
         yield "method", f"{attack.method}: {attack.library_method.what} ({attack.library_method.source})"
         yield "stored", f"rounded, and clipped to [0, 255] and |x − x₀| ≤ {int(attack.epsilon)}"
         return
-    goal = "target label" if attack.targeted else "true label"
-    sign = "" if attack.targeted else "−"
-    fusion = "f the source's log-probabilities"
-    if members > 1:
-        fusion = FUSION_FORMULAS[attack.fusion]
-    yield "loss", f"J(x) = {sign}f(x)[{goal}]; {fusion}"
+    parts = attack.parts
+    names = {"label": "target label" if attack.targeted else "true label", "sign": "" if attack.targeted else "−"}
+    loss = part_formula(parts.loss, names, "J(x)")
+    fusion = FUSION_FORMULAS[attack.fusion] if members > 1 else "f the source's log-probabilities"
+    yield from loss.facts[:-1]
+    yield loss.facts[-1][0], f"{loss.facts[-1][1]}; {fusion}"
     yield "start", "x₀ = the clean image, no random start"
+    looks = [text for label, text in words.words(type(parts.update)).formula if label == "look"]
     point = "xₜ"
-    if attack.update == "nesterov":
-        point = "yₜ"
-        yield "look", f"yₜ = xₜ + {attack.step_size:g} · {attack.decay:g} · n gₜ, n the image's number of values"
-    yield from _views(attack)
-    gradient = f"∇J({point})"
-    if attack.gradient == "plain":
-        yield "gradient", gradient
-    else:
-        gradient = "Gₜ"
-        yield "gradient", _estimate(attack, point)
-    if attack.kernel is not None:
-        yield "kernel", f"Kₜ = W ∗ {gradient}, W a Gaussian of {attack.kernel} × {attack.kernel} pixels"
-        gradient = "Kₜ"
-    direction = gradient
-    if attack.decay is not None:
-        yield "momentum", f"gₜ₊₁ = {attack.decay:g} · gₜ + {gradient} / ‖{gradient}‖₁, g₀ = 0 (equation 5)"
-        direction = "gₜ₊₁"
-    epsilon, step = f"{attack.epsilon:g}", f"{attack.step_size:g}"
+    for template in looks:
+        if text := words.filled(template, parts.update, {"step_size": attack.step_size}):
+            point = text.partition(" = ")[0]
+            yield "look", text
+    of_images = [part for part in parts.inputs if part.stage() < 2]
+    for part in of_images:
+        yield from part_formula(part, {}, "∇J(x)" if part.stage() == 0 else "J(x)").facts
+    gradient = _gradient_formula(attack, point)
+    yield from gradient.facts
+    symbol = gradient.symbol
+    for part in parts.inputs:
+        if part not in of_images:
+            formula = part_formula(part, {"gradient": symbol}, "Kₜ")
+            yield from formula.facts
+            symbol = formula.symbol
+    update = part_formula(parts.update, {"gradient": symbol, "step_size": attack.step_size}, "dₜ")
+    if attack.update != DEFAULTS["update"]:
+        yield from (fact for fact in update.facts if fact[0] != "look")
+        symbol = update.symbol
+    epsilon, step = f"{attack.epsilon:g}", f"{attack.step_size:g}{gradient.step}{update.step}"
     times = "once: t = 0" if attack.steps == 1 else f"{attack.steps} times: t = 0 … {attack.steps - 1}"
-    if attack.gradient == "relevant":
-        step += " · 0.94^cₜ"
-        yield "settling", "cₜ, for each value: how often its sign has changed since the first step"
-    yield "step", f"xₜ₊₁ = clip(xₜ + {step} · sign {direction}) to [0, 255] and |x − x₀| ≤ {epsilon}; {times}"
+    yield "step", f"xₜ₊₁ = clip(xₜ + {step} · sign {symbol}) to [0, 255] and |x − x₀| ≤ {epsilon}; {times}"
     stored = "whole numbers throughout: uint8 loses nothing"
     yield "stored", stored if attack.whole else f"rounded, and clipped again to |x − x₀| ≤ {int(attack.epsilon)}"
 
 
-def _views(attack: Attack) -> Iterator[Fact]:
-    """The transformations of the input through which each gradient is taken: scales and input diversity."""
-    if attack.scales is not None:
-        yield "scales", f"∇J(x) is the mean of those of J(x / 2ⁱ) by x, i = 0 … {attack.scales - 1}"
-    if attack.diversity is not None:
-        resized = (
-            f"with probability {attack.diversity:g} resized to {attack.smallest_side:g} to 1 of its side and padded"
-        )
-        yield "diversity", f"J takes each image {resized}, afresh for each gradient"
-
-
-def _estimate(attack: Attack, point: str) -> str:
-    """The formula by which a step's gradients make one; the estimator's name where it has no formula here."""
-    if attack.gradient not in ("smoothed", "varied", "relevant"):
-        return f"Gₜ: {attack.gradient} (gradients/{attack.gradient}.py), at {point}"
-    if attack.gradient == "smoothed":
-        noise = f", {attack.noise}" if attack.noise not in (None, "gaussian") else ""
-        drawn = f"{attack.samples} ξᵢ ~ N(0, {attack.sigma:g}²){noise} afresh each step"
-        return f"Gₜ = 1/{attack.samples} · Σᵢ ∇J({point} + ξᵢ), {drawn}"
-    mean = f"1/{attack.samples} · Σᵢ ∇J({point} + rᵢ), {attack.samples} rᵢ ~ U(−{attack.radius:g}, {attack.radius:g})"
-    if attack.gradient == "varied":
-        return f"Gₜ = ∇J({point}) + vₜ, v₀ = 0, vₜ₊₁ = {mean} afresh each step, − ∇J({point})"
-    return f"Gₜ = s ∇J({point}) + (1 − s) Hₜ, Hₜ = {mean} afresh each step, s the cosine of the two"
+def _gradient_formula(attack: Attack, point: str) -> PartFormula:
+    """The formula of a row's estimator at a point, with that of its noise put in or beside it."""
+    parts, names = attack.parts, {"point": point}
+    if parts.noise is None:
+        return part_formula(parts.gradient, names, "Gₜ")
+    noise = part_formula(parts.noise, {}, "ξᵢ")
+    text = noise.facts[-1][1]
+    names |= {"noise": text, "sample": text.partition(" ~ ")[0] if " ~ " in text else "ξᵢ"}
+    formula = part_formula(parts.gradient, names, "Gₜ")
+    if any(text in said for _, said in formula.facts):
+        return formula
+    return PartFormula((*formula.facts, *noise.facts), formula.symbol, formula.step)

@@ -83,7 +83,7 @@ def _first(error: ValidationError) -> str:
     if kind == "extra_forbidden":
         section = _section(place[:-1])
         name = f"key of {'.'.join(place[:-1])}" if place[:-1] else "key"
-        return str(unknown_name(name, place[-1], section.model_fields if section else ()))
+        return str(unknown_name(name, place[-1], section.key_names() if section else ()))
     if kind == "missing":
         return f"{where + ': ' if where else ''}{place[-1]} is missing"
     path = ": ".join(place)

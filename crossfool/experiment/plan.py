@@ -64,7 +64,8 @@ def library_version(library: str) -> str:
 def plain(value: Any) -> Any:
     """A value as JSON has it: sections and records as objects, keys that are null left out."""
     if isinstance(value, BaseModel):
-        value = {name: getattr(value, name) for name in type(value).model_fields}
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        value = fields | (value.model_extra or {})
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from crossfool import first_edition
-from crossfool.attacks.config import Attack
+from crossfool.attacks import parts
+from crossfool.attacks.config import Attack, in_order
 from crossfool.errors import UserError, brief, unknown_name
 from crossfool.experiment import descriptions, loading
 from crossfool.experiment.descriptions import parameter_value
-from crossfool.experiment.formulas import PARAMETER_MEANINGS, Fact, evaluations_formula, update_facts
+from crossfool.experiment.formulas import Fact, evaluations_formula, parameter_meanings, update_facts
 from crossfool.experiment.recorded_cell import RecordedCell
 from crossfool.models.weights import registry
 from crossfool.pipeline.crafting import weights_record
@@ -111,9 +112,12 @@ def _images(cell: RecordedCell) -> str:
 
 def _parameters(cell: RecordedCell) -> Iterator[Fact]:
     """The attack's parameters, the arithmetic, and whether params.yaml agrees with them."""
-    values = cell.attack.model_dump()
-    for key, meaning in PARAMETER_MEANINGS.items():
-        value = values[key]
+    values, meanings = cell.attack.model_dump(), parameter_meanings(cell.attack)
+    named = (*parts.DEFAULTS, "objective", "fusion")  # behind the numbers
+    for key in values:
+        value, meaning = values[key], meanings.get(key, "")
+        if key in named:
+            continue
         if key == "seed" and cell.attack.draws_at_random:
             value = value or 0
         if key == "seed" and cell.attack.method is not None:
@@ -122,6 +126,7 @@ def _parameters(cell: RecordedCell) -> Iterator[Fact]:
             yield f"{key} = {parameter_value(value)}", meaning
     for key in (
         *(["gradient", "update"] if cell.attack.method is None else []),
+        *(["loss"] if cell.attack.loss is not None else []),
         "objective",
         *(["fusion"] if len(cell.members) > 1 else []),
     ):
@@ -135,9 +140,11 @@ def _parameters(cell: RecordedCell) -> Iterator[Fact]:
 
 def _agreement(cell: RecordedCell) -> str:
     """Whether params.yaml still says what made the file."""
-    now, then = cell.experiment.row(cell.name).model_dump(), cell.attack.model_dump()
+    now, then = cell.experiment.row(cell.name), cell.attack
     changed = [
-        f"{key} {parameter_value(then[key])}, now {parameter_value(now[key])}" for key in now if now[key] != then[key]
+        f"{key} {parameter_value(then.value(key))}, now {parameter_value(now.value(key))}"
+        for key in in_order({**now.model_dump(), **then.model_dump()})
+        if now.value(key) != then.value(key)
     ]
     return f"has changed since: {'; '.join(changed)}" if changed else "says the same"
 

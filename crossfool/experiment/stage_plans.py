@@ -26,7 +26,6 @@ ATTACK_PROPERTIES = (
     "targeted",
     "first_seed",
     "snapshots",
-    "smallest_side",
     "gradient_evaluations_per_step",
     "gradient_evaluations_per_seed",
     "gradient_evaluations",
@@ -172,9 +171,11 @@ def craft(experiment: Experiment, attack: str) -> StagePlan[CraftValues]:
         UserError: params.yaml has no attack of that name.
     """
     row = experiment.row(attack)
-    modules = ("crossfool.pipeline.crafting.craft_cell", *parts.modules(row))
+    named = row.parts.modules if row.method is None else (parts.ADAPTER,)
+    modules = ("crossfool.pipeline.crafting.craft_cell", *named)
     libraries = () if row.method is None else (methods.LIBRARY,)
-    return StagePlan(f"attack/{attack}", CraftValues(row, experiment.compute), modules, _derived(row), libraries)
+    derived = _derived(row) | {"parts": named}  # in the order in which they are composed
+    return StagePlan(f"attack/{attack}", CraftValues(row, experiment.compute), modules, derived, libraries)
 
 
 @dataclass(frozen=True)

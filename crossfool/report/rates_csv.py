@@ -3,16 +3,30 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from crossfool.attacks.config import in_order
 from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
 from crossfool.report.reported.published_rates import reported_rates
 
-COLUMNS = [  # of results.csv
-    *("source", "target", "attack", "objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma"),
-    *("update", "decay", "noise", "radius", "diversity", "resize", "scales", "kernel", "gradients", "whitebox", "n"),
-    *("top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high"),
+PARAMETERS = (  # of each attack, in every results.csv
+    *("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma"),
+    *("update", "decay", "noise", "radius", "diversity", "resize", "scales", "kernel"),
+)
+NOT_SHOWN = ("method", "options", "seed", "fusion", "record_steps", "seeds", "quantisation")
+RATES = (
+    *("gradients", "whitebox", "n", "top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high"),
     *("paper", "difference", "paper_table", "paper_top5", "difference_top5", "paper_top5_table"),
-]
+)
+
+
+def columns(results: Results) -> list[str]:
+    """Columns of results.csv: with a column for each further key that an attack of the experiment has."""
+    return ["source", "target", "attack", *_parameters(results), *RATES]
+
+
+def _parameters(results: Results) -> list[str]:
+    given = {key for attack in results.experiment.attacks.values() for key in attack.model_dump(exclude_none=True)}
+    return [*PARAMETERS, *in_order(given - {*PARAMETERS, *NOT_SHOWN})]
 
 
 def success_rows(results: Results) -> Iterable[dict[str, Any]]:
@@ -20,11 +34,11 @@ def success_rows(results: Results) -> Iterable[dict[str, Any]]:
     experiment = results.experiment
     for (source, name), targets in results.success.items():
         attack = experiment.attacks[name]
-        parameters = {key: getattr(attack, key) for key in COLUMNS if hasattr(attack, key)}
+        parameters = {key: attack.value(key) for key in _parameters(results)}
         parameters["gradients"] = attack.gradient_evaluations_per_seed
         for target, rates in targets.items():
             row = {"source": source, "target": target, "attack": name, **parameters}
-            row |= {key: rates[key] for key in COLUMNS if key in rates}
+            row |= {key: rates[key] for key in RATES if key in rates}
             for metric, figure in reported_rates(experiment, source, target, attack).items():
                 suffix = "" if metric == "top1" else f"_{metric}"
                 row[f"paper{suffix}"] = figure.percent

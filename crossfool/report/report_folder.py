@@ -53,7 +53,7 @@ def write_report(folder: Path, experiment: Experiment, out: Path) -> None:
         folder, results, subset, {cell: TensorFile(path) for cell, path in cells.items()}
     )
 
-    _write_csv(out / "results.csv", rates_csv.COLUMNS, rates_csv.success_rows(results))
+    _write_csv(out / "results.csv", rates_csv.columns(results), rates_csv.success_rows(results))
     columns = ["source", "target", "attack", "whitebox", "transform", "level", "rate", "low", "high", "n"]
     _write_csv(out / "destruction.csv", columns, rates_csv.destruction_rows(results))
     evidence = outcomes.read_evidence(folder, results)

@@ -9,14 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from crossfool import seeds
-from crossfool.attacks import compose, input_diversity, update_rules
-from crossfool.attacks import noise as attacks_noise
+from crossfool.attacks import compose
 from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
 from crossfool.attacks.gradients import relevant
-from crossfool.attacks.gradients._convolved import convolved
 from crossfool.attacks.gradients.smoothed import smoothed
+from crossfool.attacks.inputs import diversity
+from crossfool.attacks.inputs.kernel import convolved
 from crossfool.attacks.loop import Budget, attack
+from crossfool.attacks.noise.antithetic import antithetic
+from crossfool.attacks.noise.gaussian import gaussian
+from crossfool.attacks.noise.latin import latin as latin_noise
+from crossfool.attacks.noise.uniform import uniform
+from crossfool.attacks.types import Noise
+from crossfool.attacks.updates import _shrinking, sign
 from crossfool.models.inference.batch_size import Fit
 from crossfool.pipeline.crafting import craft
 
@@ -69,7 +75,7 @@ def l1(g: Tensor) -> Tensor:
     return g.abs().sum((1, 2, 3), keepdim=True)
 
 
-def noises(draw: attacks_noise.Noise, x: Tensor, count: int) -> list[list[Tensor]]:
+def noises(draw: Noise, x: Tensor, count: int) -> list[list[Tensor]]:
     """A step's samples, step by step, as an estimator draws them."""
     return [list(itertools.islice(draw(step, x), count)) for step in range(STEPS)]
 
@@ -116,13 +122,13 @@ def test_kernel_is_its_papers_loop(images):
 
 
 def test_kernel_keeps_a_constant_inside():
-    flat = convolved(lambda loss, x: torch.full_like(x, 3.0), 7)(None, torch.zeros(1, 2, 12, 12).double())
+    flat = convolved(torch.full((1, 2, 12, 12), 3.0).double(), 7)
     assert torch.allclose(flat[:, :, 3:-3, 3:-3], torch.tensor(3.0).double())
     assert (flat[:, :, 0] < 3).all()
 
 
 def test_varied_is_its_papers_algorithm(images):
-    noise = noises(attacks_noise.uniform(0, IDS, 20.0), images, 4)
+    noise = noises(uniform(0, IDS, 20.0), images, 4)
     x, g, v = images, torch.zeros_like(images), torch.zeros_like(images)
     for step in range(STEPS):
         found = gradient(x)
@@ -135,7 +141,7 @@ def test_varied_is_its_papers_algorithm(images):
 
 
 def test_relevant_is_its_papers_algorithm(images):
-    noise = noises(attacks_noise.uniform(0, IDS, 50.0), images, 4)
+    noise = noises(uniform(0, IDS, 50.0), images, 4)
     x, g, indicator = images, torch.zeros_like(images), torch.full_like(images, 1 / 0.94)
     for step in range(STEPS):
         own, around = gradient(x), sum(gradient(x + r) for r in noise[step]) / 4
@@ -152,7 +158,7 @@ def test_relevant_is_its_papers_algorithm(images):
 
 
 def test_settling_by_hand():
-    own = update_rules.shrinking_steps(update_rules.sign, 0.5)()
+    own = _shrinking.shrinking_steps(sign.sign, 0.5)()
     steps = [
         own.step(own.direction(torch.tensor([first, second]))) for first, second in ((2, 0), (-1, 0), (-3, 4), (1, 4))
     ]
@@ -194,9 +200,7 @@ def test_diversity_is_its_papers_loop(images):
 def test_diversity_draws_its_whole_range_evenly():
     seen = []
     x = torch.ones(1, 1, 10, 10)
-    own = input_diversity.with_diversity(
-        lambda images: seen.append(images) or images.sum((1, 2, 3)), 0, [5], 0.75, 0.8, 1
-    )
+    own = diversity.with_diversity(lambda images: seen.append(images) or images.sum((1, 2, 3)), 0, [5], 0.75, 0.8, 1)
     for _ in range(2000):
         own(x)
     sizes = torch.cat(seen).sum((1, 2, 3)).tolist()
@@ -258,22 +262,22 @@ def test_copies_a_step(name, copies):
 
 def test_uniform_noise_is_of_its_range_and_image():
     x = torch.zeros(2, 3, 60, 60)
-    sample = next(attacks_noise.uniform(0, [5, 8], 7.0)(2, x))
+    sample = next(uniform(0, [5, 8], 7.0)(2, x))
     assert sample.min() >= -7 and sample.max() < 7
     assert sample.std().item() == pytest.approx(14 / math.sqrt(12), rel=0.02)
-    assert torch.equal(next(attacks_noise.uniform(0, [8], 7.0)(2, x[:1]))[0], sample[1])
+    assert torch.equal(next(uniform(0, [8], 7.0)(2, x[:1]))[0], sample[1])
 
 
 def test_antithetic_samples_cancel_in_pairs():
     x = torch.zeros(2, 3, 8, 8)
-    drawn = list(itertools.islice(attacks_noise.antithetic(attacks_noise.gaussian(0, [5, 8], 15.0))(1, x), 6))
-    plain = list(itertools.islice(attacks_noise.gaussian(0, [5, 8], 15.0)(1, x), 3))
+    drawn = list(itertools.islice(antithetic(gaussian(0, [5, 8], 15.0))(1, x), 6))
+    plain = list(itertools.islice(gaussian(0, [5, 8], 15.0)(1, x), 3))
     assert all(torch.equal(a, b) for a, b in zip(drawn[::2], plain, strict=True))
     assert torch.equal(sum(drawn[1:], drawn[0]), x)  # to the last bit
 
 
 def latin(samples: int, x: Tensor, ids=(5, 8), step: int = 1) -> Tensor:
-    return torch.stack(list(attacks_noise.latin(0, ids, 15.0, samples)(step, x)))
+    return torch.stack(list(latin_noise(0, ids, 15.0, samples)(step, x)))
 
 
 def test_latin_samples_are_normal_and_take_each_stratum_once():
@@ -295,7 +299,7 @@ def test_latin_noise_is_of_the_image_seed_and_step_alone():
         assert not torch.isclose(other, alone).any()
 
 
-def error(noise: attacks_noise.Noise, samples: int, loss, x: Tensor, exact: Tensor) -> float:
+def error(noise: Noise, samples: int, loss, x: Tensor, exact: Tensor) -> float:
     """Mean squared error of the smoothed gradient over many steps' draws."""
     estimate = smoothed(samples, noise)
     return sum((estimate(loss, x) - exact).square().mean().item() for _ in range(20)) / 20
@@ -305,9 +309,9 @@ def test_errors_on_a_quadratic_are_those_of_theory():
     """Of J = |x|^2 / 2 the gradient is x: the error is the mean of the noise, of variance sigma^2 / m at random."""
     x = torch.zeros(1, 1, 20, 20).double()
     by = {
-        "gaussian": attacks_noise.gaussian(0, [1], 15.0),
-        "antithetic": attacks_noise.antithetic(attacks_noise.gaussian(0, [1], 15.0)),
-        "latin": attacks_noise.latin(0, [1], 15.0, 10),
+        "gaussian": gaussian(0, [1], 15.0),
+        "antithetic": antithetic(gaussian(0, [1], 15.0)),
+        "latin": latin_noise(0, [1], 15.0, 10),
     }
     found = {name: error(noise, 10, lambda x: x.square().sum((1, 2, 3)) / 2, x, x) for name, noise in by.items()}
     assert found["gaussian"] == pytest.approx(22.5, rel=0.1)
@@ -316,12 +320,12 @@ def test_errors_on_a_quadratic_are_those_of_theory():
 
 
 def test_errors_on_a_network_are_no_larger(images):
-    exact = smoothed(4096, attacks_noise.gaussian(9, IDS, 15.0), 64)(loss, images)
-    plain = attacks_noise.gaussian(0, IDS, 15.0)
+    exact = smoothed(4096, gaussian(9, IDS, 15.0), 64)(loss, images)
+    plain = gaussian(0, IDS, 15.0)
     by = {
         "gaussian": plain,
-        "antithetic": attacks_noise.antithetic(plain),
-        "latin": attacks_noise.latin(0, IDS, 15.0, 8),
+        "antithetic": antithetic(plain),
+        "latin": latin_noise(0, IDS, 15.0, 8),
     }
     found = {name: error(noise, 8, loss, images, exact) for name, noise in by.items()}
     assert found["antithetic"] < 0.8 * found["gaussian"] and found["latin"] < 0.8 * found["gaussian"], found

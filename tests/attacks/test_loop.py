@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossfool.attacks import update_rules
-from crossfool.attacks.gradients.plain import plain
+from crossfool.attacks.backward import plain
+from crossfool.attacks.fusion import source_log_probabilities
 from crossfool.attacks.gradients.smoothed import smoothed
 from crossfool.attacks.loop import Budget, attack
-from crossfool.attacks.losses import source_log_probabilities, targeted, untargeted
-from crossfool.attacks.noise import gaussian
+from crossfool.attacks.losses.cross_entropy import target_loss, untargeted
+from crossfool.attacks.noise.gaussian import gaussian
 from crossfool.attacks.projection import project_linf, quantise
+from crossfool.attacks.updates import momentum, sign
 
 W = torch.tensor([1.0, -2.0, 0.5, 0.0]).view(1, 1, 2, 2)
 
@@ -36,7 +37,7 @@ def loss_of(label: int, model=linear):
     return untargeted(source_log_probabilities([model], "probabilities"), torch.tensor([label]))
 
 
-def run(loss, x, *, epsilon, steps, step_size, estimate=plain, update=update_rules.sign):
+def run(loss, x, *, epsilon, steps, step_size, estimate=plain, update=sign.sign):
     return attack(loss, x, Budget(epsilon, steps, step_size), estimate=estimate, update=update)
 
 
@@ -71,7 +72,7 @@ def test_fgsm_is_one_step_of_epsilon():
 
 def test_targeted_descends_the_loss_of_the_target():
     x = image(100, 100, 100, 100)
-    loss = targeted(source_log_probabilities([linear], "probabilities"), torch.tensor([1]))
+    loss = target_loss(source_log_probabilities([linear], "probabilities"), torch.tensor([1]))
     # towards label 1: the score w.x must rise
     assert run(loss, x, epsilon=20, steps=2, step_size=15).tolist() == image(120, 80, 120, 100).tolist()
 
@@ -93,24 +94,24 @@ def test_momentum_adds_raw_gradients_normalised_by_their_l1_norm():
     first, second = image(6, -2, 0, 0), image(-1, 1, 2, 0)
     x_adv = run(
         None, image(100, 100, 100, 100), epsilon=10, steps=2, step_size=3,
-        estimate=Scripted(first, second), update=update_rules.momentum(0.5),
+        estimate=Scripted(first, second), update=momentum.momentum(0.5),
     )  # fmt: skip
     assert x_adv.tolist() == image(106, 100, 103, 100).tolist()
 
 
 def test_momentum_norm_is_per_example_and_state_is_fresh():
-    update = update_rules.momentum(1.0)
+    update = momentum.momentum(1.0)
     batch = torch.cat([image(6, -2, 0, 0), image(600, -200, 0, 0)])
     direction = update()
     assert direction(batch).tolist() == torch.cat([image(0.75, -0.25, 0, 0)] * 2).tolist()
     assert update()(batch).tolist() == torch.cat([image(0.75, -0.25, 0, 0)] * 2).tolist()
-    assert update_rules.momentum(1.0)()(torch.zeros(1, 1, 2, 2)).tolist() == torch.zeros(1, 1, 2, 2).tolist()
+    assert momentum.momentum(1.0)()(torch.zeros(1, 1, 2, 2)).tolist() == torch.zeros(1, 1, 2, 2).tolist()
 
 
 def test_migsm_two_steps_by_hand():
     # gradients of label 0 are along w both times: the accumulated direction is along w/3.5
     x = image(100, 100, 100, 100)
-    x_adv = run(loss_of(0), x, epsilon=15, steps=2, step_size=5, update=update_rules.momentum(1.0))
+    x_adv = run(loss_of(0), x, epsilon=15, steps=2, step_size=5, update=momentum.momentum(1.0))
     assert x_adv.tolist() == image(110, 90, 110, 100).tolist()
 
 
@@ -189,7 +190,7 @@ def test_quantise_rounds_into_the_ball():
     assert quantise(image(102.6, 97.4, 0.4, 254.6), x, 2.6).tolist() == [[[[102, 98], [0, 255]]]]
 
 
-@pytest.mark.parametrize("update", [update_rules.sign, update_rules.momentum(1.0)])
+@pytest.mark.parametrize("update", [sign.sign, momentum.momentum(1.0)])
 @pytest.mark.parametrize("smooth", [False, True])
 def test_integer_attacks_stay_integers_in_ball_and_box(update, smooth):
     torch.manual_seed(0)

@@ -4,31 +4,37 @@ import ast
 import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import get_args
 
 import pytest
+import torch
 from builders import ROOT
 
-from crossfool.attacks import parts
+from crossfool.attacks import parts, words
 from crossfool.attacks.config import Attack
+from crossfool.attacks.inputs._views import ImageViews
+from crossfool.errors import UserError
+from crossfool.experiment import plan
 
+COMPOSING = {"crossfool.attacks.loop", "crossfool.attacks.compose"}
 CRAFT = "crossfool.pipeline.crafting.device_crafter"  # the module that crafts a cell's chunks
-GRADIENTS = "crossfool.attacks.gradients"
-FILES = [path for path in (ROOT / "crossfool/attacks/gradients").glob("*.py") if not path.stem.startswith("_")]
-ESTIMATORS = {f"{GRADIENTS}.{path.stem}" for path in FILES} - {f"{GRADIENTS}.plain"}  # which some rows name
-DI, ADAPTER = "crossfool.attacks.input_diversity", "crossfool.attacks.torchattack.adapter"
+ALL = {parts.module(kind, name) for kind in parts.FOLDERS for name in parts.names(kind)}
+PLAIN, SIGN, LOSS = "gradients.plain", "updates.sign", "losses.cross_entropy"
 SMOOTHED = {"gradient": "smoothed", "samples": 2, "sigma": 15}
 NEIGHBOURS = {"samples": 2, "radius": 9}
-ROWS = {  # name -> keys of the row, and the modules that it names
-    "plain": ({}, ["plain"]),
-    "smoothed": (SMOOTHED, ["smoothed"]),
-    "varied": ({"gradient": "varied", **NEIGHBOURS}, ["varied"]),
-    "relevant": ({"gradient": "relevant", **NEIGHBOURS}, ["relevant"]),
-    "scaled": ({"scales": 2}, ["plain", "_scaled"]),
-    "convolved": ({"kernel": 3}, ["plain", "_convolved"]),
-    "diverse": ({"diversity": 0.5}, ["plain", DI]),
-    "method": ({"method": "torchattack/FGSM", "step_size": 8, "steps": 1}, [ADAPTER]),
+MOMENTUM = {"update": "momentum", "decay": 1.0}
+ROWS: dict[str, tuple[dict[str, object], list[str]]] = {  # name -> keys of the row, and the modules that it names
+    "plain": ({}, [PLAIN, SIGN, LOSS]),
+    "smoothed": (SMOOTHED, ["gradients.smoothed", "noise.gaussian", SIGN, LOSS]),
+    "latin": ({**SMOOTHED, "noise": "latin"}, ["gradients.smoothed", "noise.latin", SIGN, LOSS]),
+    "antithetic": ({**SMOOTHED, "noise": "antithetic"}, ["gradients.smoothed", "noise.antithetic", SIGN, LOSS]),
+    "varied": ({"gradient": "varied", **NEIGHBOURS}, ["gradients.varied", "noise.uniform", SIGN, LOSS]),
+    "relevant": ({"gradient": "relevant", **NEIGHBOURS}, ["gradients.relevant", "noise.uniform", SIGN, LOSS]),
+    "scaled": ({"scales": 2}, [PLAIN, "inputs.scales", SIGN, LOSS]),
+    "convolved": ({"kernel": 3}, [PLAIN, "inputs.kernel", SIGN, LOSS]),
+    "diverse": ({"diversity": 0.5}, [PLAIN, "inputs.diversity", SIGN, LOSS]),
+    "momentum": (MOMENTUM, [PLAIN, "updates.momentum", LOSS]),
+    "nesterov": ({"update": "nesterov", "decay": 1.0}, [PLAIN, "updates.nesterov", LOSS]),
+    "method": ({"method": "torchattack/FGSM", "step_size": 8, "steps": 1}, ["torchattack.adapter"]),
 }
 CRAFT_TWO_IMAGES = """
 import json, sys
@@ -67,40 +73,132 @@ def closure(*modules: str) -> set[str]:
     return found
 
 
+def modules(row: Attack) -> tuple[str, ...]:
+    """Dotted names of the modules that a row names, as its plan has them."""
+    return (parts.ADAPTER,) if row.method is not None else row.parts.modules
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_imports_the_modules_that_it_names_and_no_others(name: str) -> None:
     if name == "method":
         pytest.importorskip("torchattack", reason="pip install --no-deps -r tests/requirements-peers.txt")
-    named = parts.modules(row(name))
-    assert list(named) == [part if "." in part else f"{GRADIENTS}.{part}" for part in ROWS[name][1]]
+    named = modules(row(name))
+    assert list(named) == [f"crossfool.attacks.{part}" for part in ROWS[name][1]]
     command = [sys.executable, "-c", CRAFT_TWO_IMAGES, row(name).model_dump_json(exclude_defaults=True)]
     printed = subprocess.run(command, check=True, text=True, capture_output=True, cwd=ROOT).stdout
     imported, static = set(json.loads(printed)), closure(CRAFT, "crossfool.pipeline.crafting.craft")
     assert imported >= {*named, CRAFT}
     assert imported - static == closure(*named) - static
-    assert imported & ESTIMATORS == set(named) & ESTIMATORS
+    assert imported & ALL == closure(*named) & ALL
 
 
-def test_what_all_cells_depend_on_is_no_estimator_but_the_plain_one() -> None:
-    static = closure("crossfool.pipeline.crafting.compute_cell", "crossfool.pipeline.workers.worker")
-    assert static.isdisjoint(ESTIMATORS | {DI, ADAPTER, parts.SCALED, parts.CONVOLVED})
-    assert {f"{GRADIENTS}.plain", "crossfool.attacks.update_rules"} <= static
+def test_what_all_cells_depend_on_is_no_part() -> None:
+    static = closure("crossfool.pipeline.crafting.compute_cell", "crossfool.pipeline.workers.worker", *COMPOSING)
+    assert static.isdisjoint(ALL | {parts.ADAPTER})
+    assert not [name for name in static if name.rpartition(".")[2].startswith("_") and ".attacks." in name]
 
 
-def test_a_row_of_several_parts_names_them_all() -> None:
-    several = Attack(epsilon=8, steps=2, step_size=4, **SMOOTHED, scales=2, kernel=3, diversity=0.5)
-    assert parts.modules(several) == (f"{GRADIENTS}.smoothed", parts.CONVOLVED, DI)
+def test_the_loop_does_not_concern_analyses_of_gradients() -> None:
+    static = closure("crossfool.pipeline.gradient_analysis.analysis")
+    assert static.isdisjoint(COMPOSING) and "crossfool.attacks.types" in static
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_file_of_gradients_is_the_estimator_of_its_name(path: Path) -> None:
-    assert path.stem in get_args(Attack.model_fields["gradient"].annotation)
-    functions = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
-    (made,) = [node for node in functions if node.name == "estimator"]
-    assert ast.unparse(made.args) == "row: Attack, ids: Sequence[int], together: int"
-    assert made.returns is not None and ast.unparse(made.returns) == "Estimate"
+def test_a_row_of_several_parts_names_them_all_in_the_order_of_their_application() -> None:
+    several = Attack(epsilon=8, steps=2, step_size=4, **SMOOTHED, kernel=3, diversity=0.5, scales=2)
+    names = ["gradients.smoothed", "noise.gaussian", "inputs.scales", "inputs.diversity", "inputs.kernel", SIGN, LOSS]
+    assert several.parts.modules == tuple(f"crossfool.attacks.{name}" for name in names)
 
 
-def test_a_module_that_the_row_does_not_name_is_not_loaded() -> None:
-    with pytest.raises(AssertionError, match="_convolved is missing from the modules of the row"):
-        parts.load(row("smoothed"), parts.CONVOLVED)
+@pytest.mark.parametrize("kind", parts.FOLDERS)
+def test_every_module_of_a_folder_is_a_part_in_words(kind: str) -> None:
+    folder = ROOT / "crossfool/attacks" / parts.FOLDERS[kind]
+    files = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
+    assert set(parts.names(kind)) == files != set()
+    for name, part in parts.every(kind).items():
+        said = words.words(part)
+        assert part.part_name() == name and part.cite and said.first and said.summary and said.formula
+        assert said.meanings.keys() == part.model_fields.keys()
+        assert set(part.smoke) <= part.model_fields.keys()
+        assert kind != "input" or name in part.model_fields  # the key that a row has it by
+
+
+def test_declarations_load_no_torch() -> None:
+    code = (
+        "import sys; from crossfool.attacks import parts; print(len([parts.every(kind) for kind in parts.FOLDERS])); "
+        "print([name for name in ('torch', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, text=True, capture_output=True, cwd=ROOT)
+    assert done.stdout == "5\n[]\n"
+
+
+def test_a_row_loads_its_own_parts_alone() -> None:
+    code = (
+        "import sys; from crossfool.attacks.config import Attack; "
+        "row = Attack(epsilon=8, steps=2, step_size=4, diversity=0.5, seed=3); row.gradient_evaluations; "
+        "print([name for name in sys.modules if name.startswith('crossfool.attacks.') and name.count('.') == 3])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, text=True, capture_output=True, cwd=ROOT)
+    loaded = {name for name in ast.literal_eval(done.stdout) if "torchattack" not in name}
+    assert loaded == {f"crossfool.attacks.{name}" for name in (PLAIN, SIGN, LOSS, "inputs.diversity")}
+
+
+def test_a_name_is_looked_up_and_never_imported_as_it_is() -> None:
+    for name in ("../config", "_samples", "os", "", None, 3):
+        with pytest.raises(UserError, match="unknown gradient"):
+            parts.load("gradient", name)
+
+
+def test_a_dash_in_a_name_is_an_underscore() -> None:
+    assert parts.load("loss", "cross-entropy") is parts.load("loss", "cross_entropy")
+
+
+def test_a_default_that_is_written_out_is_the_same_attack_by_other_words() -> None:
+    short = Attack(epsilon=8, steps=2, step_size=4, **SMOOTHED)
+    long = Attack(epsilon=8, steps=2, step_size=4, **SMOOTHED, noise="gaussian", loss="cross_entropy")
+    assert (short.parts, short.has_later_parts) == (long.parts, long.has_later_parts) == (long.parts, False)
+
+
+def test_the_text_of_a_row_is_what_metadata_of_first_results_hold() -> None:
+    text = (
+        '{"epsilon":16.0,"steps":4,"step_size":4.0,"gradient":"varied","samples":4,"seed":3,"update":"nesterov",'
+        '"decay":1.0,"objective":"untargeted","fusion":"probabilities","radius":6.0,"diversity":0.5,"resize":0.8,'
+        '"scales":5,"kernel":7,"record_steps":[1,2]}'
+    )
+    values = json.loads(text)
+    for keys in (list(values), sorted(values), sorted(values, reverse=True)):
+        row = Attack(**{key: values[key] for key in keys})
+        assert row.model_dump_json(exclude_none=True) == text
+        assert plan.plain(row) == plan.plain(Attack(**values))
+        assert json.dumps(plan.plain(row)) == json.dumps(plan.plain(Attack(**values)))
+
+
+def test_views_of_views_are_all_of_them() -> None:
+    shifted = ImageViews(3, lambda x, i: x.roll(i, -1), lambda gradient, i: gradient.roll(-i, -1))
+    halved = parts.load("input", "scales")(scales=2).views()
+    both = shifted.then(halved)
+    weights, x = torch.arange(5.0), torch.tensor([[1.0, 2.0, 4.0, 8.0, 16.0]])
+    seen = [both.view(x, i) for i in range(both.count)]
+    assert torch.equal(torch.cat(seen), torch.cat([x.roll(i, -1) / 2**k for i in range(3) for k in range(2)]))
+    for together in (1, 4, 6):
+        mean = both.mean_gradient(together)(lambda x: x @ weights, x)
+        expected = sum(weights.roll(-i) / 2**k for i in range(3) for k in range(2)) / 6
+        assert torch.equal(mean, expected[None])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"gradient": "varied", "samples": 2, "noise": "gaussian", "sigma": 9}, ""),
+        ({"gradient": "smoothed", "samples": 2, "noise": "uniform", "radius": 9}, ""),
+        ({"gradient": "smoothed", "samples": 2, "noise": "uniform"}, "radius is missing; noise: uniform needs it"),
+        ({"gradient": "varied", "samples": 2}, "radius is missing; gradient: varied needs it"),
+        ({"gradient": "varied", "samples": 1, "noise": "antithetic", "sigma": 9}, "antithetic needs samples of at"),
+    ],
+)
+def test_gradients_take_any_noise(keys: dict[str, object], message: str) -> None:
+    if not message:
+        row = Attack(epsilon=8, steps=2, step_size=4, **keys)
+        assert row.draws_at_random and row.has_later_parts
+        return
+    with pytest.raises(ValueError, match=message):
+        Attack(epsilon=8, steps=2, step_size=4, **keys)

@@ -10,10 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crossfool.attacks import compose, losses, noise, update_rules
+from crossfool.attacks import compose, fusion
+from crossfool.attacks.backward import plain
 from crossfool.attacks.config import Attack
-from crossfool.attacks.gradients.plain import plain
 from crossfool.attacks.loop import Budget, attack
+from crossfool.attacks.losses import cross_entropy
+from crossfool.attacks.noise import uniform as uniform_noise
+from crossfool.attacks.updates import momentum, sign
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -41,8 +44,8 @@ LABELS = torch.tensor([0, 3, 6, 2, 2])
 
 
 def ours(network: nn.Module, images: Tensor, update, steps: int = STEPS, step_size: float = STEP) -> Tensor:
-    loss = losses.untargeted(
-        losses.source_log_probabilities([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS
+    loss = cross_entropy.untargeted(
+        fusion.source_log_probabilities([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS
     )
     return attack(loss, images, Budget(EPSILON, steps, step_size), estimate=plain, update=update)
 
@@ -50,8 +53,8 @@ def ours(network: nn.Module, images: Tensor, update, steps: int = STEPS, step_si
 def row(network: nn.Module, images: Tensor, **parts: object) -> Tensor:
     """As `ours`, of a row of params.yaml; all images have id 0, and so the same noise."""
     one = Attack(epsilon=EPSILON, steps=STEPS, step_size=STEP, **parts)
-    loss = losses.untargeted(
-        losses.source_log_probabilities([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS
+    loss = cross_entropy.untargeted(
+        fusion.source_log_probabilities([lambda x: DoubleLogits(network(x / 255))], "losses"), LABELS
     )
     estimate, update = compose.build_estimator(one, [0] * len(images)), compose.build_update(one)
     return attack(loss, images, Budget(EPSILON, STEPS, STEP), estimate=estimate, update=update)
@@ -74,7 +77,7 @@ def pixels(images: Tensor) -> Tensor:
 
 
 def test_fgsm_is_torchattacks_and_torchattack(network, images):
-    expected = ours(network, images, update_rules.sign, steps=1, step_size=EPSILON)
+    expected = ours(network, images, sign.sign, steps=1, step_size=EPSILON)
     theirs = torchattacks.FGSM(network, eps=EPSILON / 255)(images / 255, LABELS)
     assert torch.equal(pixels(theirs), expected)
     other = torchattack.FGSM(network, eps=EPSILON / 255, device=torch.device("cpu"))(images / 255, LABELS)
@@ -82,7 +85,7 @@ def test_fgsm_is_torchattacks_and_torchattack(network, images):
 
 
 def test_igsm_is_torchattacks_foolbox_and_torchattack(network, images):
-    expected = ours(network, images, update_rules.sign)
+    expected = ours(network, images, sign.sign)
     theirs = torchattacks.BIM(network, eps=EPSILON / 255, alpha=STEP / 255, steps=STEPS)(images / 255, LABELS)
     assert torch.equal(pixels(theirs), expected)
     model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
@@ -96,13 +99,13 @@ def test_igsm_is_torchattacks_foolbox_and_torchattack(network, images):
 
 def test_migsm_is_torchattacks_and_torchattack(network, images):
     # they divide by the mean of absolute values, the paper by their sum: the same sign
-    expected = ours(network, images, update_rules.momentum(0.8))
+    expected = ours(network, images, momentum.momentum(0.8))
     arguments = {"eps": EPSILON / 255, "alpha": STEP / 255, "steps": STEPS, "decay": 0.8}
     theirs = torchattacks.MIFGSM(network, **arguments)(images / 255, LABELS)
     assert torch.equal(pixels(theirs), expected)
     other = torchattack.MIFGSM(network, device=torch.device("cpu"), **arguments)(images / 255, LABELS)
     assert torch.equal(pixels(other.detach()), expected)
-    assert not torch.equal(expected, ours(network, images, update_rules.sign))  # the momentum does something here
+    assert not torch.equal(expected, ours(network, images, sign.sign))  # the momentum does something here
 
 
 def test_foolbox_takes_signs_before_the_momentum(network, images):
@@ -122,7 +125,7 @@ def test_foolbox_takes_signs_before_the_momentum(network, images):
         return direction
 
     assert torch.equal(pixels(theirs), ours(network, images, signs_first))
-    assert not torch.equal(pixels(theirs), ours(network, images, update_rules.momentum(0.8)))
+    assert not torch.equal(pixels(theirs), ours(network, images, momentum.momentum(0.8)))
 
 
 ARGUMENTS = {"eps": EPSILON / 255, "alpha": STEP / 255, "steps": STEPS, "decay": 0.8}
@@ -169,7 +172,7 @@ def shared_noise(monkeypatch, images):
     """The peers' uniform noise, called for in the order of steps and samples, is ours."""
 
     def share(radius: float, samples: int) -> None:
-        steps = [noise.uniform(0, [0] * len(images), radius)(step, images) for step in range(STEPS)]
+        steps = [uniform_noise.uniform(0, [0] * len(images), radius)(step, images) for step in range(STEPS)]
         drawn = iter([next(step) for step in steps for _ in range(samples)])
         ours = torch.Tensor.uniform_
 

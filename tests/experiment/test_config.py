@@ -129,34 +129,50 @@ MISTAKES = [
     (
         "  igsm:     {",
         "  igsm:     {sigma: 15, ",
-        "sigma is used only with gradient: smoothed, and here gradient is plain",
+        "sigma is used only with gradient: relevant, smoothed or varied, and here gradient is plain",
     ),
-    ("  igsm:     {", "  igsm:     {seed: 1, ", "seed is used only with gradient: smoothed"),
+    (
+        "  igsm:     {",
+        "  igsm:     {seed: 1, ",
+        "seed is used only with gradient: relevant, smoothed or varied, or with diversity",
+    ),
     (
         "  igsm:     {",
         "  igsm:     {decay: 1.0, ",
         "decay is used only with update: momentum or nesterov, and here update is sign",
     ),
     ("samples: 20, ", "", "samples is missing; gradient: smoothed needs it"),
-    ("gradient: smoothed, ", "gradient: varied, ", "sigma is used only with gradient: smoothed, and here gradient is"),
+    (
+        "gradient: smoothed, ",
+        "gradient: varied, ",
+        "sigma is used only with noise: antithetic, gaussian or latin, and here noise is uniform",
+    ),
     ("smoothed, samples: 20, sigma: 15", "relevant, samples: 20", "radius is missing; gradient: relevant needs it"),
     (
         "smoothed, samples: 20, sigma: 15",
         "varied, samples: 2, radius: 9",
         "fgsm: gradient: varied differs from plain from",
     ),
-    ("samples: 20, ", "samples: 20, radius: 9, ", "radius is used only with gradient: varied or relevant, and here"),
+    (
+        "samples: 20, ",
+        "samples: 20, radius: 9, ",
+        "radius is used only with noise: uniform, and here noise is gaussian; remove radius or set",
+    ),
     ("samples: 20, ", "samples: 1, noise: latin, ", "noise: latin needs samples of at least 2"),
-    ("samples: 20, ", "samples: 20, noise: sobol, ", "unknown noise 'sobol'; valid: antithetic, gaussian, latin"),
+    (
+        "samples: 20, ",
+        "samples: 20, noise: sobol, ",
+        "unknown noise 'sobol'; valid: antithetic, gaussian, latin, uniform",
+    ),
     (
         "  igsm:     {",
         "  igsm:     {noise: latin, ",
-        "noise is used only with gradient: smoothed, and here gradient is",
+        "noise is used only with gradient: relevant, smoothed or varied, and here gradient is",
     ),
     ("  igsm:     {", "  igsm:     {resize: 0.8, ", "resize is used only with diversity; remove resize or give"),
     ("  igsm:     {", "  igsm:     {diversity: 1.5, ", "igsm: diversity is 1.5"),
     ("  igsm:     {", "  igsm:     {diversity: 0, ", "igsm: diversity is 0"),
-    ("  igsm:     {", "  igsm:     {kernel: 4, ", "igsm: kernel is 4, expected an odd number"),
+    ("  igsm:     {", "  igsm:     {kernel: 4, ", "igsm: kernel: is 4, expected an odd number"),
     ("  igsm:     {", "  igsm:     {scales: 1, ", "igsm: scales is 1"),
     ("  igsm:     {", "  igsm:     {update: nesterov, ", "decay is missing; update: nesterov needs it"),
     ("update: momentum, decay: 1.0", "update: momentum", "decay is missing; update: momentum needs it"),
@@ -308,7 +324,7 @@ def test_a_grid_is_its_product_named_as_it_is_written(tmp_path):
         "a_e10_T1_aepsilon_m5_s15",
     ]
     plain, smoothed = cells["a_e10_T1_aepsilon_m0_s15"], cells["a_e10_T1_aepsilon_m5_s15"]
-    assert (plain.epsilon, plain.step_size, plain.gradient, plain.sigma) == (10, 10, "plain", None)
+    assert (plain.epsilon, plain.step_size, plain.gradient, plain.value("sigma")) == (10, 10, "plain", None)
     assert (smoothed.step_size, smoothed.gradient, smoothed.samples, smoothed.sigma) == (10, "smoothed", 5, 15)
     assert experiment.row("a_e1.5_T1_aepsilon_m0_s15").epsilon == 1.5
     with pytest.raises(UserError, match="unknown attack 'a_e1"):

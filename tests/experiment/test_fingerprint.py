@@ -145,16 +145,18 @@ def test_data_that_a_module_reads_is_in_its_fingerprint():
 
 def test_properties_of_a_row_that_stages_compute_with_are_in_the_plan():
     """config modules are in no fingerprint, so that what their properties give has to be in the plan."""
+    from crossfool.attacks import parts
     from crossfool.attacks.config import Attack
 
     properties = {name for name, value in vars(Attack).items() if isinstance(value, property)}
     stages = ["pipeline.crafting.craft_cell", "pipeline.evaluation.evaluate_cell", "attacks.torchattack.adapter"]
-    stages += [name for name in fingerprint._SOURCES if name.startswith("attacks.gradients.") or "diversity" in name]
+    stages += [parts.module(kind, name).partition(".")[2] for kind in parts.FOLDERS for name in parts.names(kind)]
     used: set[str] = set()
     for module in fingerprint.closure(stages):
         nodes = ast.walk(ast.parse(fingerprint._SOURCES[module]))
         used |= {node.attr for node in nodes if isinstance(node, ast.Attribute)} & properties
-    derived = {"library_method"}  # another library's attack: the plan has its fields
+    # another library's attack: the plan has its fields; parts: the plan has their keys, and their modules in order
+    derived = {"library_method", "parts"}
     assert used <= {*stage_plans.ATTACK_PROPERTIES, *derived}
 
 

@@ -49,7 +49,10 @@ def test_a_later_attack_is_explained() -> None:
     found = dict(formulas.update_facts(row, 1))
     assert found["look"] == "yₜ = xₜ + 4 · 1 · n gₜ, n the image's number of values"
     assert found["gradient"].startswith("Gₜ = ∇J(yₜ) + vₜ, v₀ = 0, vₜ₊₁ = 1/4 · Σᵢ ∇J(yₜ + rᵢ), 4 rᵢ ~ U(−24, 24)")
-    assert found["scales"].endswith("J(x / 2ⁱ) by x, i = 0 … 4") and "Kₜ = W ∗ Gₜ" in found["kernel"]
+    assert (
+        found["scales"] == "∇J(x) is the mean over i < 5 of those of J(x / 2ⁱ) by x"
+        and "Kₜ = W ∗ Gₜ" in found["kernel"]
+    )
     assert "Kₜ / ‖Kₜ‖₁" in found["momentum"] and "sign gₜ₊₁" in found["step"]
     assert found["stored"] == "whole numbers throughout: uint8 loses nothing"
     row = Attack(**base, gradient="relevant", samples=4, radius=56)

@@ -11,8 +11,8 @@ import yaml
 from builders import EMPTY, ROOT
 from torch import Tensor, nn
 
+from crossfool.attacks.backward import plain
 from crossfool.attacks.config import Attack
-from crossfool.attacks.gradients.plain import plain
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment

@@ -13,9 +13,9 @@ from builders import metadata
 from made_cells import CPU, ROWS, SG, cell, run
 from torch import nn
 
-from crossfool.attacks import noise
+from crossfool.attacks import backward
 from crossfool.attacks.config import Attack
-from crossfool.attacks.gradients import plain
+from crossfool.attacks.noise import gaussian
 from crossfool.errors import UserError
 from crossfool.models.inference import batch_size, pixel_model
 from crossfool.models.inference.batch_size import Fit
@@ -58,20 +58,20 @@ def test_rerun_is_byte_identical_and_leaves_no_scratch(tmp_path, subset, fnn_wei
 def test_other_chunks_have_the_same_noise(tmp_path, subset, fnn_weights, monkeypatch):
     """In another chunk size a float may round otherwise, but each image's noise is the same."""
     drawn: dict[int, list[np.ndarray]] = {}
-    original = noise.gaussian
+    original = gaussian.gaussian
 
     def spy(seed, ids, sigma):
-        gaussian = original(seed, ids, sigma)
+        noise = original(seed, ids, sigma)
 
         def draw(step, x):
-            for sample in gaussian(step, x):
+            for sample in noise(step, x):
                 for place, image in enumerate(ids):
                     drawn.setdefault(image, []).append(sample[place].numpy().copy())
                 yield sample
 
         return draw
 
-    monkeypatch.setattr(noise, "gaussian", spy)
+    monkeypatch.setattr(gaussian, "gaussian", spy)
     run(cell(subset, fnn_weights, chunk=4), fnn_weights, tmp_path / "a.safetensors")
     first = {image: np.stack(samples) for image, samples in drawn.items()}
     drawn.clear()
@@ -317,8 +317,8 @@ def test_a_cell_goes_through_in_passes_that_its_models_layers_allow(tmp_path, su
     image = torch.from_numpy(np.array(TensorFile(subset)["images"][:1])).float()
     monkeypatch.setattr(batch_size, "WIDE", 4 * batch_size.widest_output([member], image))
     sizes = []
-    original = plain.plain
-    monkeypatch.setattr(plain, "plain", lambda loss, x: (sizes.append(len(x)), original(loss, x))[1])
+    original = backward.plain
+    monkeypatch.setattr(backward, "plain", lambda loss, x: (sizes.append(len(x)), original(loss, x))[1])
     parts = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "b" / "out.safetensors")
     assert set(sizes) == {4, 3}  # eleven images in chunks of 8 and 3
     assert np.array_equal(TensorFile(parts)["images"], TensorFile(whole)["images"])
@@ -326,13 +326,13 @@ def test_a_cell_goes_through_in_passes_that_its_models_layers_allow(tmp_path, su
 
 def test_noise_samples_of_few_images_go_through_together(tmp_path, subset, fnn_weights, monkeypatch):
     passes = []
-    original = plain.plain
+    original = backward.plain
 
     def counted(loss, x):
         passes.append(len(x))
         return original(loss, x)
 
-    monkeypatch.setattr(plain, "plain", counted)
+    monkeypatch.setattr(backward, "plain", counted)
     alone = run(cell(subset, fnn_weights, chunk=8), fnn_weights, tmp_path / "a" / "out.safetensors")
     by_one = len(passes)
     monkeypatch.setattr(batch_size, "ROOM", {"cpu": 27})

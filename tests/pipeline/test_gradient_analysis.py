@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossfool.attacks import losses
+from crossfool.attacks import fusion
 from crossfool.attacks.gradients.smoothed import smoothed
-from crossfool.attacks.noise import gaussian
+from crossfool.attacks.losses import cross_entropy
+from crossfool.attacks.noise.gaussian import gaussian
 from crossfool.errors import UserError
 from crossfool.pipeline.gradient_analysis import analysis
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
@@ -49,7 +50,7 @@ def constant() -> Toy:
 
 
 def loss_of(model, label: int):
-    return losses.untargeted(losses.source_log_probabilities([model], "probabilities"), torch.tensor([label]))
+    return cross_entropy.untargeted(fusion.source_log_probabilities([model], "probabilities"), torch.tensor([label]))
 
 
 def by_hand(label: int, m: int) -> Tensor:
@@ -101,7 +102,7 @@ def test_smoothed_is_what_an_attack_estimates_in_its_first_step():
 
 
 def loss_of_two(model):
-    return losses.untargeted(losses.source_log_probabilities([model], "probabilities"), torch.tensor([0, 1]))
+    return cross_entropy.untargeted(fusion.source_log_probabilities([model], "probabilities"), torch.tensor([0, 1]))
 
 
 def test_noise_is_the_images_and_the_seeds():

@@ -21,8 +21,9 @@ from made_cells import cell, run
 from made_datasets import made_digits
 from repositories import made
 
-from crossfool.attacks import losses
-from crossfool.attacks.gradients.plain import plain
+from crossfool.attacks import fusion
+from crossfool.attacks.backward import plain
+from crossfool.attacks.losses import cross_entropy
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
 from crossfool.pipeline.crafting import compute_cell, craft_order, weights_record
@@ -183,7 +184,7 @@ def test_threads_change_a_gradient_in_its_last_digits_alone(tmp_path, subset, fn
             pixel_model.load(path, device=torch.device("cpu"))
             for path in weights_record.verified_paths(one.source, fnn_weights)
         ]
-        gradient = plain(losses.untargeted(losses.source_log_probabilities(members, "probabilities"), labels), x)
+        gradient = plain(cross_entropy.untargeted(fusion.source_log_probabilities(members, "probabilities"), labels), x)
         file = TensorFile(run(one, fnn_weights, tmp_path / f"{threads}" / "out.safetensors"))
         found.append((gradient, {name: np.array(file[name]) for name in file.names()}))
     (gradient, here), (other, there) = found

@@ -1,6 +1,7 @@
 """The costs that the documentation states are the ones that params.yaml gives, and its lists are whole."""
 
 import re
+import runpy
 import subprocess
 import sys
 
@@ -56,3 +57,10 @@ def test_every_kind_of_output_has_its_cost():
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert not [kind for kind in kinds if not any(name.startswith(kind) for name in named)]
     assert len(kinds) > 10
+
+
+def test_the_table_of_parts_is_what_the_parts_declare():
+    tool = runpy.run_path(str(ROOT / "tools/parts_table.py"))
+    text = tool["PAGE"].read_text(encoding="utf-8")
+    assert tool["page"](text) == text and text.count(tool["START"]) == text.count(tool["END"]) == 1
+    assert "| `noise: latin` |" in text and "`resize`: " in text

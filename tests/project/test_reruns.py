@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from builders import ROOT
 from made_datasets import made_digits
 from repositories import Repository, made
+
+from crossfool.attacks.config import Attack
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +82,8 @@ def test_edits_that_change_no_result_rerun_plan_alone(repository: Repository) ->
         "crossfool/datasets/cifar10.py",
     ):
         append(repository, file, "\nUNUSED = 1\n")
-    (repository.path / "crossfool/attacks/gradients/another.py").write_text("UNUSED = 1\n")
+    for folder in ("gradients", "inputs", "updates", "losses", "noise"):
+        (repository.path / f"crossfool/attacks/{folder}/another.py").write_text("UNUSED = 1\n")
     network = "FAMILY = {'class_name': 'Another', 'cite': 'nobody', 'family': 'mnist'}\nNETWORKS = {'another': {}}\n"
     (repository.path / "crossfool/models/networks/another.py").write_text(network)
     append(repository, "crossfool/pipeline/transforms/rotation.py", "\nUNUSED = 1\n")
@@ -96,7 +100,9 @@ def test_a_comment_in_params_reruns_nothing(repository: Repository) -> None:
 
 RERUNS = {
     SMOOTHED: {"attack@fnn0-sg_igsm"},
-    LOOP: ATTACKS | LOOKED_AT,  # whose gradients have types of the loop
+    LOOP: ATTACKS,
+    "crossfool/attacks/types.py": ATTACKS | LOOKED_AT,
+    "crossfool/attacks/noise/gaussian.py": {"attack@fnn0-sg_igsm"} | LOOKED_AT,
     "crossfool/models/inference/cpu/fusion.py": {"predict@fnn0", "predict@fnn2"} | ATTACKS | EVALUATIONS | LOOKED_AT,
     "crossfool/pipeline/evaluation/image_transforms.py": EVALUATIONS,
     "crossfool/pipeline/transforms/jpeg.py": EVALUATIONS,
@@ -284,6 +290,9 @@ def test_what_a_stage_loads_is_in_its_plan(repository: Repository, kind: str) ->
     packages = {str(path.parent.relative_to(root / "crossfool")).replace("/", ".")
                 for path in (root / "crossfool").rglob("__init__.py")}  # fmt: skip
     alien = {name for name in probed["modules"] if name not in code and not has_no_result(name)} - packages
+    declarations = _declarations(repository)  # of all rows' parts, which validating params.yaml reads
+    assert kind != "attack" or {"attacks.gradients.smoothed", "attacks.noise.gaussian"} <= code.keys()
+    alien -= declarations
     # what verifying needs, and checks that refuse to run; no result depends on them
     assert alien <= VERIFYING | CHECKS.get(kind, set())
     stage = declared(repository, kind)
@@ -302,10 +311,15 @@ def test_what_a_stage_loads_is_in_its_plan(repository: Repository, kind: str) ->
         assert known, f"{kind} opens {name}"
 
 
+def _declarations(repository: Repository) -> set[str]:
+    """Modules that the parts of the experiment's rows are declared in, and what those import to declare themselves."""
+    rows = yaml.safe_load((repository.path / "params.yaml").read_text())["attacks"].values()
+    named = {name.partition(".")[2] for row in rows for name in Attack(**row).parts.modules}
+    return named | {"attacks.part", "attacks.types"}
+
+
 def declared(repository: Repository, kind: str) -> set[str]:
     """Dependencies and outputs of a stage as dvc.lock has them."""
-    import yaml
-
     stages = yaml.safe_load((repository.path / "dvc.lock").read_text())["stages"]
     suffix = {"train": "@fnn0", "predict": "@fnn0", "source": "@fnn0"}.get(kind, "")
     suffix = "@fnn0-sg_igsm" if kind in ("attack", "evaluate") else suffix

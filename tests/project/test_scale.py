@@ -12,12 +12,16 @@ from builders import ROOT
 from torch import nn
 
 from crossfool import errors
-from crossfool.attacks import sweeps, update_rules
+from crossfool.attacks import sweeps
 from crossfool.attacks.chunk import Chunk
 from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import Budget, attack
-from crossfool.attacks.noise import antithetic, gaussian, latin, uniform
+from crossfool.attacks.noise.antithetic import antithetic
+from crossfool.attacks.noise.gaussian import gaussian
+from crossfool.attacks.noise.latin import latin
+from crossfool.attacks.noise.uniform import uniform
 from crossfool.attacks.projection import quantise
+from crossfool.attacks.updates import sign
 from crossfool.cli import check
 from crossfool.errors import UserError
 from crossfool.experiment import loading
@@ -205,7 +209,7 @@ def test_a_budget_on_the_scale_0_to_1(epsilon: float) -> None:
 )
 def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
     with pytest.raises(UserError, match=r"pixels are 0\.\.255, and these images lie in 0\.\.1; multiply them by 255"):
-        attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=update_rules.sign)
+        attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=sign.sign)
     with pytest.raises(UserError, match=r"these images lie in 0\.\.1"):
         errors.refuse_unit_images(images.numpy())
     network = pixel_model.PixelModel(nn.Flatten(), mean=(0.0,), std=(1.0,), side=images.shape[-1])
@@ -225,13 +229,13 @@ def test_images_0_to_1_are_refused(images: torch.Tensor) -> None:
 def test_images_outside_0_to_255_are_refused(low: float, high: float) -> None:
     images = torch.tensor([low, high, 100.0, 7.0]).view(1, 1, 2, 2)
     with pytest.raises(UserError, match=r"pixels are 0\.\.255, and these images go from"):
-        attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=update_rules.sign)
+        attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=sign.sign)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.5 + 100, 255.0])
 def test_black_whole_and_fractional_images_pass(value: float) -> None:
     images = torch.full((1, 1, 2, 2), value)
-    found = attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=update_rules.sign)
+    found = attack(lambda x: x, images, Budget(8, 1, 8), estimate=up, update=sign.sign)
     assert found.max() == min(value + 8, 255)
     pixel_model.PixelModel(nn.Flatten(), mean=(0.0,), std=(1.0,), side=2)(images)
     errors.refuse_unit_images(images)

@@ -64,9 +64,9 @@ def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
         own = [
             key for key in kept if row.method is None or key in values["attacks"][attack]
         ]  # theirs follow from steps
-        assert [getattr(small.attacks[attack], key) for key in own] == [getattr(row, key) for key in own]
+        assert [small.attacks[attack].value(key) for key in own] == [row.value(key) for key in own]
     assert max(row.steps for row in small.rows.values()) <= 4
-    assert max(row.samples or 0 for row in small.rows.values()) <= 2
+    assert max(row.value("samples") or 0 for row in small.rows.values()) <= 2
     for one in ("a", "b"):
         grid, before = getattr(small.grids, one), getattr(whole.grids, one)
         assert grid.attack == before.attack and grid.figure == before.figure

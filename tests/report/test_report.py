@@ -1,6 +1,7 @@
 """The report and what is printed, on made experiment folders whose rates are counted by hand."""
 
 import csv
+import dataclasses
 import io
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from builders import EMPTY
 from made_experiments import FGSM, FOOLED, make
 from rich.console import Console
 
+from crossfool.attacks import parts_table
 from crossfool.attacks.config import Attack
 from crossfool.cli.show import show
 from crossfool.errors import UserError
@@ -58,11 +60,21 @@ def printed(folder: Path, width: int = 120) -> str:
 
 def test_a_key_of_an_attack_is_in_the_table_and_in_words() -> None:
     """Or it is known to be told elsewhere, on purpose."""
-    keys = set(Attack.model_fields)
-    untold = {"method", "options", "seed", "seeds", "fusion", "quantisation", "record_steps"}
-    assert keys - set(rates_csv.COLUMNS) == untold
-    sentences = {"gradient", "update", "noise", "objective", "fusion", "seeds", "quantisation", "record_steps"}
-    assert keys - formulas.PARAMETER_MEANINGS.keys() == sentences
+    keys, meant = set(Attack.key_names()), set(formulas.ROW_MEANINGS)
+    untold = {"method", "options", "seed", "seeds", "fusion", "quantisation", "record_steps", "loss"}
+    assert keys - set(rates_csv.PARAMETERS) == untold
+    for row in parts_table.part_rows():
+        assert row.meanings.keys() == row.keys.keys(), row.name
+        meant |= row.meanings.keys()
+    assert keys - meant == {"gradient", "update", "loss", "objective", "fusion"}
+
+
+def test_a_key_that_few_attacks_have_is_a_column_where_one_has_it(made: tuple[Path, Experiment]) -> None:
+    results = metrics.load_metrics(made[0], made[1])
+    assert "loss" not in rates_csv.columns(results)
+    rows = {"fgsm": Attack(epsilon=8, steps=1, step_size=8, loss="cross_entropy")}
+    other = dataclasses.replace(results, experiment=made[1].model_copy(update={"attacks": rows}))
+    assert rates_csv.columns(other)[18:20] == ["loss", "gradients"]
 
 
 def test_results_csv(made: tuple[Path, Experiment]) -> None:

@@ -1,51 +1,20 @@
 """Plain gradient of a loss by the images."""
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
-
-from crossfool.attacks import parts
-from crossfool.attacks.config import Attack
-from crossfool.attacks.loop import Estimate, Loss
-from crossfool.errors import UserError, brief
+from crossfool.attacks.part import GradientPart
+from crossfool.attacks.types import Context, Estimate
 
 
-class NotDifferentiable(UserError):
-    """The error for a network that torch cannot differentiate by its images: it may be a target, but no source."""
+class Part(GradientPart, takes_views=True, paper=True, cite="equation 4; arXiv 1607.02533"):
+    """Gradient of the loss at the image itself.
 
-
-def estimator(row: Attack, ids: Sequence[int], together: int) -> Estimate:
-    """Make a row's estimator: the plain gradient, or its mean over the images' halvings where the row has `scales`.
-
-    Args:
-        row: The attack.
-        ids: The images' ids in the data set, (N,).
-        together: Number of copies of each image that share a pass through the model.
+    Summary: plain gradient
+    Formula:
+        gradient: ∇J({point})
     """
-    if row.scales is None:
+
+    def estimator(self, context: Context) -> Estimate:
+        if context.views is not None:
+            return context.views.mean_gradient(context.together)
+        from crossfool.attacks.backward import plain
+
         return plain
-    estimate: Estimate = parts.load(row, parts.SCALED).scaled(row.scales, together)
-    return estimate
-
-
-def plain(loss: Loss, x: Tensor) -> Tensor:
-    """The gradient of each image's loss, (N,C,H,W); within `torch.no_grad()` and `torch.inference_mode()`, too.
-
-    Args:
-        loss: The loss of each image.
-        x: Images (N,C,H,W), pixels 0..255.
-
-    Raises:
-        NotDifferentiable: torch cannot differentiate the loss by its images.
-    """
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            x = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
-            return torch.autograd.grad(loss(x).sum(), x)[0]
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, NotImplementedError) as error:
-        if any(phrase in str(error) for phrase in ("out of memory", "allocate memory", "CUDA error")):
-            raise  # a fault of the machine and not of the network
-        raise NotDifferentiable(f"torch has no gradient of the network by its images ({brief(error)})") from error

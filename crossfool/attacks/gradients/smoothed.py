@@ -1,24 +1,49 @@
 """Smoothed gradient: the mean gradient of noisy images (paper equation 8)."""
 
+from __future__ import annotations
+
 import itertools
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from crossfool.attacks.part import GradientPart
+from crossfool.attacks.types import Context, Estimate, Loss, Noise, Views
+from crossfool.config import Count
 
-from crossfool.attacks.config import Attack
-from crossfool.attacks.gradients._gaussian_noise import gaussian_noise
-from crossfool.attacks.gradients._samples import mean, sample_gradients
-from crossfool.attacks.loop import Estimate, Loss
-from crossfool.attacks.noise import Noise
-
-
-def estimator(row: Attack, ids: Sequence[int], together: int) -> Estimate:
-    """Make a row's estimator: the smoothed gradient of `samples` noisy images. Arguments as in `plain.estimator`."""
-    assert row.samples is not None
-    return smoothed(row.samples, gaussian_noise(row, ids), together, row.scales or 1)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def smoothed(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> Estimate:
+class Part(
+    GradientPart,
+    takes_views=True,
+    noise="gaussian",
+    paper=True,
+    smoke={"samples": 2},
+    cite="equation 8; arXiv 1706.03825",
+):
+    """Mean gradient of noisy images (sg-*, equation 8).
+
+    Summary: smoothed gradient of m = {samples} {noise}
+    Evaluations: m
+    Formula:
+        gradient: Gₜ = 1/{samples} · Σᵢ ∇J({point} + {sample}), {samples} {noise} afresh each step
+
+    Attributes:
+        samples: m, images around the iterate whose gradients are averaged
+    """
+
+    samples: Count
+
+    @property
+    def evaluations(self) -> int:
+        return self.samples
+
+    def estimator(self, context: Context) -> Estimate:
+        assert context.noise is not None
+        return smoothed(self.samples, context.noise, context.together, context.views)
+
+
+def smoothed(samples: int, noise: Noise, together: int = 1, views: Views | None = None) -> Estimate:
     """An estimator of the smoothed gradient G = (1/m) sum_i grad J(x + xi_i) (paper equation 8).
 
     The noisy images are not clipped, and every step draws afresh. Make a new estimator for every attack: it counts the
@@ -26,13 +51,15 @@ def smoothed(samples: int, noise: Noise, together: int = 1, scales: int = 1) -> 
 
     Args:
         samples: m.
-        noise: The samples' distribution, such as `noise.gaussian`.
+        noise: The samples' distribution, such as `noise.gaussian.gaussian`.
         together: Number of samples that share a pass through the model, one batch of images behind the other.
-        scales: Number of halvings of each sample, see `sample_gradients`.
+        views: Views of each sample, see `sample_gradients`.
     """
+    from crossfool.attacks.gradients._samples import mean, sample_gradients
+
     steps = itertools.count()
 
     def estimate(loss: Loss, x: Tensor) -> Tensor:
-        return mean(sample_gradients(loss, x, noise(next(steps), x), samples, together, scales), samples, x)
+        return mean(sample_gradients(loss, x, noise(next(steps), x), samples, together, views), samples, x)
 
     return estimate

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from crossfool import seeds
-from crossfool.attacks import losses
+from crossfool.attacks import fusion
 from crossfool.attacks.chunk import Chunk, Crafted
 from crossfool.attacks.config import Attack
-from crossfool.attacks.losses import Model
 from crossfool.attacks.projection import quantise
 from crossfool.attacks.torchattack import catalogue
+from crossfool.attacks.types import Model
 from crossfool.errors import MAX_PIXEL, UserError, brief, refuse_unit_images, unknown_name
 
 
@@ -122,7 +122,7 @@ def _source_network(
     The module is the network as its library built it, where the attack needs that, else the whole source.
     """
     if not row.needs_original_network:
-        source = members[0] if len(members) == 1 else losses.source_log_probabilities(members, row.fusion)
+        source = members[0] if len(members) == 1 else fusion.source_log_probabilities(members, row.fusion)
         return _SourceModule(source), to_pixels
     (member,) = members
     assert isinstance(member, PixelNetwork)

@@ -38,8 +38,8 @@ def _families(evidence: Evidence) -> Iterator[tuple[list[str], list[str]]]:
         names = sorted(group, key=smooth.index)
         plain = [name for name in names if attacks[name].noise in (None, "gaussian")]
         others = [name for name in names if name not in plain]
-        plain.sort(key=lambda name: attacks[name].samples or 0)
-        if others and len({attacks[name].samples for name in plain}) > 1:
+        plain.sort(key=lambda name: attacks[name].value("samples") or 0)
+        if others and len({attacks[name].value("samples") for name in plain}) > 1:
             yield plain, others
 
 
@@ -52,7 +52,7 @@ def _equivalents(evidence: Evidence, plain: Sequence[str], others: Sequence[str]
         shares: np.ndarray = np.mean(hits, 1).T
         return shares
 
-    samples = np.array([attacks[name].samples for name in plain], float)
+    samples = np.array([attacks[name].value("samples") for name in plain], float)
     gaussian, other = success(plain), success(others)
     n = len(gaussian)
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), BOOTSTRAP_DRAWS) / n  # (draws,N)
@@ -66,7 +66,7 @@ def _equivalents(evidence: Evidence, plain: Sequence[str], others: Sequence[str]
         yield {
             "attack": name,
             "noise": row.noise,
-            "samples": row.samples,
+            "samples": row.value("samples"),
             "success": round(100 * rate, 4),
             **{key: round(end, 4) if 0 < end < np.inf else None for key, end in ends.items()},
             "cells": len(cells),

@@ -4,6 +4,7 @@ A cell is computed in chunks, the unit of work and of resume (`chunks`). A chunk
 cell's parameters, not on which other chunks were computed, in what order, or by whom.
 """
 
+import importlib
 import importlib.metadata
 import json
 from collections.abc import Generator, Mapping
@@ -85,5 +86,5 @@ def _libraries(cell: Cell) -> dict[str, str]:
     names = {member["library"] for member in cell.source["members"].values()} - {"crossfool"}
     versions = {name: importlib.metadata.version(name) for name in sorted(names)}
     if cell.attack.method is not None:
-        versions[catalogue.LIBRARY] = parts.load(cell.attack, parts.ADAPTER).library_version()
+        versions[catalogue.LIBRARY] = importlib.import_module(parts.ADAPTER).library_version()
     return versions

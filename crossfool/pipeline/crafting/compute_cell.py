@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from crossfool.attacks.config import Attack
-from crossfool.attacks.losses import Model
+from crossfool.attacks.types import Model
 from crossfool.errors import UserError
 from crossfool.pipeline.crafting import craft_order, timings
 from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks, cell_metadata, unmoved

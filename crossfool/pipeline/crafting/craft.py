@@ -1,16 +1,17 @@
 """Craft the adversarial images of one chunk by the attack that a row of params.yaml describes."""
 
+import importlib
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from crossfool.attacks import compose, losses, parts
+from crossfool.attacks import compose, fusion, parts
 from crossfool.attacks.chunk import Chunk, Crafted
 from crossfool.attacks.config import Attack
-from crossfool.attacks.loop import Budget, Loss, attack
-from crossfool.attacks.losses import Model
+from crossfool.attacks.loop import Budget, attack
 from crossfool.attacks.projection import quantise
+from crossfool.attacks.types import Loss, Model
 from crossfool.models.inference.batch_size import Fit
 from crossfool.models.weights import registry
 
@@ -40,8 +41,8 @@ def craft(
         images had finite gradients throughout, (N,) bool.
     """
     x = chunk.images.float().contiguous(memory_format=torch.channels_last)
-    model = losses.source_log_probabilities(members, row.fusion)
-    loss = losses.targeted(model, chunk.target_labels) if row.targeted else losses.untargeted(model, chunk.labels)
+    source, labels = fusion.source_log_probabilities(members, row.fusion), (chunk.labels, chunk.target_labels)
+    loss = compose.build_source_loss(row, source, labels[row.targeted])
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def counted(x: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ def craft_in_batches(
         As `craft`.
     """
     if row.method is not None:
-        adapter = parts.load(row, parts.ADAPTER)
+        adapter = importlib.import_module(parts.ADAPTER)
         crafted: Crafted = adapter.craft(members, row, chunk, name, evaluated, architecture=registry.architecture(name))
         return crafted
 

@@ -1,6 +1,7 @@
 """The order of an attack cell's chunks: what a worker needs to craft them."""
 
 import functools
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from crossfool.attacks import parts as attack_parts
-from crossfool.attacks.losses import Model
 from crossfool.attacks.torchattack import catalogue
+from crossfool.attacks.types import Model
 from crossfool.models.inference.batch_size import Fit
 from crossfool.pipeline.crafting import device_crafter
 from crossfool.pipeline.crafting.cell_inputs import Cell, load_member
@@ -99,5 +100,5 @@ def _versions(cell: Cell) -> str:
     """Versions as `worker.versions` gives them, and that of the library that the cell's attack comes from."""
     if cell.attack.method is None:
         return worker.versions()
-    adapter = attack_parts.load(cell.attack, attack_parts.ADAPTER)
+    adapter = importlib.import_module(attack_parts.ADAPTER)
     return f"{worker.versions()}, {catalogue.LIBRARY} {adapter.library_version()}"

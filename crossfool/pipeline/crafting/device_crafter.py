@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossfool.attacks import losses
+from crossfool.attacks import backward, fusion
 from crossfool.attacks.chunk import Chunk
-from crossfool.attacks.gradients import plain
-from crossfool.attacks.losses import Model
+from crossfool.attacks.types import Model
 from crossfool.errors import UserError
 from crossfool.models.inference.batch_size import Fit, widest_output
 from crossfool.pipeline.crafting.cell_inputs import Cell, ComputedChunks, Tensors, unmoved
@@ -91,7 +90,7 @@ class Crafter:
         source = self.cell.source["source"]
         try:
             crafted, finite = craft_in_batches(self.members, self.cell.attack, chunk, self.fit, evaluated, name=source)
-        except plain.NotDifferentiable as error:
+        except backward.NotDifferentiable as error:
             raise UserError(
                 f"{self.cell.name}: {self._not_differentiable(part.start)}: {error}; {REMOVE_SOURCE}"
             ) from error
@@ -142,7 +141,7 @@ class Crafter:
         """
         x = self._to_device("images", slice(0, max(1, min(_PROBED, self.fit.size)))).float()
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
-            if not plain.plain(lambda x, member=member: member(x).max(1).values, x).any():  # type: ignore[misc]
+            if not backward.plain(lambda x, member=member: member(x).max(1).values, x).any():  # type: ignore[misc]
                 raise UserError(
                     f"{self.cell.name}: the gradient of {name} is zero at all of {len(x)} images; {REMOVE_SOURCE}"
                 )
@@ -152,8 +151,8 @@ class Crafter:
         x = self._to_device("images", slice(place, place + 1)).float()
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
             try:
-                plain.plain(lambda x, member=member: member(x).sum(1), x)  # type: ignore[misc]
-            except plain.NotDifferentiable:
+                backward.plain(lambda x, member=member: member(x).sum(1), x)  # type: ignore[misc]
+            except backward.NotDifferentiable:
                 return str(name)
         return str(self.cell.source["source"])
 
@@ -161,7 +160,7 @@ class Crafter:
         """Name of the member whose gradient at a clean image is not finite; of the source where each is finite."""
         x, label = (self._to_device(name, slice(place, place + 1)) for name in ("images", "labels"))
         for name, member in zip(self.cell.source["members"], self.members, strict=True):
-            loss = losses.untargeted(losses.source_log_probabilities([member], self.cell.attack.fusion), label)
-            if not plain.plain(loss, x.float()).isfinite().all():
+            source = fusion.source_log_probabilities([member], self.cell.attack.fusion)
+            if not backward.plain(lambda x, source=source: source(x)[:, int(label)], x.float()).isfinite().all():  # type: ignore[misc]
                 return str(name)
         return str(self.cell.source["source"])

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from crossfool.attacks import losses
+from crossfool.attacks.backward import plain
+from crossfool.attacks.fusion import source_log_probabilities
 from crossfool.attacks.gradients._samples import gradients_by_pass
-from crossfool.attacks.gradients.plain import plain
-from crossfool.attacks.loop import Loss
-from crossfool.attacks.noise import gaussian
+from crossfool.attacks.losses.cross_entropy import untargeted
+from crossfool.attacks.noise.gaussian import gaussian
+from crossfool.attacks.types import Loss
 from crossfool.errors import UserError
 from crossfool.models.inference.pixel_model import PixelModel
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
@@ -175,8 +176,8 @@ def image_by_id(images: np.ndarray, id: int) -> np.ndarray:
 
 def _loss(model: PixelModel, label: int) -> Loss:
     """Cross-entropy of a label, of images (N,C,H,W)."""
-    log_probabilities = losses.source_log_probabilities([model], "probabilities")
-    return lambda x: losses.untargeted(log_probabilities, torch.full((len(x),), label, device=x.device))(x)
+    log_probabilities = source_log_probabilities([model], "probabilities")
+    return lambda x: untargeted(log_probabilities, torch.full((len(x),), label, device=x.device))(x)
 
 
 def _finite(gradient: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def counterparts_of(experiment: Experiment, *same: str) -> Counterparts:
     return [
         (smoothed, plain)
         for smoothed, plain in pairs
-        if all(getattr(rows[smoothed], key) == getattr(rows[plain], key) for key in same)
+        if all(rows[smoothed].value(key) == rows[plain].value(key) for key in same)
     ]
 
 
@@ -39,7 +39,7 @@ def kinds(experiment: Experiment) -> dict[str, Counterparts]:
 
 def _group(experiment: Experiment, attack: str) -> tuple[object, ...]:
     """The parameters `ALIKE` of an attack."""
-    return tuple(getattr(experiment.row(attack), key) for key in ALIKE)
+    return tuple(experiment.row(attack).value(key) for key in ALIKE)
 
 
 def smoothed_against_plain(

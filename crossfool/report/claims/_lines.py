@@ -20,7 +20,7 @@ def lines_along(experiment: Experiment, axis: str) -> list[list[Line]]:
         grid: sweeps.Grid = getattr(experiment.grids, grid_name)
         lines: dict[tuple[Any, ...], Line] = {}
         for attack, row in grid.cells(grid_name).items():
-            values = {name: getattr(row, name) for name in sweeps.AXES}
+            values = {name: row.value(name) for name in sweeps.AXES}
             if row.gradient == "plain":  # a grid with plain gradients has one sigma
                 values |= {"samples": 0, "sigma": grid.sigma[0]}
             value = values.pop(axis)

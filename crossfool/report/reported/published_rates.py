@@ -32,7 +32,7 @@ def reported_rates(experiment: Experiment, source: str, target: str, attack: Att
     if attack.has_later_parts or experiment.subset.of == "all":
         return {}
     models = set(experiment.models)
-    parameters = tuple(getattr(attack, name) for name in PARAMETERS)
+    parameters = tuple(attack.value(name) for name in PARAMETERS)
     figures = _paper().get((experiment.dataset.family, frozenset(source.split("+")), target, parameters), [])
 
     def likeness(figure: ReportedRate) -> float:

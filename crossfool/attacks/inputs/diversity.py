@@ -1,13 +1,38 @@
 """Input diversity: a loss of images that are resized and padded at random (DI, arXiv 1803.06978)."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from crossfool import seeds
-from crossfool.attacks.loop import Loss
+from crossfool.attacks.part import InputPart
+from crossfool.attacks.types import Context, Loss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Part(InputPart, random=True, cite="DI: Xie et al. 2019; arXiv 1803.06978"):
+    """Images resized and padded at random before each gradient (DI).
+
+    Summary: diverse inputs (p = {diversity:g}, sides from {resize:g})
+    Formula:
+        diversity: J takes each image with probability {diversity:g} resized to {resize:g} to 1 of its side and padded,
+            afresh for each gradient
+
+    Attributes:
+        diversity: p, probability that an image is resized and padded before the gradient
+        resize: the smallest side that it gets then, as a part of its own
+    """
+
+    diversity: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+    resize: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.9
+
+    def loss(self, loss: Loss, context: Context) -> Loss:
+        return with_diversity(loss, context.seed, context.ids, self.diversity, self.resize, context.copies)
 
 
 def with_diversity(loss: Loss, seed: int, ids: Sequence[int], probability: float, resize: float, copies: int) -> Loss:
@@ -26,6 +51,8 @@ def with_diversity(loss: Loss, seed: int, ids: Sequence[int], probability: float
         resize: Smallest side of a resized image, as a part of its side.
         copies: Gradient evaluations an image and step, each at a copy of the image.
     """
+    import torch
+
     evaluated = 0  # copies so far
 
     def diverse_loss(x: Tensor) -> Tensor:
@@ -43,6 +70,8 @@ def with_diversity(loss: Loss, seed: int, ids: Sequence[int], probability: float
 
 def _shrunk(image: Tensor, resize: float, key: Sequence[int]) -> Tensor:
     """An image (1,C,H,W) made smaller, at a random position in a black frame of its first size."""
+    from torch.nn.functional import interpolate, pad
+
     fraction = _uniform(*key, 1)
     small_height, small_width = (_between(fraction, max(1, int(side * resize)), side) for side in image.shape[2:])
     height, width = image.shape[2:]

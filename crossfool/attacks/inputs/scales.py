@@ -1,0 +1,34 @@
+"""Scales: the mean gradient over halvings of the images (SI, arXiv 1908.06281)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from crossfool.attacks.part import InputPart
+from crossfool.attacks.types import Views
+
+
+class Part(InputPart, smoke={"scales": 2}, cite="SI: Lin et al. 2020; arXiv 1908.06281"):
+    """Mean gradient over halvings of the images, x / 2ⁱ in pixel values (SI).
+
+    Summary: {scales} scales
+    Evaluations: s
+    Formula:
+        scales: ∇J(x) is the mean over i < {scales} of those of J(x / 2ⁱ) by x
+
+    Attributes:
+        scales: s, halvings of the images that the gradient is the mean of, the whole among them
+    """
+
+    scales: Annotated[int, Field(ge=2, le=16)]
+
+    @property
+    def evaluations(self) -> int:
+        return self.scales
+
+    def views(self) -> Views:
+        from crossfool.attacks.inputs._views import ImageViews
+
+        return ImageViews(self.scales, lambda x, i: x / 2**i, lambda gradient, i: gradient / 2**i)
