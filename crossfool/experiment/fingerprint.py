@@ -84,6 +84,16 @@ def fingerprint(modules: Iterable[str]) -> dict[str, str]:
     return dict(sorted(hashes.items()))
 
 
+def modules_in(folder: str) -> list[str]:
+    """Dotted names, with the package's own, of the modules in a folder that is a registry; a name with _ is no part.
+
+    Args:
+        folder: Its dotted name, without the package's own.
+    """
+    names = (name.removeprefix(f"{folder}.") for name in _SOURCES if name.startswith(f"{folder}."))
+    return [f"{_PACKAGE.name}.{folder}.{name}" for name in names if not name.startswith("_")]
+
+
 def changed_since_import(names: Iterable[str]) -> str | None:
     """The first of a fingerprint's modules whose file is not what it was when this process began; None where all are.
 

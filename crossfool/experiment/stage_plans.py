@@ -255,7 +255,8 @@ def report(experiment: Experiment) -> StagePlan[Experiment]:
         "specs": {model: registry.spec(model) for model in experiment.models},
         "attacks": {name: _derived(row) for name, row in experiment.rows.items()},
     }
-    modules = ("crossfool.report.report_folder", "crossfool.report.html.page")
+    tables = fingerprint.modules_in("report.tables")
+    modules = ("crossfool.report.report_folder", "crossfool.report.html.page", *tables)
     return StagePlan("report", experiment, modules, derived)
 
 

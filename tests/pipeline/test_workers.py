@@ -597,7 +597,9 @@ def test_a_ray_cluster_that_does_not_answer_is_one_line_at_once(monkeypatch, sch
     monkeypatch.setenv("CROSSFOOL_ENGINE", "ray")
     for address in (f"127.0.0.1:{port}", "no-such-host.invalid:6379", "127.0.0.1:99999"):
         monkeypatch.setenv("RAY_ADDRESS", scheme + address)
-        monkeypatch.setattr("ray.init", lambda *address, **options: pytest.fail("Ray was asked, which tries for a minute"))
+        monkeypatch.setattr(
+            "ray.init", lambda *address, **options: pytest.fail("Ray was asked, which tries for a minute")
+        )
         with pytest.raises(UserError, match=f"no Ray cluster at {scheme}{address}: .*; see RAY_ADDRESS and"):
             choose_engine.choose_engine()
 
