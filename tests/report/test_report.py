@@ -5,6 +5,7 @@ import io
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def printed(folder: Path, width: int = 120) -> str:
+def printed(folder: Path, width: int = 120, names: Sequence[str] = ()) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    show(folder, console)
+    show(folder, console, names)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -301,6 +302,16 @@ def test_show(made: tuple[Path, Experiment]) -> None:
         "1,000",
     ]
     assert str(made[0] / "report/tables.md") in text and str(made[0] / "metrics") in text
+
+
+def test_show_prints_any_table(made: tuple[Path, Experiment]) -> None:
+    text = printed(made[0], names=["pairwise_untargeted", "ranking", "destruction"])
+    assert "Success rates in percent" not in text and text.index("sg_fgsm") < text.index("Attacks by success")
+    line = next(line.split() for line in text.splitlines() if line.startswith("fgsm ") and "untargeted" in line)
+    assert line[:4] == ["fgsm", "1", "untargeted", "37.5"]
+    assert "Destruction rates of each pair" in text  # one that the page leaves to its CSV
+    with pytest.raises(UserError, match="unknown table 'rankin'; did you mean ranking"):
+        printed(made[0], names=["ranking", "rankin"])
 
 
 def test_show_needs_no_report_and_no_images(copied: tuple[Path, Experiment]) -> None:
