@@ -25,8 +25,17 @@ def render_terminal(table: Table, console: Console) -> RichTable:
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Print a table; where output is piped, without blanks at the ends of lines."""
-    shown = render_terminal(table, console)
+    """Print a table in the layout that fits."""
+    print_rich_table(render_terminal(table, console), console)
+
+
+def make_rich_table() -> RichTable:
+    """An empty table without a frame."""
+    return RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+
+
+def print_rich_table(shown: RichTable, console: Console) -> None:
+    """Print a table that is laid out; where output is piped, without blanks at the ends of lines."""
     if console.is_terminal:
         console.print(shown)
         return
@@ -38,7 +47,7 @@ def print_table(table: Table, console: Console) -> None:
 
 def _laid_out(grid: Grid, paper: str, under: str | None) -> RichTable:
     """A grid without a frame, with some blanks before the paper's figures and before small texts."""
-    table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table = make_rich_table()
     table.add_column(grid.heads[0], overflow="fold")
     for head, number in zip(grid.heads[1:], grid.numeric, strict=True):
         wrapped = head.replace("_", "_\n", 1) if len(head) > LONG else head
