@@ -11,11 +11,13 @@ from crossfool.pipeline.stage import print_line, stage
 @stage
 def main() -> None:
     experiment = plan_files.verified(stage_plans.report)
-    from crossfool.report import report_folder
+    from crossfool.experiment.results.metrics import load_metrics
+    from crossfool.report import findings, report_folder
     from crossfool.report.html import page
 
-    report_folder.write_report(Path(), experiment, Path("report"))
-    page.write_page([Path()], Path("report/index.html"))
+    found = findings.Findings(Path(), load_metrics(Path(), experiment))
+    report_folder.write_report(found, Path("report"))
+    page.write_page_of([found], Path("report/index.html"), [""])
     folder = Path(os.path.relpath(".", experiment.root))
     command = f"crossfool show {quote(str(folder))}"
     print_line(f"report   {folder / 'report/index.html'}, to be opened in a browser; in this terminal: {command}")

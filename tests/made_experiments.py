@@ -16,9 +16,12 @@ from builders import EMPTY
 
 from crossfool.experiment import loading, provenance
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.metrics import load_metrics
 from crossfool.pipeline.evaluation import success
 from crossfool.pipeline.evaluation.predictions_file import write_cell, write_clean, write_transformed
-from crossfool.report.table import csv_text
+from crossfool.report import report_folder
+from crossfool.report.findings import Findings
+from crossfool.report.renderers.csv_text import csv_text
 from crossfool.stats import rates as stats_rates
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -144,6 +147,11 @@ def make(
             write_tensors(folder / "adversarial" / source / f"{name}.safetensors", {"images": adversarial})
     write_json(folder / "analysis/list.json", {})
     return loading.load_experiment(folder / "params.yaml")
+
+
+def write_report(folder: Path, experiment: Experiment, out: Path) -> None:
+    """Write the report of an experiment's folder, as its stage does."""
+    report_folder.write_report(Findings(folder, load_metrics(folder, experiment)), out)
 
 
 def complete(folder: Path) -> None:

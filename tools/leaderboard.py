@@ -18,8 +18,8 @@ HEAD = """# Leaderboard
 Attacks of the experiments whose `metrics/` are in git, ranked by mean success over black-box cells (top-1; top-5 of
 targeted attacks), in percent, with the mean of the ends of the cells' Wilson 95% intervals. Beside it: gradient
 evaluations an image and model, and success divided by them. Ranks hold within a table alone: its models, images and ε.
-Whether two attacks differ on these images is in each experiment's `report/pairwise.csv` (all cells together) and
-`report/mcnemar.csv` (cell by cell).
+Whether two attacks differ on these images is in each experiment's `report/tables/pairwise.csv` (all cells together) and
+`report/tables/mcnemar.csv` (cell by cell).
 
 Written by `tools/leaderboard.py` from `metrics/`, never by hand: a test compares. To be on it:
 [an attack's row and its run, by pull request](contributing.md#a-pull-request)."""

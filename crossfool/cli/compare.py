@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from crossfool.cli.console import make_table, print_table
 from crossfool.experiment.results.comparison import Comparison, Pooled
+from crossfool.report.comparison_table import comparison_table
+from crossfool.report.number_text import difference_text, interval_text, p_equation, p_value_text
+from crossfool.report.renderers import terminal
 from crossfool.stats.paired_difference import Difference
 from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL
 
@@ -22,7 +23,7 @@ def show(comparison: Comparison, console: Console, metric: str = "top1") -> None
         console.print(Text(f"  {line}"))
     if comparison.shown:
         console.print()
-        print_table(console, _table(comparison))
+        terminal.print_table(comparison_table(comparison), console)
         console.print()
     for pooled in comparison.pooled:
         if not pooled.same:
@@ -31,37 +32,10 @@ def show(comparison: Comparison, console: Console, metric: str = "top1") -> None
         console.print(Text(line, style="dim"))
 
 
-def _table(comparison: Comparison) -> Table:
-    several = {row.attack for row in comparison.shown} != {" − ".join(comparison.names)}
-    heads = [*(["attack"] if several else []), "source", "target", *(f">{name}" for name in comparison.names)]
-    shown = make_table([*heads, ">difference", ">95% interval", ">p", ">p, Holm"])
-    for row in comparison.shown:
-        difference = row.difference
-        names = [*([Text(row.attack)] if several else []), Text(row.source), Text(row.target + "*" * row.whitebox)]
-        rates = [Text(f"{row.first:.1f}"), Text(f"{row.second:.1f}")]
-        tests = [Text(_interval(difference)), Text(_p(difference.p)), Text(_p(difference.adjusted))]
-        shown.add_row(*names, *rates, _points(difference), *tests)
-    return shown
-
-
-def _points(difference: Difference) -> Text:
-    """The percent points of a difference, coloured where its adjusted p is below the level."""
+def _points(difference: Difference) -> tuple[str, str]:
+    """The percent points of a difference, and their colour: none where the adjusted p is not below the level."""
     colour = "" if difference.adjusted >= SIGNIFICANCE_LEVEL else "green" if difference.points > 0 else "red"
-    return Text(_signed(difference.points), colour)
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.1f}".replace("-", "−") if abs(points) >= 0.05 else "0.0"
-
-
-def _interval(difference: Difference) -> str:
-    if difference.low is None or difference.high is None:
-        return "none"
-    return f"[{_signed(difference.low)}, {_signed(difference.high)}]"
-
-
-def _p(p: float) -> str:
-    return "<0.0001" if p < 1e-4 else f"{p:.4f}"
+    return difference_text(difference.points), colour
 
 
 def _pooled_line(pooled: Pooled, several: bool) -> Text:
@@ -69,8 +43,10 @@ def _pooled_line(pooled: Pooled, several: bool) -> Text:
     cells = "black-box cell" if pooled.cells == 1 else "black-box cells"
     difference = pooled.difference
     name = f"{pooled.attack}: " if several else ""
-    adjusted = f", {_p(difference.adjusted)} by Holm" if several else ""
-    rest = f" points {_interval(difference)}, p = {_p(difference.p)}{adjusted}".replace("= <", "< ")
+    adjusted = f", {p_value_text(difference.adjusted)} by Holm" if several else ""
+    low, high = difference.low, difference.high
+    interval = "" if low is None or high is None else f" {interval_text(low, high)}"
+    rest = f" points{interval}, {p_equation(difference.p)}{adjusted}"
     return Text.assemble((f"{name}pooled over {pooled.cells} {cells}: ", "bold"), _points(difference), rest)
 
 

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Iterable
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
+
+from crossfool.report.renderers import terminal
 
 PIPED_WIDTH = 240  # columns where there is no terminal: a line of a table stays a line for grep
 
@@ -23,19 +23,13 @@ def asks() -> bool:
 
 
 def make_table(columns: Iterable[str]) -> Table:
-    """An empty table without a frame; a column whose head begins with > is aligned to the right."""
-    empty = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    """An empty table of texts, without a frame."""
+    empty = terminal.make_rich_table()
     for column in columns:
-        empty.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        empty.add_column(column)
     return empty
 
 
 def print_table(console: Console, shown: Table) -> None:
-    """Print a table; where output is piped, without blanks at the ends of lines."""
-    if console.is_terminal:
-        console.print(shown)
-        return
-    with console.capture() as captured:
-        console.print(shown)
-    lines = (line.rstrip() for line in captured.get().splitlines())
-    console.print(Text("\n".join(lines)), soft_wrap=True)
+    """Print a table of texts; where output is piped, without blanks at the ends of lines."""
+    terminal.print_rich_table(shown, console)

@@ -131,23 +131,25 @@ def check(folder: str, rate: float | None) -> None:
 
 @main.command()
 @click.argument("folders", nargs=-1, shell_complete=completion.experiments)
+@click.option("--table", "names", multiple=True, help="Print this table of the report instead; give it again for more.")
 @errors_in_one_line
-def show(folders: tuple[str, ...]) -> None:
+def show(folders: tuple[str, ...], names: tuple[str, ...]) -> None:
     """Print the success-rate tables of experiments (of the one here, if none is given).
+
+    Any table of a report can be asked for by its name, which is that of its file in report/tables/.
 
     \b
     Examples:
       crossfool show
       crossfool show . depth-mnist
-      crossfool show experiments/depth-cifar10
+      crossfool show experiments/depth-cifar10 --table ranking
     """
-    from rich.console import Console
-
+    from crossfool.cli import console
     from crossfool.cli import show as cli_show
     from crossfool.experiment import project
 
     for folder in folders or (".",):
-        cli_show.show(project.find_experiment(folder), Console())
+        cli_show.show(project.find_experiment(folder), console.make_console(), names)
 
 
 @main.command()

@@ -3,9 +3,8 @@
 The numbers in parentheses are the paper's figures. Each function reads what the analysis stored and needs no model.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,34 +12,14 @@ from matplotlib.figure import Figure
 from crossfool.datasets.preparation.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.results.outcomes import Evidence
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency
 from crossfool.report.figures import boundary, saliency, similarity
 from crossfool.report.figures.style import Point, channels_last
-from crossfool.stats import intervals
+from crossfool.report.table import Row
 from crossfool.storage.tensors import TensorFile
 
-Rows = list[dict[str, Any]]
 
-
-def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean of a value per image (N,), and the ends of Student's 95% interval; the mean where that has no width."""
-    mean = float(values.mean())
-    low, high = intervals.mean_interval(values) or (mean, mean)
-    return mean, low, high
-
-
-def similarity_rows(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """A row for each analysis and number of samples m: the mean cosine over images, and its 95% interval."""
-    for name, (samples, cosines) in evidence.similarity.items():
-        analysis = evidence.experiment.similarity[name]
-        for place, m in enumerate(samples):
-            mean, low, high = mean_interval(cosines[:, place])
-            row = {"analysis": name, "source": analysis.source, "target": analysis.target, "samples": m}
-            yield row | {"cosine": mean, "low": low, "high": high, "n": len(cosines)}
-
-
-def draw_similarity(experiment: Experiment, rows: Rows) -> Figure:
+def draw_similarity(experiment: Experiment, rows: Sequence[Row]) -> Figure:
     """The figure of gradient similarity, from all rows of `similarity_rows`."""
     lines: dict[str, tuple[Point, list[Point]]] = {}
     analyses = experiment.similarity

@@ -3,19 +3,22 @@
 import csv
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from made_experiments import DETAIL, FGSM, FOOLED, SG, make
+from made_experiments import DETAIL, FGSM, FOOLED, SG, make, write_report
 from scipy.stats import t
 
 from crossfool.experiment import loading
-from crossfool.experiment.results import comparison_tables, ranking
+from crossfool.experiment.results import ranking
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.pipeline.evaluation import success
-from crossfool.report import report_folder
-from crossfool.report.html import attack_tables
-from crossfool.report.table import csv_text
+from crossfool.report import table_modules
+from crossfool.report.findings import read_findings
+from crossfool.report.renderers.latex import render_latex
+from crossfool.report.table import Table
+from crossfool.report.tables import pairwise
 from crossfool.stats import rates
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -39,8 +42,14 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     experiment = make(folder, FOOLED)
     write_json(folder / "metrics/fnn0/sg_fgsm.detail.json", {**DETAIL, "size": {**DETAIL["size"], "l2": 50.0}, **TAKES})
-    report_folder.write_report(folder, experiment, folder / "report")
+    write_report(folder, experiment, folder / "report")
     return folder
+
+
+def shown(folder: Path) -> dict[str, Table]:
+    """The tables of an experiment that people are shown, by name."""
+    sections = table_modules.build_tables(read_findings(folder))
+    return {table.name: table for tables in sections.values() for table in tables if table.readable}
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
@@ -60,7 +69,7 @@ def test_all_or_none_have_an_interval(successes):
 
 
 def test_ranking_by_hand(made):
-    first, second, far = rows(made / "report/ranking.csv")
+    first, second, far = rows(made / "report/tables/ranking.csv")
     assert [(row["attack"], row["rank"]) for row in (first, second, far)] == [
         ("fgsm", "1"),
         ("sg_fgsm", "2"),
@@ -75,7 +84,7 @@ def test_ranking_by_hand(made):
 
 
 def test_pairs_by_hand(made):
-    (row,) = rows(made / "report/pairwise.csv")  # the targeted attack has no other to be compared with
+    (row,) = rows(made / "report/tables/pairwise.csv")  # the targeted attack has no other to be compared with
     assert (row["first"], row["second"], row["cells"], row["n"]) == ("fgsm", "sg_fgsm", "3", "8")
     each = FAST - SMOOTH
     assert float(row["difference"]) == 12.5
@@ -87,7 +96,7 @@ def test_pairs_by_hand(made):
 
 
 def test_cells_of_pairs_by_hand(made):
-    found = rows(made / "report/mcnemar.csv")
+    found = rows(made / "report/tables/mcnemar.csv")
     # of eight images fgsm fools the first 5, 0 and 4, sg_fgsm the first 2: so many are fooled by one alone
     alone = [(row["source"], row["target"], row["first_alone"], row["second_alone"]) for row in found]
     assert alone == [("fnn0", "fnn2", "3", "0"), ("fnn0", "fnn4", "0", "2"), ("fnn2+fnn0", "fnn4", "2", "0")]
@@ -99,10 +108,9 @@ def test_cells_of_pairs_by_hand(made):
     }
     assert (found[0]["first_rate"], found[0]["second_rate"]) == ("62.5", "25")
     assert all(float(row["low"]) < float(row["difference"]) < float(row["high"]) for row in found)
-    (shown,) = attack_tables.cell_by_cell_tables(made / "report")
-    head, cells = shown.rows[1]
+    head, cells = shown(made)["mcnemar"].grid.lines[1]
     assert head == "fgsm − sg_fgsm"
-    assert [cell.text for cell in cells] == ["fnn0 → fnn4", "0.0", "25.0", "−25.0", "0", "2", "0.5", "1"]
+    assert [cell.text for cell in cells] == ["fnn0", "fnn4", "0.0", "25.0", "−25.0", "0", "2", "0.5", "1", "8"]
 
 
 def test_many_pairs_are_corrected_together():
@@ -129,7 +137,7 @@ def test_many_pairs_are_corrected_together():
 
 
 def test_takes_are_told(made):
-    places = made / "report"
+    places = made / "report/tables"
     assert [(row["step"], row["gradients"], row["rate"]) for row in rows(places / "cost.csv")] == [
         ("1", "5", "50"), ("2", "10", "60")
     ]  # fmt: skip
@@ -146,9 +154,11 @@ def test_takes_are_told(made):
         rates.wilson_rate(1, 8).low,
         rates.wilson_rate(1, 8).high,
     )
-    text = (places / "tables.md").read_text()
-    assert "## Attacks ranked" in text and "Of 1 pairs of attacks, 0 differ" in text and "seeds.csv: " in text
-    assert (places / "figures/cost.png").stat().st_size > 10_000 and (places / "vector/cost.svg").is_file()
+    text = (made / "report/tables.md").read_text()
+    assert "### Attacks by success" in text and "0 of 3 differ" in shown(made)["mcnemar"].notes[0]
+    assert "- `tables/cost.csv`: Success after each recorded step" in text
+    figures = made / "report"
+    assert (figures / "figures/cost.png").stat().st_size > 10_000 and (figures / "vector/cost.svg").is_file()
 
 
 def test_lpips_stands_where_it_was_measured(tmp_path, made):
@@ -156,26 +166,27 @@ def test_lpips_stands_where_it_was_measured(tmp_path, made):
     for source, attack, apart in (("fnn0", "fgsm", 0.25), ("fnn2+fnn0", "fgsm", 0.125), ("fnn0", "sg_fgsm", 0.5)):
         size = {**DETAIL["size"], "lpips": apart, "lpips_high": 1.0}
         write_json(tmp_path / f"metrics/{source}/{attack}.detail.json", {**DETAIL, "size": size})
-    report_folder.write_report(tmp_path, experiment, tmp_path / "report")
-    found = {row["attack"]: row["lpips"] for row in rows(tmp_path / "report/ranking.csv")}
+    write_report(tmp_path, experiment, tmp_path / "report")
+    found = {row["attack"]: row["lpips"] for row in rows(tmp_path / "report/tables/ranking.csv")}
     assert found == {"fgsm": "0.1875", "sg_fgsm": "", "far": ""}  # the mean over both sources; not of some of them
     text = (tmp_path / "report/tables.md").read_text()
-    assert "| L2 | SSIM | LPIPS |" in text and "perceptual distance from it (LPIPS, 0 if the same)" in text
+    assert "| L2 | L∞ | SSIM | LPIPS |" in text and "LPIPS: perceptual distance" in text
     assert " | 0.500 | 0.188 |" in text and " | 0.500 | – |" in text
-    (table,) = [table for table in attack_tables.ranking_tables(tmp_path / "report") if table.name == "ranking"]
-    assert table.columns[-1] == "lpips" and "Lpips: perceptual distance" in table.notes[-1]
-    assert [cells[-1].text for _, cells in table.rows] == ["0.188", "", ""]
+    table = shown(tmp_path)["ranking"]
+    assert table.grid.heads[-1] == "LPIPS" and "LPIPS: perceptual distance" in table.all_notes[-1]
+    assert [cells[-1].text for _, cells in table.grid.lines] == ["0.188", "–", "–"]
 
     text = (made / "report/tables.md").read_text()  # nowhere measured
-    assert "| L2 | SSIM |" in text and "LPIPS" not in text
-    (table,) = [table for table in attack_tables.ranking_tables(made / "report") if table.name == "ranking"]
-    assert table.columns[-1] == "ssim" and "lpips" not in " ".join(table.notes).lower()
+    assert "| L2 | L∞ | SSIM |" in text and "LPIPS" not in text
+    table = shown(made)["ranking"]
+    assert table.grid.heads[-1] == "SSIM" and "lpips" not in " ".join(table.all_notes).lower()
 
 
 def test_the_page_has_them_as_tables(made):
-    tables = {table.name: table for table in attack_tables.ranking_tables(made / "report")}
-    assert set(tables) == {"ranking", "quantisation", "denominators"}  # one pair and one spread are no table
-    assert [head for head, _ in tables["ranking"].rows] == ["fgsm", "sg_fgsm", "far"]
+    sections = table_modules.build_tables(read_findings(made))
+    compared = {table.name for table in sections["ranking"] if table.readable}
+    assert compared == {"ranking", "quantisation", "denominators"}  # one pair and one spread are no table
+    assert [head for head, _ in shown(made)["ranking"].grid.lines] == ["fgsm", "sg_fgsm", "far"]
     page = ranking_page(made)
     assert "Attacks compared" in page and "Attacks compared, cell by cell" in page
 
@@ -188,10 +199,12 @@ def ranking_page(folder: Path) -> str:
 
 
 def test_nothing_is_told_of_what_is_not_there(tmp_path):
-    report_folder.write_report(tmp_path, make(tmp_path, {}, attacks={"sg": SG}), tmp_path / "report")
-    assert [rows(tmp_path / f"report/{name}.csv") for name in ("pairwise", "cost", "seeds", "quantisation")] == [[]] * 4
+    write_report(tmp_path, make(tmp_path, {}, attacks={"sg": SG}), tmp_path / "report")
+    assert [rows(tmp_path / f"report/tables/{name}.csv") for name in ("pairwise", "cost", "seeds", "quantisation")] == [
+        []
+    ] * 4
     assert not (tmp_path / "report/figures/cost.png").exists()
-    assert "Attacks ranked" not in (tmp_path / "report/tables.md").read_text()
+    assert "Attacks by success" not in (tmp_path / "report/tables.md").read_text()
 
 
 def test_images_that_a_model_gets_wrong_clean_are_ranked_for_nobody(tmp_path):
@@ -206,14 +219,14 @@ def test_images_that_a_model_gets_wrong_clean_are_ranked_for_nobody(tmp_path):
     right[0, 0] = right[5, 2] = 0  # the first image was fooled wherever any was, the sixth where there were eight
     tensors = {name: np.array(file[name]) for name in file.names()} | {"right": right}
     write_tensors(file.path, tensors, {"models": "fnn0,fnn2,fnn4"})
-    report_folder.write_report(tmp_path, experiment, tmp_path / "report")
+    write_report(tmp_path, experiment, tmp_path / "report")
     kept = right.all(1)
-    for row, hits in zip(rows(tmp_path / "report/ranking.csv"), (FAST, SMOOTH), strict=False):
+    for row, hits in zip(rows(tmp_path / "report/tables/ranking.csv"), (FAST, SMOOTH), strict=False):
         assert float(row["success"]) == pytest.approx(100 * hits[kept].mean(), abs=1e-4) and row["n"] == "6"
-    claims = rows(tmp_path / "report/claims.csv")
+    claims = rows(tmp_path / "report/tables/claims.csv")
     smoothing = [row for row in claims if row["name"].startswith("smoothing")]
     assert smoothing and {row["images"] for row in smoothing} == {"6"}
-    assert {row["n"] for row in rows(tmp_path / "report/results.csv")} == {"8"}
+    assert {row["n"] for row in rows(tmp_path / "report/tables/results.csv")} == {"8"}
     assert "ranks and claims count only images that every model gets right" in (
         tmp_path / "report/tables.md"
     ).read_text(encoding="utf-8")
@@ -237,7 +250,7 @@ def costly(tmp_path_factory) -> Path:
             for target, more in (("fnn0", 0), ("fnn2", 0), ("fnn4", 1))
         }
         write_json(folder / f"metrics/fnn0/{name}.detail.json", {**DETAIL, "steps": steps})
-    report_folder.write_report(folder, experiment, folder / "report")
+    write_report(folder, experiment, folder / "report")
     return folder
 
 
@@ -249,7 +262,7 @@ def answered(wrong: int) -> dict[str, float]:
 
 def test_attacks_at_equal_cost_by_hand(costly):
     found = {}
-    for row in rows(costly / "report/budget.csv"):
+    for row in rows(costly / "report/tables/budget.csv"):
         found.setdefault(int(row["budget"]), []).append((row["place"], row["attack"], row["gradients"], row["success"]))
         assert (row["objective"], row["cells"], row["n"]) == ("untargeted", "2", "8")
     # each mean is of 8 images of fnn2 and of fnn4, where one more is fooled, but for fgsm
@@ -260,36 +273,35 @@ def test_attacks_at_equal_cost_by_hand(costly):
         5: [("1", "igsm", "3", "56.25"), ("2", "fgsm", "1", "37.5"), ("3", "smooth", "5", "31.25")],
         10: [("1", "smooth", "10", "81.25"), ("2", "igsm", "3", "56.25"), ("3", "fgsm", "1", "37.5")],
     }
-    row = next(row for row in rows(costly / "report/budget.csv") if row["success"] == "81.25")
+    row = next(row for row in rows(costly / "report/tables/budget.csv") if row["success"] == "81.25")
     low, high = (np.mean([100 * rates.wilson_interval(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
     assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high), abs=1e-3)
 
 
 def test_attacks_at_equal_cost_in_words(costly):
     text = (costly / "report/tables.md").read_text(encoding="utf-8")
-    _, _, after = text.partition("## Untargeted attacks at equal cost\n\n")
-    head, _, *lines = after.split("\n\n")[1].splitlines()
+    _, _, after = text.partition("### Untargeted attacks at equal cost")
+    head, _, *lines = after.split("\n\n")[2].splitlines()
     assert head == "| attack | 1 | 2 | 3 | 5 | 10 |"
     assert [line.split(" | ")[0] for line in lines] == ["| smooth", "| igsm", "| fgsm"]  # by the largest budget
     low, high = (np.mean([100 * rates.wilson_interval(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
-    assert lines[0].startswith("| smooth | – | – | – | 31.2 [")
-    assert lines[0].endswith(f"| 81.2 [{low:.1f}, {high:.1f}] |")
+    assert lines[0].startswith("| smooth | – | – | – | 31.2 place 3 [")
+    assert lines[0].endswith(f"| 81.2 place 1 [{low:.1f}, {high:.1f}] |")
 
 
 def test_the_page_sets_every_attack_against_every_other(costly):
-    tables = {table.name: table for table in attack_tables.ranking_tables(costly / "report")}
-    against, cost = tables["pairwise_untargeted"], tables["budget_untargeted"]
-    cells = {
-        (head, column): cell for head, row in against.rows for column, cell in zip(against.columns, row, strict=True)
-    }
-    pairs = {(row["first"], row["second"]): row for row in rows(costly / "report/pairwise.csv")}
+    tables = shown(costly)
+    against, cost = tables["pairwise_untargeted"].grid, tables["budget_untargeted"].grid
+    heads = against.heads[1:]
+    cells = {(head, column): cell for head, row in against.lines for column, cell in zip(heads, row, strict=True)}
+    pairs = {(row["first"], row["second"]): row for row in rows(costly / "report/tables/pairwise.csv")}
     assert len(pairs) == 3 and len(cells) == 9
     for (first, second), row in pairs.items():
         one, other = cells[first, second], cells[second, first]
         assert one.value == float(row["difference"]) == -other.value
         assert f"p = {float(row['p_holm']):.2g}" in one.under and cells[first, first].text == "–"
-    assert cost.columns == ("1", "2", "3", "5", "10")
-    by_attack = dict(cost.rows)
+    assert cost.heads == ("attack", "1", "2", "3", "5", "10")
+    by_attack = dict(cost.lines)
     assert [cell.text for cell in by_attack["smooth"]] == ["–", "–", "–", "31.2", "81.2"]
     assert by_attack["fgsm"][4].under.startswith("place 3 at 1\n[")
     assert by_attack["igsm"][1].under.startswith("place 1\n[")
@@ -306,26 +318,28 @@ def test_equals_share_a_place(tmp_path):
     )
     steps = {"fnn2": {str(step): {"gradients": step, **answered(1)} for step in (1, 2)}}
     write_json(tmp_path / "metrics/fnn0/igsm.detail.json", {**DETAIL, "steps": steps})
-    report_folder.write_report(tmp_path, experiment, tmp_path / "report")
-    places = [(row["budget"], row["attack"], row["place"]) for row in rows(tmp_path / "report/budget.csv")]
+    write_report(tmp_path, experiment, tmp_path / "report")
+    places = [(row["budget"], row["attack"], row["place"]) for row in rows(tmp_path / "report/tables/budget.csv")]
     assert [place for budget, _, place in places if budget == "1"] == ["1", "1", "3"]
-    ranks = [(row["attack"], row["rank"]) for row in rows(tmp_path / "report/ranking.csv")]
+    ranks = [(row["attack"], row["rank"]) for row in rows(tmp_path / "report/tables/ranking.csv")]
     assert ranks == [("one", "1"), ("two", "1"), ("igsm", "3")]
 
 
-def test_what_differs_stands_out(tmp_path):
+def test_what_differs_stands_out(monkeypatch):
     some = {"objective": "untargeted", "low": 1.0, "high": 30.0, "cells": 2, "n": 50}
     pairs = [
         {"first": "a", "second": "b", "difference": 12.5, "p": 0.001, "p_holm": 0.003, "differs": True},
         {"first": "a", "second": "c", "difference": -4.0, "low": None, "high": None, "p": 0.5, "p_holm": 1.0},
         {"first": "b", "second": "c", "difference": 0.0, "p": 1.0, "p_holm": 1.0},
     ]
-    text = csv_text(comparison_tables.TABLE_COLUMNS["pairwise"], [{**some, "differs": False, **pair} for pair in pairs])
-    (tmp_path / "pairwise.csv").write_text(text, encoding="utf-8")
-    (table,) = attack_tables.ranking_tables(tmp_path)
-    stressed = {one + other for one, row in table.rows for other, cell in zip("abc", row, strict=True) if cell.stressed}
+    rows = [{**some, "differs": False, **pair} for pair in pairs]
+    monkeypatch.setattr(pairwise, "pairwise_rows", lambda evidence: rows)
+    (table,) = [table for table in pairwise.tables(SimpleNamespace(evidence=None)) if table.readable]
+    lines = table.grid.lines
+    stressed = {one + other for one, row in lines for other, cell in zip("abc", row, strict=True) if cell.stressed}
     assert stressed == {"ab", "ba"} and "1 of 3 pairs, in bold" in table.notes[0]
-    by_attack = dict(table.rows)
+    by_attack = dict(lines)
     assert by_attack["b"][0].text == "−12.5" and by_attack["b"][0].under == "[−30.0, −1.0]\np = 0.003; differ"
-    assert table.latex.count(r"\textbf{$-$12.5}") == 1 and table.latex.count(r"\textbf") == 2
+    latex = render_latex(table)
+    assert latex.count(r"\textbf{$-$12.5}") == 1 and latex.count(r"\textbf") == 2
     assert by_attack["c"][0].under == "p = 1" and by_attack["b"][2].text == "+0.0"

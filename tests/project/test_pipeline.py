@@ -148,7 +148,7 @@ def test_a_grid_is_a_cell_each_and_a_new_value_runs_its_cells_alone(repository):
     fgsm, cell = (np.asarray(TensorFile(repository.path / path)["images"]) for path in images)
     assert np.array_equal(fgsm, cell)
     assert repository.metrics("fnn0/fgsm.json") == repository.metrics("fnn0/a_e100_T1_aepsilon_m0_s15.json")
-    with open(repository.path / "report/grid_a.csv") as file:
+    with open(repository.path / "report/tables/grid_a.csv") as file:
         assert len(file.readlines()) == 1 + 2 * 2  # fnn0 onto fnn2, the one black-box pair
     repository.run("git", "checkout", "--quiet", ".")
     assert "a_e100_T1_aepsilon_m0_s15" in repository.dvc("repro", code=255)  # left over, and named

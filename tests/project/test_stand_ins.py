@@ -259,16 +259,18 @@ def test_experiment_runs_from_end_to_end(small, name, monkeypatch, capfd):
     assert all((folder / path).is_file() for path in leftover_files.expected_files(experiment))
     report = folder / "report"
     assert "# Transferability on imagefolder" in (report / "tables.md").read_text(encoding="utf-8")
-    assert len(rows(report / "results.csv")) == (
+    assert len(rows(report / "tables/results.csv")) == (
         len(experiment.sources) * len(experiment.attacks) * len(experiment.answering)
     )
     if name not in MILD:
-        assert max(float(row["top1"]) for row in rows(report / "results.csv")) > 0
-    assert (len(rows(report / "grid_a.csv")), len(rows(report / "grid_b.csv"))) == GRID_ROWS.get(name, (0, 0))
+        assert max(float(row["top1"]) for row in rows(report / "tables/results.csv")) > 0
+    assert (len(rows(report / "tables/grid_a.csv")), len(rows(report / "tables/grid_b.csv"))) == GRID_ROWS.get(
+        name, (0, 0)
+    )
     agreement = json.loads((folder / "agreement.json").read_text())
-    assert agreement["paper"]["cells"] == len(rows(report / "comparison.csv")) == PAPER.get(name, 0)
+    assert agreement["paper"]["cells"] == len(rows(report / "tables/comparison.csv")) == PAPER.get(name, 0)
     assert set(agreement["claims"]) == CLAIMS[name]
-    assert [row["name"] for row in rows(report / "claims.csv")] == list(agreement["claims"])
+    assert [row["name"] for row in rows(report / "tables/claims.csv")] == list(agreement["claims"])
 
     drawn = FIGURES.get(name, set()) | {f"heatmap_{attack}" for attack in experiment.attacks}
     assert {path.name for path in (report / "figures").iterdir()} == {f"{one}.png" for one in (*drawn, "panel")}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from made_experiments import DETAIL, FGSM, SG, TARGETED, complete, make
+from made_experiments import DETAIL, FGSM, SG, TARGETED, complete, make, write_report
 from parsed_page import Parsed
 
 from crossfool.cli.main import main
@@ -96,11 +96,13 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
 
 def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
     """tables.md and the page, once all of the report is written; no JSON has a NaN, no CSV a word for nothing."""
-    report_folder.write_report(folder, experiment, folder / "report")
+    write_report(folder, experiment, folder / "report")
     html_page.write_page([folder], folder / "report/index.html")
     for path in (folder / "agreement.json", *folder.glob("metrics/**/*.json")):
         json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
-    for path in folder.glob("report/*.csv"):
+    written_tables = list(folder.glob("report/tables/*.csv"))
+    assert len(written_tables) >= 20
+    for path in written_tables:
         assert not {"nan", "inf", "None"} & {value for row in rows(path) for value in row.values()}, path
     page = (folder / "report/index.html").read_text(encoding="utf-8")
     assert "nan" not in page.split("<script")[0].replace("dominant", "")[:20_000]
@@ -131,15 +133,15 @@ def test_no_image_right_under_all_models_is_named(unsaved: None, tmp_path: Path,
     experiment = everything(tmp_path, right)
     tables, page = written(tmp_path, experiment)
     n = len(right)
-    assert SAID in tables and "## Attacks ranked" not in tables and "## The paper's claims" not in tables
+    assert tables.count(SAID) == 2 and "### Attacks by" not in tables and "### What the paper claims" not in tables
     assert f"{min(2, n) / n * 100:.1f}" in tables
     headings = (tmp_path / "report/index.html").read_text(encoding="utf-8")
     assert headings.count(SAID) == 2 and "Attacks compared" in headings and "The paper&#39;s claims" in headings
     assert page.table("fgsm: top-1")[1][0] == "fnn0"
     for name in ("ranking", "pairwise", "mcnemar", "claims", "destruction_pooled", "grid_a"):
-        assert rows(tmp_path / f"report/{name}.csv") == [], name
-    assert {row["n"] for row in rows(tmp_path / "report/results.csv")} == {f"{n}"}
-    denominators = [row for row in rows(tmp_path / "report/denominators.csv") if row["counted"] == "all_right"]
+        assert rows(tmp_path / f"report/tables/{name}.csv") == [], name
+    assert {row["n"] for row in rows(tmp_path / "report/tables/results.csv")} == {f"{n}"}
+    denominators = [row for row in rows(tmp_path / "report/tables/denominators.csv") if row["counted"] == "all_right"]
     assert {(row["rate"], row["low"], row["high"], row["n"]) for row in denominators} == {("", "", "", "0")}
     agreement = read_json(tmp_path / "agreement.json")
     assert agreement["claims"] == {} and agreement["untested"].startswith(SAID)
@@ -202,9 +204,9 @@ def test_little_to_count_is_a_whole_report(
     rivals = [name for name, row in experiment.attacks.items() if not row.targeted]
     if len(rivals) > 1:
         assert f"paired on the same {len(right)} image" in told("compare", *rivals, "--folder", str(tmp_path))
-    for row in rows(tmp_path / "report/destruction.csv"):
+    for row in rows(tmp_path / "report/tables/destruction.csv"):
         assert (row["rate"] == "") == (row["n"] == "0")
-    assert all(math.isfinite(float(row["top1"])) for row in rows(tmp_path / "report/results.csv"))
+    assert all(math.isfinite(float(row["top1"])) for row in rows(tmp_path / "report/tables/results.csv"))
 
 
 def test_select_warns_where_no_image_is_right_under_all_models() -> None:

@@ -6,13 +6,14 @@ import io
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from builders import EMPTY
-from made_experiments import FGSM, FOOLED, make
+from made_experiments import FGSM, FOOLED, make, write_report
 from rich.console import Console
 
 from crossfool.attacks import parts_table
@@ -21,11 +22,12 @@ from crossfool.cli.show import show
 from crossfool.errors import UserError
 from crossfool.experiment import formulas
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.results import comparison_tables, metrics
+from crossfool.experiment.results import metrics
 from crossfool.pipeline.evaluation import success
-from crossfool.report import experiment_panel, rates_csv, report_folder
+from crossfool.report import experiment_panel
 from crossfool.report.figures import heatmap
 from crossfool.report.reported import published_rates
+from crossfool.report.tables import results as results_table
 from crossfool.stats.rates import wilson_interval_of_share, wilson_rate
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile
@@ -36,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment]:
     """A made experiment with its report; tests read it and change copies."""
     folder = tmp_path_factory.mktemp("made")
     experiment = make(folder, FOOLED)
-    report_folder.write_report(folder, experiment, folder / "report")
+    write_report(folder, experiment, folder / "report")
     return folder, experiment
 
 
@@ -51,9 +53,9 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def printed(folder: Path, width: int = 120) -> str:
+def printed(folder: Path, width: int = 120, names: Sequence[str] = ()) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    show(folder, console)
+    show(folder, console, names)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -62,7 +64,7 @@ def test_a_key_of_an_attack_is_in_the_table_and_in_words() -> None:
     """Or it is known to be told elsewhere, on purpose."""
     keys, meant = set(Attack.key_names()), set(formulas.ROW_MEANINGS)
     untold = {"method", "options", "seed", "seeds", "fusion", "quantisation", "record_steps", "loss"}
-    assert keys - set(rates_csv.PARAMETERS) == untold
+    assert keys - set(results_table.PARAMETERS) == untold
     for row in parts_table.part_rows():
         assert row.meanings.keys() == row.keys.keys(), row.name
         meant |= row.meanings.keys()
@@ -71,14 +73,14 @@ def test_a_key_of_an_attack_is_in_the_table_and_in_words() -> None:
 
 def test_a_key_that_few_attacks_have_is_a_column_where_one_has_it(made: tuple[Path, Experiment]) -> None:
     results = metrics.load_metrics(made[0], made[1])
-    assert "loss" not in rates_csv.columns(results)
+    assert "loss" not in results_table.column_names(results)
     rows = {"fgsm": Attack(epsilon=8, steps=1, step_size=8, loss="cross_entropy")}
     other = dataclasses.replace(results, experiment=made[1].model_copy(update={"attacks": rows}))
-    assert rates_csv.columns(other)[18:20] == ["loss", "gradients"]
+    assert results_table.column_names(other)[18:20] == ["loss", "gradients"]
 
 
 def test_results_csv(made: tuple[Path, Experiment]) -> None:
-    table = {(row["source"], row["attack"], row["target"]): row for row in rows(made[0] / "report/results.csv")}
+    table = {(row["source"], row["attack"], row["target"]): row for row in rows(made[0] / "report/tables/results.csv")}
     assert len(table) == 2 * 3 * 3
     row = table["fnn0", "fgsm", "fnn2"]
     wilson = wilson_rate(5, 8)
@@ -124,7 +126,7 @@ def test_results_csv(made: tuple[Path, Experiment]) -> None:
 
 
 def test_destruction_csv(made: tuple[Path, Experiment]) -> None:
-    table = rows(made[0] / "report/destruction.csv")
+    table = rows(made[0] / "report/tables/destruction.csv")
     assert len(table) == 2 * 3 * 3 * 3
     by = {(r["source"], r["attack"], r["target"], r["transform"], r["level"]): r for r in table}
     row = by["fnn0", "fgsm", "fnn2", "jpeg", "20"]  # five fooled, the first three made right again
@@ -138,16 +140,16 @@ def test_tables(made: tuple[Path, Experiment]) -> None:
     text = (made[0] / "report/tables.md").read_text(encoding="utf-8")
     assert "8 images of mnist: every one that all 3 models classify correctly" in text
     assert "| source | fnn0 | fnn2 | fnn4 |\n| --- | ---: | ---: | ---: |\n" in text
-    assert "| fnn0 | 100.0 [67.6, 100.0]* | 62.5 [30.6, 86.3] (62.9) | 0.0 [0.0, 32.4] (62.9) |" in text
+    assert "| fnn0 | 100.0* [67.6, 100.0] | 62.5 [30.6, 86.3] (62.9) | 0.0 [0.0, 32.4] (62.9) |" in text
     # an ensemble has no figure in the paper here
-    assert "| fnn2+fnn0 | 25.0 [7.1, 59.1]* | 25.0 [7.1, 59.1]* | 50.0 [21.5, 78.5] |" in text
-    assert text.count("Top-5 success rate") == 1  # of the targeted attack
+    assert "| fnn2+fnn0 | 25.0* [7.1, 59.1] | 25.0* [7.1, 59.1] | 50.0 [21.5, 78.5] |" in text
+    assert text.count("top-5 success rate") == 1  # of the targeted attack
     assert (
         "smoothed gradient of m = 5 samples with σ = 15, one step of α = 40, ε = 40; 5 gradient evaluations an image"
         in text
     )
     low, high = wilson_rate(91, 100).low, wilson_rate(91, 100).high
-    assert f"| fnn2 | 91.0 [{low:.1f}, {high:.1f}] | 99.0 [94.6, 99.8] | 91.2 | 100 |" in text
+    assert f"| fnn2 | 91.0 [{low:.1f}, {high:.1f}] | 99.0 [94.6, 99.8] | 91.2 | 100 | 1,001 |" in text
     # fgsm's black-box pairs: 5 and 0 fooled from fnn0, 4 from the ensemble; destroyed 3 of 5 and 2 of 4
     # images 0 to 3 are fooled in two pairs, the fifth in one; destroyed in 2, 2, 1, 0 and 0
     each = np.array([2, 2, 1, 0, 0]) - 5 / 9 * np.array([2, 2, 2, 2, 1])
@@ -162,19 +164,13 @@ def test_figures_are_there(made: tuple[Path, Experiment]) -> None:
     found = sorted(str(path.relative_to(made[0] / "report")) for path in (made[0] / "report").rglob("*.*"))
     names = ["agreement", "destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
     pictures = [f"figures/{name}.png" for name in [*names, "panel"]] + [f"vector/{name}.svg" for name in names]
-    tables = [
-        "results",
-        "destruction",
-        "destruction_pooled",
-        "comparison",
-        "claims",
-        "grid_a",
-        "grid_b",
-        "scatter",
-        "similarity",
-    ]
-    tables += list(comparison_tables.TABLE_COLUMNS)
-    assert found == sorted(["tables.md", *(f"{name}.csv" for name in tables), *pictures])
+    shown = ["fgsm-top1", "sg_fgsm-top1", "far-top1", "far-top5", "clean", "ranking", "mcnemar", "claims", "comparison"]
+    shown += ["destruction_jpeg", "destruction_rotation"]
+    others = ["results", "destruction", "destruction_pooled", "pairwise", "budget", "samples", "seeds", "quantisation"]
+    others += ["denominators", "cost", "grid_a", "grid_b", "scatter", "similarity"]
+    others += [f"{name}_{objective}" for name in ("pairwise", "budget") for objective in ("untargeted", "targeted")]
+    tables = [f"tables/{name}.csv" for name in (*shown, *others)] + [f"tables/{name}.tex" for name in shown]
+    assert found == sorted(["tables.md", *tables, *pictures])
 
 
 def test_the_panel_tells_right_from_wrong(made: tuple[Path, Experiment]) -> None:
@@ -207,7 +203,7 @@ def test_a_heat_maps_scale_is_fixed_and_its_numbers_are_printed() -> None:
 
 def test_a_second_run_writes_the_same_bytes(made: tuple[Path, Experiment], tmp_path: Path) -> None:
     folder, experiment = made
-    report_folder.write_report(folder, experiment, tmp_path)
+    write_report(folder, experiment, tmp_path)
     first = {path.relative_to(folder / "report"): path.read_bytes() for path in (folder / "report").rglob("*.*")}
     again = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.*")}
     assert first == again
@@ -216,8 +212,8 @@ def test_a_second_run_writes_the_same_bytes(made: tuple[Path, Experiment], tmp_p
 
 def test_nothing_to_transform_gives_no_destruction(tmp_path: Path) -> None:
     experiment = make(tmp_path, {}, attacks={"fgsm": FGSM}, transforms={})
-    report_folder.write_report(tmp_path, experiment, tmp_path / "report")
-    assert rows(tmp_path / "report/destruction.csv") == []
+    write_report(tmp_path, experiment, tmp_path / "report")
+    assert rows(tmp_path / "report/tables/destruction.csv") == []
     assert not (tmp_path / "report/figures/destruction.png").exists()
     assert "Destruction" not in (tmp_path / "report/tables.md").read_text(encoding="utf-8")
 
@@ -233,7 +229,7 @@ def test_a_left_over_file_is_refused(copied: tuple[Path, Experiment], place: str
     with pytest.raises(
         UserError, match=rf"{place} was not made by crossfool, and lies in a folder that stages write; move "
     ):
-        report_folder.write_report(folder, experiment, folder / "report")
+        write_report(folder, experiment, folder / "report")
     assert not (folder / "report").exists()
 
 
@@ -258,7 +254,7 @@ def test_a_missing_file_is_named(copied: tuple[Path, Experiment], place: str) ->
     folder, experiment = copied
     (folder / place).unlink()
     with pytest.raises(UserError) as error:
-        report_folder.write_report(folder, experiment, folder / "report")
+        write_report(folder, experiment, folder / "report")
     assert f"{place} is missing" in str(error.value)
     assert not (folder / "report").exists()
 
@@ -296,13 +292,38 @@ def test_show(made: tuple[Path, Experiment]) -> None:
     text = printed(made[0])
     lines = text.splitlines()
     assert "Success rates in percent: 8 images of mnist: every one that all 3 models classify correctly" in lines
-    heading = next(number for number, line in enumerate(lines) if line.startswith("fgsm  untargeted, plain gradient"))
+    heading = next(number for number, line in enumerate(lines) if line == "fgsm: top-1 success rate, %")
     assert lines[heading + 1].split() == ["source", "fnn0", "fnn2", "fnn4"]
     assert lines[heading + 3].split() == [
-        *("fnn0", "100.0*", "67.6–100.0", "62.5", "(62.9)", "30.6–86.3", "0.0", "(62.9)", "0.0–32.4")
+        *("fnn0", "100.0*", "[67.6,", "100.0]", "62.5", "(62.9)", "[30.6,", "86.3]", "0.0", "(62.9)", "[0.0,", "32.4]")
     ]
-    assert "Clean accuracy on 100 images: fnn0 90.0% [82.6, 94.5], fnn2 91.0% [" in text.replace("\n", " ")
+    assert lines[heading + 6].startswith(
+        "Untargeted, plain gradient, one step of α = 40, ε = 40; 1 gradient evaluation"
+    )
+    clean = next(number for number, line in enumerate(lines) if line == "Clean accuracy")
+    assert lines[clean + 3].split() == [
+        "fnn0",
+        "90.0",
+        "[82.6,",
+        "94.5]",
+        "99.0",
+        "[94.6,",
+        "99.8]",
+        "–",
+        "100",
+        "1,000",
+    ]
     assert str(made[0] / "report/tables.md") in text and str(made[0] / "metrics") in text
+
+
+def test_show_prints_any_table(made: tuple[Path, Experiment]) -> None:
+    text = printed(made[0], names=["pairwise_untargeted", "ranking", "destruction"])
+    assert "Success rates in percent" not in text and text.index("sg_fgsm") < text.index("Attacks by success")
+    line = next(line.split() for line in text.splitlines() if line.startswith("fgsm ") and "untargeted" in line)
+    assert line[:4] == ["fgsm", "1", "untargeted", "37.5"]
+    assert "Destruction rates of each pair" in text  # one that the page leaves to its CSV
+    with pytest.raises(UserError, match="unknown table 'rankin'; did you mean ranking"):
+        printed(made[0], names=["ranking", "rankin"])
 
 
 def test_show_needs_no_report_and_no_images(copied: tuple[Path, Experiment]) -> None:
@@ -327,7 +348,7 @@ def test_show_fits_a_narrow_terminal(tmp_path: Path) -> None:
     text = printed(tmp_path, 80)
     assert "\nefficientnet_lite0  " in text
     assert max(len(line) for line in text.splitlines() if str(tmp_path) not in line) <= 80
-    assert text.count("25.0* 7.1–59.1") == 3 and text.count("25.0 7.1–59.1") == 3
+    assert text.count("25.0* [7.1, 59.1]") == 3 and text.count("25.0 [7.1, 59.1]") == 3
 
 
 def test_many_targets_in_a_narrow_terminal_are_legible(tmp_path: Path) -> None:
@@ -342,8 +363,8 @@ def test_many_targets_in_a_narrow_terminal_are_legible(tmp_path: Path) -> None:
     numbers = " ".join(narrow[place + 2 : place + 4])
     assert [numbers.count(figure) for figure in ("(43.4)", "(58.0)", "(51.7)", "(49.2)", "(35.8)")] == [1] * 5
     assert numbers.count("25.0") == 6
-    assert "7.1–59.1" in "".join(narrow) and "7.1–59.1" not in printed(tmp_path, 70)
-    assert "25.0 (43.4) 7.1–59.1" in printed(tmp_path, 160)
+    assert "[7.1, 59.1]" in printed(tmp_path, 90) and "[7.1, 59.1]" not in printed(tmp_path, 75)
+    assert "25.0 (43.4) [7.1, 59.1]" in printed(tmp_path, 180)
 
 
 def test_show_loads_nothing_heavy(made: tuple[Path, Experiment]) -> None:

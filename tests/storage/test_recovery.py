@@ -42,7 +42,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("predictions/fnn0/fgsm.parquet", "evaluate@fnn0-fgsm"),
         ("adversarial/fnn0/fgsm.safetensors", "attack@fnn0-fgsm"),
-        ("report/results.csv", "report"),
+        ("report/tables/results.csv", "report"),
         ("subset/images.safetensors", None),  # no lock knows of it: it was never run
     ],
 )

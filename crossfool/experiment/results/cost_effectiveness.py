@@ -3,22 +3,13 @@
 Success comes from metrics, seconds from `pipeline.crafting.timings`. Imports no torch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from crossfool.experiment.results import detail_rows
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.crafting import timings
-
-SECONDS_NOTE = (
-    "; seconds an image, as this machine took them when it computed the cells last (mean over sources, without loading "
-    "the models)"
-)
-COLUMNS_NOTE = (
-    "Mean success over black-box cells (top-1; top-5 of targeted attacks), and of the ends of their Wilson 95% "
-    f"intervals; gradient evaluations an image and model{SECONDS_NOTE}; success divided by each."
-)
 
 
 @dataclass(frozen=True)
@@ -51,17 +42,6 @@ class CostEffectiveness:
     def per_second(self) -> float | None:
         """Percent points of success a second; None where the seconds are not known."""
         return self.success / self.seconds if self.seconds else None
-
-
-def three_digits(number: float | None) -> str:
-    """A number with three digits, a whole number from a thousand on; a dash for None."""
-    return "–" if number is None else f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
-
-
-def columns_note(costs: Sequence[CostEffectiveness]) -> str:
-    """The note below the table: what the columns are, and which hardware the seconds are of, if there are any."""
-    by = ", ".join(sorted({name for cost in costs for name in cost.by}))
-    return f"{COLUMNS_NOTE} Computed by: {by}." if by else COLUMNS_NOTE.replace(SECONDS_NOTE, "")
 
 
 def cost_effectiveness_rows(folder: Path, results: Results) -> list[CostEffectiveness]:

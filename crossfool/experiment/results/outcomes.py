@@ -1,7 +1,7 @@
 """The outcomes of an experiment, image by image, on which ranks, paired tests and claims rest. Imports no torch."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,15 @@ class Evidence:
         """(source, target) of the black-box cells that two attacks both have."""
         shared = set(self.cells(second))
         return [cell for cell in self.cells(first) if cell in shared]
+
+
+def files(folder: Path, experiment: Experiment) -> Iterator[Path]:
+    """The files that `read_evidence` reads."""
+    for source in experiment.sources:
+        yield folder / "subset/images.safetensors"
+        yield from (folder / "predictions" / source / f"{attack}.parquet" for attack in experiment.rows)
+        yield from (folder / "transformed" / source / f"{attack}.parquet" for attack in experiment.attacks)
+    yield from (folder / "analysis/similarity" / f"{name}.csv" for name in experiment.similarity)
 
 
 def read_evidence(folder: Path, results: Results) -> Evidence:

@@ -8,13 +8,7 @@ import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
 
-COLUMNS = ["attack", "noise", "samples", "success", "worth", "low", "high", "cells", "n"]
 BOOTSTRAP_DRAWS = 2_000
-COLUMNS_NOTE = (
-    "Worth: as many samples of independent Gaussian noise succeed as often, between those rows' m linear in log m; its "
-    "95% interval over images, by a bootstrap of 2,000 draws. Nothing stands where none of them succeeds as seldom, or "
-    "as often."
-)
 KEYS_WITHIN_FAMILY = {"samples", "noise"}  # the keys in which rows of one family may differ
 
 

@@ -1,7 +1,7 @@
 """The content of the page for one experiment, gathered from the experiment's folder alone.
 
-Read are metrics and params.yaml; the subset, adversarial images and predictions for the gallery; and the figures and
-CSV files of `report/`. Whatever is missing is left out.
+Read are metrics, params.yaml and predictions; the subset and adversarial images for the gallery; and the figures of
+`report/`. Whatever is missing is left out.
 """
 
 import json
@@ -13,40 +13,18 @@ from shlex import quote
 import yaml
 
 from crossfool import first_edition
-from crossfool.experiment import loading
-from crossfool.experiment.config import Experiment
-from crossfool.experiment.descriptions import (
-    attack_summary,
-    attacked_images_summary,
-    count_compared_images,
-    denominator_note,
-    no_compared_images_note,
-)
-from crossfool.experiment.results.metrics import Results, load_metrics
-from crossfool.report.html import attack_tables, figure_data, gallery, paper_tables, rate_tables
+from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, count_compared_images
+from crossfool.report import table_modules
+from crossfool.report.findings import Findings
+from crossfool.report.html import gallery
 from crossfool.report.html.data_uris import file_uri
 from crossfool.report.html.gallery import Gallery
-from crossfool.report.reported import paper_agreement
+from crossfool.report.sections import SECTIONS, section_note
 from crossfool.report.table import Table
-from crossfool.storage.tensors import TensorFile
 
 ROOT_NAME = "default benchmark"  # the root's folder has no name of its own
 LARGEST_SVG = 400_000  # bytes of an SVG, a third on a page of several experiments; of a larger one the PNG is shown
-RATES_NOTE = (
-    "Rows are sources, columns are targets; {}. * in a frame: white-box, the source has the target in it. A dotted "
-    "line: the paper has the same cell with the same parameters; its figure, and ours minus it, stand in the cell when "
-    "it is pointed at."
-)
-RANKING_NOTE = (
-    "On the same images; an image's success is its mean over the black-box cells. Top-1 success, and top-5 of targeted "
-    "attacks."
-)
-DESTRUCTION_NOTE = (
-    "Of the adversarial images that fool a target, the share that it gets right again after the transform "
-    "(Kurakin et al. 2017). Black-box pairs pooled; they share images, so that the 95% intervals are of "
-    "as many pairs as tell as much. report/destruction.csv has each pair."
-)
-SECTIONS = (  # of params.yaml, that the report depends on
+PARAMS = (  # sections of params.yaml, that the report depends on
     *("dataset", "subset", "models", "targets", "sources", "attacks", "grids", "transforms"),
     *("similarity", "boundary", "saliency", "scatter"),
 )
@@ -102,8 +80,8 @@ class View:
         summary: One sentence.
         facts: What ran: names and values.
         attacks: Their names, parameters in words, and gradient evaluations an image and model.
-        models: Their clean accuracy.
-        groups: All other tables.
+        groups: All tables.
+        verdicts: How many of the paper's claims hold, as "3 of 5 hold"; "" where none was tested.
         figures: In the order of their names.
         pictures: The gallery, where the images are there.
         params: The sections of params.yaml that the report depends on, as YAML.
@@ -117,8 +95,8 @@ class View:
     summary: str
     facts: Sequence[tuple[str, str]]
     attacks: Sequence[tuple[str, str, int]]
-    models: Table
     groups: Sequence[Group]
+    verdicts: str
     figures: Sequence[Figure]
     pictures: Gallery | None
     params: str
@@ -127,34 +105,24 @@ class View:
     @property
     def count(self) -> int:
         """The number of tables."""
-        return 1 + sum(len(group.tables) for group in self.groups)
-
-    @property
-    def verdicts(self) -> str:
-        """How many of the paper's claims hold, as "3 of 5 hold"; "" where none was tested."""
-        rows = [
-            row for group in self.groups if group.name == "claims" for table in group.tables for row in table.records
-        ]
-        return f"{sum(row['holds'] == 'true' for row in rows)} of {len(rows)} hold" if rows else ""
+        return sum(len(group.tables) for group in self.groups)
 
 
-def gather_view(folder: Path, name: str, room: int, *, timed: bool = False) -> View:
-    """Gather the content of the page for the experiment in `folder`.
+def gather_view(findings: Findings, name: str, room: int) -> View:
+    """Gather the content of the page for an experiment.
 
     Args:
-        folder: The experiment's.
+        findings: The experiment's.
         name: How the page calls it, "." for the root; "" for the only experiment of the page.
         room: For the gallery's pictures, in characters.
-        timed: Whether the page has the seconds that cells took here.
 
     Raises:
         UserError: params.yaml is wrong, or a file is missing, broken or left over.
     """
-    experiment = loading.load_experiment(folder / "params.yaml")
-    results = load_metrics(folder, experiment)
-    headers = _headers(folder, experiment)
-    values = experiment.model_dump(mode="json", include=set(SECTIONS), exclude_none=True)
-    sections = {section: values[section] for section in SECTIONS}
+    folder, results, experiment = findings.folder, findings.results, findings.experiment
+    values = experiment.model_dump(mode="json", include=set(PARAMS), exclude_none=True)
+    sections = {section: values[section] for section in PARAMS}
+    tables = table_modules.build_tables(findings)
     return View(
         name=ROOT_NAME if name == "." else name,
         dataset=experiment.dataset.name,
@@ -162,13 +130,13 @@ def gather_view(folder: Path, name: str, room: int, *, timed: bool = False) -> V
         title=f"Transferability on {experiment.dataset.name}",
         summary=f"{attacked_images_summary(results)}. All rates are percent of these images, with Wilson 95% intervals "
         "in brackets.",
-        facts=list(_facts(results, headers)),
+        facts=list(_facts(findings)),
         attacks=[
             (key, attack_summary(attack), attack.gradient_evaluations_per_seed)
             for key, attack in experiment.attacks.items()
         ],
-        models=rate_tables.clean_table(results, _weights_digests(headers)),
-        groups=list(_groups(folder, results, timed)),
+        groups=list(_groups(findings, tables)),
+        verdicts=_verdicts(tables["claims"]),
         figures=list(_figures(folder / "report", alone=not name)),
         pictures=gallery.gather_gallery(folder, experiment, room),
         params=yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None),
@@ -176,33 +144,20 @@ def gather_view(folder: Path, name: str, room: int, *, timed: bool = False) -> V
     )
 
 
+def _verdicts(tables: Sequence[Table]) -> str:
+    """How many of the claims in tables hold; "" for none."""
+    held = [row["holds"] for table in tables for row in table.rows]
+    return f"{sum(held)} of {len(held)} hold" if held else ""
+
+
 def _command(name: str) -> str:
     """The shell command that runs the experiment of that name."""
     return "dvc repro" if name in ("", ".") else f"dvc repro {quote(f'{name}/dvc.yaml')}"
 
 
-def _headers(folder: Path, experiment: Experiment) -> list[dict[str, str]]:
-    """The metadata of the cells that are there."""
-    paths = (
-        folder / "adversarial" / source / f"{attack}.safetensors"
-        for source in experiment.sources
-        for attack in experiment.rows
-    )
-    files = [TensorFile(path) for path in paths if path.exists()]
-    for file in files:
-        for name in {"weights", "compute"} & file.metadata.keys():
-            file.metadata_object(name)  # refuses what `_weights_digests` and `_settings` could not read
-    return [file.metadata for file in files]
-
-
-def _weights_digests(headers: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Model -> the sha256 of the weights that the cells were made with."""
-    return {model: digest for header in headers for model, digest in json.loads(header.get("weights", "{}")).items()}
-
-
-def _facts(results: Results, headers: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
     """Names and values of what ran: the experiment's extent, and what its cells were made with."""
-    experiment = results.experiment
+    results, experiment, headers = findings.results, findings.experiment, findings.headers
     yield "data set", experiment.dataset.name
     yield "attacked images", f"{results.n:,}"
     yield "models", f"{len(experiment.models)}"
@@ -226,34 +181,14 @@ def _settings(text: str) -> str:
     return ", ".join(f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in values)
 
 
-def _groups(folder: Path, results: Results, timed: bool) -> Iterator[Group]:
-    """The groups that have a table, or whose note says why there is none."""
-    report = folder / "report"
-    comparisons = [
-        *(attack_tables.cost_tables(folder, results) if timed else ()),
-        *attack_tables.ranking_tables(report),
-    ]
-    missing = "" if count_compared_images(results) else no_compared_images_note(results.experiment)
-    rates_note = RATES_NOTE.format(denominator_note(results.experiment))
-    groups = (
-        Group("rates", "Success rates", rates_note, list(rate_tables.success_tables(results))),
-        Group("ranking", "Attacks compared", missing or RANKING_NOTE, comparisons),
-        Group(
-            "cells", "Attacks compared, cell by cell", "", list(attack_tables.cell_by_cell_tables(report)), folded=True
-        ),
-        Group("claims", "The paper's claims", missing, list(paper_tables.claim_tables(report))),
-        Group(
-            "paper",
-            "Agreement with the paper",
-            "",
-            list(paper_tables.comparison_tables(paper_agreement.comparison_rows(results))),
-        ),
-        Group(
-            "destruction", "Destruction rates", DESTRUCTION_NOTE, list(rate_tables.destruction_tables(report, results))
-        ),
-        Group("data", "Data of the figures", "", list(figure_data.figure_data_tables(report)), folded=True),
-    )
-    return (group for group in groups if group.tables or (missing and group.note == missing))
+def _groups(findings: Findings, tables: Mapping[str, Sequence[Table]]) -> Iterator[Group]:
+    """The sections that have a table for people, or whose note says why there is none."""
+    missing = not count_compared_images(findings.results)
+    for section in SECTIONS:
+        shown = [table for table in tables[section.name] if table.readable]
+        if shown or (section.compared and missing):
+            note = section_note(section, findings.results)
+            yield Group(section.name, section.title, note, shown, section.folded)
 
 
 def _figures(report: Path, *, alone: bool) -> Iterator[Figure]:

@@ -3,14 +3,11 @@
 Equal results give equal bytes. The templates lie in `templates/`; what they show of an experiment is `experiment_view`.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
-
-from crossfool.report.html.data_uris import file_uri
+from crossfool.report.findings import Findings, read_findings
+from crossfool.report.html.environment import make_environment
 from crossfool.report.html.experiment_view import View, gather_view
 from crossfool.report.html.gallery import GAIN
 from crossfool.storage.atomic import replacing
@@ -32,35 +29,23 @@ def write_page(folders: Sequence[Path], out: Path, names: Sequence[str] | None =
     Raises:
         UserError: a params.yaml is wrong, or a file is missing, broken or left over.
     """
-    folders = list(folders)
-    room = ROOM // max(len(folders), 1)
-    shown_names = [""] if len(folders) == 1 else names or [folder.as_posix() for folder in folders]
-    text = render_page(
-        [gather_view(folder, name, room, timed=timed) for folder, name in zip(folders, shown_names, strict=True)]
-    )
+    findings = [read_findings(folder, timed=timed) for folder in folders]
+    write_page_of(findings, out, names or [folder.as_posix() for folder in folders])
+
+
+def write_page_of(findings: Sequence[Findings], out: Path, names: Sequence[str]) -> None:
+    """Write a page of experiments whose findings are there; see `write_page`."""
+    room = ROOM // max(len(findings), 1)
+    shown_names = [""] if len(findings) == 1 else names
+    views = [gather_view(found, name, room) for found, name in zip(findings, shown_names, strict=True)]
     with replacing(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(render_page(views), encoding="utf-8")
 
 
 def render_page(views: Sequence[View]) -> str:
     """The page's HTML, for one experiment or several."""
-    # autoescape is not by a file's suffix: everything is escaped but what the templates themselves say
-    environment = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["broken"] = breakable
-    environment.filters["csv_uri"] = lambda text: file_uri("text/csv", text.encode())
-    environment.filters["latex_uri"] = lambda text: file_uri("text/x-tex", text.encode())
-    return environment.get_template("page.html").render(views=views, shades=heat_colours(), gain=GAIN) + "\n"
-
-
-def breakable(name: str) -> Markup:
-    """A name, escaped, that may be broken over lines after each _ and +."""
-    return Markup(re.sub(r"([_+])", r"\1<wbr>", str(escape(name))))
+    page = make_environment().get_template("page.html")
+    return page.render(views=views, shades=heat_colours(), gain=GAIN) + "\n"
 
 
 def heat_colours() -> list[tuple[int, str, str]]:

@@ -9,6 +9,7 @@ from crossfool.attacks.config import Attack
 from crossfool.experiment.config import Experiment
 
 PARAMETERS = ("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
+METRICS = {"top1": "top-1", "top5": "top-5"}
 CellKey = tuple[str, frozenset[str], str, tuple[object, ...]]  # data set's family, source's members, target, parameters
 
 
@@ -45,6 +46,11 @@ def reported_rates(experiment: Experiment, source: str, target: str, attack: Att
         if metric not in best or likeness(figure) > likeness(best[metric]):
             best[metric] = figure
     return best
+
+
+def table_text(name: str) -> str:
+    """The name of one of the paper's tables in words: "table 2a" for "table2a"."""
+    return name.replace("table", "table ")
 
 
 @functools.cache

@@ -1,13 +1,14 @@
-"""Rows of the report's CSV files of rates: results.csv, destruction.csv, destruction_pooled.csv. Rates are percent."""
+"""Success rates of each source, target and attack, with the attack's parameters and the paper's figures, as a file."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from crossfool.attacks.config import in_order
-from crossfool.experiment.results import pooled_destruction
 from crossfool.experiment.results.metrics import Results
+from crossfool.report.findings import Findings
 from crossfool.report.reported.published_rates import reported_rates
+from crossfool.report.table import Column, Row, Table
 
+SECTION, ORDER = "files", 10
 PARAMETERS = (  # of each attack, in every results.csv
     *("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma"),
     *("update", "decay", "noise", "radius", "diversity", "resize", "scales", "kernel"),
@@ -19,8 +20,14 @@ RATES = (
 )
 
 
-def columns(results: Results) -> list[str]:
-    """Columns of results.csv: with a column for each further key that an attack of the experiment has."""
+def tables(findings: Findings) -> Iterator[Table]:
+    """A table of all cells of `attacks`, a row a target."""
+    columns = tuple(map(Column, column_names(findings.results)))
+    yield Table("results", "Success rates, a row a cell", columns, tuple(_rows(findings.results)), most=0)
+
+
+def column_names(results: Results) -> list[str]:
+    """Names of the columns: with one for each further key that an attack of the experiment has."""
     return ["source", "target", "attack", *_parameters(results), *RATES]
 
 
@@ -29,8 +36,7 @@ def _parameters(results: Results) -> list[str]:
     return [*PARAMETERS, *in_order(given - {*PARAMETERS, *NOT_SHOWN})]
 
 
-def success_rows(results: Results) -> Iterable[dict[str, Any]]:
-    """A row for each source, target and attack, with the attack's parameters and the paper's figures."""
+def _rows(results: Results) -> Iterator[Row]:
     experiment = results.experiment
     for (source, name), targets in results.success.items():
         attack = experiment.attacks[name]
@@ -45,26 +51,3 @@ def success_rows(results: Results) -> Iterable[dict[str, Any]]:
                 row[f"difference{suffix}"] = round(rates[metric] - figure.percent, 4)
                 row[f"paper{suffix}_table"] = figure.table
             yield row
-
-
-def destruction_rows(results: Results) -> Iterable[dict[str, Any]]:
-    """A row for each source, target, attack, transform and level."""
-    for (source, attack), targets in results.destruction.items():
-        for target, transforms in targets.items():
-            whitebox = results.success[source, attack][target]["whitebox"]
-            for transform, levels in transforms.items():
-                for level, rates in levels.items():
-                    row = {"source": source, "target": target, "attack": attack, "whitebox": whitebox}
-                    yield row | {"transform": transform, "level": level} | rates
-
-
-def pooled_rows(pools: Mapping[str, Mapping[str, pooled_destruction.DestructionRates]]) -> Iterable[dict[str, Any]]:
-    """A row for each attack, transform and level, over all black-box pairs.
-
-    Args:
-        pools: Transform -> attack -> its destruction rates.
-    """
-    for transform, lines in pools.items():
-        for attack, points in lines.items():
-            for point in points:
-                yield {"attack": attack, "transform": transform, **point._asdict()}

@@ -1,0 +1,44 @@
+"""The table of `crossfool compare`: two attacks or revisions, cell by cell."""
+
+from crossfool.experiment.results.comparison import Comparison
+from crossfool.report.number_text import difference_text, p_value_text, rate_text
+from crossfool.report.table import Column, Table
+from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """The cells that may differ; their attacks are named where there are several."""
+    first, second = comparison.names
+    several = {row.attack for row in comparison.shown} != {f"{first} − {second}"}
+    columns = (
+        Column("attack", shown=several),
+        Column("source"),
+        Column("target", whitebox="whitebox"),
+        Column("whitebox", shown=False),
+        Column("first", first, "%", rate_text),
+        Column("second", second, "%", rate_text),
+        Column("difference", unit="points", format=difference_text, ends=("low", "high"), stressed="differs"),
+        *(Column(name, shown=False) for name in ("low", "high")),
+        Column("p", format=p_value_text),
+        Column("p_holm", "p, Holm", format=p_value_text),
+        Column("differs", shown=False),
+    )
+    rows = tuple(
+        {
+            "attack": row.attack,
+            "source": row.source,
+            "target": row.target,
+            "whitebox": row.whitebox,
+            "first": row.first,
+            "second": row.second,
+            "difference": row.difference.points,
+            "low": row.difference.low,
+            "high": row.difference.high,
+            "p": row.difference.p,
+            "p_holm": row.difference.adjusted,
+            "differs": row.difference.adjusted < SIGNIFICANCE_LEVEL,
+        }
+        for row in comparison.shown
+    )
+    head = ("attack",) if several else ("source",)
+    return Table("compared", f"{first} − {second}", columns, rows, head=head, command="crossfool compare")

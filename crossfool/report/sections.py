@@ -1,0 +1,61 @@
+"""The sections of the report, in the order in which its page, tables.md and the terminal have them."""
+
+from dataclasses import dataclass
+
+from crossfool.experiment.descriptions import count_compared_images, denominator_note, no_compared_images_note
+from crossfool.experiment.results.metrics import Results
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading under which tables stand.
+
+    Attributes:
+        name: What a table's module calls it; unlike any other's.
+        title, note: The heading, and a paragraph below it; in the note, {rates} is what the rates count.
+        folded: Whether the page hides its tables until asked for, and tables.md only names them.
+        compared: Whether its tables rest on the images that all models get right.
+    """
+
+    name: str
+    title: str
+    note: str = ""
+    folded: bool = False
+    compared: bool = False
+
+
+SECTIONS = (
+    Section("models", "Models"),
+    Section(
+        "rates",
+        "Success rates",
+        "Rows are sources, columns are targets; {rates}. * marks white-box cells, whose source has the target in it. "
+        "Where the paper has the same cell with the same parameters, its figure stands beside ours.",
+    ),
+    Section(
+        "ranking",
+        "Attacks compared",
+        "On the same images; an image's success is its mean over the black-box cells. Top-1 success, and top-5 of "
+        "targeted attacks.",
+        compared=True,
+    ),
+    Section("cells", "Attacks compared, cell by cell", folded=True),
+    Section("claims", "The paper's claims", compared=True),
+    Section("paper", "Agreement with the paper"),
+    Section(
+        "destruction",
+        "Destruction rates",
+        "Of the adversarial images that fool a target, the share that it gets right again after the transform "
+        "(Kurakin et al. 2017). Black-box pairs pooled; they share images, so that the 95% intervals are of "
+        "as many pairs as tell as much. destruction.csv has each pair.",
+    ),
+    Section("data", "Data of the figures", folded=True),
+    Section("files", "Further files", folded=True),
+)
+
+
+def section_note(section: Section, results: Results) -> str:
+    """The paragraph below a section's heading; where it has nothing to compare, why."""
+    if section.compared and not count_compared_images(results):
+        return no_compared_images_note(results.experiment)
+    return section.note.format(rates=denominator_note(results.experiment))

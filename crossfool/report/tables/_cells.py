@@ -1,0 +1,12 @@
+"""Columns that the tables of further rates of cells share."""
+
+from crossfool.report.number_text import count_text, rate_text
+from crossfool.report.table import Column
+
+CELL = (Column("attack"), Column("source"), Column("target"), Column("whitebox", "white-box"))
+HEAD = ("source", "target")
+RATE = (
+    Column("rate", unit="%", format=rate_text, ends=("low", "high")),
+    *(Column(name, shown=False) for name in ("low", "high")),
+    Column("n", "images", format=count_text),
+)

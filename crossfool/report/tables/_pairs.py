@@ -1,0 +1,15 @@
+"""What the tables of two attacks share: the rows of pairs, and the columns of paired tests."""
+
+from crossfool.report.number_text import difference_text, p_value_text
+from crossfool.report.table import Column, Row
+
+DIFFERENCE = Column("difference", "difference", "points", difference_text, ends=("low", "high"), stressed="differs")
+ENDS = tuple(Column(name, shown=False) for name in ("low", "high"))
+P = Column("p", format=p_value_text)
+P_HOLM = Column("p_holm", "p, Holm", format=p_value_text)
+DIFFERS = Column("differs", shown=False)
+
+
+def count_differing(rows: tuple[Row, ...]) -> str:
+    """How many of the rows differ, as "3 of 10"."""
+    return f"{sum(row['differs'] for row in rows)} of {len(rows)}"

@@ -1,0 +1,67 @@
+"""Every attack against every other of its objective, pooled over black-box cells: a matrix of differences."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from crossfool.experiment.results.detail_rows import OBJECTIVES
+from crossfool.experiment.results.ranking import pairwise_rows
+from crossfool.report.findings import Findings
+from crossfool.report.number_text import interval_text, p_equation
+from crossfool.report.table import Column, Matrix, Row, Table
+from crossfool.report.tables._pairs import DIFFERENCE, DIFFERS, ENDS, P_HOLM, P, count_differing
+
+SECTION, ORDER = "ranking", 40
+
+
+def _under(row: Row) -> str:
+    """The interval, where there is one, the adjusted p, and whether the two differ."""
+    interval = "" if row["low"] is None else f"{interval_text(row['low'], row['high'])}\n"
+    return f"{interval}{p_equation(row['p_holm'])}{'; differ' if row['differs'] else ''}"
+
+
+COLUMNS = (
+    Column("first", "attack"),
+    Column("second"),
+    Column("objective"),
+    replace(DIFFERENCE, ends=None, under=_under),
+    *ENDS,
+    *(P, P_HOLM, DIFFERS, Column("cells"), Column("n")),
+)
+
+
+def tables(findings: Findings) -> Iterator[Table]:
+    """All pairs as a file, and a matrix of those of each objective, whose p-values are adjusted for all."""
+    rows = tuple(pairwise_rows(findings.evidence))
+    yield Table("pairwise", "Every two attacks", COLUMNS, rows, most=0)
+    for objective in OBJECTIVES:
+        yield _matrix(objective, tuple(row for row in rows if row["objective"] == objective))
+
+
+def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
+    attacks = list(dict.fromkeys(attack for row in rows for attack in (row["first"], row["second"])))
+    return Table(
+        name=f"pairwise_{objective}",
+        title=f"{objective.capitalize()} attacks: by how many points the row's succeeds more often than the column's",
+        columns=COLUMNS,
+        rows=rows,
+        notes=(
+            "Paired by image: exact McNemar test where there is one black-box cell, else the exact sign-flip "
+            "permutation test; p is adjusted for all pairs by Holm's method, and two differ where it is below 0.05: "
+            f"{count_differing(rows)} pairs, in bold.",
+        ),
+        matrix=Matrix("first", "second", "difference", attacks, attacks, mirror=_mirrored),
+        fewest=2,
+    )
+
+
+def _mirrored(row: Row) -> Row:
+    """The row of the second attack against the first."""
+    low, high = (None if row[end] is None else -row[end] for end in ("high", "low"))
+    return {
+        **row,
+        "first": row["second"],
+        "second": row["first"],
+        "difference": -row["difference"],
+        "low": low,
+        "high": high,
+    }
