@@ -40,7 +40,9 @@ def parse_strict(text: str) -> Any:
             shared object (an alias, a merge key), a tag, a scalar of two readings, `${...}`, or a key that stands
             twice.
     """
-    return _loaded(text, _Checked)
+    values = _loaded(text, _Checked)
+    _refuse_other_reading(text, values)
+    return values
 
 
 def parse_lenient(text: str) -> Any:
@@ -202,6 +204,22 @@ def _refuse_ambiguous(event: ScalarEvent) -> None:
     for pattern, wrong in _AMBIGUOUS:
         if pattern.fullmatch(event.value):
             raise _wrong(event, f"{event.value} {wrong}")
+
+
+def _refuse_other_reading(text: str, values: Any) -> None:
+    """Refuse a text that DVC reads otherwise: with libyaml where that is installed, which takes fewer plain scalars.
+
+    Raises:
+        UserError: DVC's parser refuses the text, or takes it for other values.
+    """
+    try:
+        theirs = YAML(typ="safe").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f"line {mark.line + 1}: "
+        raise UserError(f"{where}DVC cannot read this ({error.problem}); put the text in quotes") from None
+    if repr(theirs) != repr(values):
+        raise UserError("DVC reads other values in this file; put texts in quotes")
 
 
 def _wrong(event: Any, message: str) -> UserError:

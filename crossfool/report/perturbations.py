@@ -3,13 +3,13 @@
 import numpy as np
 
 
-def stacked_difference(adversarial: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """The perturbation of a clean image (C,H,W) uint8, modulo 256, with channels below one another: (1,C*H,W).
+def difference(adversarial: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """The perturbation of clean images uint8, modulo 256: the clean images plus it are the adversarial ones.
 
-    A perturbation has few values, so that its PNG is a third of the adversarial image's.
+    A perturbation has few values, so that its file is a third of the adversarial image's.
     """
-    stacked: np.ndarray = (adversarial - clean).reshape(1, -1, clean.shape[-1])
-    return stacked
+    changed: np.ndarray = adversarial - clean
+    return changed
 
 
 def enlarged(adversarial: np.ndarray, clean: np.ndarray, gain: float) -> np.ndarray:

@@ -172,6 +172,14 @@ def test_a_plain_scalar_that_is_taken_is_what_dvc_and_pyyaml_take_it_for(scalar)
     assert repr(theirs) == repr(ours) or (isinstance(ours[0], float) and theirs == [scalar])
 
 
+def test_what_the_parser_of_dvc_refuses_is_refused_with_its_line():
+    """libyaml sees no key in it, ruamel.yaml's own parser an empty one."""
+    pytest.importorskip("_ruamel_yaml", reason="ruamel.yaml.clib is not installed")
+    assert params_file.parse_lenient("- 1\n- :\n") == [1, {None: None}]
+    with pytest.raises(UserError, match=r"^line 2: DVC cannot read this \(did not find expected key\); put "):
+        params_file.parse_strict("- 1\n- :\n")
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_committed_files_are_read_as_dvc_reads_them(path):
     text = path.read_text(encoding="utf-8")

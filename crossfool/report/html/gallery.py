@@ -1,6 +1,5 @@
 """Gallery of the page: clean and adversarial images, perturbations, and the targets' predictions. Imports no torch."""
 
-import base64
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from crossfool.datasets.class_names import class_names
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
 from crossfool.pipeline.evaluation import predictions_file
-from crossfool.report.html.data_uris import png, png_uri
-from crossfool.report.perturbations import enlarged, stacked_difference
+from crossfool.report.html.data_uris import webp_base64, webp_uri
+from crossfool.report.perturbations import difference, enlarged
 from crossfool.storage import csv_files
 from crossfool.storage.tensors import TensorFile
 
@@ -89,7 +88,7 @@ def gather_gallery(folder: Path, experiment: Experiment, room: int) -> Gallery |
     for cell in _cells(folder, experiment, subset["images"].shape):
         if not cells:
             characters = sum(map(len, _picture_uris(clean[0], cell.images[0])))
-        characters += len(_base64_png(stacked_difference(cell.images[0], clean[0])))
+        characters += len(webp_base64(difference(cell.images[0], clean[0])))
         if cells and characters > room:
             break
         cells.append(cell)
@@ -192,7 +191,7 @@ def build_gallery(
 
 def _picture_uris(clean: np.ndarray, adversarial: np.ndarray) -> tuple[str, str, str]:
     """A clean image, its adversarial image and the enlarged perturbation, as data URIs."""
-    return png_uri(clean), png_uri(adversarial), png_uri(enlarged(adversarial, clean, GAIN))
+    return webp_uri(clean), webp_uri(adversarial), webp_uri(enlarged(adversarial, clean, GAIN))
 
 
 def _image_data(
@@ -203,23 +202,18 @@ def _image_data(
         "file": row["file"] or f"image {row['id']}",
         "label": int(row["label"]),
         "target_label": int(row["target_label"]),
-        "channels": len(clean),
-        "clean": _base64_png(clean) if place else "",
+        "clean": webp_base64(clean) if place else "",
         "before": [top[place].tolist() for top in before.values()],
         "cells": [
             {
                 "source": cell.source,
                 "attack": cell.attack,
-                "difference": _base64_png(stacked_difference(cell.images[place], clean)),
+                "difference": webp_base64(difference(cell.images[place], clean)),
                 "after": [top[place].tolist() for top in cell.after.values()],
             }
             for cell in cells
         ],
     }
-
-
-def _base64_png(pixels: np.ndarray) -> str:
-    return base64.b64encode(png(pixels)).decode()
 
 
 def _flat(tops: Sequence[Sequence[int]]) -> set[int]:

@@ -170,7 +170,7 @@
   }
 
   // The gallery: an adversarial image is the clean one plus the stored difference, modulo 256.
-  const png = (base64) => `data:image/png;base64,${base64}`;
+  const webp = (base64) => `data:image/webp;base64,${base64}`;
   const load = (source) => new Promise((resolve, reject) => {
     const image = new Image();
     image.onload = () => resolve(image);
@@ -188,13 +188,13 @@
     sheet.getContext("2d").putImageData(data, 0, 0);
     return sheet.toDataURL("image/png");
   };
-  const attacked = (clean, difference, channels, gain) => {
+  const attacked = (clean, difference, gain) => {
     const { width, height } = clean;
     const adversarial = new ImageData(width, height), perturbation = new ImageData(width, height);
     for (let at = 0; at < width * height; at++) {
       for (let colour = 0; colour < 3; colour++) {
-        const here = 4 * at + colour, plane = channels === 3 ? colour : 0;
-        const was = clean.data[here], is = was + difference.data[4 * (plane * width * height + at)] & 255;
+        const here = 4 * at + colour;
+        const was = clean.data[here], is = was + difference.data[here] & 255;
         adversarial.data[here] = is;
         perturbation.data[here] = 128 + gain * (is - was);
       }
@@ -229,14 +229,14 @@
         form.elements.attack.value = options.find((one) => !one.disabled).value;
         return show();
       }
-      const whole = image.clean ? png(image.clean) : first;
+      const whole = image.clean ? webp(image.clean) : first;
       const gain = Math.min(Math.max(Number(form.elements.gain.value) || 1, 1), 128);
-      const [clean, difference] = (await Promise.all([load(whole), load(png(cell.difference))])).map(pixels);
+      const [clean, difference] = (await Promise.all([load(whole), load(webp(cell.difference))])).map(pixels);
       if (mine !== turn) return;
-      const [adversarial, perturbation] = attacked(clean, difference, image.channels, gain);
+      const [adversarial, perturbation] = attacked(clean, difference, gain);
       const told = `${image.file}: ${data.classes[image.label]}`;
       const aim = data.targeted.includes(attack) ? image.target_label : null;
-      find("img.clean").src = whole;
+      find("img.clean").src = drawn(clean);
       find("img.clean").alt = `Clean image: ${told}`;
       find("img.adversarial").src = drawn(adversarial);
       find("img.adversarial").alt = `Adversarial image by ${attack} from ${name}`;
