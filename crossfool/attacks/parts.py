@@ -4,6 +4,7 @@ A static import would make every cell depend on every part: an edit of one estim
 So parts are imported by name, those alone that a row has, and `RowParts.modules` names them for the row's plan.
 """
 
+import functools
 import importlib
 import math
 import pkgutil
@@ -29,10 +30,11 @@ ADAPTER = "crossfool.attacks.torchattack.adapter"  # the module of another libra
 _ROOT = Path(__file__).parent
 
 
-def names(kind: str) -> list[str]:
+@functools.cache
+def names(kind: str) -> tuple[str, ...]:
     """Names of all parts of a kind, sorted. Nothing is imported."""
     modules = pkgutil.iter_modules([str(_ROOT / FOLDERS[kind])])
-    return sorted(module.name for module in modules if not module.name.startswith("_"))
+    return tuple(sorted(module.name for module in modules if not module.name.startswith("_")))
 
 
 def module(kind: str, name: str) -> str:

@@ -81,9 +81,9 @@ MISSPELT = [  # a row, and the end of the error's line
 ASK = """
 import hashlib, json, sys
 from pathlib import Path
-from crossfool.cli import list as listing
+from crossfool.cli import list as listing, stand_ins
 from crossfool.errors import UserError
-from crossfool.experiment import descriptions, formulas, loading, plan_files
+from crossfool.experiment import descriptions, formulas, loading, params_file, plan_files
 experiment = loading.load_experiment(Path("params.yaml"))
 texts = plan_files.plan_texts(experiment)
 rows = experiment.attacks
@@ -99,6 +99,7 @@ answer = {
     "factors": {name: formulas.evaluations_formula(row) for name, row in rows.items()},
     "later": {name: row.has_later_parts for name, row in rows.items()},
     "listed": [[one.name, one.what, one.source] for one in listing.attacks(Path())],
+    "small": stand_ins.shrink_params(params_file.parse_lenient(Path("params.yaml").read_text()), stand_ins.DIGITS),
     "errors": [],
 }
 for text in json.loads(sys.argv[1]):
@@ -202,6 +203,11 @@ def test_factors_of_the_cost_are_the_parts_symbols(copy):
         "resting": "T",
         "margin": "T",
     }
+
+
+def test_a_smoke_run_is_as_small_as_a_part_says(copy):
+    small = copy[1]["small"]["attacks"]
+    assert (small["shifts"]["shifts"], small["sg"]["samples"], small["laplace"]["spread"]) == (2, 2, 9.5)
 
 
 @pytest.mark.parametrize("name", NEW)

@@ -331,6 +331,15 @@ def test_a_grid_is_its_product_named_as_it_is_written(tmp_path):
         experiment.row("a_e11_T1_aepsilon_m0_s15")
 
 
+def test_cells_of_a_grid_share_parts_and_a_seed_where_each_draws(tmp_path):
+    shared = {"loss": "cross_entropy", "kernel": 3, "update": "momentum", "decay": 0.5, "diversity": 0.5, "seed": 4}
+    cells = with_grid(tmp_path, attack=shared).grids.cells()
+    for row in cells.values():
+        assert {key: row.value(key) for key in shared} == shared
+    cells = with_grid(tmp_path, attack={"seed": 4}).grids.cells()
+    assert [row.seed for row in cells.values()] == [None, 4, None, 4]  # the plain gradient draws nothing
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -343,6 +352,10 @@ def test_a_grid_is_its_product_named_as_it_is_written(tmp_path):
         ({"figure": {"x": "epsilom"}}, "grids: a: figure: unknown x 'epsilom'; did you mean epsilon?"),
         ({"attack": {"decay": 1.0}}, "decay is used only with update: momentum"),
         ({"attack": {"fusion": "logits"}, "samples": [5]}, None),
+        ({"attack": {"update": "momentm"}}, "grids: a: attack: unknown update 'momentm'; did you mean momentum?"),
+        ({"attack": {"kernl": 3}}, "unknown key of grids.a.attack 'kernl'; did you mean kernel?"),
+        ({"attack": {"samples": 3}}, "unknown key of grids.a.attack 'samples'"),
+        ({"attack": {"kernel": 1}}, "grids: a: kernel is 1"),
         ({"step_size": ["alpha"]}, "grids: a: step_size"),
         ({"epsilon": [300]}, "grids: a: epsilon"),
     ],
