@@ -8,6 +8,7 @@ import pytest
 from crossfool.attacks.config import Attack
 from crossfool.experiment.results import sample_equivalence
 from crossfool.experiment.results.outcomes import Evidence
+from crossfool.report.tables import samples
 
 
 def evidence(hits: dict[str, np.ndarray], **rows: dict) -> Evidence:
@@ -47,7 +48,7 @@ def test_worth_by_hand():
     assert (anti["attack"], anti["noise"], anti["samples"], anti["success"]) == ("anti", "antithetic", 4, 45.0)
     assert anti["worth"] == pytest.approx(32**0.5, abs=1e-4)  # half way between 4 and 8 by their logarithms
     assert latin["worth"] == 2.0 and (latin["cells"], latin["n"]) == (1, 100)
-    assert list(anti) == sample_equivalence.COLUMNS
+    assert list(anti) == [column.name for column in samples.COLUMNS]
 
 
 def test_beyond_the_rows_there_is_no_number():

@@ -93,6 +93,25 @@ def test_edits_that_change_no_result_rerun_plan_alone(repository: Repository) ->
     assert repository.repro() == {"plan"}
 
 
+TABLE = """
+from crossfool.report.table import Column, Table
+
+SECTION, ORDER = "ranking", 5
+
+
+def tables(findings):
+    yield Table("another", "Another", (Column("source"), Column("n")), ({"source": "fnn0", "n": 1},))
+"""
+
+
+def test_a_new_table_reruns_the_report_alone(repository: Repository) -> None:
+    """And no file of the graph is edited: DVC keeps the folder of tables whole."""
+    (repository.path / "crossfool/report/tables/another.py").write_text(TABLE)
+    assert repository.repro() == {"plan", "report"}
+    assert (repository.path / "report/tables/another.csv").read_text() == "source,n\nfnn0,1\n"
+    assert "### Another\n" in (repository.path / "report/tables.md").read_text()
+
+
 def test_a_comment_in_params_reruns_nothing(repository: Repository) -> None:
     append(repository, "params.yaml", "# a remark\n")
     assert repository.repro() == set()
