@@ -90,10 +90,9 @@ TELL = """
 import json, sys
 from pathlib import Path
 from click.testing import CliRunner
-from made_experiments import complete, make
+from made_experiments import complete, make, write_report
 from crossfool.cli.main import main
 from crossfool.report.html import page
-from crossfool.report import report_folder
 rows = json.loads(sys.argv[1])
 folder = Path("made")
 experiment = make(folder, {}, models=("fnn0", "fnn2"), sources=("fnn0",), attacks=rows, transforms={})
@@ -102,7 +101,7 @@ def told(*arguments):
     done = CliRunner().invoke(main, list(arguments))
     assert done.exit_code == 0, done.output
     return done.output
-report_folder.write_report(folder, experiment, folder / "report")
+write_report(folder, experiment, folder / "report")
 page.write_page([folder], folder / "index.html")
 print(json.dumps({
     "show": told("show", str(folder)),
