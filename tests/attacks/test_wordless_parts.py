@@ -69,7 +69,7 @@ TITLES = {
     "hinge": ({**LOOP, "loss": "hinge", "gap": 3}, "plain gradient, loss: hinge, gap: 3, T = 3"),
     "odd": (
         {**LOOP, "gradient": "odd", "samples": 2, "loud": 7},
-        "untargeted, gradient: odd, samples: 2, noise: hum, loud: 7, T = 3",
+        "gradient: odd, samples: 2, noise: hum, loud: 7, T = 3",
     ),
     "hum": ({**SMOOTHED, "noise": "hum", "loud": 7}, "gradient of m = 2 samples (noise: hum, loud: 7), T = 3"),
     "slow": ({**LOOP, "update": "slow", "rest": 2}, "plain gradient, update: slow, rest: 2, T = 3"),
