@@ -335,7 +335,7 @@ def test_ray_does_not_keep_the_signals(monkeypatch):
     """It takes SIGTERM where it starts a cluster: the stage would end by Ray's exit code. By a stand-in for it."""
     stub = SimpleNamespace(
         is_initialized=lambda: False,
-        init=lambda **options: signal.signal(signal.SIGTERM, lambda *_: None),
+        init=lambda address, **options: signal.signal(signal.SIGTERM, lambda *_: None),
         cluster_resources=lambda: {"CPU": 1.0},
     )
     monkeypatch.setitem(sys.modules, "ray", stub)

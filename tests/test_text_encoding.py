@@ -13,9 +13,9 @@ from crossfool import text_encoding
 from crossfool.cli.main import main
 
 SHOWN = {
-    "show": ("untargeted, plain gradient, one step of alpha = 40, epsilon = 40", "0.0*", "----"),
+    "show": ("Untargeted, plain gradient, one step of alpha = 40, epsilon = 40", "0.0*", "----"),
     "explain fnn0/sg_fgsm": ("step_size = 40", "alpha, pixel values a step", "G_t = 1/"),
-    "compare fgsm sg_fgsm": ("fgsm - sg_fgsm: success rates in percent", "[+", "----"),
+    "compare fgsm sg_fgsm": ("fgsm - sg_fgsm: success rates in percent", "+37.5 [-5.6, 65.1]", "----"),
     "check": ("3 models, 2 sources x 3 attacks",),
     "list transforms": ("----", "levels"),
     "list attacks": ("Hammersley & Morton 1956",),

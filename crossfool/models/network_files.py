@@ -16,7 +16,7 @@ from crossfool.errors import UserError, unknown_name
 from crossfool.models.spec import Spec
 from crossfool.part_files import declaration, part_names, record, summary
 
-FOLDER = Path(__file__).parent / "networks"
+_FOLDER = Path(__file__).parent / "networks"
 _SPEC_KEYS = {field.name for field in dataclasses.fields(Spec)} - {"name", "library"}
 _PREFIXES = ("timm_", "robust_")  # of other libraries' models
 
@@ -48,17 +48,17 @@ class Network:
     @property
     def module(self) -> str:
         """Dotted name of its module."""
-        return f"{__package__}.{FOLDER.name}.{self.part}"
+        return f"{__package__}.{_FOLDER.name}.{self.part}"
 
     @property
     def path(self) -> str:
         """Path of its module, below the repository."""
-        return f"crossfool/models/{FOLDER.name}/{self.part}.py"
+        return f"crossfool/models/{_FOLDER.name}/{self.part}.py"
 
     @property
     def summary(self) -> str:
         """What its file says of itself in its first line."""
-        return summary(FOLDER / f"{self.part}.py")
+        return summary(_FOLDER / f"{self.part}.py")
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def problems() -> list[UserError]:
 def _read() -> tuple[dict[str, Network], list[UserError]]:
     found: dict[str, Network] = {}
     wrong = []
-    for part in part_names(FOLDER):
+    for part in part_names(_FOLDER):
         try:
             declared = _declared(part)
         except UserError as error:
@@ -98,7 +98,7 @@ def _read() -> tuple[dict[str, Network], list[UserError]]:
 
 def _declared(part: str) -> Mapping[str, Network]:
     """The networks that a file declares, by name."""
-    path = FOLDER / f"{part}.py"
+    path = _FOLDER / f"{part}.py"
     common, own = declaration(path, "FAMILY"), declaration(path, "NETWORKS")
     declared = {}
     for name, values in own.items():

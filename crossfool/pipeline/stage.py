@@ -96,11 +96,11 @@ def _os_message(error: OSError) -> str:
 
 
 def _concerns_output(error: OSError) -> bool:
-    """Whether an error of the operating system was raised while output was printed."""
+    """Whether an error of the operating system was raised while output was printed, which DVC has pass colorama."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals["__name__"].partition(".")[0] in ("click", "rich")
+    return trace is not None and trace.tb_frame.f_globals["__name__"].partition(".")[0] in ("click", "colorama", "rich")
 
 
 def _stand_in_for_account() -> None:

@@ -11,7 +11,7 @@ from builders import ROOT
 from package_copy import Copy
 
 PAGE = (ROOT / "docs/contributing.md").read_text(encoding="utf-8")
-FILES = dict(re.findall(r"<!-- (\S+\.py) -->\n```python\n(.*?)```", PAGE, re.DOTALL))
+FILES = dict(re.findall(r"<!-- file: (\S+\.py) -->\n```python\n(.*?)```", PAGE, re.DOTALL))
 LOOP = {"epsilon": 16, "steps": 3, "step_size": 4}
 SMOOTHED = {**LOOP, "gradient": "smoothed", "samples": 2}
 OLD = {

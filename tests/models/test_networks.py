@@ -60,7 +60,7 @@ def test_every_network_is_counted() -> None:
 def test_every_file_declares_networks_and_its_source() -> None:
     known = network_files.networks()
     assert network_files.problems() == []
-    files = {path.stem for path in network_files.FOLDER.glob("[!_]*.py")}
+    files = {path.stem for path in network_files._FOLDER.glob("[!_]*.py")}
     assert {network.part for network in known.values()} == files
     assert all(network.cite and network.summary for network in known.values())
     assert all(network.licence for network in known.values() if network.spec.published)
@@ -85,7 +85,7 @@ WRONG = {  # what is wrong with a file of networks/ -> the line that says so
 @pytest.mark.parametrize("text", WRONG)
 def test_a_wrong_declaration_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     (tmp_path / "mine.py").write_text(text)
-    monkeypatch.setattr(network_files, "FOLDER", tmp_path)
+    monkeypatch.setattr(network_files, "_FOLDER", tmp_path)
     networks, (problem,) = network_files._read.__wrapped__()
     assert networks == {} and WRONG[text] in str(problem) and "\n" not in str(problem)
 
@@ -95,7 +95,7 @@ def test_two_files_do_not_declare_one_name(tmp_path: Path, monkeypatch: pytest.M
     for file in ("one", "two"):
         (tmp_path / f"{file}.py").write_text(family + "NETWORKS = {'mine': {}}")
     (tmp_path / "_shared.py").write_text("no part")
-    monkeypatch.setattr(network_files, "FOLDER", tmp_path)
+    monkeypatch.setattr(network_files, "_FOLDER", tmp_path)
     networks, (problem,) = network_files._read.__wrapped__()
     assert networks["mine"].part == "one"
     assert re.search(r"two\.py declares mine, and so does .*one\.py; rename one", str(problem))

@@ -21,11 +21,11 @@ from crossfool.datasets.reading import decoding
 from crossfool.errors import UserError
 from crossfool.experiment import loading, preflight, provenance
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.results import outcomes
+from crossfool.experiment.results import metrics, outcomes
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.pipeline.gradient_analysis.config import Boundary, Similarity
-from crossfool.report import gradient_figures
-from crossfool.report.html import experiment_view, gallery
+from crossfool.report import findings, gradient_figures
+from crossfool.report.html import gallery
 from crossfool.storage.atomic import replacing
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -287,8 +287,9 @@ def test_a_page_of_odd_cells_is_one_line(tmp_path: Path, name: str) -> None:
     whole = experiment()
     path = tmp_path / "adversarial" / whole.sources[0] / f"{next(iter(whole.attacks))}.safetensors"
     write_tensors(path, {"images": np.zeros((1, 1, 1, 1), np.uint8)}, {name: "[1]"})
+    results = metrics.Results(whole, 1, {}, {}, {}, {}, {})
     with pytest.raises(UserError, match=rf"\.safetensors: '{name}' in its metadata is no JSON object"):
-        experiment_view._headers(tmp_path, whole)
+        _ = findings.Findings(tmp_path, results).headers
 
 
 @pytest.mark.parametrize(

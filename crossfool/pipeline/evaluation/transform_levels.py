@@ -11,7 +11,7 @@ from pathlib import Path
 from crossfool.errors import small_pixel_value_message, unknown_name
 from crossfool.part_files import declaration, part_names, record, summary
 
-FOLDER = Path(__file__).parents[1] / "transforms"
+_FOLDER = Path(__file__).parents[1] / "transforms"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Transform:
     @property
     def summary(self) -> str:
         """What its file says of itself in its first line."""
-        return summary(FOLDER / f"{self.name}.py")
+        return summary(_FOLDER / f"{self.name}.py")
 
     def level_error(self, level: float) -> str:
         """What is wrong with a level; "" where it is one of this transform's."""
@@ -68,7 +68,7 @@ def transforms() -> dict[str, Transform]:
     Raises:
         UserError: a declaration is wrong.
     """
-    return {name: find_transform(name) for name in part_names(FOLDER)}
+    return {name: find_transform(name) for name in part_names(_FOLDER)}
 
 
 @functools.cache
@@ -78,7 +78,7 @@ def find_transform(name: str) -> Transform:
     Raises:
         UserError: no such transform, or its declaration is wrong.
     """
-    if name not in part_names(FOLDER):
-        raise unknown_name("transform", name, part_names(FOLDER))
-    path = FOLDER / f"{name}.py"
+    if name not in part_names(_FOLDER):
+        raise unknown_name("transform", name, part_names(_FOLDER))
+    path = _FOLDER / f"{name}.py"
     return record(Transform, {"name": name, **declaration(path, "TRANSFORM")}, f"{path}: TRANSFORM")
