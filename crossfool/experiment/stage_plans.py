@@ -263,7 +263,8 @@ def report(experiment: Experiment) -> StagePlan[Experiment]:
         "specs": {model: registry.spec(model) for model in experiment.models},
         "attacks": {name: _derived(row) for name, row in experiment.rows.items()},
     }
-    parts = (*fingerprint.modules_in("report.tables"), *fingerprint.modules_in("report.claims"))
+    folders = ("report.tables", "report.figures", "report.claims")
+    parts = (module for folder in folders for module in fingerprint.modules_in(folder))
     modules = ("crossfool.report.report_folder", "crossfool.report.html.page", *parts)
     return StagePlan("report", experiment, modules, derived)
 

@@ -65,8 +65,13 @@ except UserError as error:
 REPORT = """
 from pathlib import Path
 from crossfool.experiment import loading
-from crossfool.report import report_folder
-report_folder.write_report(Path(), loading.load_experiment(Path("params.yaml")), Path("report"))
+from crossfool.experiment.results.metrics import load_metrics
+from crossfool.report import findings, report_folder
+from crossfool.report.html import page
+experiment = loading.load_experiment(Path("params.yaml"))
+found = findings.Findings(Path(), load_metrics(Path(), experiment))
+report_folder.write_report(found, Path("report"))
+page.write_page_of([found], Path("report/index.html"), [""])
 """
 
 
