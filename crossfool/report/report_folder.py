@@ -6,7 +6,7 @@ from pathlib import Path
 from crossfool.errors import UserError
 from crossfool.experiment import leftover_files
 from crossfool.report import agreement_numbers, figure_files, table_modules, tables_markdown
-from crossfool.report.figures import _style
+from crossfool.report.figures._style import save
 from crossfool.report.findings import Findings
 from crossfool.report.renderers.csv_text import render_csv
 from crossfool.report.renderers.latex import render_latex
@@ -50,9 +50,9 @@ def _save_figures(findings: Findings, out: Path) -> None:
     for subfolder in ("figures", "vector"):
         (out / subfolder).mkdir(parents=True, exist_ok=True)
     for name, declared, figure in figure_files.draw_figures(findings):
-        _style.save(figure, out / "figures" / f"{name}.png")
+        save(figure, out / "figures" / f"{name}.png")
         if declared.vector:
-            _style.save(figure, out / "vector" / f"{name}.svg")
+            save(figure, out / "vector" / f"{name}.svg")
 
 
 def _write_tables(tables: Sequence[Table], folder: Path) -> None:
