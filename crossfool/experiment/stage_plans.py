@@ -263,7 +263,7 @@ def report(experiment: Experiment) -> StagePlan[Experiment]:
         "specs": {model: registry.spec(model) for model in experiment.models},
         "attacks": {name: _derived(row) for name, row in experiment.rows.items()},
     }
-    parts = (*fingerprint.modules_in("report.tables"), *fingerprint.modules_in("report.claims"))
+    parts = (part for kind in ("tables", "figures", "claims") for part in fingerprint.modules_in(f"report.{kind}"))
     modules = ("crossfool.report.report_folder", "crossfool.report.html.page", *parts)
     return StagePlan("report", experiment, modules, derived)
 

@@ -24,7 +24,8 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import metrics, outcomes
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.pipeline.gradient_analysis.config import Boundary, Similarity
-from crossfool.report import findings, gradient_figures
+from crossfool.report import findings
+from crossfool.report.figures import boundary
 from crossfool.report.html import gallery
 from crossfool.storage.atomic import replacing
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -303,10 +304,10 @@ def test_an_odd_plane_is_one_line(tmp_path: Path, change: dict[str, str]) -> Non
     said = {"label": "7", "params": json.dumps(plane.model_dump())}
     path = tmp_path / "analysis/boundary/a.safetensors"
     write_tensors(path, tensors, said)
-    gradient_figures.draw_boundary(tmp_path, "a", plane, experiment(dataset=dataset))
+    boundary.draw_plane(tmp_path, "a", plane, experiment(dataset=dataset))
     write_tensors(path, tensors, said | change)
     with pytest.raises(UserError, match=r"^\S+/a\.safetensors.*; delete it and run `dvc repro`$"):
-        gradient_figures.draw_boundary(tmp_path, "a", plane, experiment(dataset=dataset))
+        boundary.draw_plane(tmp_path, "a", plane, experiment(dataset=dataset))
 
 
 def test_a_subset_of_other_models_than_it_says_is_one_line(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""A network, a transform, a claim is one new file: docs/contributing.md's are added to a copy, edited nowhere else."""
+"""A network, a transform, a claim, a figure is one new file: those of docs/contributing.md are added to a copy."""
 
+import html
 import json
 import os
 import re
@@ -12,23 +13,27 @@ from typing import Any
 import pytest
 import yaml
 from builders import EMPTY, ROOT
-from made_experiments import make
+from made_experiments import FGSM, FOOLED, SG, complete, make
 
 from crossfool.errors import UserError
 from crossfool.part_files import declaration, part_names, record, summary
 from crossfool.pipeline.evaluation import transform_levels
 from crossfool.report import claim_files
+from crossfool.report.html.data_uris import file_uri
 
 PAGE = (ROOT / "docs/contributing.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)```\n<!-- /file -->", PAGE, re.DOTALL))
 NETWORK = "crossfool/models/networks/conv_mnist.py"
 TRANSFORM = "crossfool/pipeline/transforms/contrast.py"
 CLAIM = "crossfool/report/claims/one_step.py"
+FIGURE = "crossfool/report/figures/by_target.py"
 TESTS = {
     NETWORK: "tests/models/test_conv_mnist.py",
     TRANSFORM: "tests/pipeline/test_contrast.py",
     CLAIM: "tests/report/test_one_step.py",
+    FIGURE: "tests/report/test_by_target.py",
 }
+KINDS = {".png", ".svg"}
 VALUES: dict[str, Any] = {
     "root": ".",
     "dataset": {"name": "mnist"},
@@ -67,8 +72,11 @@ from pathlib import Path
 from crossfool.experiment import loading
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.report import findings, report_folder
-results = load_metrics(Path(), loading.load_experiment(Path("params.yaml")))
-report_folder.write_report(findings.Findings(Path(), results), Path("report"))
+from crossfool.report.html import page
+experiment = loading.load_experiment(Path("params.yaml"))
+found = findings.Findings(Path(), load_metrics(Path(), experiment))
+report_folder.write_report(found, Path("report"))
+page.write_page_of([found], Path("report/index.html"), [""])
 """
 
 
@@ -180,6 +188,36 @@ def test_a_claim_is_one_new_file(copy: Copy) -> None:
     assert statement in (experiment / "report/tables.md").read_text(encoding="utf-8")
     copy.add(TESTS[CLAIM])
     copy.passes(TESTS[CLAIM], "tests/report/test_claims.py", "-k", "one_step or one_sentence")
+
+
+def test_a_figure_is_one_new_file(copy: Copy) -> None:
+    """It is in both folders of figures and on the page in its place, and the other figures' bytes stay."""
+    before = copy.plans()
+    experiment = copy.path / "made"
+    fooled = {cell: count for cell, count in FOOLED.items() if cell[1] == "fgsm"}
+    make(experiment, fooled, attacks={"fgsm": FGSM, "sg_fgsm": SG})
+    complete(experiment)
+    copy.python("-c", REPORT, folder=experiment)
+    old = pictures(experiment)
+    copy.add(FIGURE)
+    after = copy.plans()
+    assert {name for name in after if after[name] != before[name]} == {"report"}
+    assert naming(after, "report.figures.by_target") == {"report"}
+    copy.python("-c", REPORT, folder=experiment)
+    new = pictures(experiment)
+    assert new.keys() - old.keys() == {"figures/by_target.png", "vector/by_target.svg"} and old.items() <= new.items()
+    page = (experiment / "report/index.html").read_text(encoding="utf-8")
+    titles = re.findall(r"<figcaption>([^<]*?) <button [^>]*class=\"save\"", page)
+    assert titles[:3] == ["Success rates of fgsm", "Success rates of sg_fgsm", "Success rates by target"]
+    assert file_uri("image/svg+xml", new["vector/by_target.svg"]) in html.unescape(page)
+    copy.add(TESTS[FIGURE])
+    copy.passes(TESTS[FIGURE], "tests/report/test_figure_files.py", "-k", "not graph")  # dvc.yaml is no part
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    """The files of the report's figures."""
+    report = folder / "report"
+    return {str(path.relative_to(report)): path.read_bytes() for path in report.glob("*/*") if path.suffix in KINDS}
 
 
 def test_every_file_of_the_page_is_tried() -> None:

@@ -112,6 +112,25 @@ def test_a_new_table_reruns_the_report_alone(repository: Repository) -> None:
     assert "### Another\n" in (repository.path / "report/tables.md").read_text()
 
 
+FIGURE = """'''Another.'''
+
+from matplotlib.figure import Figure
+
+FIGURE = {"title": "Another", "order": 1}
+
+
+def figures(findings):
+    yield "another", Figure(figsize=(1, 1))
+"""
+
+
+def test_a_new_figure_reruns_the_report_alone(repository: Repository) -> None:
+    (repository.path / "crossfool/report/figures/another.py").write_text(FIGURE)
+    assert repository.repro() == {"plan", "report"}
+    assert (repository.path / "report/figures/another.png").is_file()
+    assert "</svg>" in (repository.path / "report/vector/another.svg").read_text()
+
+
 def test_a_comment_in_params_reruns_nothing(repository: Repository) -> None:
     append(repository, "params.yaml", "# a remark\n")
     assert repository.repro() == set()
@@ -125,7 +144,8 @@ RERUNS = {
     "crossfool/models/inference/cpu/fusion.py": {"predict@fnn0", "predict@fnn2"} | ATTACKS | EVALUATIONS | LOOKED_AT,
     "crossfool/pipeline/evaluation/image_transforms.py": EVALUATIONS,
     "crossfool/pipeline/transforms/jpeg.py": EVALUATIONS,
-    "crossfool/report/figures/style.py": {"report"},
+    "crossfool/report/figures/_style.py": {"report"},
+    "crossfool/report/figures/heatmap.py": {"report"},
     "crossfool/datasets/imagefolder.py": {"prepare"},
 }
 

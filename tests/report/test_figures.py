@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from crossfool.report.figures import agreement, boundary, saliency, scatter, similarity, style, sweep
+from crossfool.report.figures import _style, _sweep, agreement, boundary, saliency, scatter, similarity
+from crossfool.report.figures._style import Point
 from crossfool.report.figures.scatter import Dot
-from crossfool.report.figures.style import Point
 
 MODELS = [  # name, family, millions of parameters, top-1 error
     ("resnet18", "resnet", 11.7, 30.24),
@@ -61,9 +61,9 @@ def _points(scale: float, levels: tuple[int, ...] = (1, 5, 10, 20)) -> list[Poin
     return [Point(level, scale * level, 0.9 * scale * level, 1.1 * scale * level) for level in levels]
 
 
-def _sweep(scale: float = 4.0) -> Figure:
+def _sweep_figure(scale: float = 4.0) -> Figure:
     lines = {"plain": _points(scale / 4), "m = 5": _points(scale / 2), "m = 20": _points(scale)}
-    return sweep.draw_sweep(
+    return _sweep.draw_sweep(
         "Title", "subtitle", "distortion ε", "success rate, %", "samples", {"a → b": lines, "c": lines}
     )
 
@@ -120,11 +120,11 @@ def _lines_of(axes: Axes) -> list[Line2D]:
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
-@pytest.mark.parametrize("make", [_sweep, _similarity, _scatter, _agreement, _boundary, _saliency])
+@pytest.mark.parametrize("make", [_sweep_figure, _similarity, _scatter, _agreement, _boundary, _saliency])
 def test_equal_input_gives_equal_bytes(make: Callable[[], Figure], kind: str, tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.{kind}" for name in ("first", "second")]
     for path in paths:
-        style.save(make(), path)
+        _style.save(make(), path)
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert len(first) > 1000
@@ -141,16 +141,16 @@ def test_equal_input_gives_equal_bytes(make: Callable[[], Figure], kind: str, tm
 )
 @pytest.mark.parametrize("kind", ["png", "svg"])
 def test_a_matplotlibrc_of_the_users_changes_no_byte(own: dict[str, Any], kind: str, tmp_path: Path) -> None:
-    style.save(_sweep(), tmp_path / f"first.{kind}")
+    _style.save(_sweep_figure(), tmp_path / f"first.{kind}")
     with matplotlib.rc_context(own):
-        style.save(_sweep(), tmp_path / f"second.{kind}")
+        _style.save(_sweep_figure(), tmp_path / f"second.{kind}")
         assert all(matplotlib.rcParams[key] == value for key, value in own.items())
     assert (tmp_path / f"first.{kind}").read_bytes() == (tmp_path / f"second.{kind}").read_bytes()
 
 
 @pytest.mark.parametrize(("scale", "top"), [(4.0, 100), (2.0, 50), (2.2, 50), (2.3, 100), (0.12, 3), (0.01, 1)])
 def test_the_rate_axis_holds_every_interval_and_ends_at_a_round_number(scale: float, top: float) -> None:
-    figure = _sweep(scale)  # the highest interval ends at 22 times the scale
+    figure = _sweep_figure(scale)  # the highest interval ends at 22 times the scale
     assert len(figure.axes) == 2
     for axes in figure.axes:
         low, high = axes.get_ylim()
@@ -162,7 +162,7 @@ def test_the_rate_axis_holds_every_interval_and_ends_at_a_round_number(scale: fl
 
 
 def test_a_line_keeps_its_look_in_every_plot_and_the_plain_one_is_black_and_dashed() -> None:
-    figure = _sweep()
+    figure = _sweep_figure()
     assert list(_legend_of(figure)) == ["plain", "m = 5", "m = 20"]
     assert figure.legends[0].get_title().get_text() == "samples"
     looks = [
@@ -176,7 +176,7 @@ def test_a_line_keeps_its_look_in_every_plot_and_the_plain_one_is_black_and_dash
 
 def test_eight_lines_have_eight_looks() -> None:
     names = ["plain", *(f"m = {m}" for m in range(8))]
-    figure = sweep.draw_sweep("", "", "", "", "m", {"a": {name: _points(1) for name in names}})
+    figure = _sweep.draw_sweep("", "", "", "", "m", {"a": {name: _points(1) for name in names}})
     looks = [(to_hex(line.get_color()), line.get_marker()) for line in _lines_of(figure.axes[0])]
     assert len({colour for colour, _ in looks}) == 9
     assert len({marker for _, marker in looks[1:]}) == 8
@@ -185,7 +185,7 @@ def test_eight_lines_have_eight_looks() -> None:
 @pytest.mark.parametrize("count", [2, 8, 17, 32])
 def test_lines_of_kinds_are_told_apart(count: int) -> None:
     lines = {f"attack{number}": _points(1) for number in range(count)}
-    figure = sweep.draw_sweep("", "", "", "", "attack", {"a": lines}, logarithmic=True, kinds=True)
+    figure = _sweep.draw_sweep("", "", "", "", "attack", {"a": lines}, logarithmic=True, kinds=True)
     drawn = _lines_of(figure.axes[0])
     looks = [(to_hex(line.get_color()), line.get_marker(), str(line._dash_pattern)) for line in drawn]  # type: ignore[attr-defined]
     colours, markers = ({look[at] for look in looks} for at in (0, 1))
@@ -194,17 +194,17 @@ def test_lines_of_kinds_are_told_apart(count: int) -> None:
 
 def test_lines_without_intervals_have_no_bars() -> None:
     flat = [Point(x, 50, 50, 50) for x in (1, 5)]
-    (axes,) = sweep.draw_sweep("", "", "", "", "m", {"a": {"flat": flat, "other": _points(1)}}).axes
+    (axes,) = _sweep.draw_sweep("", "", "", "", "m", {"a": {"flat": flat, "other": _points(1)}}).axes
     flat_bars, other_bars = (container for container in axes.containers if isinstance(container, ErrorbarContainer))
     assert not flat_bars.has_yerr and other_bars.has_yerr
 
 
 def test_one_line_has_no_legend() -> None:
-    assert not sweep.draw_sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}, "b": {"m = 5": _points(2)}}).legends
+    assert not _sweep.draw_sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}, "b": {"m = 5": _points(2)}}).legends
 
 
 def test_the_marked_levels_are_where_the_points_are() -> None:
-    (axes,) = sweep.draw_sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}}).axes
+    (axes,) = _sweep.draw_sweep("", "", "", "", "m", {"a": {"m = 5": _points(1)}}).axes
     assert list(axes.get_xticks()) == [1, 5, 10, 20]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "5", "10", "20"]
     (line,) = _lines_of(axes)
@@ -213,7 +213,7 @@ def test_the_marked_levels_are_where_the_points_are() -> None:
 
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ValueError, match="no plot has a point"):
-        sweep.draw_sweep("", "", "", "", "", {"a": {"plain": []}})
+        _sweep.draw_sweep("", "", "", "", "", {"a": {"plain": []}})
     with pytest.raises(ValueError, match="no row has a dot"):
         scatter.draw_scatter("", "", {"a": []})
     with pytest.raises(ValueError, match="positive"):

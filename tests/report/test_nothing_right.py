@@ -112,7 +112,7 @@ def written(folder: Path, experiment: Experiment) -> tuple[str, Parsed]:
 @pytest.fixture
 def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn, and not saved, which is what takes long."""
-    monkeypatch.setattr(report_folder.style, "save", lambda figure, path: path.touch())
+    monkeypatch.setattr(report_folder, "save", lambda figure, path: path.touch())
 
 
 def rows(path: Path) -> list[dict[str, str]]:

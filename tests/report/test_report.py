@@ -24,13 +24,12 @@ from crossfool.experiment import formulas
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import metrics
 from crossfool.pipeline.evaluation import success
-from crossfool.report import experiment_panel
-from crossfool.report.figures import heatmap
+from crossfool.report.figures import heatmap, panel
+from crossfool.report.findings import Findings
 from crossfool.report.reported import published_rates
 from crossfool.report.tables import results as results_table
 from crossfool.stats.rates import wilson_interval_of_share, wilson_rate
 from crossfool.storage.json_files import write_json
-from crossfool.storage.tensors import TensorFile
 
 
 @pytest.fixture(scope="module")
@@ -175,14 +174,8 @@ def test_figures_are_there(made: tuple[Path, Experiment]) -> None:
 
 def test_the_panel_tells_right_from_wrong(made: tuple[Path, Experiment]) -> None:
     folder, experiment = made
-    cells = {
-        (source, attack): TensorFile(folder / "adversarial" / source / f"{attack}.safetensors")
-        for source in experiment.sources
-        for attack in experiment.attacks
-    }
-    subset = TensorFile(folder / "subset/images.safetensors")
-    figure = experiment_panel.draw_experiment_panel(folder, metrics.load_metrics(folder, experiment), subset, cells)
-    assert figure is not None
+    ((name, figure),) = panel.figures(Findings(folder, metrics.load_metrics(folder, experiment)))
+    assert name == "panel"
     marks = [text.get_text()[0] for text in figure.texts if text.get_text()[:1] in ("✓", "✗")]
     # four images, fnn0 against fnn2 and fnn4: 8 clean answers; fgsm fools fnn2 on all and fnn4 on none; sg_fgsm
     # fools each on two

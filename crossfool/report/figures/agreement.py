@@ -1,13 +1,30 @@
-"""Figure: our success rates over the paper's."""
+"""Figure: our success rates over those in the paper's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from crossfool.report.figures.style import COLOURS, MARKERS, SMALL, add_heading, add_legend, report_style
+from crossfool.experiment.descriptions import attacked_images_summary
+from crossfool.report.figures._style import COLOURS, MARKERS, SMALL, add_heading, add_legend, report_style
+from crossfool.report.findings import Findings
+from crossfool.report.reported.published_rates import table_text
+
+FIGURE = {"title": "Our success rates against the paper's", "order": 40}
+
+
+def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """A figure where the paper has at least two of the rates."""
+    if len(findings.agreement) > 1:
+        points = [
+            (table_text(row["paper_table"]), row["paper"], row["ours"], row["low"], row["high"])
+            for row in findings.agreement
+        ]
+        images = attacked_images_summary(findings.results)
+        subtitle = f"Success rates, a point a cell; {images}; Wilson 95% intervals"
+        yield "agreement", draw_agreement("Ours and the paper's", subtitle, points)
 
 
 @report_style

@@ -1,6 +1,7 @@
-"""Figure: decision boundaries, as the classes that models predict in a plane of images."""
+"""Figure: decision boundaries, as the classes that models predict in a plane of images (the paper's 3b, 6 and 9)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -8,8 +9,23 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from crossfool.report.figures.style import SMALL, add_heading, add_legend, fold_name, report_style, show_image
+from crossfool.datasets.preparation.class_names import class_names
+from crossfool.errors import UserError
+from crossfool.experiment.config import Experiment
+from crossfool.pipeline.gradient_analysis.config import Boundary
+from crossfool.report.figures._style import (
+    SMALL,
+    add_heading,
+    add_legend,
+    channels_last,
+    fold_name,
+    report_style,
+    show_image,
+)
+from crossfool.report.findings import Findings
+from crossfool.storage.tensors import TensorFile
 
+FIGURE = {"title": "Decision boundaries", "order": 90}
 TRUE, OTHER = "#DDDDDD", "#4D4D4D"  # the true class, and the classes past the palette
 PALETTE = (  # Paul Tol's "muted": told apart by the colour-blind, and from both greys
     "#332288",
@@ -23,6 +39,12 @@ PALETTE = (  # Paul Tol's "muted": told apart by the colour-blind, and from both
     "#999933",
 )
 LONGEST = 22  # characters of a class's name
+
+
+def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """A figure of each analysis that params.yaml lists under `boundary`."""
+    for name, plane in findings.experiment.boundary.items():
+        yield f"boundary_{name}", draw_plane(findings.folder, name, plane, findings.experiment)
 
 
 @report_style
@@ -152,3 +174,34 @@ def _extent(u: np.ndarray, v: np.ndarray) -> tuple[float, float, float, float]:
             raise ValueError(f"{name} is not evenly spaced: {values}")
         ends += [float(values[0] - steps[0] / 2), float(values[-1] + steps[0] / 2)]
     return ends[0], ends[1], ends[2], ends[3]
+
+
+def draw_plane(folder: Path, name: str, plane: Boundary, experiment: Experiment) -> Figure:
+    """The figure of one analysis of decision boundaries.
+
+    Args:
+        folder: The experiment's.
+        name: The analysis.
+        plane: Its parameters.
+        experiment: The experiment, for its data set's class names.
+
+    Raises:
+        UserError: the analysis's file is damaged, or its metadata does not fit.
+    """
+    file = TensorFile(folder / "analysis/boundary" / f"{name}.safetensors")
+    label_text, names = file.metadata_text("label"), class_names(experiment.dataset.family)
+    targets, planes = file.metadata_object("params").get("targets"), np.asarray(file["labels"])
+    if label_text not in map(str, range(len(names))) or not isinstance(targets, list) or len(targets) != len(planes):
+        raise UserError(f"{file.path} does not say what it is of; delete it and run `dvc repro`")
+    label, predictions = int(label_text), dict(zip(map(str, targets), planes, strict=True))
+    unit = "pixel values" if plane.sign else "L2 length, pixel values"
+    directions = ("sign of G", "sign of h") if plane.sign else ("smoothed gradient G", "noise h = g − ⟨g, G⟩ G")
+    subtitle = (
+        f"Source {plane.source}, image {plane.image} ({names[label].split(',')[0]}); G of m = {plane.samples} samples "
+        f"with σ = {plane.sigma:g}; colours are the answers of the model above"
+    )
+    u, v = np.asarray(file["u"], float), np.asarray(file["v"], float)
+    axis_labels = f"u along the {directions[0]} ({unit})", f"v along the {directions[1]}"
+    title = f"Decision boundaries ({'signs' if plane.sign else 'unit vectors'})"
+    image = channels_last(file["image"])
+    return draw_boundary(title, subtitle, *axis_labels, u, v, image, predictions, label, names)

@@ -1,15 +1,32 @@
 """Figure: destruction rates over the level of a transform."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crossfool.report.figures.style import COLOURS, MARKERS, add_heading, report_style
+from crossfool.experiment.descriptions import attacked_images_summary
+from crossfool.pipeline.evaluation.transform_levels import find_transform
+from crossfool.report.figures._style import COLOURS, MARKERS, add_heading, report_style
+from crossfool.report.findings import Findings
 
+FIGURE = {"title": "Destruction rates by transform and level", "order": 50}
 Curve = Sequence[Sequence[float]]  # for each level: the level, rate, low, high; further values are not drawn
+
+
+def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """A figure of all transforms after which an attack has destruction rates, over all black-box pairs."""
+    pools = {transform: pool for transform, pool in findings.destruction.items() if any(pool.values())}
+    if not pools:
+        return
+    units = {name: find_transform(name).unit for name in pools}
+    subtitle = (
+        "Of the adversarial images that fool a target, the share that it gets right again after the transform. "
+        f"Black-box pairs pooled; {attacked_images_summary(findings.results)}; 95% intervals over images."
+    )
+    yield "destruction", draw_destruction("Destruction rates", subtitle, units, pools)
 
 
 @report_style

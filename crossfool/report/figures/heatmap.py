@@ -1,13 +1,24 @@
 """Figure: success rates of all sources and targets as a heat map."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from crossfool.report.figures.style import add_heading, report_style
+from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, wrapped_model_name
+from crossfool.experiment.results.metrics import Results
+from crossfool.report.figures._style import add_heading, report_style
+from crossfool.report.findings import Findings
+
+FIGURE = {"title": "Success rates of", "order": 20, "alone": True}
+
+
+def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """A figure of each attack."""
+    for attack in findings.experiment.attacks if findings.experiment.sources else ():
+        yield f"heatmap_{attack}", _attack_heatmap(findings.results, attack)
 
 
 @dataclass(frozen=True)
@@ -83,3 +94,21 @@ def draw_heatmap(grid: Grid, title: str, subtitle: str) -> Figure:
 def _most_breaks(names: Sequence[str]) -> int:
     """The greatest number of line breaks in a name."""
     return max(name.count("\n") for name in names)
+
+
+def _attack_heatmap(results: Results, attack: str) -> Figure:
+    """The heat map of an attack's top-1 success rates over all sources and targets."""
+    sources, targets = results.experiment.sources, results.experiment.answering
+
+    def values(key: str) -> np.ndarray:
+        return np.array([[results.success[source, attack][target][key] for target in targets] for source in sources])
+
+    rates = (values("top1"), values("top1_low"), values("top1_high"))
+    rows, columns = (
+        [source.replace("+", "+\n") for source in sources],
+        [wrapped_model_name(target) for target in targets],
+    )
+    grid = Grid(rows, columns, rates, values("whitebox"))
+    settings = attack_summary(results.experiment.attacks[attack])
+    subtitle = f"{settings}\n{attacked_images_summary(results)}; Wilson 95% intervals"
+    return draw_heatmap(grid, attack, subtitle)

@@ -1,11 +1,25 @@
-"""Figure: saliency maps of gradients beside the image."""
+"""Figure: saliency maps of gradients beside the image (as in the paper's 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from crossfool.report.figures.style import SMALL, add_heading, fold_name, report_style, show_image
+from crossfool.datasets.preparation.class_names import class_names
+from crossfool.experiment.config import Experiment
+from crossfool.pipeline.gradient_analysis.config import Saliency
+from crossfool.report.figures._style import SMALL, add_heading, channels_last, fold_name, report_style, show_image
+from crossfool.report.findings import Findings
+from crossfool.storage.tensors import TensorFile
+
+FIGURE = {"title": "Gradients as pictures", "order": 100}
+
+
+def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """A figure of each analysis that params.yaml lists under `saliency`."""
+    for name, analysis in findings.experiment.saliency.items():
+        yield f"saliency_{name}", _analysis(findings.folder, name, analysis, findings.experiment)
 
 
 def saliency_map(gradient: np.ndarray) -> np.ndarray:
@@ -69,3 +83,27 @@ def draw_saliency(
             show_image(figure.add_axes((x / width, y / height, side / width, side / height)), pixels)
     add_heading(figure, title, subtitle, 0, width, height + 0.08, width, height)
     return figure
+
+
+def _analysis(folder: Path, name: str, analysis: Saliency, experiment: Experiment) -> Figure:
+    """The figure of one analysis of saliency.
+
+    Args:
+        folder: The experiment's.
+        name: The analysis.
+        analysis: Its parameters.
+        experiment: The experiment, for its data set's class names.
+    """
+    file = TensorFile(folder / "analysis/saliency" / f"{name}.safetensors")
+    names = class_names(experiment.dataset.family)
+    labels = [names[label].split(",")[0] for label in np.asarray(file["labels"])]
+    rows: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]] = [
+        (f"{label}\n(image\u00a0{id})", channels_last(image), list(np.asarray(gradients, float)))
+        for label, id, image, gradients in zip(labels, analysis.images, file["images"], file["gradients"], strict=True)
+    ]
+    columns = ["image", "gradient", *(f"smoothed, m = {m}" for m in analysis.samples)]
+    subtitle = (
+        f"{analysis.model}: absolute gradient of the loss, summed over channels and clipped at its 99th percentile; "
+        f"smoothed with σ = {analysis.sigma:g}"
+    )
+    return draw_saliency("Saliency", subtitle, rows, columns)

@@ -1,6 +1,6 @@
-"""Figure: success rate, top-1 error and size of source models, a colour an architecture."""
+"""Figure: success rate, top-1 error and size of source models, a colour an architecture (the paper's 1 and 8)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from crossfool.report.figures.label_placement import annotate
-from crossfool.report.figures.style import (
+from crossfool.experiment.descriptions import attack_summary, attacked_images_summary
+from crossfool.experiment.results.metrics import Results
+from crossfool.report import figure_data
+from crossfool.report.figures._label_placement import annotate
+from crossfool.report.figures._style import (
     COLOURS,
     ROUND,
     SMALL,
@@ -22,7 +25,10 @@ from crossfool.report.figures.style import (
     percent_axis,
     report_style,
 )
+from crossfool.report.findings import Findings
+from crossfool.report.table import Row
 
+FIGURE = {"title": "Success rates over the source's error and size", "order": 70}
 FAMILIES = {  # marker, colour and size; the first five as in the paper's figures 1 and 8
     "resnet": ("*", "#0072B2", 9.0),
     "densenet": ("s", "#D55E00", 5.0),
@@ -31,6 +37,12 @@ FAMILIES = {  # marker, colour and size; the first five as in the paper's figure
     "squeezenet": ("D", "#CC79A7", 5.0),
 }
 FURTHER = tuple(zip("vPXph<>d", COLOURS[4:6] + COLOURS[7:] + COLOURS[:4] + COLOURS[6:7], strict=True))
+
+
+def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """A figure of the attacks that params.yaml lists under `scatter`."""
+    if rows := figure_data.scatter_rows(findings.results):
+        yield "scatter", _scatter(findings.results, rows)
 
 
 @dataclass(frozen=True)
@@ -158,3 +170,19 @@ def _draw_dots(left: Axes, middle: Axes, right: Axes, row: Sequence[Dot], looks:
 def _name_within_family(dot: Dot) -> str:
     """The part of a model's name after its family's: "11_bn" of vgg11_bn, "" of alexnet, all of any other name."""
     return dot.name.removeprefix(dot.family).strip("_")
+
+
+def _scatter(results: Results, rows: Sequence[Row]) -> Figure:
+    """The scatter plots, from all rows of `figure_data.scatter_rows`."""
+    panels: dict[str, list[Dot]] = {}
+    for row in rows:
+        dot = Dot(*(row[key] for key in ("source", "family", "error", "parameters", "rate", "low", "high")))
+        panels.setdefault(f"{row['attack']} → {row['target']}", []).append(dot)
+    experiment = results.experiment
+    omitted = "" if experiment.scatter.same_family else "; sources of the target's own family are left out"
+    attacks = "; ".join(f"{name}: {attack_summary(experiment.attacks[name])}" for name in experiment.scatter.attacks)
+    subtitle = (
+        f"{attacks}.\nNumbers at the left are success rates, texts in the middle the model within its family{omitted}. "
+        f"Top-1 error on the whole data set. {attacked_images_summary(results)}; Wilson 95% intervals"
+    )
+    return draw_scatter("Success over the source's error and size", subtitle, panels)

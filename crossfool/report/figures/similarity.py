@@ -1,12 +1,14 @@
-"""Figure: cosine similarity of gradients over the number of samples."""
+"""Figure: cosine similarity of gradients over the number of samples (the paper's 3a)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from crossfool.report.figures.style import (
+from crossfool.experiment.config import Experiment
+from crossfool.report import figure_data
+from crossfool.report.figures._style import (
     COLOURS,
     MARKERS,
     SMALL,
@@ -17,6 +19,16 @@ from crossfool.report.figures.style import (
     report_style,
     sorted_arrays,
 )
+from crossfool.report.findings import Findings
+from crossfool.report.table import Row
+
+FIGURE = {"title": "Similarity of gradients", "order": 80}
+
+
+def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """A figure of all analyses that params.yaml lists under `similarity`."""
+    if rows := figure_data.similarity_rows(findings.evidence):
+        yield "similarity", _similarity(findings.experiment, rows)
 
 
 @report_style
@@ -65,3 +77,27 @@ def draw_similarity(title: str, subtitle: str, lines: Mapping[str, tuple[Point, 
     add_legend(figure, list(handles.values()), list(handles), (0, -0.52 / tall), ncol=columns)
     add_heading(figure, title, subtitle, -0.55, wide, tall + 0.12, wide, tall)
     return figure
+
+
+def _similarity(experiment: Experiment, rows: Sequence[Row]) -> Figure:
+    """The figure of gradient similarity, from all rows of `similarity_rows`."""
+    lines: dict[str, tuple[Point, list[Point]]] = {}
+    analyses = experiment.similarity
+    pairs = [(analysis.source, analysis.target) for analysis in analyses.values()]
+    sigmas = {analysis.sigma for analysis in analyses.values()}
+    counts = sorted({analysis.images for analysis in analyses.values()})
+    for name, analysis in analyses.items():
+        plain, *smoothed = [
+            Point(row["samples"], row["cosine"], row["low"], row["high"]) for row in rows if row["analysis"] == name
+        ]
+        label = f"{analysis.source} → {analysis.target}"
+        if len(pairs) > len(set(pairs)) or len(sigmas) > 1:
+            label += f" ({name}: σ = {analysis.sigma:g})"
+        lines[label] = plain, smoothed
+    spread = f" (σ = {sigmas.pop():g})" if len(sigmas) == 1 else ""
+    images = " or ".join(f"{count:,}" for count in counts)
+    subtitle = (
+        f"Cosine of the source's smoothed gradient{spread} with the target's gradient, mean over "
+        f"{images} images with normal 95% intervals; dashed: the source's plain gradient"
+    )
+    return draw_similarity("Similarity of gradients", subtitle, lines)

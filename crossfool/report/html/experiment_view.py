@@ -14,7 +14,7 @@ import yaml
 
 from crossfool import first_edition
 from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, count_compared_images
-from crossfool.report import table_modules
+from crossfool.report import figure_files, table_modules
 from crossfool.report.findings import Findings
 from crossfool.report.html import gallery
 from crossfool.report.html.data_uris import file_uri
@@ -28,17 +28,6 @@ PARAMS = (  # sections of params.yaml, that the report depends on
     *("dataset", "subset", "models", "targets", "sources", "attacks", "grids", "transforms"),
     *("similarity", "boundary", "saliency", "scatter"),
 )
-FIGURE_TITLES = {  # the start of a figure's name -> what it shows
-    "agreement": "Our success rates against the paper's",
-    "boundary": "Decision boundaries",
-    "cost": "Success against gradient evaluations",
-    "destruction": "Destruction rates by transform and level",
-    "grid": "Success rates over a sweep",
-    "heatmap": "Success rates of",
-    "saliency": "Gradients as pictures",
-    "scatter": "Success rates over the source's error and size",
-    "similarity": "Similarity of gradients",
-}
 
 
 @dataclass(frozen=True)
@@ -82,7 +71,7 @@ class View:
         attacks: Their names, parameters in words, and gradient evaluations an image and model.
         groups: All tables.
         verdicts: How many of the paper's claims hold, as "3 of 5 hold"; "" where none was tested.
-        figures: In the order of their names.
+        figures: In the order that their files declare.
         pictures: The gallery, where the images are there.
         params: The sections of params.yaml that the report depends on, as YAML.
         command: The command that runs the experiment, in the root, or for a page of one in the experiment's folder.
@@ -192,23 +181,22 @@ def _groups(findings: Findings, tables: Mapping[str, Sequence[Table]]) -> Iterat
 
 
 def _figures(report: Path, *, alone: bool) -> Iterator[Figure]:
-    """The figures of the folder `report`, but for the image panel, whose images the gallery has.
+    """The figures of the folder `report` in the order of their declarations; one that none declares is not shown.
 
     Args:
         report: The folder.
         alone: Whether the page is of one experiment, and so has room for heat maps and larger SVG files.
     """
-    for path in sorted((report / "vector").glob("*.svg")):
-        if path.stem.startswith("heatmap_") and not alone:
-            continue
-        raster = report / "figures" / f"{path.stem}.png"
-        if path.stat().st_size > (LARGEST_SVG if alone else LARGEST_SVG / 3) and raster.exists():
-            yield Figure(raster.name, _title(path.stem), file_uri("image/png", raster.read_bytes()))
-        else:
-            yield Figure(path.name, _title(path.stem), file_uri("image/svg+xml", path.read_bytes()))
+    paths = sorted((report / "vector").glob("*.svg"))
+    for declared in figure_files.figure_files().values():
+        for path in paths if alone or not declared.alone else ():
+            if figure_files.find_figure_file(path.stem) is declared:
+                yield _figure(path, declared.title_of(path.stem), LARGEST_SVG if alone else LARGEST_SVG / 3)
 
 
-def _title(name: str) -> str:
-    """A figure's title, by its file's name without suffix."""
-    kind, _, rest = name.partition("_")
-    return f"{FIGURE_TITLES.get(kind, kind)} {rest}".strip()
+def _figure(vector: Path, title: str, largest: float) -> Figure:
+    """A figure as its SVG; as its PNG, where that is there and the SVG has more than so many bytes."""
+    raster = vector.parents[1] / "figures" / f"{vector.stem}.png"
+    if vector.stat().st_size > largest and raster.exists():
+        return Figure(raster.name, title, file_uri("image/png", raster.read_bytes()))
+    return Figure(vector.name, title, file_uri("image/svg+xml", vector.read_bytes()))

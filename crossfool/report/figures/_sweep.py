@@ -1,4 +1,4 @@
-"""Figure: success rate over one or two settings of an attack, such as epsilon and the number of samples."""
+"""Plots of success rates over a setting of an attack, such as epsilon, or over cost."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crossfool.report.figures.style import (
+from crossfool.report.figures._style import (
     COLOURS,
     MARKERS,
     SMALL,
