@@ -124,6 +124,7 @@ def test_data_that_a_module_reads_is_in_its_fingerprint():
     """Each file of the package that is no module: it is in the fingerprint of what reads it, or read by no stage."""
     plans = {
         "datasets/preparation/imagenet_classes.csv": "datasets.preparation.class_names",
+        "datasets/imagenet_sample_images.csv": "datasets.imagenet_sample_images",
         "experiment/operations.csv": "experiment.costs",
         "report/reported/paper_rates.csv": "report.reported.published_rates",
         "report/reported/paper_attacks.csv": "report.reported.published_rates",
