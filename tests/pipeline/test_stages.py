@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -194,7 +195,7 @@ subprocess.run(sys.argv[1], shell=True)
 @pytest.mark.parametrize("through", ["", "true; "], ids=["the shell's only command", "a shell of its own"])
 def test_a_stage_ends_with_its_dvc(folder, through):
     """As after `kill -9` of DVC: the stage would race the one that the next `dvc repro` starts."""
-    command = f"{through}{sys.executable} -P {STAGES / 'attack.py'} --source fnn2 --attack long"
+    command = f"{through}{shlex.join([sys.executable, '-P', str(STAGES / 'attack.py')])} --source fnn2 --attack long"
     dvc = subprocess.Popen([sys.executable, "-c", DVC, command], cwd=folder, stderr=subprocess.DEVNULL)
     chunks = folder / ".crossfool/chunks"
     while not list(chunks.glob("*/*.safetensors")):
