@@ -10,18 +10,31 @@ import functools
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from crossfool.errors import UserError, brief, unknown_name
 
+
+class InOrder(Protocol):
+    """A declaration that has a place among the others of its folder."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def order(self) -> int: ...
+
+
 Record = TypeVar("Record")
+Ordered = TypeVar("Ordered", bound=InOrder)
 
 
 def part_names(folder: Path) -> list[str]:
-    """Names of the parts in a folder, sorted: its modules, but those whose names begin with an underscore."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+    """Names of the parts in a folder, sorted: its modules, but those whose names begin with _, and no sub-folders."""
+    modules = pkgutil.iter_modules([str(folder)])
+    return sorted(module.name for module in modules if not module.ispkg and not module.name.startswith("_"))
 
 
 def declaration(path: Path, name: str) -> Any:
@@ -80,6 +93,26 @@ def record(kind: type[Record], values: Mapping[str, Any], where: str) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def read_part(kind: type[Record], folder: Path, name: str, literal: str) -> Record:
+    """Read the declaration of the part `folder`/`name`.py, a literal of that name, whose fields `name` is added to.
+
+    Raises:
+        UserError: the declaration is missing or wrong.
+    """
+    path = folder / f"{name}.py"
+    return record(kind, {"name": name, **declaration(path, literal)}, f"{path}: {literal}")
+
+
+def read_parts_in_order(kind: type[Ordered], folder: Path, literal: str) -> dict[str, Ordered]:
+    """Read the declarations of all parts in a folder by name, by rising `order`, then by name.
+
+    Raises:
+        UserError: a declaration is missing or wrong.
+    """
+    declared = [read_part(kind, folder, name, literal) for name in part_names(folder)]
+    return {part.name: part for part in sorted(declared, key=lambda part: (part.order, part.name))}
 
 
 @functools.cache

@@ -26,6 +26,17 @@ EMPTY = {
     "saliency": {},
     "scatter": {"attacks": [], "same_family": False},
 }
+# The sections of an experiment on digits that is as small as one may be; tests change what they look at.
+DIGITS = {
+    "root": ".",
+    "dataset": {"name": "mnist"},
+    "models": ["fnn0", "fnn2"],
+    "weights": {},
+    "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1},
+    "sources": ["fnn0"],
+    "transforms": {},
+    **EMPTY,
+}
 
 
 def write_plans(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from builders import EMPTY, ROOT
+from builders import DIGITS, ROOT
 
 
 class Copy:
@@ -21,20 +21,7 @@ class Copy:
         self.write(rows)
 
     def params(self, rows: dict[str, Any]) -> str:
-        values = {
-            "root": ".",
-            "dataset": {"name": "mnist"},
-            "models": ["fnn0", "fnn2"],
-            "weights": {},
-            "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1},
-            "subset": {"images": 3},
-            "compute": {"chunk": 3},
-            "sources": ["fnn0"],
-            "attacks": rows,
-            "transforms": {},
-            **EMPTY,
-        }
-        return yaml.safe_dump(values)
+        return yaml.safe_dump({**DIGITS, "subset": {"images": 3}, "compute": {"chunk": 3}, "attacks": rows})
 
     def write(self, rows: dict[str, Any]) -> None:
         (self.folder / "params.yaml").write_text(self.params(rows), encoding="utf-8")

@@ -7,7 +7,6 @@ So parts are imported by name, those alone that a row has, and `RowParts.modules
 import functools
 import importlib
 import math
-import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from crossfool.attacks.part import BasePart, GradientPart, InputPart, LossPart, NoisePart, UpdatePart
 from crossfool.errors import UserError, unknown_name
+from crossfool.part_files import part_names
 
 # kind of part, which is the row's key that names one (an input transformation is named by a key of its own) -> folder
 FOLDERS = {"gradient": "gradients", "noise": "noise", "input": "inputs", "update": "updates", "loss": "losses"}
@@ -33,8 +33,7 @@ _ROOT = Path(__file__).parent
 @functools.cache
 def names(kind: str) -> tuple[str, ...]:
     """Names of all parts of a kind, sorted. Nothing is imported."""
-    modules = pkgutil.iter_modules([str(_ROOT / FOLDERS[kind])])
-    return tuple(sorted(module.name for module in modules if not module.name.startswith("_")))
+    return tuple(part_names(_ROOT / FOLDERS[kind]))
 
 
 def module(kind: str, name: str) -> str:

@@ -101,7 +101,7 @@ def value_text(value: object) -> str:
 
 
 def summaries(row_parts: parts.RowParts) -> Iterator[str]:
-    """What titles say of a row's parts, one after another; of a default update and loss nothing."""
+    """Summaries of a row's parts for titles, one after another; none of a default update or loss."""
     gradient, noise = row_parts.gradient, row_parts.noise
     names = {} if noise is None else {"noise": _summary(noise, {}, "samples ({})")}
     yield _summary(gradient, names)

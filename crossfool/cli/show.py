@@ -67,7 +67,7 @@ def _print(table: Table, console: Console) -> None:
 
 
 def _legend(tables: Sequence[Table]) -> str:
-    """What the cells of success rates are."""
+    """Sentence that explains the cells of tables of success rates."""
     paper = any(row.get("paper") is not None for table in tables for row in table.rows)
     note = "Rows are sources, columns targets; * is white-box; in brackets: Wilson 95% intervals"
     return note + ("; in parentheses: the paper." if paper else ".")

@@ -57,12 +57,12 @@ class Network:
 
     @property
     def summary(self) -> str:
-        """What its file says of itself in its first line."""
+        """First line of the docstring of the network's file."""
         return summary(_FOLDER / f"{self.part}.py")
 
     @property
     def definition(self) -> dict[str, Any]:
-        """What is built under its name: module, class and arguments."""
+        """Module, class and arguments by which the network is built."""
         return {"part": self.part, "class_name": self.class_name, "arguments": self.arguments}
 
 
@@ -75,7 +75,7 @@ def networks() -> dict[str, Network]:
 
 
 def problems() -> list[UserError]:
-    """What is wrong with files of `networks/`. A file that someone is writing concerns nobody who does not name it."""
+    """Errors in the declarations of `networks/`; an unfinished file concerns nobody who does not name its networks."""
     return _read()[1]
 
 

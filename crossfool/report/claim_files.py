@@ -8,7 +8,7 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossfool.part_files import declaration, part_names, record
+from crossfool.part_files import read_parts_in_order
 
 FOLDER = Path(__file__).parent / "claims"
 
@@ -44,10 +44,4 @@ def claims() -> dict[str, DeclaredClaim]:
     Raises:
         UserError: a declaration is wrong.
     """
-    declared = [_declared(name) for name in part_names(FOLDER)]
-    return {claim.name: claim for claim in sorted(declared, key=lambda claim: (claim.order, claim.name))}
-
-
-def _declared(name: str) -> DeclaredClaim:
-    path = FOLDER / f"{name}.py"
-    return record(DeclaredClaim, {"name": name, **declaration(path, "CLAIM")}, f"{path}: CLAIM")
+    return read_parts_in_order(DeclaredClaim, FOLDER, "CLAIM")

@@ -1,8 +1,10 @@
 """The table of `crossfool compare`: two attacks or revisions, cell by cell."""
 
 from crossfool.experiment.results.comparison import Comparison
-from crossfool.report.number_text import difference_text, p_value_text, rate_text
+from crossfool.report.number_text import rate_text
 from crossfool.report.table import Column, Table
+from crossfool.report.tables._cells import ENDS
+from crossfool.report.tables._pairs import DIFFERENCE, DIFFERS, P_HOLM, P
 from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL
 
 
@@ -17,11 +19,7 @@ def comparison_table(comparison: Comparison) -> Table:
         Column("whitebox", shown=False),
         Column("first", first, "%", rate_text),
         Column("second", second, "%", rate_text),
-        Column("difference", unit="points", format=difference_text, ends=("low", "high"), stressed="differs"),
-        *(Column(name, shown=False) for name in ("low", "high")),
-        Column("p", format=p_value_text),
-        Column("p_holm", "p, Holm", format=p_value_text),
-        Column("differs", shown=False),
+        *(DIFFERENCE, *ENDS, P, P_HOLM, DIFFERS),
     )
     rows = tuple(
         {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from crossfool.errors import UserError
-from crossfool.part_files import declaration, part_names, record
+from crossfool.part_files import read_parts_in_order
 from crossfool.report.findings import Findings
 
 if TYPE_CHECKING:  # the page asks for titles alone
@@ -58,8 +58,7 @@ def figure_files() -> dict[str, DeclaredFigure]:
     Raises:
         UserError: a declaration is wrong.
     """
-    declared = [_declared(name) for name in part_names(FOLDER)]
-    return {figure.name: figure for figure in sorted(declared, key=lambda figure: (figure.order, figure.name))}
+    return read_parts_in_order(DeclaredFigure, FOLDER, "FIGURE")
 
 
 def find_figure_file(figure: str) -> DeclaredFigure | None:
@@ -85,8 +84,3 @@ def draw_figures(findings: Findings) -> Iterator[tuple[str, DeclaredFigure, "Fig
                 )
             drawn.add(name)
             yield name, declared, figure
-
-
-def _declared(name: str) -> DeclaredFigure:
-    path = FOLDER / f"{name}.py"
-    return record(DeclaredFigure, {"name": name, **declaration(path, "FIGURE")}, f"{path}: FIGURE")

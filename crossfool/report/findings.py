@@ -14,18 +14,15 @@ from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import outcomes, pooled_destruction
 from crossfool.experiment.results.metrics import Results, load_metrics
-from crossfool.report import paper_claims
+from crossfool.report import paper_claims, table_modules
 from crossfool.report.reported import paper_agreement
+from crossfool.report.table import Table
 from crossfool.storage.tensors import TensorFile
-
-
-class OutcomesMissing(Exception):
-    """The predictions of some cell are not in the folder, as in a clone that has metrics alone."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What is known of an experiment that has run. Rates are percent.
+    """Results of an experiment that has run, and all that is computed from them once. Rates are percent.
 
     Attributes:
         folder: The experiment's.
@@ -53,8 +50,13 @@ class Findings:
             UserError: a file is missing, damaged or of other images.
         """
         if self.partial and not all(path.exists() for path in outcomes.files(self.folder, self.experiment)):
-            raise OutcomesMissing
+            raise outcomes.OutcomesMissing
         return outcomes.read_evidence(self.folder, self.results)
+
+    @cached_property
+    def tables(self) -> dict[str, list[Table]]:
+        """Section -> its tables; see `table_modules.build_tables`."""
+        return table_modules.build_tables(self)
 
     @cached_property
     def agreement(self) -> list[dict[str, Any]]:
@@ -81,7 +83,7 @@ class Findings:
                 file.metadata_object(name)  # refuses what could not be read as JSON below and on the page
         return [file.metadata for file in files]
 
-    @property
+    @cached_property
     def weights(self) -> dict[str, str]:
         """Model -> the sha256 of the weights that the cells in the folder were made with, of members of a source."""
         return {

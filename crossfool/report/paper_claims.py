@@ -14,8 +14,6 @@ from crossfool.experiment.results.outcomes import Evidence
 from crossfool.report import claim_files
 from crossfool.report.claims._verdict import Verdict
 
-__all__ = ["COLUMNS", "Claim", "Evidence", "check_claims", "claim_rows"]
-
 COLUMNS = ("name", "holds", "effect", "unit", "p", "comparisons", "images", "section", "statement", "detail")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from crossfool.errors import UserError
 from crossfool.experiment import leftover_files
-from crossfool.report import agreement_numbers, figure_files, table_modules, tables_markdown
+from crossfool.report import agreement_numbers, figure_files, tables_markdown
 from crossfool.report.figures._style import save
 from crossfool.report.findings import Findings
 from crossfool.report.renderers.csv_text import render_csv
@@ -37,7 +37,7 @@ def write_report(findings: Findings, out: Path) -> None:
         raise UserError(
             f"{subset.path} holds {len(subset['index'])} images, metrics are of {results.n}; run `dvc repro`"
         )
-    tables = table_modules.build_tables(findings)
+    tables = findings.tables
     # before numbers are written: figures read the images and analyses, and refuse those of another subset
     _save_figures(findings, out)
     _write_tables([table for section in tables.values() for table in section], out / "tables")

@@ -5,12 +5,12 @@ A module has `SECTION`, the name of a section of `sections.SECTIONS`; `ORDER`, i
 """
 
 import importlib
-import pkgutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, cast
 
-from crossfool.report.findings import Findings, OutcomesMissing
+from crossfool.experiment.results.outcomes import OutcomesMissing
+from crossfool.part_files import part_names
 from crossfool.report.sections import SECTIONS
 from crossfool.report.table import Table
 
@@ -23,13 +23,13 @@ class TableModule(Protocol):
     SECTION: str
     ORDER: int
 
-    def tables(self, findings: Findings) -> Iterable[Table]:
+    def tables(self, findings: object) -> Iterable[Table]:
         """The module's tables of an experiment; those without rows are written as CSV heads and shown nowhere else."""
 
 
 def table_modules() -> list[TableModule]:
     """The modules of the folder, in the order of sections, then by `ORDER` and name; a name with `_` is none."""
-    names = sorted(found.name for found in pkgutil.iter_modules([str(FOLDER)]) if not found.name.startswith("_"))
+    names = part_names(FOLDER)
     modules = [cast(TableModule, importlib.import_module(f"crossfool.report.tables.{name}")) for name in names]
     places = {section.name: place for place, section in enumerate(SECTIONS)}
     for name, module in zip(names, modules, strict=True):
@@ -37,11 +37,11 @@ def table_modules() -> list[TableModule]:
     return sorted(modules, key=lambda module: (places[module.SECTION], module.ORDER))
 
 
-def build_tables(findings: Findings, *, brief: bool = False) -> dict[str, list[Table]]:
+def build_tables(findings: object, *, brief: bool = False) -> dict[str, list[Table]]:
     """Section -> its tables; tables that rest on missing predictions are left out.
 
     Args:
-        findings: The experiment's.
+        findings: The experiment's, a `findings.Findings`, which has all tables as its attribute `tables`.
         brief: Whether only the modules are asked whose tables `crossfool show` prints.
 
     Raises:
@@ -56,7 +56,7 @@ def build_tables(findings: Findings, *, brief: bool = False) -> dict[str, list[T
     return tables
 
 
-def _available(module: TableModule, findings: Findings) -> Iterator[Table]:
+def _available(module: TableModule, findings: object) -> Iterator[Table]:
     try:
         yield from list(module.tables(findings))
     except OutcomesMissing:

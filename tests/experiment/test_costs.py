@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from builders import EMPTY
+from builders import DIGITS
 from made_experiments import FGSM, SG
 
 from crossfool.experiment import costs
@@ -13,17 +13,12 @@ from crossfool.models.weights import registry
 
 def digits(**changed: Any) -> Experiment:
     values = {
-        "root": ".",
-        "dataset": {"name": "mnist"},
-        "models": ["fnn0", "fnn2"],
-        "weights": {},
-        "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1},
+        **DIGITS,
         "subset": {"images": 100},
         "compute": {"chunk": 8},
         "sources": ["fnn0", "fnn2+fnn0"],
         "attacks": {"fgsm": FGSM, "sg_fgsm": SG},
         "transforms": {"jpeg": [75, 20]},
-        **EMPTY,
         **changed,
     }
     return Experiment.model_validate(values)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from builders import EMPTY, ROOT
+from builders import DIGITS, ROOT
 from made_experiments import FGSM, FOOLED, SG, complete, make
 
 from crossfool.errors import UserError
@@ -35,20 +35,14 @@ TESTS = {
 }
 KINDS = {".png", ".svg"}
 VALUES: dict[str, Any] = {
-    "root": ".",
-    "dataset": {"name": "mnist"},
-    "models": ["fnn0", "fnn2"],
-    "weights": {},
-    "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1},
+    **DIGITS,
     "subset": {"images": 12},
     "compute": {"chunk": 5},
-    "sources": ["fnn0"],
     "attacks": {
         "fgsm": {"epsilon": 40, "steps": 1, "step_size": 40},
         "igsm": {"epsilon": 40, "steps": 4, "step_size": 20},
     },
     "transforms": {"jpeg": [30]},
-    **EMPTY,
 }
 PLANS = """
 import json, sys

@@ -13,10 +13,11 @@ from scipy.stats import binomtest, norm
 
 from crossfool.attacks import sweeps
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import depth, family
 from crossfool.models.weights import registry
 from crossfool.report import claim_files
-from crossfool.report.paper_claims import COLUMNS, Claim, Evidence, check_claims, claim_rows
+from crossfool.report.paper_claims import COLUMNS, Claim, check_claims, claim_rows
 from crossfool.stats import paired_tests
 
 UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}

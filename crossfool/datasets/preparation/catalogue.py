@@ -4,20 +4,20 @@ The module's name is the data set's, with _ for -; it is loaded when params.yaml
 """
 
 import importlib
-import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from crossfool import datasets
 from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.errors import unknown_name
+from crossfool.part_files import part_names
+
+_FOLDER = Path(__file__).parents[1]
 
 
 def names() -> list[str]:
     """Names of all data sets, sorted."""
-    modules = pkgutil.iter_modules(datasets.__path__)
-    found = (module.name for module in modules if not module.ispkg and not module.name.startswith("_"))
-    return sorted(name.replace("_", "-") for name in found)
+    return sorted(name.replace("_", "-") for name in part_names(_FOLDER))
 
 
 def module_name(name: str) -> str:

@@ -92,10 +92,15 @@ class Evidence:
         return [cell for cell in self.cells(first) if cell in shared]
 
 
+class OutcomesMissing(Exception):
+    """The predictions of some cell are not in the folder, as in a clone that has metrics alone."""
+
+
 def files(folder: Path, experiment: Experiment) -> Iterator[Path]:
     """The files that `read_evidence` reads."""
-    for source in experiment.sources:
+    if experiment.sources:
         yield folder / "subset/images.safetensors"
+    for source in experiment.sources:
         yield from (folder / "predictions" / source / f"{attack}.parquet" for attack in experiment.rows)
         yield from (folder / "transformed" / source / f"{attack}.parquet" for attack in experiment.attacks)
     yield from (folder / "analysis/similarity" / f"{name}.csv" for name in experiment.similarity)

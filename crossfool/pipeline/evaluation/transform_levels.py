@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossfool.errors import small_pixel_value_message, unknown_name
-from crossfool.part_files import declaration, part_names, record, summary
+from crossfool.part_files import part_names, read_part, summary
 
 _FOLDER = Path(__file__).parents[1] / "transforms"
 
@@ -48,11 +48,11 @@ class Transform:
 
     @property
     def summary(self) -> str:
-        """What its file says of itself in its first line."""
+        """First line of the docstring of the transform's file."""
         return summary(_FOLDER / f"{self.name}.py")
 
     def level_error(self, level: float) -> str:
-        """What is wrong with a level; "" where it is one of this transform's."""
+        """Error message for a level that the transform does not have; "" for one that it has."""
         if not self.low <= level <= self.high:
             return f"{level:g} is out of range {self.low:g} to {self.high:g} ({self.unit})"
         if self.in_pixel_values and (hint := small_pixel_value_message(level)):
@@ -78,7 +78,7 @@ def find_transform(name: str) -> Transform:
     Raises:
         UserError: no such transform, or its declaration is wrong.
     """
-    if name not in part_names(_FOLDER):
-        raise unknown_name("transform", name, part_names(_FOLDER))
-    path = _FOLDER / f"{name}.py"
-    return record(Transform, {"name": name, **declaration(path, "TRANSFORM")}, f"{path}: TRANSFORM")
+    names = part_names(_FOLDER)
+    if name not in names:
+        raise unknown_name("transform", name, names)
+    return read_part(Transform, _FOLDER, name, "TRANSFORM")

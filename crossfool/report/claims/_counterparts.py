@@ -26,15 +26,21 @@ def counterparts_of(experiment: Experiment, *same: str) -> Counterparts:
     ]
 
 
-def kinds(experiment: Experiment) -> dict[str, Counterparts]:
-    """Counterparts by claim: of equal cost, of equal steps, and of neither where an attack has none of the former."""
-    cost, steps = (
-        counterparts_of(experiment, *ALIKE, "gradient_evaluations_per_seed"),
-        counterparts_of(experiment, *ALIKE, *STEPS),
-    )
-    equal = {_group(experiment, smoothed) for smoothed, _ in (*cost, *steps)}
-    other = [pair for pair in counterparts_of(experiment, *ALIKE) if _group(experiment, pair[0]) not in equal]
-    return {"smoothing_equal_cost": cost, "smoothing_equal_steps": steps, "smoothing": other}
+def of_equal_cost(experiment: Experiment) -> Counterparts:
+    """Counterparts of equal cost in gradient evaluations."""
+    return counterparts_of(experiment, *ALIKE, "gradient_evaluations_per_seed")
+
+
+def of_equal_steps(experiment: Experiment) -> Counterparts:
+    """Counterparts that take the same steps."""
+    return counterparts_of(experiment, *ALIKE, *STEPS)
+
+
+def of_neither(experiment: Experiment) -> Counterparts:
+    """Counterparts of other steps and another cost, of attacks that have none of equal cost or steps."""
+    equal = (*of_equal_cost(experiment), *of_equal_steps(experiment))
+    groups = {_group(experiment, smoothed) for smoothed, _ in equal}
+    return [pair for pair in counterparts_of(experiment, *ALIKE) if _group(experiment, pair[0]) not in groups]
 
 
 def _group(experiment: Experiment, attack: str) -> tuple[object, ...]:

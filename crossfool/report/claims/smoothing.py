@@ -1,7 +1,7 @@
 """Smoothed against plain gradients in other steps, at another cost."""
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._counterparts import kinds, smoothed_against_plain
+from crossfool.report.claims._counterparts import of_neither, smoothed_against_plain
 from crossfool.report.claims._verdict import Verdict
 
 CLAIM = {
@@ -14,4 +14,4 @@ CLAIM = {
 
 def check(evidence: Evidence) -> list[Verdict]:
     """Check smoothed against plain gradients on all black-box cells."""
-    return smoothed_against_plain(evidence, kinds(evidence.experiment)["smoothing"])
+    return smoothed_against_plain(evidence, of_neither(evidence.experiment))

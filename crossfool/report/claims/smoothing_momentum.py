@@ -1,7 +1,7 @@
 """Smoothed against plain gradients with momentum."""
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._counterparts import ALIKE, STEPS, counterparts_of, smoothed_against_plain
+from crossfool.report.claims._counterparts import of_equal_steps, smoothed_against_plain
 from crossfool.report.claims._verdict import Verdict
 
 CLAIM = {
@@ -17,7 +17,7 @@ def check(evidence: Evidence) -> list[Verdict]:
     rows = evidence.experiment.attacks
     both = [
         (smoothed, plain)
-        for smoothed, plain in counterparts_of(evidence.experiment, *ALIKE, *STEPS)
+        for smoothed, plain in of_equal_steps(evidence.experiment)
         if rows[smoothed].update == "momentum"
     ]
     return smoothed_against_plain(evidence, both)

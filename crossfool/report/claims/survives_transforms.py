@@ -1,7 +1,7 @@
 """Survival of image transforms, smoothed against plain gradients."""
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._counterparts import ALIKE, STEPS, counterparts_of
+from crossfool.report.claims._counterparts import of_equal_steps
 from crossfool.report.claims._verdict import Verdict, contrast, joined_unique
 
 CLAIM = {
@@ -17,7 +17,7 @@ CLAIM = {
 def check(evidence: Evidence) -> list[Verdict]:
     """Check that transforms destroy more of a plain attack than of its counterpart, on images that both succeed on."""
     pairs, counted, contrasts = [], [], []
-    for smoothed, plain in counterparts_of(evidence.experiment, *ALIKE, *STEPS):
+    for smoothed, plain in of_equal_steps(evidence.experiment):
         cells = evidence.cells(smoothed) if smoothed in evidence.untargeted else []
         for (source, attack, target, transform, level), smoothed_destroyed in evidence.destroyed.items():
             plain_destroyed = evidence.destroyed.get((source, plain, target, transform, level))

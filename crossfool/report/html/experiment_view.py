@@ -14,7 +14,7 @@ import yaml
 
 from crossfool import first_edition
 from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, count_compared_images
-from crossfool.report import figure_files, table_modules
+from crossfool.report import figure_files
 from crossfool.report.findings import Findings
 from crossfool.report.html import gallery
 from crossfool.report.html.data_uris import file_uri
@@ -111,7 +111,7 @@ def gather_view(findings: Findings, name: str, room: int) -> View:
     folder, results, experiment = findings.folder, findings.results, findings.experiment
     values = experiment.model_dump(mode="json", include=set(PARAMS), exclude_none=True)
     sections = {section: values[section] for section in PARAMS}
-    tables = table_modules.build_tables(findings)
+    tables = findings.tables
     return View(
         name=ROOT_NAME if name == "." else name,
         dataset=experiment.dataset.name,

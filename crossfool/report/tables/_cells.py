@@ -3,10 +3,11 @@
 from crossfool.report.number_text import count_text, rate_text
 from crossfool.report.table import Column
 
+ENDS = tuple(Column(name, shown=False) for name in ("low", "high"))  # of an interval, which stands below its value
 CELL = (Column("attack"), Column("source"), Column("target"), Column("whitebox", "white-box"))
 HEAD = ("source", "target")
 RATE = (
     Column("rate", unit="%", format=rate_text, ends=("low", "high")),
-    *(Column(name, shown=False) for name in ("low", "high")),
+    *ENDS,
     Column("n", "images", format=count_text),
 )

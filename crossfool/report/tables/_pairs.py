@@ -1,10 +1,9 @@
-"""What the tables of two attacks share: the rows of pairs, and the columns of paired tests."""
+"""Columns of paired tests of two attacks, and a count of the pairs that differ."""
 
 from crossfool.report.number_text import difference_text, p_value_text
 from crossfool.report.table import Column, Row
 
 DIFFERENCE = Column("difference", "difference", "points", difference_text, ends=("low", "high"), stressed="differs")
-ENDS = tuple(Column(name, shown=False) for name in ("low", "high"))
 P = Column("p", format=p_value_text)
 P_HOLM = Column("p_holm", "p, Holm", format=p_value_text)
 DIFFERS = Column("differs", shown=False)

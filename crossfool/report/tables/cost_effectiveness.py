@@ -7,6 +7,7 @@ from crossfool.experiment.results import cost_effectiveness
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import count_text, rate_text, three_digits
 from crossfool.report.table import Column, Table
+from crossfool.report.tables._cells import ENDS
 
 SECTION, ORDER, BRIEF = "ranking", 10, True
 COLUMNS = (
@@ -20,7 +21,7 @@ COLUMNS = (
         note="Success: mean over black-box cells (top-1; top-5 of targeted attacks), and of the ends of their Wilson "
         "95% intervals.",
     ),
-    *(Column(name, shown=False) for name in ("low", "high")),
+    *ENDS,
     Column("gradients", format=count_text, note="Gradients: evaluations an image and model."),
     Column("per_gradient", "success a gradient", "points", three_digits),
     Column(

@@ -6,7 +6,8 @@ from crossfool.experiment.results.ranking import mcnemar_rows
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import count_text, rate_text
 from crossfool.report.table import Column, Table
-from crossfool.report.tables._pairs import DIFFERENCE, DIFFERS, ENDS, P_HOLM, P, count_differing
+from crossfool.report.tables._cells import ENDS
+from crossfool.report.tables._pairs import DIFFERENCE, DIFFERS, P_HOLM, P, count_differing
 
 SECTION, ORDER = "cells", 10
 MOST = 400  # rows, beyond which there is the CSV alone

@@ -8,7 +8,8 @@ from crossfool.experiment.results.ranking import pairwise_rows
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import interval_text, p_equation
 from crossfool.report.table import Column, Matrix, Row, Table
-from crossfool.report.tables._pairs import DIFFERENCE, DIFFERS, ENDS, P_HOLM, P, count_differing
+from crossfool.report.tables._cells import ENDS
+from crossfool.report.tables._pairs import DIFFERENCE, DIFFERS, P_HOLM, P, count_differing
 
 SECTION, ORDER = "ranking", 40
 

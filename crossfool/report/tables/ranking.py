@@ -6,6 +6,7 @@ from crossfool.experiment.results.ranking import ranking_rows
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import count_text, rate_text, three_places, two_places
 from crossfool.report.table import Column, Table
+from crossfool.report.tables._cells import ENDS
 
 SECTION, ORDER = "ranking", 20
 COLUMNS = (
@@ -13,7 +14,7 @@ COLUMNS = (
     Column("attack"),
     Column("objective"),
     Column("success", unit="%", format=rate_text, ends=("low", "high")),
-    *(Column(name, shown=False) for name in ("low", "high")),
+    *ENDS,
     Column("cells"),
     Column("n", "images", format=count_text),
     Column("gradients", format=count_text, note="Gradients: evaluations an image and model."),

@@ -6,6 +6,7 @@ from crossfool.experiment.results.sample_equivalence import sample_equivalence_r
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import count_text, rate_text
 from crossfool.report.table import MISSING, Column, Row, Table
+from crossfool.report.tables._cells import ENDS
 
 SECTION, ORDER = "ranking", 50
 
@@ -22,7 +23,7 @@ COLUMNS = (
     Column("samples", "m"),
     Column("success", unit="%", format=rate_text),
     Column("worth", "worth so many Gaussian samples", format=rate_text, under=_ends),
-    *(Column(name, shown=False) for name in ("low", "high")),
+    *ENDS,
     Column("cells"),
     Column("n", "images", format=count_text),
 )
