@@ -11,6 +11,8 @@ import click
 SETTINGS: dict[str, dict[str, str]] = {
     "as OpenMP has it": {},
     "GOMP_SPINCOUNT=1000": {"GOMP_SPINCOUNT": "1000"},
+    "GOMP_SPINCOUNT=3000": {"GOMP_SPINCOUNT": "3000"},
+    "GOMP_SPINCOUNT=10000": {"GOMP_SPINCOUNT": "10000"},
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
     "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
 }
@@ -30,41 +32,72 @@ model = pixel_model.wrap(network, described, device=torch.device("cpu"))
 images = torch.randint(0, 256, (16, 3, 224, 224), generator=torch.Generator().manual_seed(0)).float()
 loss = cross_entropy.untargeted(fusion.source_log_probabilities([model], "probabilities"), torch.arange(16))
 backward.plain(loss, images)
-begun, count = time.perf_counter(), 0
-while time.perf_counter() - begun < float(sys.argv[2]):
-    backward.plain(loss, images)
-    count += len(images)
-print(count / (time.perf_counter() - begun))
+print("ready", flush=True)
+for line in sys.stdin:
+    begun, count = time.perf_counter(), 0
+    while time.perf_counter() - begun < float(line):
+        backward.plain(loss, images)
+        count += len(images)
+    print(count / (time.perf_counter() - begun), flush=True)
 """
 UNSET = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS")
 
 
-def rate(variables: dict[str, str], seconds: float) -> float:
-    """Gradients a second of an attack's process with environment variables."""
-    environment = {name: value for name, value in os.environ.items() if name not in UNSET} | variables
-    command = [sys.executable, "-c", ATTACK, str(Path(__file__).parent), str(seconds)]
-    return float(subprocess.run(command, env=environment, check=True, text=True, capture_output=True).stdout)
+class Attacker:
+    """A process that attacks with environment variables, for a while each time it is asked; it sleeps between."""
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        environment = {name: value for name, value in os.environ.items() if name not in UNSET} | variables
+        command = [sys.executable, "-c", ATTACK, str(Path(__file__).parent)]
+        self.process = subprocess.Popen(
+            command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._line() == "ready", "the process ended before it had attacked once"
+
+    def rate(self, seconds: float) -> float:
+        """Gradients a second over some seconds."""
+        assert self.process.stdin
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        return float(self._line())
+
+    def _line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
 
 
-def rates(seconds: float, rounds: int) -> dict[str, tuple[float, float]]:
-    """Gradients a second alone, and beside a process that keeps a core busy: medians; settings take turns."""
-    alone: dict[str, list[float]] = {name: [] for name in SETTINGS}
-    beside: dict[str, list[float]] = {name: [] for name in SETTINGS}
+def rates(seconds: float, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Gradients a second alone, and beside a process that keeps a core busy, of each round.
+
+    The settings take turns within a round, so that what else the machine does meets all of them.
+    """
+    attackers = {name: Attacker(variables) for name, variables in SETTINGS.items()}
+    measured: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in SETTINGS}
     for _ in range(rounds):
-        for name, variables in SETTINGS.items():
-            alone[name].append(rate(variables, seconds))
-            busy = subprocess.Popen([sys.executable, "-c", BUSY])
-            try:
-                beside[name].append(rate(variables, seconds))
-            finally:
-                busy.kill()
-                busy.wait()
-    return {name: (statistics.median(alone[name]), statistics.median(beside[name])) for name in SETTINGS}
+        for name, attacker in attackers.items():
+            measured[name][0].append(attacker.rate(seconds))
+        busy = subprocess.Popen([sys.executable, "-c", BUSY])
+        try:
+            for name, attacker in attackers.items():
+                measured[name][1].append(attacker.rate(seconds))
+        finally:
+            busy.kill()
+            busy.wait()
+    for attacker in attackers.values():
+        attacker.process.kill()
+        attacker.process.wait()
+    return measured
+
+
+def ratio(rates: list[float], others: list[float]) -> str:
+    """The median over rounds of the ratio of two settings' rates, with its quartiles."""
+    low, median, high = statistics.quantiles([a / b for a, b in zip(rates, others, strict=True)], n=4)
+    return f"{median:.2f} [{low:.2f}, {high:.2f}]"
 
 
 @click.command()
-@click.option("--seconds", default=8.0, show_default=True)
-@click.option("--rounds", default=3, show_default=True)
+@click.option("--seconds", default=1.5, show_default=True)
+@click.option("--rounds", default=12, show_default=True)
 @click.option("--markdown", type=click.Path(path_type=Path))
 def main(seconds: float, rounds: int, markdown: Path | None) -> None:
     """Measure, and print a table."""
@@ -75,7 +108,8 @@ def main(seconds: float, rounds: int, markdown: Path | None) -> None:
         "|---|---:|---:|---:|---:|",
     ]
     for name, (alone, beside) in measured.items():
-        lines.append(f"| {name} | {alone:.1f} | {alone / first:.2f} | {beside:.1f} | {beside / alone:.2f} |")
+        speeds = f"{statistics.median(alone):.1f} | {ratio(alone, first)} | {statistics.median(beside):.1f}"
+        lines.append(f"| {name} | {speeds} | {ratio(beside, alone)} |")
     click.echo("\n".join(lines))
     if markdown:
         markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
