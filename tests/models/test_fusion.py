@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from crossfool.errors import UserError
 from crossfool.models import build
 from crossfool.models.inference import pixel_model
-from crossfool.models.inference.cpu import convolution, fusion, winograd
+from crossfool.models.inference.cpu import convolution, fusion
 from crossfool.models.inference.cpu.dense_blocks import Block, replace_dense_blocks
 from crossfool.models.weights import registry
 
@@ -82,34 +82,6 @@ def test_a_convolution(geometry, activation):
     layers = [conv] if activation is None else [conv, activation]
     x = 4 * images(3, inputs, side, side)
     check(nn.Sequential(*layers), x, chains=1)
-
-
-@pytest.mark.parametrize("activation", [None, nn.ReLU(), nn.ReLU6()], ids=["none", "relu", "relu6"])
-@pytest.mark.parametrize(("inputs", "outputs", "sides"), [(4, 6, (8, 8)), (5, 3, (6, 9)), (7, 4, (5, 6))], ids=str)
-def test_a_convolution_with_fewer_multiplications(activation, inputs, outputs, sides, monkeypatch):
-    """Whatever the sides: tiles that stick out read zeros and are cut off."""
-    monkeypatch.setattr(convolution.Winograd, "pays", lambda weight, side: True)
-    torch.manual_seed(1)
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
-    fused = check(nn.Sequential(conv, *([activation] if activation else [])), 4 * images(3, inputs, *sides), chains=1)
-    (chain,) = (module for module in fused.modules() if isinstance(module, fusion.Chain))
-    assert chain.convolutions[0]._winograd is not None and chain.convolutions[0].weight is None
-
-
-def test_few_images_at_a_time_are_multiplied_alike(monkeypatch):
-    one = winograd.Winograd(images(4, 6, 3, 3))
-    x, gradient = images(5, 6, 6, 6), images(5, 4, 6, 6)
-    both = one.forward(x), one.backward(gradient)
-    monkeypatch.setattr(winograd, "ROOM", 1)
-    torch.testing.assert_close(one.forward(x), both[0])
-    torch.testing.assert_close(one.backward(gradient), both[1])
-
-
-def test_fewer_multiplications_are_for_many_channels_of_large_images():
-    kernel = torch.zeros(256, 512, 3, 3)
-    assert winograd.Winograd.pays(kernel, 14) and winograd.Winograd.pays(kernel, 56)
-    for other, side in ((kernel, 7), (kernel, 15), (kernel[:128], 28), (kernel[:, :, :1], 28), (kernel[:, :128], 28)):
-        assert not winograd.Winograd.pays(other, side)
 
 
 def test_zeros_that_only_made_the_padding_symmetric_take_no_work():

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossfool.models.inference.cpu.winograd import Winograd
-
 INFINITY = float("inf")
 CACHE = 8 << 20  # bytes of a tensor that are to stay in the processor's cache
 
@@ -73,32 +71,19 @@ class Convolution:
         self.activation, self.limits = ("none", []) if clamp is None else clamp.onednn_arguments
         self.flipped_padding = _flipped_padding(weight, self.padding, self.stride, self.dilation, self.groups)
         self.phases = _Phases.if_suited(weight, self.padding, self.stride, self.dilation, self.groups)
-        self._plain = self.padding == self.stride == self.dilation == [1, 1] and self.groups == 1
-        self._winograd: Winograd | None = None
         self._forward_weight: Tensor | None = None
         self._backward_weight: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Activated output of images (N,C,H,W), channels last."""
-        if self._forward_weight is None and self._winograd is None:
+        if self._forward_weight is None:
             assert self.weight is not None
-            if self._plain and Winograd.pays(self.weight, min(x.shape[2:])):
-                self._winograd, self.weight = Winograd(self.weight), None
-            else:
-                self._forward_weight = self._packed(self.weight, x, self.padding)
-        if self._winograd is not None:
-            output = self._winograd.forward(x)
-            if self.bias is not None:
-                output += self.bias.view(1, -1, 1, 1)
-            return output if self.clamp is None else output.clamp_(self.clamp.low, self.clamp.high)
-        assert self._forward_weight is not None
+            self._forward_weight = self._packed(self.weight, x, self.padding)
         return self._fused(x, self._forward_weight, self.bias, self.padding, self.activation, self.limits)
 
     def backward(self, gradient: Tensor, shape: Sequence[int]) -> Tensor:
         """The gradient of an input of this shape, from that of the output before its activation."""
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        if self._winograd is not None:
-            return self._winograd.backward(gradient)
         if self.flipped_padding is not None:
             if self._backward_weight is None:
                 assert self.weight is not None and self._forward_weight is not None

@@ -9,7 +9,6 @@ with less than torch's automatic differentiation, which keeps what every layer r
   by its forward code, on weights that are packed once and not at every call;
 - a strided convolution of three colours has the gradients of its stride x stride pixel phases as output
   channels of one dense convolution (four times faster than with three channels);
-- 3x3 convolutions of very many channels take fewer multiplications than their definition (`winograd`);
 - where what lies between a chain's convolutions is much larger than what goes in and out (the inverted
   residuals of mobile networks), a few images at a time go through it, so that it stays in the cache.
 
