@@ -12,7 +12,7 @@ def main(model: str) -> None:
     values = plan_files.verified(stage_plans.predict, model)
     from crossfool.pipeline.evaluation.predict_clean import predict_clean
 
-    predict_clean(model, values.compute)
+    predict_clean(model, values.compute, values.known_top1)
 
 
 if __name__ == "__main__":

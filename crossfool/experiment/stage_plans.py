@@ -115,15 +115,18 @@ def train(experiment: Experiment, model: str) -> StagePlan[TrainValues]:
 
 @dataclass(frozen=True)
 class PredictValues:
-    """How a model computes."""
+    """How a model computes, and its accuracy in percent on this data set, where it is known."""
 
     compute: Compute
+    known_top1: float | None
 
 
 def predict(experiment: Experiment, model: str) -> StagePlan[PredictValues]:
     """The plan of a model's predictions for the clean images."""
     modules = ("crossfool.pipeline.evaluation.predict_clean", *_networks(model))
-    values = PredictValues(experiment.compute)
+    network = None if experiment.is_trained(model) else network_files.networks().get(model)
+    known_top1 = None if network is None else network.accuracies.get(experiment.dataset.name)
+    values = PredictValues(experiment.compute, known_top1)
     return StagePlan(f"predict/{model}", values, modules, _definitions(model), _libraries(model))
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from crossfool.models.spec import Spec
 from crossfool.part_files import declaration, part_names, record, summary
 
 _FOLDER = Path(__file__).parent / "networks"
-_SPEC_KEYS = {field.name for field in dataclasses.fields(Spec)} - {"name", "library"}
+_SPEC_KEYS = {key.name for key in dataclasses.fields(Spec)} - {"name", "library"}
 _PREFIXES = ("timm_", "robust_")  # of other libraries' models
 
 
@@ -34,6 +34,8 @@ class Network:
         arguments: Arguments that the class is called with.
         parameters: Number of its parameters as it is built here; None where it was not counted.
         operations: Floating-point operations of one image's forward pass; None where they were not counted.
+        accuracies: Data set -> top-1 accuracy of the published weights on all its images in percent, where it is known;
+            the stage `predict` refuses any other.
     """
 
     part: str
@@ -44,6 +46,7 @@ class Network:
     arguments: tuple[int, ...] = ()
     parameters: int | None = None
     operations: int | None = None
+    accuracies: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -66,7 +69,7 @@ class Network:
         return {"part": self.part, "class_name": self.class_name, "arguments": self.arguments}
 
 
-_NETWORK_KEYS = {field.name for field in dataclasses.fields(Network)} - {"part", "spec"}
+_NETWORK_KEYS = {key.name for key in dataclasses.fields(Network)} - {"part", "spec"}
 
 
 def networks() -> dict[str, Network]:

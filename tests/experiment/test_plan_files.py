@@ -5,7 +5,9 @@ import json
 import yaml
 from builders import EMPTY, ROOT
 
+from crossfool.datasets.preparation import catalogue
 from crossfool.experiment import fingerprint, loading, plan, plan_files, stage_plans
+from crossfool.models import network_files
 
 PARAMS = {
     "root": ".",
@@ -53,6 +55,22 @@ def test_each_value_is_in_the_plans_of_the_stages_that_use_it():
     assert changed(lpips=True) == {f"evaluate/{name}" for name in attacks} | {"lpips"}
     assert changed(models=[*PARAMS["models"], "vgg11"]) == {"select"}  # no target, no source: it is asked nothing
     assert changed(sources=["efficientnet_lite0"]) == set()
+
+
+def test_a_known_accuracy_is_demanded_on_its_data_set_alone():
+    accuracies = {name: network.accuracies for name, network in network_files.networks().items() if network.accuracies}
+    assert accuracies == {
+        f"efficientnet_lite{number}": {"imagenet-sample-images": top1} for number, top1 in enumerate((88.2, 88.2, 89.2))
+    }
+    assert all(set(known) <= set(catalogue.names()) for known in accuracies.values())
+    demanded = {
+        dataset: [
+            contents(dataset={"name": dataset})[f"predict/{model}"]["values"].get("known_top1")
+            for model in PARAMS["models"]
+        ]
+        for dataset in ("imagenet-sample", "imagenet-sample-images")
+    }
+    assert demanded == {"imagenet-sample": [None] * 3, "imagenet-sample-images": [88.2, 88.2, None]}
 
 
 def test_a_plan_names_the_modules_of_its_row_and_models_alone():

@@ -38,6 +38,20 @@ def gate(correct: int, *, dataset: str, published: float | None, preprocessing: 
     return predict.accuracy(top, labels, dataset=dataset, about=about)
 
 
+@pytest.mark.parametrize(("correct", "passes"), [(882, True), (877, True), (887, True), (876, False), (888, False)])
+def test_gate_of_known_accuracy(correct, passes):
+    about = {"name": "efficientnet_lite0", "published_top1": None, "published_preprocessing": "", "parameters": 11}
+    top, labels = np.zeros((1000, 5), np.int64), np.where(np.arange(1000) < correct, 0, 1)
+    if passes:
+        accuracy = predict.accuracy(top, labels, dataset="public", about=about, known_top1=88.2)
+        assert accuracy["top1"] == correct / 10 and accuracy["published_top1"] is None
+        return
+    with pytest.raises(
+        UserError, match=rf"efficientnet_lite0: top-1 accuracy on public is {correct / 10:.2f}%, known is 88\.20%"
+    ):
+        predict.accuracy(top, labels, dataset="public", about=about, known_top1=88.2)
+
+
 def test_gate_of_published_accuracy():
     assert gate(697, dataset="imagenet", published=69.758)["top1"] == 69.7
     assert gate(693, dataset="imagenet", published=69.758)["published_top1"] == 69.758

@@ -32,6 +32,7 @@ NETWORKS = {
         ),
         "parameters": 4_664_008,  # with the zeros that `same_conv` adds
         "operations": 795_315_712,
+        "accuracies": {"imagenet-sample-images": 88.2},
     },
     "efficientnet_lite1": {
         "arguments": (1,),
@@ -43,6 +44,7 @@ NETWORKS = {
         ),
         "parameters": 5_428_680,  # with the zeros that `same_conv` adds
         "operations": 1_029_875_968,
+        "accuracies": {"imagenet-sample-images": 88.2},
     },
     "efficientnet_lite2": {
         "arguments": (2,),
@@ -54,6 +56,7 @@ NETWORKS = {
         ),
         "parameters": 6_104_936,  # with the zeros that `same_conv` adds
         "operations": 1_178_142_912,
+        "accuracies": {"imagenet-sample-images": 89.2},
     },
 }
 # the base network: (repeats, kernel, stride, expansion, input channels, output channels)

@@ -13,7 +13,7 @@ from crossfool.models.inference.pixel_model import PixelModel
 from crossfool.stats import rates
 
 _PREPROCESSING = "resize 256 bilinear, crop 224"  # of the stored images
-_TOLERANCE = 0.5  # points between measured and published top-1 on the whole ImageNet validation set
+_TOLERANCE = 0.5  # points between measured and published or known top-1 on a whole data set
 
 
 def top5(
@@ -64,20 +64,24 @@ def top5(
     return predictions.cpu().numpy()
 
 
-def accuracy(top: np.ndarray, labels: np.ndarray, *, dataset: str, about: Mapping[str, Any]) -> dict[str, Any]:
+def accuracy(
+    top: np.ndarray, labels: np.ndarray, *, dataset: str, about: Mapping[str, Any], known_top1: float | None = None
+) -> dict[str, Any]:
     """Compute clean accuracy in percent, with Wilson 95% intervals, beside the published one.
 
     On the whole ImageNet validation set the two must agree, for a model that was published on images
-    resized and cropped as ours are: one that does not has the wrong weights or normalisation.
+    resized and cropped as ours are: one that does not has the wrong weights or normalisation. On a data set
+    whose accuracy is known from an earlier measurement, likewise.
 
     Args:
         top: Predictions (N,5) for the clean images.
         labels: True classes, (N,).
         dataset: Name of the data set.
         about: Description of the model in its weights file, see `weights_file.read_description`.
+        known_top1: The model's accuracy on this data set in percent; None where none is known.
 
     Raises:
-        UserError: measured and published top-1 differ by more than half a point.
+        UserError: top-1 differs by more than half a point from the published or the known one.
     """
     top1_rate = rates.wilson_rate(int((top[:, 0] == labels).sum()), len(labels))
     top5_rate = rates.wilson_rate(int((top == labels[:, None]).any(1).sum()), len(labels))
@@ -87,6 +91,11 @@ def accuracy(top: np.ndarray, labels: np.ndarray, *, dataset: str, about: Mappin
         raise UserError(
             f"{about['name']}: top-1 accuracy on the validation set is {top1_rate.percent:.2f}%, published is "
             f"{published:.2f}%, more than {_TOLERANCE} points apart: images, resizing or weights are wrong"
+        )
+    if known_top1 is not None and abs(top1_rate.percent - known_top1) > _TOLERANCE:
+        raise UserError(
+            f"{about['name']}: top-1 accuracy on {dataset} is {top1_rate.percent:.2f}%, known is {known_top1:.2f}%, "
+            f"more than {_TOLERANCE} points apart: images, resizing or weights are wrong"
         )
     return {
         "top1": top1_rate.percent,
