@@ -86,6 +86,14 @@ class Dataset(Section):
             ValueError: training images are missing, or are used by no model.
         """
 
+    def refuse_given_targets(self) -> None:
+        """Check that the data set gives target labels, which `subset: {targets: given}` asks for; most give none.
+
+        Raises:
+            ValueError: it gives none.
+        """
+        raise ValueError(f"subset: targets: given: {self.name} gives no target labels; take random or next")
+
     def place(self) -> Path:
         """The folder or tar file that `path` leads to.
 
