@@ -1,21 +1,22 @@
 """The NIPS 2017 set: both forms of its table, labels counted from 1 and from 0, its target labels, and bad inputs."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from builders import ROOT, write_plans
 from made_datasets import Prepared, packed, refused, save, write_rows
 from repositories import PARAMS
 
 from crossfool.datasets import nips2017
 from crossfool.datasets.preparation.catalogue import make_dataset
-from crossfool.datasets.preparation.config import Subset
 from crossfool.datasets.preparation.dataset import Survey
 from crossfool.datasets.reading import image_files
 from crossfool.errors import UserError
-from crossfool.experiment import loading
-from crossfool.pipeline import subset
+from crossfool.experiment import costs, loading
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.storage.clean_images import read_clean_images
 from crossfool.storage.tensors import TensorFile
@@ -70,22 +71,45 @@ def test_both_tables_give_the_same_bytes(images: Path, tmp_path: Path) -> None:
     assert Prepared(tmp_path / "c", name="nips2017", path=str(images)).bytes() == first.bytes()
 
 
-def test_the_given_targets_are_what_is_attacked(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the data set's files to the subset's."""
+def run_stage(stage: str, folder: Path) -> None:
+    command = [sys.executable, "-P", str(ROOT / "stages" / f"{stage}.py")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("targets", "expected"), [("given", [778, 0]), ("next", [306, 0])])
+def test_the_given_targets_are_what_is_attacked(
+    images: Path, tmp_path: Path, targets: str, expected: list[int]
+) -> None:
+    """By the stages `prepare` and `select`, on a part of the set, whose rows are read by `csv`."""
     kaggle_table(images)
-    done = Prepared(tmp_path / "data", name="nips2017", path=str(images))
-    monkeypatch.chdir(tmp_path)
+    columns = {"file_column": "ImageId", "label_column": "TrueLabel", "target_column": "TargetClass"}
+    dataset = {"name": "csv", "path": "nips", "table": "images.csv", "first_label": 1, "side": 299, **columns}
+    models = ["efficientnet_lite0", "efficientnet_lite1"]
+    values = PARAMS | {"dataset": dataset, "training": None, "models": models, "sources": models[:1]}
+    values["subset"] = {"images": "all", "targets": targets}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    write_plans(tmp_path)
+    run_stage("prepare", tmp_path)
+    labels = np.asarray(TensorFile(tmp_path / "data/images.safetensors")["labels"])
+    assert labels.tolist() == [305, 999, 0]
     top = np.tile(np.arange(5), (3, 1))
-    for model, right in (("a", [True, True, True]), ("b", [True, False, True])):
-        top[:, 0] = np.where(right, done.labels, 7)
-        predictions_file.write_clean(Path(f"predictions/clean/{model}.parquet"), top, done.labels)
-    subset.select(("a", "b"), Subset(images="all", targets="given"))
-    drawn = read_clean_images("subset/images.safetensors")
-    assert drawn["index"].tolist() == [0, 2] and drawn["labels"].tolist() == [305, 999]
-    assert drawn["target_labels"].tolist() == [778, 0] and drawn["images"].shape == (2, 3, 299, 299)
-    assert Path("subset/subset.csv").read_text().splitlines()[1] == f"0,305,778,images/{SORTED[0]}"
-    subset.select(("a", "b"), Subset(images="all", targets="next"))
-    assert TensorFile("subset/images.safetensors")["target_labels"].tolist() == [306, 0]
+    for model, right in zip(models, ([True, True, True], [True, True, False]), strict=True):
+        top[:, 0] = np.where(right, labels, 7)
+        predictions_file.write_clean(tmp_path / f"predictions/clean/{model}.parquet", top, labels)
+    run_stage("select", tmp_path)
+    drawn = read_clean_images(tmp_path / "subset/images.safetensors")
+    assert drawn["index"].tolist() == [0, 1] and drawn["labels"].tolist() == [305, 999]
+    assert drawn["target_labels"].tolist() == expected and drawn["images"].shape == (2, 3, 299, 299)
+    rows = (tmp_path / "subset/subset.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[1] == f"0,305,{expected[0]},images/{SORTED[0]}"
+
+
+def test_its_disk_is_that_of_its_side(tmp_path: Path) -> None:
+    models = {"models": ["efficientnet_lite0"], "sources": ["efficientnet_lite0"], "training": None}
+    values = PARAMS | models | {"dataset": {"name": "nips2017", "path": "x"}, "subset": {"images": "all"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    assert costs.cost(loading.load_experiment(tmp_path / "params.yaml")).shared == 1000 * 3 * 299**2
 
 
 def test_given_targets_are_refused_by_params_yaml_where_there_are_none(tmp_path: Path) -> None:

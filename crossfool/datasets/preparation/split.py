@@ -56,6 +56,11 @@ class Split:
     target_labels: np.ndarray | None = None
 
 
+def set_names(training: bool) -> tuple[str, ...]:
+    """Names of the sets that are read where torchvision has two: the test set, and the training set where wanted."""
+    return ("test", "train") if training else ("test",)
+
+
 def split_of_arrays(pixels: np.ndarray, labels: np.ndarray, split: str, source: str, sha256: str = "") -> Split:
     """Make a split of images that are in memory: pixels (N,C,H,W) uint8, labels (N,)."""
     return Split(labels.astype(np.int64), [""] * len(labels), lambda write: write(pixels), split, source, sha256)
