@@ -4,7 +4,6 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from crossfool.datasets.preparation.class_names import class_folders, class_names
 from crossfool.datasets.reading.image_files import ImageFiles
@@ -144,9 +143,9 @@ def _finder(names: Sequence[str]) -> Callable[[str], list[str]]:
     """A function that finds the image files that a text of a table can mean."""
     whole, by_last, by_stem = set(names), defaultdict(list), defaultdict(list)
     for name in names:
-        path = PurePosixPath(name)
-        by_last[path.name].append(name)
-        by_stem[path.stem].append(name)
+        last = name.rpartition("/")[2]
+        by_last[last].append(name)
+        by_stem[last.rpartition(".")[0]].append(name)
 
     def find(text: str) -> list[str]:
         wanted = "/".join(part for part in text.strip().replace("\\", "/").split("/") if part not in ("", "."))
@@ -154,8 +153,7 @@ def _finder(names: Sequence[str]) -> Callable[[str], list[str]]:
             return [wanted]
         last = wanted.rpartition("/")[2]
         found = [name for name in by_last.get(last, ()) if f"/{name}".endswith(f"/{wanted}")]
-        return found or [
-            name for name in by_stem.get(last, ()) if f"/{PurePosixPath(name).with_suffix('')}".endswith(f"/{wanted}")
-        ]
+        stems = by_stem.get(last, ())
+        return found or [name for name in stems if f"/{name.rpartition('.')[0]}".endswith(f"/{wanted}")]
 
     return find
