@@ -4,6 +4,7 @@ import csv
 import gzip
 import shutil
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,12 @@ def made_digits(folder: Path, *, train: int, contrast: int) -> Path:
 class Prepared:
     """The files that `prepare` wrote, opened."""
 
-    def __init__(self, folder: Path, /, *, training: bool = False, **dataset: str) -> None:
+    def __init__(self, folder: Path, /, *, training: bool = False, **dataset: object) -> None:
         self.paths = [folder / name for name in ("images.safetensors", "images.csv", "train.safetensors")]
         prepare.prepare(make_dataset(**dataset), *self.paths, training=training)
         evaluation, train = TensorFile(self.paths[0]), TensorFile(self.paths[2])
         self.images, self.labels, self.metadata = evaluation["images"], evaluation["labels"], evaluation.metadata
+        self.target_labels = evaluation["target_labels"] if "target_labels" in evaluation.names() else None
         self.train_images, self.train_labels, self.train_metadata = train["images"], train["labels"], train.metadata
         with open(self.paths[1], encoding="utf-8", newline="") as file:
             self.table = list(csv.reader(file))
@@ -50,7 +52,7 @@ class Prepared:
         return [path.read_bytes() for path in self.paths]
 
 
-def refused(folder: Path, /, *, training: bool = False, **dataset: str) -> str:
+def refused(folder: Path, /, *, training: bool = False, **dataset: object) -> str:
     """The one line with which `prepare` refuses, having written nothing."""
     out = folder / "refused"
     with pytest.raises(UserError) as caught:
@@ -63,6 +65,23 @@ def refused(folder: Path, /, *, training: bool = False, **dataset: str) -> str:
 def save(path: Path, colour: int, side: int, mode: str = "RGB") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, (side, side), (colour,) * 3 if mode == "RGB" else colour).save(path)
+
+
+def write_rows(path: Path, columns: str, rows: Iterable[Iterable[object]]) -> Path:
+    """A table of the user's: a line of column names, as it is given, and rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(f"{columns}\n")
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    return path
+
+
+def packed(folder: Path, kind: str = "w", wrapped: bool = False) -> Path:
+    """A tar of a folder's content, or of the folder itself, in tarfile's mode `kind`."""
+    path = folder.parent / f"{folder.name}.tar"
+    with tarfile.open(path, kind) as archive:
+        archive.add(folder, arcname=folder.name if wrapped else ".")
+    return path
 
 
 def write_idx(path: Path, values: np.ndarray, zipped: bool) -> None:

@@ -118,6 +118,9 @@ def _is_writable(folder: Path, config: Path) -> bool:
 def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
     """A params.yaml in small: same attacks, transforms, grids and analyses by name, on the pool's models and images."""
     small = copy.deepcopy(dict(values))
+    subset = {**values["subset"], "images": pool.images}
+    if subset.get("targets") == "given":
+        subset["targets"] = "random"  # stand-ins give no target labels
     stand_in = {model: pool.models[number % len(pool.models)] for number, model in enumerate(values["models"])}
     small |= {
         "dataset": dict(pool.dataset),
@@ -125,7 +128,7 @@ def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
         "targets": "all" if values["targets"] == "all" else _distinct(stand_in[model] for model in values["targets"]),
         "weights": {},
         "training": dict(pool.training) if pool.training else None,
-        "subset": {**values["subset"], "images": pool.images},
+        "subset": subset,
         "lpips": values["lpips"] and catalogue.from_row(pool.dataset).family != "mnist",
         "compute": {**values["compute"], "chunk": min(values["compute"]["chunk"], pool.images)},
         "sources": _sources(values["sources"], stand_in),

@@ -8,7 +8,6 @@ from crossfool.datasets.preparation.dataset import Dataset
 
 if TYPE_CHECKING:
     from crossfool.datasets.preparation.split import Append, Split
-    from crossfool.datasets.reading.image_source import ImageSource
 
 FOOLBOX_WHEEL = ("foolbox==3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb")
 
@@ -42,7 +41,3 @@ class Part(Dataset):
 
         labels = np.array([int(match[2]) for match in matches], np.int64)
         return Split(labels, [match[1] for match in matches], write, "sample", *FOOLBOX_WHEEL), None
-
-    def from_files(self, source: "ImageSource", training: bool) -> "tuple[Split, Split | None]":
-        """Never called: the photographs are in a wheel, and there is no `path`."""
-        raise AssertionError("imagenet-sample has no path")

@@ -7,7 +7,6 @@ from crossfool.datasets.preparation.dataset import Dataset, ImagesPath, Survey
 
 if TYPE_CHECKING:
     from crossfool.datasets.preparation.split import Split
-    from crossfool.datasets.reading.image_source import ImageSource
 
 
 class Part(Dataset):
@@ -38,7 +37,3 @@ class Part(Dataset):
         from crossfool.datasets.reading import mnist_files
 
         return Survey(None if self.path is None else mnist_files.count_mnist(self.place()))
-
-    def from_files(self, source: "ImageSource", training: bool) -> "tuple[Split, Split | None]":
-        """Never called: MNIST's four files are no image files."""
-        raise AssertionError("mnist is not read from image files")

@@ -117,6 +117,8 @@ class Experiment(Section):
         self._attack_names_agree()
         self._transforms_agree()
         self._training_agrees()
+        if self.subset.targets == "given":
+            self.dataset.refuse_given_targets()
         if self.lpips and self.dataset.family == "mnist":
             raise ValueError("lpips: true is for colour images, and MNIST's are grey; set lpips: false")
         self._retrain()

@@ -119,7 +119,7 @@ def write_subset(
 
     Args:
         ids: Ids of the drawn images, (n,).
-        images: The data set's images and labels.
+        images: The data set's images and labels, and its target labels where `subset` takes the given ones.
         table: The data set's CSV file of `id,label,file`.
         subset: How targets are drawn.
         out: Folder.
@@ -133,7 +133,10 @@ def write_subset(
     classes = int(text) if text.isdecimal() and len(text) < 5 else 0
     if classes <= images["labels"].max(initial=1):
         raise UserError(f"{images.path}: its labels are not of {text[:20]!r} classes; delete it and run `dvc repro`")
-    targets = draw_target_labels(ids, labels, classes, subset)
+    if subset.targets == "given":
+        targets = np.asarray(images["target_labels"])[ids]
+    else:
+        targets = draw_target_labels(ids, labels, classes, subset)
     pixels = images["images"]
     listed = read_csv(table, {"id": int, "label": int, "file": str})
     if [(int(row["id"]), int(row["label"])) for row in listed] != list(enumerate(images["labels"].tolist())):

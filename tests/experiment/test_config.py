@@ -186,7 +186,7 @@ MISTAKES = [
     (
         "name: imagenet-sample",
         "name: imagenet-sample, classes: imagenet",
-        "classes is used by imagefolder, not by imagenet-sample; remove it",
+        "classes is used by csv, imagefolder, not by imagenet-sample; remove it",
     ),
     ("name: imagenet-sample", "name: imagefolder, pth: x", "dataset: unknown key 'pth'; did you mean path?"),
     ("name: imagenet-sample", "classes: imagenet", "dataset: name is missing; valid: cifar10, "),

@@ -113,3 +113,18 @@ def test_written_subset_is_the_images(tmp_path):
             ["1", "1", "2", "é1.png"],
             ["5", "2", "3", "é5.png"],
         ]
+
+
+def test_given_target_labels_are_the_data_sets(tmp_path):
+    made(tmp_path)
+    about = {"dataset": "made", "family": "cifar10", "classes": "10"}
+    aims = np.array([9, 8, 7, 6, 5, 4])
+    write_tensors(tmp_path / "with.safetensors", {"images": PIXELS, "labels": LABELS, "target_labels": aims}, about)
+    given = Subset(images=2, targets="given")
+    ids, table = np.array([1, 5]), tmp_path / "images.csv"
+    subset.write_subset(ids, TensorFile(tmp_path / "with.safetensors"), table, given, tmp_path / "s")
+    assert TensorFile(tmp_path / "s/images.safetensors")["target_labels"].tolist() == [8, 4]
+    assert (tmp_path / "s/subset.csv").read_text(encoding="utf-8").splitlines()[1:] == ["1,1,8,é1.png", "5,2,4,é5.png"]
+    with pytest.raises(UserError, match="holds no tensor 'target_labels'"):
+        subset.write_subset(ids, TensorFile(tmp_path / "images.safetensors"), table, given, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

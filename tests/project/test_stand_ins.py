@@ -82,6 +82,14 @@ def test_shrunk_is_the_same_experiment_in_small(tmp_path, name, pool):
     assert small.scatter.attacks == whole.scatter.attacks
 
 
+def test_target_labels_that_stand_ins_do_not_give_are_drawn() -> None:
+    name = next(iter(EXPERIMENTS))
+    values = values_of(name)
+    values["subset"] |= {"targets": "given", "seed": 7}
+    small = Experiment.model_validate(stand_ins.shrink_params(values, stand_ins.PHOTOGRAPHS))
+    assert (small.subset.targets, small.subset.seed) == ("random", 7) and values["subset"]["targets"] == "given"
+
+
 @pytest.mark.parametrize(("name", "pool"), SMALL)
 def test_attacks_of_one_cost_stay_so(name, pool):
     whole = loading.load_experiment(EXPERIMENTS[name])

@@ -339,6 +339,22 @@ def test_clean_images_are_what_they_say(tmp_path):
     assert clean_images.read_clean_images(of_all).names() == ["images", "labels"]
 
 
+@pytest.mark.parametrize("shape", [(3, 224, 224), (3, 8, 8), (3, 299, 299), (3, 512, 512)])
+def test_images_of_imagenets_classes_may_have_other_sides(tmp_path, shape):
+    tensors = {"images": np.zeros((1, *shape), np.uint8), "labels": np.array([999])}
+    write_tensors(tmp_path / "a", tensors, {"family": "imagenet", "classes": "1000"})
+    assert clean_images.read_clean_images(tmp_path / "a")["images"].shape == (1, *shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 224, 224), (3, 7, 7), (3, 513, 513), (3, 299, 224)])
+def test_but_not_any(tmp_path, shape):
+    tensors = {"images": np.zeros((1, *shape), np.uint8), "labels": np.array([999])}
+    write_tensors(tmp_path / "a", tensors, {"family": "imagenet", "classes": "1000"})
+    said = r"an image is .*, expected \(3, 224, 224\), imagenet's, or another side from 8 to 512; delete it"
+    with pytest.raises(UserError, match=said):
+        clean_images.read_clean_images(tmp_path / "a")
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [

@@ -13,13 +13,14 @@ class Subset(Section):
     Attributes:
         images: Number of images, or `all`.
         seed: Seed of the draw of images and of target labels.
-        targets: How a targeted attack's label is drawn: `random` among the other classes, or the `next` class.
+        targets: How a targeted attack's label is drawn: `random` among the other classes, or the `next` class; or the
+            data set's own, `given` with its images.
         of: The images to draw from: those that all models classify correctly (`correct`), or `all`.
     """
 
     images: Count | Literal["all"]
     seed: Seed = 0
-    targets: Literal["random", "next"] = "random"
+    targets: Literal["random", "next", "given"] = "random"
     of: Literal["correct", "all"] = "correct"
 
     @field_validator("images", mode="wrap")

@@ -3,7 +3,6 @@
 import contextlib
 import inspect
 import re
-from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -86,6 +85,14 @@ class Dataset(Section):
             ValueError: training images are missing, or are used by no model.
         """
 
+    def refuse_given_targets(self) -> None:
+        """Check that the data set gives target labels, which `subset: {targets: given}` asks for; most give none.
+
+        Raises:
+            ValueError: it gives none.
+        """
+        raise ValueError(f"subset: targets: given: {self.name} gives no target labels; take random or next")
+
     def place(self) -> Path:
         """The folder or tar file that `path` leads to.
 
@@ -97,15 +104,15 @@ class Dataset(Section):
             raise UserError(f"dataset: path: {path} does not exist; give the folder or tar file that holds the images")
         return path
 
-    @abstractmethod
     def from_files(self, source: "ImageSource", training: bool) -> "tuple[Split, Split | None]":
         """Make the splits of image files: those for evaluation, and those for training where wanted.
 
-        Nothing is decoded before a split is written.
+        Nothing is decoded before a split is written. A data set of other files has `splits` and `survey` instead.
 
         Raises:
             UserError: images are missing, or of no known class.
         """
+        raise NotImplementedError(f"the data set {self.name} is not read from image files")
 
     def splits(self, training: bool, stack: contextlib.ExitStack) -> "tuple[Split, Split | None]":
         """Make the evaluation images, and the training images where wanted; the stack keeps their files open.

@@ -28,7 +28,8 @@ def prepare(
 
     Args:
         dataset: The data set.
-        images_path: safetensors: `images` (N,C,H,W) uint8 and `labels` (N,) int64.
+        images_path: safetensors: `images` (N,C,H,W) uint8, `labels` (N,) int64 and, where the data set gives target
+            labels, `target_labels` (N,) int64.
         table_path: CSV with a row an image: id, label, file.
         train_path: As images_path; with no images where the data set has none or `training` is false.
         training: Whether a model is trained, so that training images are needed.
@@ -72,6 +73,10 @@ def _write_images(stack: contextlib.ExitStack, path: str | Path, dataset: Datase
         "images": ("uint8", (count, shape.channels, shape.side, shape.side)),
         "labels": ("int64", (count,)),
     }
+    if split.target_labels is not None:
+        shapes["target_labels"] = ("int64", (count,))
     writer = stack.enter_context(tensors.tensor_writer(path, shapes, metadata))
     writer.append("labels", split.labels)
+    if split.target_labels is not None:
+        writer.append("target_labels", split.target_labels)
     split.write(functools.partial(writer.append, "images"))

@@ -43,6 +43,7 @@ class Split:
         source: Origin of the images (a wheel, torchvision's files, a folder, a tar), the same on every machine.
         sha256: Hash of the file that all images come from, "" where there is no single one.
         note: Text on files that were passed over, "" where none were.
+        target_labels: (N,) int64, the classes that a targeted attack is to aim at; None where the data set gives none.
     """
 
     labels: np.ndarray
@@ -52,6 +53,12 @@ class Split:
     source: str
     sha256: str = ""
     note: str = ""
+    target_labels: np.ndarray | None = None
+
+
+def set_names(training: bool) -> tuple[str, ...]:
+    """Names of the sets that are read where torchvision has two: the test set, and the training set where wanted."""
+    return ("test", "train") if training else ("test",)
 
 
 def split_of_arrays(pixels: np.ndarray, labels: np.ndarray, split: str, source: str, sha256: str = "") -> Split:

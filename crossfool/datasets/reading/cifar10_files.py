@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfool.datasets.preparation.split import Split, split_of_arrays
+from crossfool.datasets.preparation.split import Split, set_names, split_of_arrays
 from crossfool.errors import WRITE_OR_PERMISSION_ERRORS, UserError, brief
 from crossfool.storage import wheels
 
@@ -55,9 +55,7 @@ def cifar10_from_torchvision(root: Path, training: bool, *, download: bool) -> t
     if download:
         root.mkdir(parents=True, exist_ok=True)
     try:
-        sets = [
-            Cifar10(str(root), train=train, download=download) for train in ((False, True) if training else (False,))
-        ]
+        sets = {name: Cifar10(str(root), train=name == "train", download=download) for name in set_names(training)}
     except (OSError, RuntimeError) as error:
         if download and isinstance(error, OSError) and error.errno in WRITE_OR_PERMISSION_ERRORS:
             raise
@@ -69,8 +67,8 @@ def cifar10_from_torchvision(root: Path, training: bool, *, download: bool) -> t
         raise UserError(
             f"{root / 'cifar-10-batches-py'}: files are missing or damaged ({brief(error)}); fetch them again"
         ) from None
-    splits = [
-        split_of_arrays(part.data.transpose(0, 3, 1, 2), np.array(part.targets), name, "torchvision's files")
-        for name, part in zip(("test", "train"), sets, strict=False)
-    ]
-    return splits[0], splits[1] if training else None
+    splits = {
+        name: split_of_arrays(part.data.transpose(0, 3, 1, 2), np.array(part.targets), name, "torchvision's files")
+        for name, part in sets.items()
+    }
+    return splits["test"], splits.get("train")

@@ -74,13 +74,22 @@ def devkit_place(path: Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    for place in (path, path.parent):
-        if any((place / f"{DEVKIT}{end}").exists() for end in ("", ".tar.gz")):
-            return place
+    if has_devkit(path):
+        return next(place for place in (path, path.parent) if _holds_devkit(place))
     raise UserError(
         f"{path}: the images lie in no class folders, and {DEVKIT}.tar.gz with their labels is not beside them; "
-        f"put it into {path.parent}"
+        f"put it, or Kaggle's LOC_val_solution.csv, into {path.parent}, or name a table of labels as dataset: table"
     )
+
+
+def has_devkit(path: Path) -> bool:
+    """Whether the devkit lies in the folder `path` or beside it."""
+    return _holds_devkit(path) or _holds_devkit(path.parent)
+
+
+def _holds_devkit(place: Path) -> bool:
+    """Whether a folder holds the devkit, unpacked or packed."""
+    return any((place / f"{DEVKIT}{end}").exists() for end in ("", ".tar.gz"))
 
 
 def _synsets(meta: bytes) -> dict[int, str]:

@@ -112,6 +112,20 @@ class ImageFiles:
         except OSError as error:
             raise UserError(f"{self.where(name)} cannot be read ({error.strerror}); check the file") from None
 
+    def read_other(self, name: str) -> bytes:
+        """The bytes of a file that is no image, one of those that `passed_over` lists by their endings.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        if self.index is None:
+            return self.read(name)
+        assert self.tar is not None
+        try:
+            return self.index.read_other(self.tar, name)
+        except OSError as error:
+            raise UserError(f"{self.where(name)} cannot be read ({error.strerror}); check the file") from None
+
     def where(self, name: str) -> str:
         """A file's place as a user would look for it, for errors."""
         return str(self.path / name) if self.index is None else f"{self.path}: {name}"

@@ -34,7 +34,9 @@ class ImageSource:
         """Make a source of open image files; a tar is hashed."""
         return cls(files, "folder", "") if files.tar is None else cls(files, "tar", hashing.sha256(files.path))
 
-    def split(self, shape: Shape, names: Sequence[str], labels: Sequence[int], split: str, base: str = "") -> Split:
+    def split(
+        self, shape: Shape, names: Sequence[str], labels: Sequence[int], split: str, base: str = "", table: str = ""
+    ) -> Split:
         """Make a split of named images.
 
         Args:
@@ -43,12 +45,14 @@ class ImageSource:
             labels: A label for each.
             split: Name of the split.
             base: The folder whose other files the split's note counts.
+            table: The file that labels are read from, which the note leaves out.
         """
 
         def write(append: Append) -> None:
             decoding.decode_many(self.files, names, shape.resize, shape.side, append, channels=shape.channels)
 
-        reasons = {name: why for name, why in self.files.passed_over(base).items() if not name.startswith(DEVKIT)}
+        others = self.files.passed_over(base).items()
+        reasons = {name: why for name, why in others if name != table and not name.startswith(DEVKIT)}
         note = passed_over_note(reasons)
         return Split(np.array(labels, np.int64), names, write, split, self.kind, self.sha256, note)
 
@@ -73,6 +77,8 @@ class ImageSource:
                 kind = "ImageNet id (such as n01440764)" if family == "imagenet" else f"class of {family}"
                 if self.files.folders(f"{base}/{name}" if base else name):
                     hint += "; if the class folders lie deeper, give their folder as dataset: folder"
+                if family == "imagenet" and name.isdecimal():
+                    hint += "; for ImageNet-V2's folders, 0 to 999, take the data set imagenet-v2"
                 raise UserError(f"{place}: the class folder {name!r} is no {kind}; {hint}")
         names, reasons = self.files.names(base), self.files.passed_over(base)
         if not names:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfool.datasets.preparation.split import Split, split_of_arrays
+from crossfool.datasets.preparation.split import Split, set_names, split_of_arrays
 from crossfool.errors import UserError, brief, naming_file
 from crossfool.storage import wheels
 from crossfool.storage.safe_pickle import ArraysOnly
@@ -95,20 +95,18 @@ def mnist_from_files(path: Path, training: bool) -> tuple[Split, Split | None]:
             root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfool-")))
             _unpack(raw, root / "MNIST" / "raw", MNIST_FILES)
         try:
-            sets = [
-                MNIST(str(root), train=train, download=False) for train in ((False, True) if training else (False,))
-            ]
+            sets = {name: MNIST(str(root), train=name == "train", download=False) for name in set_names(training)}
         except Exception as error:  # torchvision asserts, reshapes and indexes what it finds
             raise UserError(f"{raw}: MNIST's files are damaged ({brief(error)}); fetch them again") from None
-    splits = []
-    for name, part in zip(("test", "train"), sets, strict=False):
+    splits = {}
+    for name, part in sets.items():
         pixels, labels = part.data.numpy(), part.targets.numpy()
         if pixels.shape != (len(labels), 28, 28) or pixels.dtype != np.uint8 or not np.isin(labels, range(10)).all():
             raise UserError(
                 f"{raw}: expected images of 28x28 bytes and as many labels 0 to 9; fetch MNIST's files again"
             )
-        splits.append(split_of_arrays(pixels[:, None], labels, name, "torchvision's files"))
-    return splits[0], splits[1] if training else None
+        splits[name] = split_of_arrays(pixels[:, None], labels, name, "torchvision's files")
+    return splits["test"], splits.get("train")
 
 
 def _is_packed(raw: Path) -> bool:

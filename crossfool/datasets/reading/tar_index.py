@@ -31,13 +31,24 @@ class TarIndex:
         places: Image's name -> (offset in bytes, bytes) in the uncompressed tar.
         folders: Names of all folders.
         passed_over: Name of every other member -> why it is passed over.
+        others: Name of every other regular file -> (offset, bytes), as in `places`.
         whole: Whether all members are listed; else those at the start of the tar.
     """
 
     places: Mapping[str, tuple[int, int]]
     folders: frozenset[str]
     passed_over: Mapping[str, str]
+    others: Mapping[str, tuple[int, int]]
     whole: bool
+
+    def read_other(self, tar: Path, name: str) -> bytes:
+        """The bytes of a file that is no image, from the tar that was indexed, compressed or not."""
+        offset, length = self.others[name]
+        compression = _compression(tar)
+        with open(tar, "rb") if compression is None else compression[1](tar) as file:
+            file.seek(offset)
+            data: bytes = file.read(length)
+            return data
 
 
 def is_compressed(path: Path) -> bool:
@@ -77,13 +88,14 @@ def index_tar(path: Path, tar: Path, most: int | None = None) -> TarIndex:
     places: dict[str, tuple[int, int]] = {}
     folders: set[str] = set()
     passed_over: dict[str, str] = {}
+    others: dict[str, tuple[int, int]] = {}
     compression = _compression(tar)
     try:
         mode: Any = f"r:{compression[0] if compression is not None and most is not None else ''}"
         with tarfile.open(tar, mode) as archive:
             for number, entry in enumerate(archive):
                 if most is not None and (number >= most or archive.offset > PEEKED):
-                    return TarIndex(places, frozenset(folders), passed_over, whole=False)
+                    return TarIndex(places, frozenset(folders), passed_over, others, whole=False)
                 if entry.size < 0:  # tarfile would go back and read the same again, for ever
                     raise ValueError(f"the member {entry.name!r} has {entry.size} bytes")
                 parts = [part for part in entry.name.split("/") if part not in ("", ".")]
@@ -102,7 +114,7 @@ def index_tar(path: Path, tar: Path, most: int | None = None) -> TarIndex:
                 depth = len(parts) if entry.isdir() else len(parts) - 1
                 folders.update("/".join(parts[:level]) for level in range(1, depth + 1))
                 if entry.isreg() and not is_image(name):
-                    passed_over[name] = ending(name)
+                    passed_over[name], others[name] = ending(name), (entry.offset_data, entry.size)
                 elif entry.isreg():
                     if entry.issparse():
                         raise UserError(
@@ -127,7 +139,7 @@ def index_tar(path: Path, tar: Path, most: int | None = None) -> TarIndex:
             file.seek(end)
             if file.read(512) != bytes(512):
                 raise UserError(f"{path} is damaged or cut off at byte {end}; fetch it again")
-    return TarIndex(places, frozenset(folders), passed_over, whole=True)
+    return TarIndex(places, frozenset(folders), passed_over, others, whole=True)
 
 
 def _compression(path: Path) -> tuple[str, Callable[..., Any]] | None:
