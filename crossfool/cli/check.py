@@ -80,8 +80,8 @@ def _attacked(preflight: Preflight) -> str:
     if subset.images == "all" and subset.of == "correct" and preflight.attacked is None:
         return f"how many images all models get right is not known yet: {preflight.known:,} at most{apart}"
     count = subset.images if preflight.attacked is None and subset.images != "all" else preflight.attacked
-    pool = "that all models get right" if subset.of == "correct" else "whether models are right on them or not"
-    return f"{_many(count or 0, 'image')} {pool}{apart}"
+    pool = " that all models get right" if subset.of == "correct" else ", whether models are right on them or not"
+    return f"{_many(count or 0, 'image')}{pool}{apart}"
 
 
 def _downloads(fetched: Sequence[Fetch]) -> str:
@@ -101,7 +101,7 @@ def _fetched_size(fetch: Fetch) -> str:
 def _folders(preflight: Preflight) -> str:
     """What is written to each folder, the largest first; and how much of it are snapshots."""
     left, experiment = preflight.left, preflight.experiment
-    snapshots = output_sizes.snapshot_bytes(experiment, preflight.known or 0)
+    snapshots = output_sizes.snapshot_bytes(experiment, preflight.attacked or preflight.known or 0)
     is_whole = left.folders.get("adversarial") == preflight.total.folders.get("adversarial")
     noted = f" (of which snapshots {costs.bytes_text(snapshots)})" if snapshots and is_whole else ""
     sizes = sorted(left.folders.items(), key=lambda item: -item[1])

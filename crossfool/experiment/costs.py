@@ -77,14 +77,12 @@ def attacked_images(experiment: Experiment, evaluated: int | None = None) -> int
     subset, data = experiment.subset, experiment.dataset
     if subset.uses_tuning:
         return subset.tuning
-    is_default = subset.of == "correct" and set(experiment.models) >= DEFAULT_MODELS
-    counts = (evaluated or data.IMAGES, data.CORRECT_IMAGES if is_default else None)
-    most = min((count for count in counts if count is not None), default=None)
-    if most is not None:
-        most = max(most - (subset.tuning or 0), 0)
-    if subset.images == "all":
-        return most
-    return subset.images if most is None else min(subset.images, most)
+    most = data.IMAGES if evaluated is None else evaluated
+    if subset.images != "all":
+        return subset.images if most is None else min(subset.images, most)
+    if subset.of == "correct" and data.CORRECT_IMAGES is not None and set(experiment.models) >= DEFAULT_MODELS:
+        most = data.CORRECT_IMAGES if most is None else min(most, data.CORRECT_IMAGES)
+    return None if most is None else max(most - (subset.tuning or 0), 0)
 
 
 def cost(

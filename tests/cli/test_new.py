@@ -10,7 +10,7 @@ from made_experiments import make
 from crossfool.cli import new
 from crossfool.datasets.preparation import catalogue
 from crossfool.errors import UserError
-from crossfool.experiment import costs, loading
+from crossfool.experiment import costs, fetches, loading, output_sizes
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "", ".", "-x", "a/b", "ä", ".hidden", "x\n"])
@@ -108,6 +108,15 @@ def test_a_new_experiment_on_every_data_set(project: Path, name: str, monkeypatc
     assert experiment.dataset.given_path == ("../../photos" if needed else None)
     assert {row.gradient_evaluations for row in experiment.attacks.values()} == {10}
     images = experiment.dataset.IMAGES
+    if not needed:
+        monkeypatch.setenv("CROSSFOOL_CACHE", str(project / "cache"))
+        text, (size, _) = told("check", "mine"), fetches.download(type(experiment.dataset))
+        assert f": {images:,} images\n" in text and f" ({costs.bytes_text(size)})" in text
+        shape = experiment.dataset.shape
+        lpips = output_sizes.LPIPS_BYTES if experiment.lpips else 0
+        trained = output_sizes.TRAINING_IMAGE_COUNTS.get(experiment.dataset.family, 0) if experiment.training else 0
+        stored = (images + trained) * (shape.channels * shape.side**2 + 8) + lpips
+        assert f"data/ {costs.bytes_text(stored)}" in text
     assert experiment.subset.images == ("all" if images is None or images <= 1000 else 1000)
 
 
