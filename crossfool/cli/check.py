@@ -1,15 +1,16 @@
 """The output of `crossfool check`: validity, stages to run, cost, and settings that are probably mistakes."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from crossfool.errors import MAX_PIXEL, share_in_pixels
-from crossfool.experiment import costs
+from crossfool.experiment import costs, output_sizes
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.dvc_status import NEVER_RAN
+from crossfool.experiment.fetches import Fetch
 from crossfool.experiment.preflight import Preflight
 
 MOST_REASONS_SHOWN = 12
@@ -38,16 +39,12 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
     )
     yield from (("note", line) for line in _doubts(experiment))
     yield from (("note", line) for line in preflight.notes)
-    count = "" if preflight.evaluated is None else f": {_many(preflight.evaluated, 'image')}"
-    yield "images", f"{preflight.images}{count}"
+    yield "images", f"{preflight.images}: {_image_count(preflight)}"
+    yield "attacked", _attacked(preflight)
     yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(preflight)))
     yield from (("why" if not number else "", line) for number, line in enumerate(_reasons(preflight)))
     share = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
     unknown = _is_count_unknown(preflight)
-    if unknown:
-        yield "", "how many images are attacked is not known until they are decoded"
-    elif experiment.subset.images == "all" and experiment.subset.of == "correct" and preflight.attacked is None:
-        yield "", f"how many images all models get right is not known yet: {preflight.known:,} at most"
     evaluations = f"{_count(left.gradients)}{share}, and {_count(left.passes)} forward passes"
     yield "gradients", "unknown until then" if unknown else evaluations
     if 1 < len(experiment.attacks) <= MOST_ATTACKS_SHOWN:
@@ -59,7 +56,60 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
     if preflight.most != left:
         yield "", f"{_count(preflight.most.gradients)}, and {_count(preflight.most.passes)}, if the subset changes"
     yield "time", _time(preflight, rate)
-    yield "disk", f"{costs.bytes_text(left.written)} to write, {costs.bytes_text(preflight.free)} free"
+    yield "download", _downloads(preflight.fetched)
+    more = " and more" if unknown else ""
+    yield "disk", f"{costs.bytes_text(left.written)}{more} to write, {costs.bytes_text(preflight.free)} free"
+    if left.written:
+        yield "", _folders(preflight)
+
+
+def _image_count(preflight: Preflight) -> str:
+    """How many images the data set has, as far as it is known."""
+    count = preflight.evaluated or preflight.experiment.dataset.IMAGES
+    return "as many as it holds" if count is None else _many(count, "image")
+
+
+def _attacked(preflight: Preflight) -> str:
+    """How many images are attacked, which, and how many others are set apart."""
+    subset = preflight.experiment.subset
+    if subset.uses_tuning:
+        return f"{_many(subset.tuning or 0, 'tuning image')}, not for publication; those that reports score are others"
+    apart = f"; {_many(subset.tuning, 'tuning image')} set apart" if subset.tuning else ""
+    if _is_count_unknown(preflight):
+        return f"how many images are attacked is not known until they are decoded{apart}"
+    if subset.images == "all" and subset.of == "correct" and preflight.attacked is None:
+        return f"how many images all models get right is not known yet: {preflight.known:,} at most{apart}"
+    count = subset.images if preflight.attacked is None and subset.images != "all" else preflight.attacked
+    pool = " that all models get right" if subset.of == "correct" else ", whether models are right on them or not"
+    return f"{_many(count or 0, 'image')}{pool}{apart}"
+
+
+def _downloads(fetched: Sequence[Fetch]) -> str:
+    """What is fetched from a network, and its size."""
+    if not fetched:
+        return "nothing"
+    return "; ".join(f"{fetch.what} ({_fetched_size(fetch)})" for fetch in fetched)
+
+
+def _fetched_size(fetch: Fetch) -> str:
+    """The size of what is fetched, in words."""
+    if fetch.size is None:
+        return "size unknown"
+    return f"{'' if fetch.exact else 'about '}{costs.bytes_text(fetch.size)}"
+
+
+def _folders(preflight: Preflight) -> str:
+    """What is written to each folder, the largest first; and how much of it are snapshots."""
+    left, experiment = preflight.left, preflight.experiment
+    snapshots = output_sizes.snapshot_bytes(experiment, preflight.attacked or preflight.known or 0)
+    is_whole = left.folders.get("adversarial") == preflight.total.folders.get("adversarial")
+    noted = f" (of which snapshots {costs.bytes_text(snapshots)})" if snapshots and is_whole else ""
+    sizes = sorted(left.folders.items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{folder}/ {costs.bytes_text(size)}{noted if folder == 'adversarial' else ''}"
+        for folder, size in sizes
+        if size
+    )
 
 
 def _doubts(experiment: Experiment) -> Iterator[str]:

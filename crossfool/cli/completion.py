@@ -29,6 +29,16 @@ def kinds(context: click.Context, parameter: click.Parameter, incomplete: str) -
     return _beginning(KINDS, incomplete)
 
 
+def datasets(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete data sets."""
+    try:
+        from crossfool.datasets.preparation import catalogue
+
+        return _beginning(catalogue.names(), incomplete)
+    except Exception:
+        return []
+
+
 def attacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete attacks of the experiment, but for the one that is given already."""
     try:

@@ -86,19 +86,23 @@ def list_(kind: str | None, text: str) -> None:
 @click.option(
     "--from", "origin", shell_complete=completion.experiments, help="Take params.yaml from this experiment, or folder."
 )
+@click.option("--dataset", shell_complete=completion.datasets, help="Make params.yaml for this data set.")
+@click.option("--path", help="Its folder or tar of images, where it is not fetched.")
 @errors_in_one_line
-def new(name: str, origin: str | None) -> None:
+def new(name: str, origin: str | None, dataset: str | None, path: str | None) -> None:
     """Make the folder experiments/NAME with the shared graph, a params.yaml and a README to fill in.
 
     \b
     Examples:
       crossfool new mine
+      crossfool new mine --dataset imagenet-sample-images
+      crossfool new mine --dataset imagenet --path ~/imagenet/val
       crossfool new smaller-steps --from depth-mnist
       crossfool new mine --from .
     """
     from crossfool.cli import new as cli_new
 
-    folder = cli_new.make_experiment(name, Path(), origin)
+    folder = cli_new.make_experiment(name, Path(), origin, dataset, path)
     print_line(
         f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:"
     )

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+from crossfool.cli import new_params
 from crossfool.config import expand_path
 from crossfool.errors import UserError
 from crossfool.experiment import loading, params_file, project
@@ -61,19 +62,24 @@ crossfool show experiments/{name}
 """
 
 
-def make_experiment(name: str, start: Path, origin: str | None = None) -> Path:
+def make_experiment(
+    name: str, start: Path, origin: str | None = None, dataset: str | None = None, path: str | None = None
+) -> Path:
     """Make `experiments/<name>`.
 
     Args:
         name: The experiment's name, of letters, digits, _ and -.
         start: A folder of the repository.
-        origin: The experiment to take params.yaml from, by name or path; a small template where it is None.
+        origin: The experiment to take params.yaml from, by name or path.
+        dataset: The data set to make a params.yaml for, by name; a small template where both are None.
+        path: The data set's key `path`, from the current folder.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: the name is none, the folder is there already, or `origin` is no experiment, or a wrong one.
+        UserError: the name is none, the folder is there already, `origin` is no experiment, or a wrong one, or there
+            is no such data set, or it needs other keys.
     """
     root = project.find_root(start)
     if not EXPERIMENT_NAME.fullmatch(name):
@@ -81,13 +87,19 @@ def make_experiment(name: str, start: Path, origin: str | None = None) -> Path:
     folder = root / "experiments" / name
     if folder.exists() or folder.is_symlink():
         raise UserError(f"{folder} is there already; take another name, or delete it")
-    text = PARAMS_TEMPLATE if origin is None else _copied(project.find_experiment(origin, start), folder)
+    if (origin is not None and dataset is not None) or (path is not None and dataset is None):
+        raise UserError("give --from, or --dataset (and --path with it, where it has one)")
+    question = f"Made from `{origin}`; what differs?" if origin else "What is compared, on which images, and why?"
+    if dataset is not None:
+        data = new_params.named_dataset(dataset, path, folder)
+        text, question = new_params.params_on(data), f"{question}\n\n{new_params.images_sentence(data)}"
+    else:
+        text = PARAMS_TEMPLATE if origin is None else _copied(project.find_experiment(origin, start), folder)
     temporary = folder.with_name(f".{name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)  # outside `try`: a folder that was there already must not be removed below
     try:
         (temporary / "params.yaml").write_text(text, encoding="utf-8")
         shutil.copyfile(root / "dvc.yaml", temporary / "dvc.yaml")
-        question = f"Made from `{origin}`; what differs?" if origin else "What is compared, on which images, and why?"
         (temporary / "README.md").write_text(README_TEMPLATE.format(name=name, origin=question), encoding="utf-8")
         loading.load_experiment(temporary / "params.yaml")
         os.replace(temporary, folder)

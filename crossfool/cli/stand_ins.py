@@ -118,9 +118,6 @@ def _is_writable(folder: Path, config: Path) -> bool:
 def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
     """A params.yaml in small: same attacks, transforms, grids and analyses by name, on the pool's models and images."""
     small = copy.deepcopy(dict(values))
-    subset = {**values["subset"], "images": pool.images}
-    if subset.get("targets") == "given":
-        subset["targets"] = "random"  # stand-ins give no target labels
     stand_in = {model: pool.models[number % len(pool.models)] for number, model in enumerate(values["models"])}
     small |= {
         "dataset": dict(pool.dataset),
@@ -128,7 +125,7 @@ def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
         "targets": "all" if values["targets"] == "all" else _distinct(stand_in[model] for model in values["targets"]),
         "weights": {},
         "training": dict(pool.training) if pool.training else None,
-        "subset": subset,
+        "subset": _subset(values["subset"], pool),
         "lpips": values["lpips"] and catalogue.from_row(pool.dataset).family != "mnist",
         "compute": {**values["compute"], "chunk": min(values["compute"]["chunk"], pool.images)},
         "sources": _sources(values["sources"], stand_in),
@@ -149,6 +146,13 @@ def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
     for row in small["saliency"].values():
         row |= {"model": stand_in[row["model"]], "images": [id % pool.ids for id in row["images"]], "samples": [1, 4]}
     return small
+
+
+def _subset(section: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
+    """The section `subset` with as many images as the pool attacks, and as many tuning images where it has any."""
+    tuning = {"tuning": pool.images} if section.get("tuning") else {}
+    targets = {"targets": "random"} if section.get("targets") == "given" else {}  # stand-ins give no target labels
+    return {**section, "images": pool.images, **tuning, **targets}
 
 
 def _sources(sources: Iterable[str], stand_in: Mapping[str, str]) -> list[str]:

@@ -28,6 +28,8 @@ class Part(Dataset):
     EfficientNet-Lite 0 to 2 get 88.2, 88.2 and 89.2% of them right (at 224 px), ten points more than is published for
     the validation set.
 
+    Download: 111 MB, kept as archives/imagenet-sample-images-*.tar.gz
+
     Attributes:
         path: A folder or tar file with the photographs under their own names, such as a clone of the repository or its
             archive; without it, the archive is fetched (111 MB).

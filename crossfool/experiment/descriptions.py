@@ -5,6 +5,8 @@ from crossfool.attacks.config import Attack
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.metrics import Results
 
+TUNING_NOTICE = "tuning images: not for publication"
+
 
 def wrapped_model_name(model: str) -> str:
     """A model's name as the head of a column: over two lines where it is long."""
@@ -36,12 +38,18 @@ def attacked_images_summary(results: Results) -> str:
     experiment, n = results.experiment, results.n
     images = "1 image" if n == 1 else f"{n:,} images"
     models = "the model classifies" if len(experiment.models) == 1 else f"all {len(experiment.models)} models classify"
-    every, seed = experiment.subset.of == "all", experiment.subset.seed
+    every, seed, tuning = experiment.subset.of == "all", experiment.subset.seed, experiment.subset.tuning
+    pool = "all, whether models are right on them or not" if every else f"those that {models} correctly"
+    drawn = f"drawn at random (seed {seed}) from {pool}"
+    if experiment.subset.uses_tuning:
+        number = images.replace("image", "tuning image")
+        place = f"{number} of {experiment.dataset.name} (not for publication)"
+        return f"{place}, {drawn}, apart from those that reports score"
     if experiment.subset.images == "all":
         choice = "every one, whether models are right on it or not" if every else f"every one that {models} correctly"
-        return f"{images} of {experiment.dataset.name}: {choice}"
-    pool = "all, whether models are right on them or not" if every else f"those that {models} correctly"
-    return f"{images} of {experiment.dataset.name}, drawn at random (seed {seed}) from {pool}"
+        apart = f", but for {tuning:,} tuning images" if tuning else ""
+        return f"{images} of {experiment.dataset.name}: {choice}{apart}"
+    return f"{images} of {experiment.dataset.name}, {drawn}"
 
 
 def no_compared_images_note(experiment: Experiment) -> str:

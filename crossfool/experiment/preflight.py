@@ -3,6 +3,7 @@
 Imports no torch.
 """
 
+import functools
 import importlib.util
 import shutil
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import numpy as np
 from crossfool.config import expand_path
 from crossfool.datasets.preparation.dataset import Dataset, Survey
 from crossfool.errors import UserError
-from crossfool.experiment import costs, leftover_files, loading, protected_folders
+from crossfool.experiment import costs, fetches, leftover_files, loading, protected_folders
 from crossfool.experiment.config import Experiment, written_files
 from crossfool.experiment.dvc_status import Stage, stage_statuses
 from crossfool.models.weights import registry
@@ -43,6 +44,7 @@ class Preflight:
         pull: The command that fetches from the DVC remote; None where none is configured.
         evaluated: The number of images in the data set; None where neither its files nor what was made of them tell.
         notes: Warnings about the images, a line each.
+        fetched: What is yet to be fetched from a network.
     """
 
     experiment: Experiment
@@ -57,16 +59,12 @@ class Preflight:
     pull: str | None = None
     evaluated: int | None = None
     notes: tuple[str, ...] = ()
+    fetched: tuple[fetches.Fetch, ...] = ()
 
     @property
     def known(self) -> int | None:
         """The number of attacked images, at most where the subset is `all` that models get right; None if unknown."""
-        return _least(costs.attacked_images(self.experiment), self.evaluated)
-
-
-def _least(*counts: int | None) -> int | None:
-    """The least of the counts that are known; None where none is."""
-    return min((count for count in counts if count is not None), default=None)
+        return costs.attacked_images(self.experiment, self.evaluated)
 
 
 def check(folder: Path) -> Preflight:
@@ -89,18 +87,18 @@ def check(folder: Path) -> Preflight:
     survey = _survey(folder, experiment) if prepares else Survey(_decoded(folder, experiment))
     _refuse_more_than_all(experiment, survey.images)
     attacked = None if prepares else _lines(folder / "subset/subset.csv")
-    if isinstance(experiment.subset.images, int):
+    if isinstance(experiment.subset.images, int) or experiment.subset.uses_tuning:
         attacked = None  # params.yaml gives the number, whatever the present subset has
     evaluated, notes = survey.images, survey.notes
     if experiment.subset.images == "all" and experiment.subset.of == "all" and attacked is None:
-        attacked = evaluated
+        attacked = costs.attacked_images(experiment, evaluated)
     if pending is None or "subset/images.safetensors" not in pending:
         notes += _right(folder, experiment)
-    most_images = attacked or _least(costs.attacked_images(experiment), evaluated)
-    total = costs.cost(experiment, images=most_images, evaluated=evaluated)
-    left = costs.cost(experiment, images=most_images, evaluated=evaluated, pending=pending)
+    training = _training_images(folder, experiment, decoded=not prepares)
+    cost = functools.partial(costs.cost, experiment, images=attacked, evaluated=evaluated, training=training)
     maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
-    most = costs.cost(experiment, images=most_images, evaluated=evaluated, pending=None if pending is None else maybe)
+    total, left, most = cost(), cost(pending=pending), cost(pending=None if pending is None else maybe)
+    fetched = tuple(fetches.fetches(experiment, folder, pending))
     pull = recovery.pull_command(folder.resolve())
     free = shutil.disk_usage(folder).free
     if left.written > free:
@@ -110,7 +108,9 @@ def check(folder: Path) -> Preflight:
             "params.yaml here needs), or take another disk"
         )
     rate = _rate(folder, experiment)
-    return Preflight(experiment, stages, total, left, most, free, attacked, images, rate, pull, evaluated, notes)
+    return Preflight(
+        experiment, stages, total, left, most, free, attacked, images, rate, pull, evaluated, notes, fetched
+    )
 
 
 def _rate(folder: Path, experiment: Experiment) -> float | None:
@@ -169,8 +169,11 @@ def _check_graph(folder: Path, experiment: Experiment) -> None:
 
 def _refuse_more_than_all(experiment: Experiment, counted: int | None = None) -> None:
     """Refuse a subset of more images than the data set has, as counted, or as known by its name."""
-    asked, name = experiment.subset.images, experiment.dataset.name
+    asked, name, tuning = experiment.subset.images, experiment.dataset.name, experiment.subset.tuning or 0
     most = experiment.dataset.IMAGES if counted is None else counted
+    if most is not None and tuning and tuning + (1 if asked == "all" else asked) > most:
+        both = f"images: {asked} and tuning: {tuning}"
+        raise UserError(f"subset: {both} are more than {name} has, {most:,}; ask for fewer")
     if isinstance(asked, int) and most is not None and asked > most:
         raise UserError(f"subset: images: {asked:,} are more than {name} has, {most:,}; ask for fewer, or for all")
 
@@ -195,6 +198,25 @@ def _seen_from_here(folder: Path, data: Dataset) -> Dataset:
     if data.given_path is None:
         return data
     return data.model_copy(update={"path": str(expand_path(data.given_path, "dataset: path", folder))})
+
+
+def _training_images(folder: Path, experiment: Experiment, *, decoded: bool) -> int | None:
+    """The number of training images, by their file or the image files in `train_folder`; else None."""
+    path, data = folder / "data/train.safetensors", experiment.dataset
+    if decoded and path.is_file():
+        try:
+            return len(TensorFile(path)["labels"])
+        except (UserError, KeyError):
+            return None  # as in `_decoded`
+    if decoded or "train_folder" not in data.inner_paths:
+        return None
+    from crossfool.datasets.reading import image_files
+    from crossfool.datasets.reading.image_source import ImageSource
+
+    seen = _seen_from_here(folder, data)
+    source = ImageSource(image_files.peek(seen.place()), "", "")
+    train = seen.from_files(source, True)[1] if source.files.whole else None
+    return None if train is None else len(train.labels)
 
 
 def _decoded(folder: Path, experiment: Experiment) -> int | None:

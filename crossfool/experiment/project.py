@@ -7,6 +7,7 @@ from pathlib import Path
 from crossfool import first_edition
 from crossfool.errors import UserError, unknown_name
 from crossfool.experiment import loading
+from crossfool.experiment.descriptions import TUNING_NOTICE
 from crossfool.experiment.results.metrics import load_metrics
 
 BRANDS = tuple(  # of report/html/templates/page.html: one of them stands in every page
@@ -51,7 +52,9 @@ def find_experiment(name: str, start: Path = Path()) -> Path:
 
 
 def folders_with_results(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """The experiments' folders that have results; and a line for each folder whose results cannot be read.
+    """The experiments' folders that have results; and a line for each folder that is left out.
+
+    Left out are folders whose results cannot be read, and those whose metrics are of tuning images.
 
     Raises:
         UserError: no folder has results.
@@ -61,7 +64,11 @@ def folders_with_results(folders: Iterable[Path]) -> tuple[list[Path], list[str]
         if not (folder / "metrics").is_dir():
             continue
         try:
-            results = load_metrics(folder, loading.load_experiment(folder / "params.yaml"))
+            experiment = loading.load_experiment(folder / "params.yaml")
+            if experiment.subset.uses_tuning:
+                left_out.append(f"{folder}: {TUNING_NOTICE}")
+                continue
+            results = load_metrics(folder, experiment)
             for cell in results.detail:
                 results.detail[cell]  # a detail file is read, and checked, when it is asked for
         except UserError as error:

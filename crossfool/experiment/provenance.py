@@ -101,6 +101,10 @@ def _images(cell: RecordedCell) -> str:
     number = f"{count:,}" if count else "all" if subset.images == "all" else f"{subset.images:,} (asked)"
     every = subset.images == "all"
     drawn = "every one" if every else f"drawn with seed {subset.seed} from those"
+    if subset.uses_tuning:
+        pool = "" if subset.of == "all" else " from those that all models classify correctly"
+        name = cell.experiment.dataset.name
+        return f"{descriptions.TUNING_NOTICE}: {subset.tuning:,} of {name}, drawn with seed {subset.seed}{pool}"
     if subset.of == "all":
         drawn = "every one" if every else f"drawn with seed {subset.seed}"
         none = "; no image is right under all models" if cell.right_under_all() == 0 else ""

@@ -59,27 +59,48 @@ def candidate_ids(right: np.ndarray, subset: Subset) -> np.ndarray:
 def draw_ids(available: np.ndarray, subset: Subset) -> np.ndarray:
     """Draw the ids to attack, sorted; a larger subset of the same seed holds the smaller one.
 
+    One permutation gives both sets: scored images from its start, tuning images from its end. So no image passes from
+    one to the other whatever their numbers are, and neither set depends on the number of the other's images.
+
     Raises:
         UserError: fewer images are available than `subset` asks for, or none.
     """
-    if not len(available):
+    _refuse_too_few(len(available), subset)
+    tuning = subset.tuning or 0
+    if subset.images == "all" and not tuning:
+        return available
+    drawn = np.random.default_rng(subset.seed).permutation(available)
+    scored = len(drawn) - tuning if subset.images == "all" else subset.images
+    return np.sort(drawn[len(drawn) - tuning :] if subset.uses_tuning else drawn[:scored])
+
+
+def _refuse_too_few(available: int, subset: Subset) -> None:
+    """Refuse a subset of more scored and tuning images together than there are, whichever of them are attacked.
+
+    Args:
+        available: The number of images to draw from.
+        subset: How many are asked for.
+
+    Raises:
+        UserError: there are too few.
+    """
+    if not available:
         raise UserError(
             "no image is classified correctly by all models; look at metrics/clean, and take out a model, or set "
             "subset: {of: all} to attack images that models get wrong, too"
         )
-    if subset.images == "all":
-        return available
-    if len(available) < subset.images and subset.of == "all":
+    tuning, every = subset.tuning or 0, subset.images == "all"
+    asked = tuning + (1 if subset.images == "all" else subset.images)  # `all` leaves at least one to be scored
+    if asked <= available:
+        return
+    there = f"the data set has {available}" if subset.of == "all" else f"all models classify only {available} correctly"
+    if tuning:
+        total = "" if every else f", {asked} together"
         raise UserError(
-            f"subset: images: {subset.images} asked, but the data set has {len(available)}; "
-            f"ask for {len(available)} at most, or all"
+            f"subset: images: {subset.images} and tuning: {tuning} asked{total}, but {there}; "
+            f"ask for {available - every} at most{' as tuning' if every else ' together'}"
         )
-    if len(available) < subset.images:
-        raise UserError(
-            f"subset: images: {subset.images} asked, but all models classify only {len(available)} correctly; "
-            f"ask for {len(available)} at most, or all"
-        )
-    return np.sort(np.random.default_rng(subset.seed).permutation(available)[: subset.images])
+    raise UserError(f"subset: images: {subset.images} asked, but {there}; ask for {available} at most, or all")
 
 
 def warning_none_right(right: np.ndarray) -> str:
@@ -146,6 +167,8 @@ def write_subset(
         **{name: ("int64", (len(ids),)) for name in ("labels", "target_labels", "index")},
     }
     metadata = {name: images.metadata_text(name) for name in ("dataset", "family", "classes")}
+    if subset.uses_tuning:
+        metadata["use"] = "tuning"  # of scored images there is no mark: their file is the same with tuning and without
     if right is not None:
         shapes["right"], metadata["models"] = ("uint8", (len(ids), len(right))), ",".join(right)
     with tensor_writer(out / "images.safetensors", shapes, metadata) as writer:

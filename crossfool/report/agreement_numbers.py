@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from crossfool.experiment.descriptions import no_compared_images_note
+from crossfool.experiment.descriptions import TUNING_NOTICE, no_compared_images_note
 from crossfool.report.findings import Findings
 from crossfool.report.reported import paper_agreement
 
 
 def agreement_numbers(findings: Findings) -> dict[str, Any]:
-    """Agreement with the paper's figures, each claim's verdict, and why no claim was tested, where none could be."""
+    """Agreement with the paper's figures, each claim's verdict, and why no claim was tested, where none was."""
+    if findings.experiment.subset.uses_tuning:
+        return {"paper": paper_agreement.agreement_summary([]), "claims": {}, "untested": TUNING_NOTICE}
     verdicts = {
         claim.name: {
             "holds": claim.holds,

@@ -65,8 +65,8 @@ class Findings:
 
     @cached_property
     def claims(self) -> list[paper_claims.Claim]:
-        """The paper's claims that the experiment has cells for, checked."""
-        return paper_claims.check_claims(self.evidence)
+        """The paper's claims that the experiment has cells for, checked; none on tuning images."""
+        return [] if self.experiment.subset.uses_tuning else paper_claims.check_claims(self.evidence)
 
     @cached_property
     def headers(self) -> list[dict[str, str]]:

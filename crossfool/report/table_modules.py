@@ -9,12 +9,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, cast
 
+from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import OutcomesMissing
 from crossfool.part_files import part_names
 from crossfool.report.sections import SECTIONS
 from crossfool.report.table import Table
+from crossfool.report.tuning_mark import marked
 
 FOLDER = Path(__file__).parent / "tables"
+
+
+class Reported(Protocol):
+    """What tables are made from: a `findings.Findings`, which has all tables as its attribute `tables`."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment's params.yaml."""
 
 
 class TableModule(Protocol):
@@ -23,7 +33,7 @@ class TableModule(Protocol):
     SECTION: str
     ORDER: int
 
-    def tables(self, findings: object) -> Iterable[Table]:
+    def tables(self, findings: Reported) -> Iterable[Table]:
         """The module's tables of an experiment; those without rows are written as CSV heads and shown nowhere else."""
 
 
@@ -37,11 +47,11 @@ def table_modules() -> list[TableModule]:
     return sorted(modules, key=lambda module: (places[module.SECTION], module.ORDER))
 
 
-def build_tables(findings: object, *, brief: bool = False) -> dict[str, list[Table]]:
-    """Section -> its tables; tables that rest on missing predictions are left out.
+def build_tables(findings: Reported, *, brief: bool = False) -> dict[str, list[Table]]:
+    """Section -> its tables; tables that rest on missing predictions are left out, those of tuning images are marked.
 
     Args:
-        findings: The experiment's, a `findings.Findings`, which has all tables as its attribute `tables`.
+        findings: The experiment's, a `findings.Findings`.
         brief: Whether only the modules are asked whose tables `crossfool show` prints.
 
     Raises:
@@ -53,10 +63,12 @@ def build_tables(findings: object, *, brief: bool = False) -> dict[str, list[Tab
             tables[module.SECTION] += _available(module, findings)
     names = [table.name for section in tables.values() for table in section]
     assert len(names) == len(set(names)), f"two tables have one name among {sorted(names)}"
+    if findings.experiment.subset.uses_tuning:
+        return {section: [marked(table) for table in section_tables] for section, section_tables in tables.items()}
     return tables
 
 
-def _available(module: TableModule, findings: object) -> Iterator[Table]:
+def _available(module: TableModule, findings: Reported) -> Iterator[Table]:
     try:
         yield from list(module.tables(findings))
     except OutcomesMissing:

@@ -76,6 +76,18 @@ def test_how_many_images_is_said_where_it_is_known(repository: Repository, monke
     assert "not known" not in text and f"gradients {20 * (1 + 6) * 1}, and" in text
     repository.edit(change(21, "all", name="imagenet-sample"))
     assert "subset: images: 21 are more than imagenet-sample has, 20; ask for fewer" in told("check", where, code=2)
+    repository.edit(lambda values: values["subset"].update(images=12, tuning=8))
+    assert "attacked  12 images, whether models are right on them or not; 8 tuning images set apart\n" in told(
+        "check", where
+    )
+    repository.edit(lambda values: values["subset"].update(use="tuning"))
+    text = told("check", where)
+    assert (
+        "attacked  8 tuning images, not for publication; those" in text and f"gradients {8 * (1 + 6) * 1}, and" in text
+    )
+    repository.edit(lambda values: values["subset"].update(tuning=9))
+    message = "subset: images: 12 and tuning: 9 are more than imagenet-sample has, 20; ask for fewer"
+    assert message in told("check", where, code=2)
     photos = repository.path / "photos"
     for name in ("n01440764", "n01443537"):
         (photos / name).mkdir(parents=True)
@@ -94,7 +106,9 @@ def test_how_many_images_is_said_where_it_is_known(repository: Repository, monke
     assert "all models get right is not known yet: 2 at most" in told("check", where)
     monkeypatch.setattr(image_files, "PEEK", 2)  # of a large tar, the start is looked at
     text = told("check", where)
+    assert "photos.tar: as many as it holds\n" in text
     assert "how many images are attacked is not known until they are decoded" in text
+    assert "MB and more to write, " in text
     assert "gradients unknown until then\n" in text and "time      unknown until then\n" in text
 
 

@@ -13,10 +13,13 @@ import pytest
 from made_datasets import Prepared, refused
 from PIL import Image
 
+from crossfool.cli import new
 from crossfool.datasets import imagenet_sample_images as sample
 from crossfool.datasets.preparation import class_names
 from crossfool.datasets.preparation.catalogue import make_dataset
+from crossfool.datasets.preparation.prepare import prepare
 from crossfool.errors import UserError
+from crossfool.experiment import fetches, loading
 from crossfool.storage import downloads
 
 NAME = "imagenet-sample-images"
@@ -215,3 +218,18 @@ def test_of_a_large_tar_the_start_is_looked_at(photos: Path, monkeypatch: pytest
     assert "a.png is not of imagenet-sample-images" in str(survey_error({"name": NAME, "path": str(archive)}))
     (photos / "a.png").unlink()
     assert make_dataset(NAME, path=str(packed(photos))).survey(training=False).images is None
+
+
+def test_a_new_experiments_images_come_from_the_archive(
+    photos: Path, serve: type[Server], tmp_path: Path, project: Path
+) -> None:
+    """The images of `crossfool new mine --dataset imagenet-sample-images`, as the stage `prepare` writes them."""
+    server = serve(packed(photos).read_bytes())
+    folder = new.make_experiment("mine", project, dataset=NAME)
+    dataset = loading.load_experiment(folder / "params.yaml").dataset
+    prepare(dataset, tmp_path / "images", tmp_path / "images.csv", tmp_path / "train", training=False)
+    assert (tmp_path / "images").read_bytes() in Prepared(tmp_path / "a", name=NAME, path=str(photos)).bytes()
+    assert server.ranges == [None]
+    pending = {"data/images.safetensors"}
+    experiment = loading.load_experiment(folder / "params.yaml")
+    assert not list(fetches.fetches(experiment, folder, pending))  # it is in the cache now

@@ -8,6 +8,8 @@ from made_experiments import FGSM, SG
 
 from crossfool.experiment import costs
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.network_sizes import NetworkSize
+from crossfool.experiment.output_sizes import output_sizes
 from crossfool.models.weights import registry
 
 
@@ -34,15 +36,19 @@ def test_costs_by_hand() -> None:
     assert found.operations == pytest.approx(
         fnn0.operations * (2 * gradients["fnn0"] + passes) + fnn2.operations * (2 * gradients["fnn2"] + passes)
     )
-    assert found.own == 5 * 100 * 784 + 4 * (fnn0.parameters + fnn2.parameters)
-    assert found.shared == 70_000 * 784 and found.written == found.own + found.shared
+    tables = sum(size for out, size in output_sizes(digits(), 100, 10_000).items() if out.endswith(".parquet"))
+    assert found.own == 5 * 100 * 784 + 100 * 24 + 4 * (fnn0.parameters + fnn2.parameters) + tables
+    assert found.shared == 70_000 * (784 + 8) and found.written == found.own + found.shared
+    assert found.folders["adversarial"] == 4 * 100 * 784 and found.folders["data"] == found.shared
     assert found.seconds(100) == pytest.approx((1_800 + passes) / 100)
 
 
 def test_what_is_done_costs_no_more() -> None:
     pending = {"adversarial/fnn0/sg_fgsm.safetensors", "predictions/fnn0/sg_fgsm.parquet"}
     found = costs.cost(digits(), pending=pending)
-    assert (found.gradients, found.passes, found.written) == (500, 2 * 100, 100 * 784)
+    table = output_sizes(digits(), 100, 10_000)["predictions/fnn0/sg_fgsm.parquet"]
+    assert (found.gradients, found.passes) == (500, 2 * 100)
+    assert found.folders == {"adversarial": 100 * 784, "predictions": table}
 
 
 def test_analyses_cost_gradients() -> None:
@@ -77,10 +83,32 @@ def test_operations_are_torchs_and_torchvisions() -> None:
     assert known["fnn0"].operations == 2 * 784 * 10
     for name in ("resnet18", "densenet161", "vit_h_14"):
         meta = get_model_weights(name)[registry.spec(name).version].meta
-        assert known[name] == costs.NetworkSize(meta["num_params"], pytest.approx(2e9 * meta["_ops"]))
+        assert known[name] == NetworkSize(meta["num_params"], pytest.approx(2e9 * meta["_ops"]))
 
 
 def test_durations() -> None:
     assert [costs.duration_text(seconds) for seconds in (0.4, 59, 600, 7200, 400_000)] == [
         "0.4 seconds", "59 seconds", "10 minutes", "2.0 hours", "4.6 days"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("subset", "models", "evaluated", "expected"),
+    [
+        ({"images": "all"}, 3, None, 837),
+        ({"images": "all"}, 2, None, 1000),
+        ({"images": "all", "of": "all"}, 3, None, 1000),
+        ({"images": "all", "tuning": 100}, 3, None, 737),
+        ({"images": 50, "tuning": 100, "use": "tuning"}, 3, None, 100),
+        ({"images": 500}, 2, 1000, 500),
+        ({"images": "all"}, 3, 20, 20),
+    ],
+)
+def test_attacked_images_of_imagenet_sample_images(
+    subset: dict[str, Any], models: int, evaluated: int | None, expected: int
+) -> None:
+    named = [f"efficientnet_lite{number}" for number in range(models)]
+    experiment = digits(
+        dataset={"name": "imagenet-sample-images"}, models=named, sources=named[:1], training=None, subset=subset
+    )
+    assert costs.attacked_images(experiment, evaluated) == expected

@@ -125,9 +125,25 @@ def compare(
         versions = _version(first, folder, experiment), _version(second, folder, experiment)
         pairs = _cell_pairs(*versions)
         about = tuple(_changes(*versions))
+        _refuse_both_uses(*versions)
+    if pairs and pairs[0][0].version.uses_tuning:
+        about = (*about, descriptions.TUNING_NOTICE)
     if experiment.subset.of == "all":
         about = (*about, "counted are all attacked images, whether models are right on the clean ones or not")
     return _compared((first, second), about, _only_source(pairs, source), target, metric)
+
+
+def _refuse_both_uses(first: Version, second: Version) -> None:
+    """Refuse to compare tuning images with those that reports score.
+
+    Raises:
+        UserError: one version attacks these, the other those.
+    """
+    if first.uses_tuning != second.uses_tuning:
+        tuned, other = (first, second) if first.uses_tuning else (second, first)
+        raise UserError(
+            f"{tuned.name} attacks tuning images and {other.name} those that reports score; compare two of one kind"
+        )
 
 
 def _version(name: str, folder: Path, experiment: Experiment) -> Version:

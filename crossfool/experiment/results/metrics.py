@@ -12,6 +12,7 @@ from crossfool.errors import UserError
 from crossfool.experiment import leftover_files
 from crossfool.experiment.config import Experiment
 from crossfool.storage.json_files import read_json
+from crossfool.storage.tensors import TensorFile
 
 RATE_KEYS = [f"{top}{end}" for top in ("top1", "top5") for end in ("", "_low", "_high")]
 REQUIRED_KEYS = {
@@ -51,8 +52,9 @@ def load_metrics(folder: Path, experiment: Experiment) -> Results:
 
     Raises:
         UserError: a file is missing, is left over from a model or attack that is not listed any more, or
-            has other models than those that are listed.
+            has other models than those that are listed; or the subset that is there is of the other use.
     """
+    _refuse_other_use(folder / "subset/images.safetensors", experiment)
     cells = [(source, attack) for source in experiment.sources for attack in experiment.rows]
     clean = {model: folder / "metrics/clean" / f"{model}.json" for model in experiment.models}
     success = {cell: folder / "metrics" / cell[0] / f"{cell[1]}.json" for cell in cells}
@@ -75,6 +77,21 @@ def load_metrics(folder: Path, experiment: Experiment) -> Results:
         {cell: _destruction(path, experiment) for cell, path in transformed.items()},
         _Details(detailed),
     )
+
+
+def _refuse_other_use(subset: Path, experiment: Experiment) -> None:
+    """Refuse metrics of tuning images under a params.yaml that uses scored ones, or the reverse; as the subset tells.
+
+    Raises:
+        UserError: params.yaml has been changed since.
+    """
+    try:
+        has_tuning = TensorFile(subset).metadata.get("use") == "tuning"
+    except UserError:
+        return  # a clone has metrics alone; a damaged file is reported by who needs it
+    if has_tuning != experiment.subset.uses_tuning:
+        present, wanted = ("tuning", "scored")[:: 1 if has_tuning else -1]
+        raise UserError(f"{subset} holds {present} images, and params.yaml uses {wanted} ones; run `dvc repro`")
 
 
 class _Details(Mapping[tuple[str, str], dict[str, Any]]):

@@ -35,6 +35,12 @@ class Version:
     tables: Mapping[tuple[str, str], str]
     folder: Path
 
+    @property
+    def uses_tuning(self) -> bool:
+        """Whether tuning images are attacked, and not those that reports score."""
+        subset = self.values.get("subset")
+        return isinstance(subset, Mapping) and subset.get("use") == "tuning"
+
     def targeted(self, attack: str) -> bool:
         """Whether an attack aims at a label."""
         return self.row(attack).get("objective") == "targeted"

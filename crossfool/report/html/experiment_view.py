@@ -13,7 +13,12 @@ from shlex import quote
 import yaml
 
 from crossfool import first_edition
-from crossfool.experiment.descriptions import attack_summary, attacked_images_summary, count_compared_images
+from crossfool.experiment.descriptions import (
+    TUNING_NOTICE,
+    attack_summary,
+    attacked_images_summary,
+    count_compared_images,
+)
 from crossfool.report import figure_files
 from crossfool.report.findings import Findings
 from crossfool.report.html import gallery
@@ -116,7 +121,7 @@ def gather_view(findings: Findings, name: str, room: int) -> View:
         name=ROOT_NAME if name == "." else name,
         dataset=experiment.dataset.name,
         images=results.n,
-        title=f"Transferability on {experiment.dataset.name}",
+        title=f"Transferability on {experiment.dataset.name}{_mark(findings)}",
         summary=f"{attacked_images_summary(results)}. All rates are percent of these images, with Wilson 95% intervals "
         "in brackets.",
         facts=list(_facts(findings)),
@@ -131,6 +136,11 @@ def gather_view(findings: Findings, name: str, room: int) -> View:
         params=yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None),
         command=_command(name),
     )
+
+
+def _mark(findings: Findings) -> str:
+    """The notice that an experiment's images are tuning images, in parentheses behind a blank; "" for scored ones."""
+    return f" ({TUNING_NOTICE})" if findings.experiment.subset.uses_tuning else ""
 
 
 def _verdicts(tables: Sequence[Table]) -> str:
@@ -148,7 +158,7 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
     """Names and values of what ran: the experiment's extent, and what its cells were made with."""
     results, experiment, headers = findings.results, findings.experiment, findings.headers
     yield "data set", experiment.dataset.name
-    yield "attacked images", f"{results.n:,}"
+    yield "attacked images", f"{results.n:,}{_mark(findings)}"
     yield "models", f"{len(experiment.models)}"
     yield "sources", f"{len(experiment.sources)}: {', '.join(experiment.sources)}"
     yield "targets", f"{len(experiment.answering)}: {', '.join(experiment.answering)}"

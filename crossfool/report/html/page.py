@@ -6,6 +6,8 @@ Equal results give equal bytes. The templates lie in `templates/`; what they sho
 from collections.abc import Sequence
 from pathlib import Path
 
+from crossfool.errors import UserError
+from crossfool.experiment.descriptions import TUNING_NOTICE
 from crossfool.report.findings import Findings, read_findings
 from crossfool.report.html.environment import make_environment
 from crossfool.report.html.experiment_view import View, gather_view
@@ -27,19 +29,36 @@ def write_page(folders: Sequence[Path], out: Path, names: Sequence[str] | None =
         timed: Whether the page has the seconds that cells took here, which differ from run to run.
 
     Raises:
-        UserError: a params.yaml is wrong, or a file is missing, broken or left over.
+        UserError: a params.yaml is wrong, a file is missing, broken or left over, or some experiments attack tuning
+            images and others do not.
     """
     findings = [read_findings(folder, timed=timed) for folder in folders]
     write_page_of(findings, out, names or [folder.as_posix() for folder in folders])
 
 
 def write_page_of(findings: Sequence[Findings], out: Path, names: Sequence[str]) -> None:
-    """Write a page of experiments whose findings are there; see `write_page`."""
+    """Write a page of experiments whose findings are there; see `write_page`.
+
+    Raises:
+        UserError: some are of tuning images and others of scored ones.
+    """
+    _refuse_both_uses(findings, names)
     room = ROOM // max(len(findings), 1)
     shown_names = [""] if len(findings) == 1 else names
     views = [gather_view(found, name, room) for found, name in zip(findings, shown_names, strict=True)]
     with replacing(out) as temporary:
         temporary.write_text(render_page(views), encoding="utf-8")
+
+
+def _refuse_both_uses(findings: Sequence[Findings], names: Sequence[str]) -> None:
+    """Refuse a page on which rates of tuning images would stand beside results."""
+    tuned = [name for name, found in zip(names, findings, strict=True) if found.experiment.subset.uses_tuning]
+    if tuned and len(tuned) < len(findings):
+        others = [name for name in names if name not in tuned]
+        raise UserError(
+            f"{tuned[0]} attacks {TUNING_NOTICE}; {others[0]} attacks those that reports score: "
+            "give experiments of one kind"
+        )
 
 
 def render_page(views: Sequence[View]) -> str:

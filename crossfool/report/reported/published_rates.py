@@ -28,9 +28,9 @@ def reported_rates(experiment: Experiment, source: str, target: str, attack: Att
     does the order of an ensemble's members. The paper does not say what an ensemble takes the mean of, so `fusion` is
     not compared. Tables 3 and 5 share cells and differ there, since each has its own 5,000 images, right under its own
     models: among several tables, the one whose models are most nearly the experiment's counts. A subset `of: all` has
-    no figures: its rates are of other images than the paper's.
+    no figures: its rates are of other images than the paper's. Nor have tuning images: their rates are no results.
     """
-    if attack.has_later_parts or experiment.subset.of == "all":
+    if attack.has_later_parts or experiment.subset.of == "all" or experiment.subset.uses_tuning:
         return {}
     models = set(experiment.models)
     parameters = tuple(attack.value(name) for name in PARAMETERS)
