@@ -25,6 +25,9 @@ class Part(
 
     Summary: relevant gradient of {samples} {noise}
     Evaluations: (m + 1)
+    Rows:
+        gra: gradient relevance with momentum: {epsilon: 16, steps: 4, step_size: 4, update: momentum, decay: 1.0,
+            gradient: relevant, samples: 4, radius: 56}
     Formula:
         gradient: Gₜ = s ∇J({point}) + (1 − s) Hₜ, Hₜ = 1/{samples} · Σᵢ ∇J({point} + {sample}), {samples} {noise}
             afresh each step, s the cosine of the two

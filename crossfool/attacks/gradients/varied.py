@@ -21,6 +21,9 @@ class Part(
 
     Summary: varied gradient of {samples} {noise}
     Evaluations: (m + 1)
+    Rows:
+        vmi: variance tuning with momentum: {epsilon: 16, steps: 4, step_size: 4, update: momentum, decay: 1.0,
+            gradient: varied, samples: 4, radius: 24}
     Formula:
         gradient: Gₜ = ∇J({point}) + vₜ, v₀ = 0, vₜ₊₁ = 1/{samples} · Σᵢ ∇J({point} + {sample}), {samples} {noise}
             afresh each step, − ∇J({point})

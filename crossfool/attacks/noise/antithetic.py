@@ -17,6 +17,9 @@ class Part(JointlyDrawn, cite="Hammersley & Morton 1956"):
     """Gaussian samples in pairs, each with its negative: the error that is odd in the noise cancels.
 
     Summary: antithetic samples with σ = {sigma:g}
+    Rows:
+        sg_igsm_antithetic: smoothed gradient of antithetic pairs: {epsilon: 15, steps: 5, step_size: 5,
+            gradient: smoothed, samples: 20, sigma: 15, noise: antithetic}
     Formula:
         noise: ξᵢ ~ N(0, {sigma:g}²), antithetic
 

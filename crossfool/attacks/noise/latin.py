@@ -17,6 +17,9 @@ class Part(JointlyDrawn, cite="McKay et al. 1979; Stein 1987"):
     """Gaussian samples stratified over a step: each value takes every m-th of the distribution once.
 
     Summary: latin samples with σ = {sigma:g}
+    Rows:
+        sg_igsm_latin: smoothed gradient of a Latin hypercube: {epsilon: 15, steps: 5, step_size: 5,
+            gradient: smoothed, samples: 20, sigma: 15, noise: latin}
     Formula:
         noise: ξᵢ ~ N(0, {sigma:g}²), latin
 
