@@ -1,4 +1,4 @@
-"""A table of all parts of attacks from their own declarations: names, keys with limits and defaults, words, papers."""
+"""A table of all parts of attacks from their own declarations: names, keys with limits and defaults, texts, papers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Parts put into words: their docstrings' sections filled with a row's values, and the bare keys where there are none.
+"""Texts on parts: sections of a part's docstring filled with a row's values, and bare keys where there are none.
 
 After its first line a part's docstring has `Summary: ...`, what titles say of it; `Evaluations: ...`, the factor of
 gradient evaluations as a symbol; `Rows:` with lines `name: text {row}`, rows of params.yaml to copy; `Formula:` with
