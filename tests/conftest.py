@@ -16,6 +16,7 @@ from crossfool.storage.tensors import write_tensors
 # Files that take a minute and more: begun first, so that no process of pytest-xdist has one left when others are done.
 LONG = (
     "project/test_reruns.py",
+    "project/test_new_parts_of_every_kind.py",
     "project/test_pipeline.py",
     "project/test_sharing.py",
     "cli/test_check.py",

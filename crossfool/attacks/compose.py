@@ -21,7 +21,7 @@ def build_source_loss(row: Attack, log_probabilities: Model, labels: Tensor) -> 
 
 
 def build_loss(row: Attack, given: Loss, ids: Sequence[int]) -> Loss:
-    """The loss whose gradients a row takes: the source's loss, of transformed images where the row says so.
+    """The loss whose gradients a row uses: the source's loss, of transformed images where the row has them.
 
     Args:
         row: The attack.

@@ -1,7 +1,8 @@
 """A row of `attacks` in params.yaml: keys of every row here, those of parts in the parts' own modules."""
 
+import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import (
     ConfigDict,
@@ -181,11 +182,17 @@ class Attack(Section):
         """Whether the attack aims at the target labels."""
         return self.objective == "targeted"
 
-    @property
+    @functools.cached_property
     def parts(self) -> parts.RowParts:
         """The row's parts; of a row without a method."""
         assert self.method is None
-        return parts.make(dict(self))
+        return parts.make(self.model_dump())
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with other values of some keys; its parts are made anew, by these values."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("parts", None)
+        return copied
 
     def value(self, key: str) -> Any:
         """The value of a key or property, of a part's key as well; None where the row does not have it."""

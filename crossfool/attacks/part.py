@@ -135,7 +135,7 @@ class InputPart(BasePart):
 
     @classmethod
     def stage(cls) -> int:
-        """When it is applied: 0 for views, 1 for the loss, 2 for the gradient."""
+        """The stage of the step in which it is applied: 0 for views, 1 for the loss, 2 for the gradient."""
         if cls.views is not InputPart.views:
             return 0
         return 1 if cls.loss is not InputPart.loss else 2

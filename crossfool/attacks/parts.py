@@ -109,7 +109,11 @@ def make(values: Mapping[str, Any]) -> RowParts:
         UserError: there is no part of a name.
         pydantic.ValidationError: a value is missing, or none that its part takes.
     """
-    classes = classes_of(values)
+    return make_of(classes_of(values), values)
+
+
+def make_of(classes: Mapping[str, type[Any]], values: Mapping[str, Any]) -> RowParts:
+    """The parts of a row of the classes that `classes_of` found for its values; else as `make`."""
     made = {kind: _made(part, values) for kind, part in classes.items() if kind in BASES}
     inputs = [_made(part, values) for kind, part in classes.items() if kind not in BASES]
     return RowParts(made["gradient"], made.get("noise"), tuple(inputs), made["update"], made["loss"])

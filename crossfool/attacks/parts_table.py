@@ -1,4 +1,4 @@
-"""A table of all parts of attacks from their own declarations: names, keys with limits and defaults, words, papers."""
+"""A table of all parts of attacks from their own declarations: names, keys with limits and defaults, texts, papers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ class PartRow:
         what: The first line of its docstring.
         keys: Key -> the values that it takes, and its default.
         meanings: Key -> meaning, as far as its docstring has them.
+        rows: (name, text with the row in braces) of each row that its docstring has.
         noise: The noise that it draws where a row has no `noise`; "" for none.
         cite: Its paper.
     """
@@ -27,6 +28,7 @@ class PartRow:
     what: str
     keys: dict[str, str]
     meanings: dict[str, str]
+    rows: tuple[tuple[str, str], ...]
     noise: str
     cite: str
 
@@ -35,10 +37,11 @@ def part_rows() -> Iterator[PartRow]:
     """All parts, kind by kind, by name."""
     for kind in parts.FOLDERS:
         for name, part in parts.every(kind).items():
-            said: words.Words = words.words(part)
+            described: words.Words = words.words(part)
             keys = {key: values_text(field) for key, field in part.model_fields.items()}
-            meanings = {key: said.meanings[key] for key in keys if key in said.meanings}
-            yield PartRow(kind, name, said.first or name, keys, meanings, getattr(part, "noise", ""), part.cite)
+            meanings = {key: described.meanings[key] for key in keys if key in described.meanings}
+            what, noise = described.first or name, getattr(part, "noise", "")
+            yield PartRow(kind, name, what, keys, meanings, described.rows, noise, part.cite)
 
 
 def values_text(field: FieldInfo) -> str:

@@ -21,7 +21,8 @@ def checked_values(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict
         pydantic.ValidationError: a key is unknown, or a value is none that the part takes.
     """
     given = {key: value for key, value in values.items() if value is not None}
-    classes = parts.classes_of({**others, **given})
+    row = {**others, **given}
+    classes = parts.classes_of(row)
     known = {key for part in classes.values() for key in part.model_fields}
     if not set(values) <= known:
         refuse_unknown(values)
@@ -36,7 +37,7 @@ def checked_values(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict
                 by = "gradient" if kind == "noise" and others.get("noise") is None else kind
                 who = f"{by}: {classes[by].part_name()}" if by in parts.FOLDERS else by
                 raise UserError(f"{key} is missing; {who} needs it")
-    made = parts.make({**others, **given})
+    made = parts.make_of(classes, row)
     return {key: getattr(part, key) for part in made for key in type(part).model_fields if key in given}
 
 

@@ -1,8 +1,9 @@
-"""Parts put into words: their docstrings' sections filled with a row's values, and the bare keys where there are none.
+"""Texts on parts: sections of a part's docstring filled with a row's values, and bare keys where there are none.
 
 After its first line a part's docstring has `Summary: ...`, what titles say of it; `Evaluations: ...`, the factor of
-gradient evaluations as a symbol; `Formula:` with lines `label: text`; `Attributes:` with lines `key: meaning`. Braces
-hold keys of the part (`{sigma:g}`) and what the formula before gives (`{point}`, `{gradient}`). All may be left out.
+gradient evaluations as a symbol; `Rows:` with lines `name: text {row}`, rows of params.yaml to copy; `Formula:` with
+lines `label: text`; `Attributes:` with lines `key: meaning`. Braces of Summary and Formula hold keys of the part
+(`{sigma:g}`) and what the formula before gives (`{point}`, `{gradient}`). All may be left out.
 """
 
 import inspect
@@ -26,6 +27,7 @@ class Words:
         first: The first line.
         summary: A template; None where the part has none.
         evaluations: A symbol; "" where the part has none.
+        rows: (name, text with the row in braces) of each row to copy.
         formula: (label, template) of each line.
         meanings: Key -> meaning.
     """
@@ -33,6 +35,7 @@ class Words:
     first: str
     summary: str | None
     evaluations: str
+    rows: tuple[tuple[str, str], ...]
     formula: tuple[tuple[str, str], ...]
     meanings: Mapping[str, str]
 
@@ -41,7 +44,7 @@ def words(part: type[BasePart]) -> Words:
     """Read the docstring of a part."""
     lines = inspect.cleandoc(vars(part).get("__doc__") or "").splitlines()
     single: dict[str, str] = {}
-    blocks: dict[str, list[tuple[str, str]]] = {"Formula": [], "Attributes": []}
+    blocks: dict[str, list[tuple[str, str]]] = {"Rows": [], "Formula": [], "Attributes": []}
     block = None
     for line in lines[1:]:
         head = re.fullmatch(r"(\w+):(.*)", line)
@@ -53,8 +56,9 @@ def words(part: type[BasePart]) -> Words:
         elif block and line.startswith(" " * 8):
             block[-1] = (block[-1][0], f"{block[-1][1]} {line.strip()}")
     first = lines[0].rstrip(".") if lines else ""
-    formula, meanings = tuple(blocks["Formula"]), dict(blocks["Attributes"])
-    return Words(first, single.get("Summary"), single.get("Evaluations", ""), formula, meanings)
+    rows, formula = tuple(blocks["Rows"]), tuple(blocks["Formula"])
+    summary, evaluations = single.get("Summary"), single.get("Evaluations", "")
+    return Words(first, summary, evaluations, rows, formula, dict(blocks["Attributes"]))
 
 
 def filled(template: str | None, part: BasePart, names: Mapping[str, Any]) -> str | None:

@@ -39,36 +39,6 @@ class Entry:
     source: str
 
 
-ONE, FIVE, FAR = (
-    "epsilon: 15, steps: 1, step_size: 15",
-    "epsilon: 15, steps: 5, step_size: 5",
-    "epsilon: 20, steps: 20, step_size: 15, objective: targeted",
-)
-SIXTEEN, FOUR = "epsilon: 16, steps: 20, step_size: 0.8", "epsilon: 16, steps: 4, step_size: 4"
-SMOOTHED, MOMENTUM = "gradient: smoothed, samples: 20, sigma: 15", "update: momentum, decay: 1.0"
-VARIED, RELEVANT = (f"gradient: {name}, samples: 4, radius: {r}" for name, r in (("varied", 24), ("relevant", 56)))
-ATTACKS = (
-    Entry("fgsm", f"one step: {{{ONE}}}", "equation 4 with T = 1; arXiv 1412.6572"),
-    Entry("igsm", f"iterated: {{{FIVE}}}", "equation 4; arXiv 1607.02533"),
-    Entry("migsm", f"with momentum: {{{FIVE}, {MOMENTUM}}}", "equation 5; arXiv 1710.06081"),
-    Entry("sg_fgsm", f"smoothed gradient: {{{ONE}, {SMOOTHED}}}", "equations 4, 8; arXiv 1706.03825"),
-    Entry("sg_igsm", f"smoothed gradient, iterated: {{{FIVE}, {SMOOTHED}}}", "equations 4, 8; table 3"),
-    Entry("sg_migsm", f"both: {{{FIVE}, {SMOOTHED}, {MOMENTUM}}}", "equations 5, 8; table 5"),
-    Entry("igsm_targeted", f"towards a label: {{{FAR}}}", "equation 4; tables 4, 7"),
-    Entry("sg_igsm_targeted", f"towards a label: {{{FAR}, {SMOOTHED}}}", "equations 4, 8; tables 4, 7"),
-    Entry("sg_igsm_antithetic", f"in pairs: {{{FIVE}, {SMOOTHED}, noise: antithetic}}", "Hammersley & Morton 1956"),
-    Entry("sg_igsm_latin", f"stratified: {{{FIVE}, {SMOOTHED}, noise: latin}}", "McKay et al. 1979; Stein 1987"),
-    Entry("ni", f"look-ahead: {{{SIXTEEN}, update: nesterov, decay: 1.0}}", "Lin et al. 2020; arXiv 1908.06281"),
-    Entry("di", f"diverse inputs: {{{SIXTEEN}, {MOMENTUM}, diversity: 0.5}}", "Xie et al. 2019; arXiv 1803.06978"),
-    Entry("ti", f"kernel: {{{SIXTEEN}, {MOMENTUM}, kernel: 7}}", "Dong et al. 2019; arXiv 1904.02884"),
-    Entry("si", f"scales: {{{FOUR}, {MOMENTUM}, scales: 5}}", "Lin et al. 2020; arXiv 1908.06281"),
-    Entry("vmi", f"variance: {{{FOUR}, {MOMENTUM}, {VARIED}}}", "Wang & He 2021; arXiv 2103.15571"),
-    Entry("gra", f"relevance: {{{FOUR}, {MOMENTUM}, {RELEVANT}}}", "Zhu et al. 2023, ICCV"),
-    Entry("dts", f"three: {{{FOUR}, {MOMENTUM}, diversity: 0.5, kernel: 7, scales: 5}}", "as above, together"),
-    Entry("fusion", "key of a row; an ensemble is a mean of probabilities, logits or losses", "arXiv 1611.02770"),
-)
-
-
 def show(kind: str | None, text: str, console: Console, start: Path) -> None:
     """Print the entries that hold a text.
 
@@ -155,9 +125,10 @@ def _origin(spec: Spec) -> str:
 
 
 def attacks(start: Path) -> Iterator[Entry]:
-    """Attacks as rows of `attacks`, the parts that rows combine freely, and torchattack's methods."""
-    yield from ATTACKS
-    for part in parts_table.part_rows():
+    """Rows of `attacks` to copy, the parts that rows combine freely, and torchattack's methods."""
+    parts = list(parts_table.part_rows())
+    yield from (Entry(name, text, part.cite) for part in parts for name, text in part.rows)
+    for part in parts:
         name = part.name if part.kind == "input" else f"{part.kind}: {part.name}"
         keys = "; ".join(f"{key}: {values}" for key, values in part.keys.items())
         yield Entry(name, f"part: {part.what}{f' {{{keys}}}' if keys else ''}", part.cite)

@@ -61,7 +61,7 @@ def main() -> None:
 
 @main.command("list")
 @click.argument("kind", required=False, shell_complete=completion.kinds, metavar=f"[{'|'.join(completion.KINDS)}]")
-@click.option("--filter", "text", default="", help="Lines that hold this, whatever its case.")
+@click.option("--filter", "text", default="", help="Only lines that contain this text, in any case.")
 @errors_in_one_line
 def list_(kind: str | None, text: str) -> None:
     """List what params.yaml can name, and the experiments here: what each is, and its source.
@@ -112,10 +112,12 @@ def new(name: str, origin: str | None, dataset: str | None, path: str | None) ->
 
 @main.command()
 @click.argument("folder", default=".", shell_complete=completion.experiments)
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Gradients a second, for the time.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), help="Gradient evaluations a second, to estimate time."
+)
 @errors_in_one_line
 def check(folder: str, rate: float | None) -> None:
-    """Check params.yaml and data of an experiment; say what will run, and its gradients, time and disk.
+    """Check params.yaml and data of an experiment; print what will run, its gradient evaluations, time and disk.
 
     Nothing is computed or decoded: of images that are yet to be, names and sizes are looked at. FOLDER is a folder,
     or a name under experiments/ (here, if none is given).
@@ -188,9 +190,11 @@ def report(folders: tuple[str, ...], out: Path) -> None:
 @click.argument("first", metavar="A", shell_complete=completion.attacks)
 @click.argument("second", metavar="B", shell_complete=completion.attacks)
 @FOLDER
-@click.option("--source", shell_complete=completion.sources, help="Cells of this source alone.")
-@click.option("--target", shell_complete=completion.targets, help="Answers of this target alone.")
-@click.option("--metric", type=click.Choice(["top1", "top5"]), default="top1", show_default=True, help="Of success.")
+@click.option("--source", shell_complete=completion.sources, help="Only cells of this source model.")
+@click.option("--target", shell_complete=completion.targets, help="Only predictions of this target model.")
+@click.option(
+    "--metric", type=click.Choice(["top1", "top5"]), default="top1", show_default=True, help="Criterion of success."
+)
 @errors_in_one_line
 def compare(first: str, second: str, folder: str, **options: Any) -> None:
     """Compare two attacks of an experiment, or two revisions of it, on the same images.
@@ -221,7 +225,7 @@ def compare(first: str, second: str, folder: str, **options: Any) -> None:
 @FOLDER
 @errors_in_one_line
 def explain(cell: str, folder: str) -> None:
-    """Say what was computed in CELL, from which bytes, and how to compute it again.
+    """Print what was computed in CELL, from which bytes, and how to compute it again.
 
     CELL is source/attack, source-attack as DVC writes it, or the path of an adversarial file, there or not.
 
@@ -239,7 +243,7 @@ def explain(cell: str, folder: str) -> None:
 
 
 @main.command()
-@click.option("--folder", default=".crossfool/smoke", type=click.Path(path_type=Path), help="Where to compute.")
+@click.option("--folder", default=".crossfool/smoke", type=click.Path(path_type=Path), help="The folder to compute in.")
 @errors_in_one_line
 def smoke(folder: Path) -> None:
     """Run every experiment end to end in small: few embedded images, small models in place of the paper's.
@@ -256,7 +260,7 @@ def smoke(folder: Path) -> None:
 
 @main.command("remove-leftovers")
 @click.argument("name", metavar="FOLDER", default=".", shell_complete=completion.experiments)
-@click.option("--yes", is_flag=True, help="Delete without being asked.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
 @errors_in_one_line
 def remove_leftovers(name: str, yes: bool) -> None:
     """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more.

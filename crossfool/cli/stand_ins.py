@@ -121,7 +121,7 @@ def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
     stand_in = {model: pool.models[number % len(pool.models)] for number, model in enumerate(values["models"])}
     small |= {
         "dataset": dict(pool.dataset),
-        "models": list(pool.models),  # all, so that experiments share images, weights and clean answers
+        "models": list(pool.models),  # all, so that experiments share images, weights and clean predictions
         "targets": "all" if values["targets"] == "all" else _distinct(stand_in[model] for model in values["targets"]),
         "weights": {},
         "training": dict(pool.training) if pool.training else None,

@@ -76,7 +76,7 @@ def count_compared_images(results: Results) -> int:
 
 
 def denominator_note(experiment: Experiment) -> str:
-    """Which errors the rates count, as the end of a sentence."""
+    """The errors that rates count, as the end of a sentence."""
     if experiment.subset.of == "all":
         return (
             "rates count errors that no attack made; the table of denominators sets clean errors beside them, "

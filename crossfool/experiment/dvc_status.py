@@ -1,4 +1,4 @@
-"""Which stages of an experiment `dvc repro` will run, and why: by DVC's status and the plans of today.
+"""Stages of an experiment that `dvc repro` will run, each with its reason, by DVC's status and today's plans.
 
 DVC does not see past a plan that has yet to run. So plans are compiled here, and compared with the plan files that
 dvc.lock says the stages ran with.

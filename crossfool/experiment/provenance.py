@@ -79,7 +79,7 @@ def provenance_sections(cell: RecordedCell) -> dict[str, list[Fact]]:
 
 def _computed(cell: RecordedCell) -> Iterator[Fact]:
     """The cell, its attack, images, criterion of success and gradient evaluations."""
-    aim = "the label drawn for each image is the answer" if cell.attack.targeted else "the answer is not the true label"
+    aim = "the prediction is the target label" if cell.attack.targeted else "the prediction is not the true label"
     source = " + ".join(cell.members)
     yield "cell", f"{cell.name} from {source}{' (an ensemble)' if len(cell.members) > 1 else ''}"
     yield "attack", descriptions.attack_summary(cell.attack)
@@ -239,7 +239,7 @@ def _commands(cell: RecordedCell) -> Iterator[Fact]:
 def _rates(cell: RecordedCell) -> Iterator[Fact]:
     places = {
         "rates": f"metrics/{cell.source}/{cell.name}.json",
-        "answers": f"predictions/{cell.source}/{cell.name}.parquet",
+        "predictions": f"predictions/{cell.source}/{cell.name}.parquet",
         "destruction": f"metrics/{cell.source}/{cell.name}.transform.json",
     }
     paths = {name: cell.folder / place for name, place in places.items() if (cell.folder / place).is_file()}

@@ -1,4 +1,4 @@
-"""This package's networks, each declared in a file of `networks/`: the folder is their registry. Imports no torch.
+"""The package's own networks, each declared in a file of `networks/`: the folder is their registry. Imports no torch.
 
 A file has classes, and says in NETWORKS which networks it builds of them: name -> values of a `Spec` and a `Network`
 that are not their defaults. What all its networks have in common stands in FAMILY.

@@ -66,6 +66,6 @@ def interval_text(low: float, high: float) -> str:
 
 
 def gradients_text(gradients: int) -> str:
-    """The gradient evaluations that an attack takes, in words."""
+    """The number of gradient evaluations of an attack, as a phrase."""
     count = "1 gradient evaluation" if gradients == 1 else f"{gradients} gradient evaluations"
     return f"{count} an image and model"

@@ -202,3 +202,11 @@ def test_gradients_take_any_noise(keys: dict[str, object], message: str) -> None
         return
     with pytest.raises(ValueError, match=message):
         Attack(epsilon=8, steps=2, step_size=4, **keys)
+
+
+def test_a_row_makes_its_parts_once_and_a_changed_copy_makes_its_own() -> None:
+    row = Attack(epsilon=8, steps=4, step_size=2, **SMOOTHED)
+    same, other = row.with_seed(3), row.model_copy(update={"samples": 5})
+    assert row.parts is row.parts
+    assert (row.parts.evaluations, same.parts.evaluations, other.parts.evaluations) == (2, 2, 5)
+    assert row == Attack(epsilon=8, steps=4, step_size=2, **SMOOTHED) and "parts" not in row.model_dump()

@@ -16,6 +16,8 @@ from command_line import told
 from made_experiments import FGSM, FOOLED, make
 
 from crossfool.attacks.config import Attack
+from crossfool.attacks.parts import FOLDERS
+from crossfool.attacks.parts_table import part_rows
 from crossfool.cli import list as listing
 from crossfool.cli.completion import KINDS
 from crossfool.cli.main import main
@@ -48,12 +50,31 @@ def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_listed_attacks_are_rows_of_params() -> None:
-    for one in listing.ATTACKS[:-1]:
-        row = Attack.model_validate(yaml.safe_load(one.what[one.what.index("{") :]) | {})
-        assert row.targeted == ("targeted" in one.name)
-        assert (row.gradient == "smoothed") == (one.name[:2] == "sg")
-        assert (row.update == "momentum") == ("mig" in one.name or one.name in ("di", "ti", "si", "vmi", "gra", "dts"))
-        assert (row.steps == 1) == ("fgsm" in one.name)
+    """Those that the docstrings of parts have; each row has the part that shows it."""
+    rows = {}
+    for part in part_rows():
+        for name, text in part.rows:
+            row = Attack.model_validate(yaml.safe_load(text[text.index("{") :]))
+            assert name not in rows and f"crossfool.attacks.{FOLDERS[part.kind]}.{part.name}" in row.parts.modules, name
+            assert row.targeted == ("targeted" in name) and (row.steps == 1) == ("fgsm" in name), name
+            rows[name] = text
+    assert rows.keys() >= {
+        "fgsm",
+        "igsm",
+        "sg_fgsm",
+        "sg_igsm",
+        "migsm",
+        "sg_migsm",
+        "ni",
+        "di",
+        "ti",
+        "si",
+        "vmi",
+        "gra",
+    }
+    entries = {entry.name: entry for entry in listing.attacks(Path())}
+    assert {name: entries[name].what for name in rows} == rows
+    assert entries["sg_migsm"].source == "equation 5; arXiv 1710.06081"
 
 
 def test_a_list_is_filtered() -> None:

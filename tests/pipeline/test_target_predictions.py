@@ -268,6 +268,13 @@ def test_predictions_of_anything_else_are_not_taken(models, images, loaded, monk
     assert loaded == expected
 
 
+def test_versions_are_asked_once_for_all_sets(models, images, monkeypatch):
+    asked = []
+    monkeypatch.setattr(predict_order, "library_versions", lambda names: asked.append(names) or {})
+    predicted(models, {"first": images, "second": ImageSet(images.images, [id + 1 for id in images.ids])})
+    assert len(models) > 1 and asked.count(["torch"]) == 1
+
+
 @pytest.mark.parametrize("damage", ["byte", "end", "key", "shape", "dtype"])
 def test_a_damaged_or_misfitting_file_is_computed_again(models, images, loaded, damage):
     expected = predicted(models, {"images": images})

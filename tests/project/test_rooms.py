@@ -1,6 +1,7 @@
 """The package's rooms: imports go one way, no modules import each other in a circle, and heavy libraries stay below."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,6 +92,19 @@ def test_a_long_module_says_why_it_is_one():
         text = path.read_text(encoding="utf-8")
         if text.count("\n") > LONG:
             assert "one module" in " ".join((ast.get_docstring(ast.parse(text)) or "").split()), f"{name(path)} is long"
+
+
+ALONE = re.compile(  # how no first line begins: with a reference to what stands elsewhere, or with a clause
+    r"(Of|The same|It|Its|He|They|Their|Them|This|That|These|Those|What|Which|On which|Where|When|And|But|Or|As|So)\b"
+)
+
+
+def test_first_lines_of_docstrings_stand_alone():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                first = (ast.get_docstring(node) or "").partition("\n")[0]
+                assert not ALONE.match(first), f"{name(path)}: {first}"
 
 
 @pytest.mark.parametrize("light", LIGHT)

@@ -289,7 +289,7 @@ def test_what_is_shown_at_first_needs_no_script(parsed: Parsed, made: Path) -> N
     assert np.array_equal(decoded(adversarial.split(",")[1])[..., 0], after)
     change = np.clip(128.0 + gallery.GAIN * (after.astype(float) - before), 0, 255)
     assert np.array_equal(decoded(perturbation.split(",")[1])[..., 0], change)
-    assert parsed.table("Top-5 answers")[1] == ["fnn0", "0 ✓9999", "12456"]
+    assert parsed.table("Top-5 predictions")[1] == ["fnn0", "0 ✓9999", "12456"]
 
 
 def test_room_is_kept(made: Path) -> None:

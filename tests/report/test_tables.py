@@ -3,11 +3,7 @@
 import csv
 import io
 import math
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +26,7 @@ from crossfool.report.renderers.markdown import render_markdown
 from crossfool.report.renderers.terminal import render_terminal
 from crossfool.report.sections import SECTIONS
 from crossfool.report.table import Cell, Column, Matrix, Table
+from crossfool.report.tables import seeds
 from crossfool.storage.json_files import write_json
 
 RATES = {"top1": 50.0, "top1_low": 20.0, "top1_high": 80.0, "top5": 25.0, "top5_low": 5.0, "top5_high": 60.0, "n": 8}
@@ -248,85 +245,13 @@ def test_columns_that_are_empty_or_for_files_alone_are_left_out() -> None:
     assert render_csv(table) == "a,b,c,d\nx,,1,2\n"
 
 
-# --- a table is one new file ------------------------------------------------------------------------
-
-NEW = '''"""How many cells each source has."""
-
-from crossfool.report.table import Column, Table
-
-SECTION, ORDER = "ranking", 5
+# --- the folder of tables ---------------------------------------------------------------------------
 
 
-def tables(findings):
-    """A table of the sources."""
-    counts = [
-        {"source": source, "cells": sum(source == cell[0] for cell in findings.results.success)}
-        for source in findings.experiment.sources
-    ]
-    columns = (Column("source"), Column("cells", note="Cells: attacks."))
-    yield Table("counted", "Cells of each source", columns, tuple(counts))
-'''
-REPORT = """
-from pathlib import Path
-from crossfool.experiment import loading, stage_plans
-from crossfool.experiment.results.metrics import load_metrics
-from crossfool.report import findings, report_folder
-from crossfool.report.html import page
-experiment = loading.load_experiment(Path("params.yaml"))
-found = findings.Findings(Path(), load_metrics(Path(), experiment))
-report_folder.write_report(found, Path("report"))
-page.write_page_of([found], Path("report/index.html"), [""])
-print(*stage_plans.report(experiment).modules)
-"""
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a copy of the package."""
-    folder = tmp_path_factory.mktemp("package")
-    shutil.copytree(ROOT / "crossfool", folder / "crossfool", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
-def run(package: Path, folder: Path, *command: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONSAFEPATH": "1"}
-    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_a_new_table_is_one_new_file(package: Path, made: Path, tmp_path: Path) -> None:
-    """It is in the folder, in tables.md, on the page and in the terminal, and the plan has its module."""
-    folder = tmp_path / "made"
-    shutil.copytree(made, folder)
-    before = run(package, folder, "-c", REPORT).split()
-    old = {path.name: path.read_bytes() for path in (folder / "report/tables").iterdir()}
-    new_file = package / "crossfool/report/tables/counted.py"
-    new_file.write_text(NEW, encoding="utf-8")
-    after = run(package, folder, "-c", REPORT).split()
-    now = {path.name: path.read_bytes() for path in (folder / "report/tables").iterdir()}
-    assert set(after) - set(before) == {"crossfool.report.tables.counted"}
-    assert now.keys() - old.keys() == {"counted.csv", "counted.tex"} and old.items() <= now.items()
-    assert now["counted.csv"] == b"source,cells\nfnn0,7\nfnn2+fnn0,7\n"
-    text = (folder / "report/tables.md").read_text(encoding="utf-8")
-    assert "### Cells of each source\n\nCells: attacks.\n\n| source | cells |" in text and "| fnn2+fnn0 | 7 |" in text
-    page = Parsed((folder / "report/index.html").read_text(encoding="utf-8"))
-    assert page.table("Cells of each source") == [["source", "cells"], ["fnn0", "7"], ["fnn2+fnn0", "7"]]
-    assert (
-        page.file("counted.tex").encode() == now["counted.tex"]
-        and page.file("counted.csv").encode() == now["counted.csv"]
-    )
-    shown = run(package, folder, "-m", "crossfool", "show", "--table", "counted")
-    assert [line.split() for line in shown.splitlines() if "fnn" in line] == [["fnn0", "7"], ["fnn2+", "7"], ["fnn0"]]
-    new_file.unlink()
-
-
-def test_a_table_of_an_unknown_section_is_named(package: Path, made: Path) -> None:
-    new_file = package / "crossfool/report/tables/counted.py"
-    new_file.write_text(NEW.replace('"ranking"', '"rankin"'), encoding="utf-8")
-    with pytest.raises(AssertionError, match=r"tables/counted.py: SECTION is 'rankin', expected one of \['models'"):
-        run(package, made, "-m", "crossfool", "show", "--table", "counted")
-    new_file.unlink()
+def test_a_table_of_an_unknown_section_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "SECTION", "rankin")
+    with pytest.raises(AssertionError, match=r"tables/seeds.py: SECTION is 'rankin', expected one of \['models'"):
+        table_modules.table_modules()
 
 
 def test_the_folder_is_the_registry() -> None:

@@ -8,6 +8,10 @@ class Part(GradientPart, takes_views=True, paper=True, cite="equation 4; arXiv 1
     """Gradient of the loss at the image itself.
 
     Summary: plain gradient
+    Rows:
+        fgsm: one step, arXiv 1412.6572: {epsilon: 15, steps: 1, step_size: 15}
+        igsm: iterated: {epsilon: 15, steps: 5, step_size: 5}
+        igsm_targeted: towards a target label: {epsilon: 20, steps: 20, step_size: 15, objective: targeted}
     Formula:
         gradient: ∇J({point})
     """

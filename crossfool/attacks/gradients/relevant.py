@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
-from crossfool.attacks.part import GradientPart
-from crossfool.attacks.types import Context, Estimate, Loss, Noise, Update, Views
-from crossfool.config import Count
+from crossfool.attacks.gradients._neighbours import Combine, NeighbourGradient
+from crossfool.attacks.types import Update
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +14,7 @@ STEP_DECAY = 0.94  # eta of Zhu et al. 2023: what a value's step shrinks by wher
 
 
 class Part(
-    GradientPart,
+    NeighbourGradient,
     takes_views=True,
     noise="uniform",
     smoke={"samples": 1},
@@ -27,6 +25,9 @@ class Part(
 
     Summary: relevant gradient of {samples} {noise}
     Evaluations: (m + 1)
+    Rows:
+        gra: gradient relevance with momentum: {epsilon: 16, steps: 4, step_size: 4, update: momentum, decay: 1.0,
+            gradient: relevant, samples: 4, radius: 56}
     Formula:
         gradient: Gₜ = s ∇J({point}) + (1 − s) Hₜ, Hₜ = 1/{samples} · Σᵢ ∇J({point} + {sample}), {samples} {noise}
             afresh each step, s the cosine of the two
@@ -37,15 +38,8 @@ class Part(
         samples: m, images around the iterate whose gradients are averaged
     """
 
-    samples: Count
-
-    @property
-    def evaluations(self) -> int:
-        return self.samples + 1  # the image's own gradient, too
-
-    def estimator(self, context: Context) -> Estimate:
-        assert context.noise is not None
-        return relevant(self.samples, context.noise, context.together, context.views)
+    def combine(self) -> Combine:
+        return mixed
 
     def adjusted(self, update: Update) -> Update:
         from crossfool.attacks.updates._shrinking import shrinking_steps
@@ -53,21 +47,13 @@ class Part(
         return shrinking_steps(update, STEP_DECAY)
 
 
-def relevant(samples: int, noise: Noise, together: int = 1, views: Views | None = None) -> Estimate:
-    """An estimator that mixes the gradient g with its neighbours' mean h by their cosine s (GRA, Zhu et al. 2023).
+def mixed(gradient: Tensor, neighbours: Tensor) -> Tensor:
+    """Mix the gradients g (N,C,H,W) with their neighbours' means h by their cosines s (GRA, Zhu et al. 2023).
 
-    It returns s g + (1 - s) h. A gradient of zeros has cosine 0 with every other. Arguments as in `smoothed`.
+    It returns s g + (1 - s) h. A gradient of zeros has cosine 0 with every other.
     """
-    from crossfool.attacks.gradients._samples import gradient_and_neighbours
-
-    steps = itertools.count()
-
-    def estimate(loss: Loss, x: Tensor) -> Tensor:
-        gradient, neighbours = gradient_and_neighbours(loss, x, noise(next(steps), x), samples, together, views)
-        similarity = _cosine(gradient, neighbours).view(-1, *[1] * (x.ndim - 1))
-        return similarity * gradient + (1 - similarity) * neighbours
-
-    return estimate
+    similarity = _cosine(gradient, neighbours).view(-1, *[1] * (gradient.ndim - 1))
+    return similarity * gradient + (1 - similarity) * neighbours
 
 
 def _cosine(first: Tensor, second: Tensor) -> Tensor:

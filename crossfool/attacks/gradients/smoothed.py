@@ -25,6 +25,13 @@ class Part(
 
     Summary: smoothed gradient of m = {samples} {noise}
     Evaluations: m
+    Rows:
+        sg_fgsm: smoothed gradient, one step: {epsilon: 15, steps: 1, step_size: 15, gradient: smoothed,
+            samples: 20, sigma: 15}
+        sg_igsm: smoothed gradient, iterated: {epsilon: 15, steps: 5, step_size: 5, gradient: smoothed, samples: 20,
+            sigma: 15}
+        sg_igsm_targeted: smoothed gradient towards a target label: {epsilon: 20, steps: 20, step_size: 15,
+            objective: targeted, gradient: smoothed, samples: 20, sigma: 15}
     Formula:
         gradient: Gₜ = 1/{samples} · Σᵢ ∇J({point} + {sample}), {samples} {noise} afresh each step
 

@@ -19,6 +19,8 @@ class Part(InputPart, random=True, cite="DI: Xie et al. 2019; arXiv 1803.06978")
     """Images resized and padded at random before each gradient (DI).
 
     Summary: diverse inputs (p = {diversity:g}, sides from {resize:g})
+    Rows:
+        di: diverse inputs: {epsilon: 16, steps: 20, step_size: 0.8, update: momentum, decay: 1.0, diversity: 0.5}
     Formula:
         diversity: J takes each image with probability {diversity:g} resized to {resize:g} to 1 of its side and padded,
             afresh for each gradient

@@ -16,6 +16,8 @@ class Part(InputPart, cite="TI: Dong et al. 2019; arXiv 1904.02884"):
     """Gradient convolved with a Gaussian kernel, which stands for translations of the input (TI).
 
     Summary: kernel of {kernel} × {kernel}
+    Rows:
+        ti: convolved gradient: {epsilon: 16, steps: 20, step_size: 0.8, update: momentum, decay: 1.0, kernel: 7}
     Formula:
         kernel: Kₜ = W ∗ {gradient}, W a Gaussian of {kernel} × {kernel} pixels
 

@@ -15,6 +15,10 @@ class Part(InputPart, smoke={"scales": 2}, cite="SI: Lin et al. 2020; arXiv 1908
 
     Summary: {scales} scales
     Evaluations: s
+    Rows:
+        si: scaled images: {epsilon: 16, steps: 4, step_size: 4, update: momentum, decay: 1.0, scales: 5}
+        dts: DI, TI and SI together: {epsilon: 16, steps: 4, step_size: 4, update: momentum, decay: 1.0,
+            diversity: 0.5, kernel: 7, scales: 5}
     Formula:
         scales: ∇J(x) is the mean over i < {scales} of those of J(x / 2ⁱ) by x
 

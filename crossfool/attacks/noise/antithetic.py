@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from crossfool.attacks.noise._jointly_drawn import JointlyDrawn
 from crossfool.attacks.noise.gaussian import gaussian
-from crossfool.attacks.part import NoisePart
 from crossfool.attacks.types import Noise
-from crossfool.config import NoiseDeviation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Part(NoisePart, cite="Hammersley & Morton 1956"):
+class Part(JointlyDrawn, cite="Hammersley & Morton 1956"):
     """Gaussian samples in pairs, each with its negative: the error that is odd in the noise cancels.
 
     Summary: antithetic samples with σ = {sigma:g}
+    Rows:
+        sg_igsm_antithetic: smoothed gradient of antithetic pairs: {epsilon: 15, steps: 5, step_size: 5,
+            gradient: smoothed, samples: 20, sigma: 15, noise: antithetic}
     Formula:
         noise: ξᵢ ~ N(0, {sigma:g}²), antithetic
 
@@ -25,14 +27,8 @@ class Part(NoisePart, cite="Hammersley & Morton 1956"):
         sigma: σ, standard deviation of the noise in pixel values
     """
 
-    sigma: NoiseDeviation
-
     def draw(self, ids: Sequence[int], seed: int, samples: int) -> Noise:
         return antithetic(gaussian(seed, ids, self.sigma))
-
-    def misuse(self, row: Any) -> str:
-        alone = row.value("samples") == 1
-        return "noise: antithetic needs samples of at least 2, and here there is 1" if alone else ""
 
 
 def antithetic(noise: Noise) -> Noise:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from crossfool.attacks.part import NoisePart
+from crossfool.attacks.noise._jointly_drawn import JointlyDrawn
 from crossfool.attacks.types import Noise
-from crossfool.config import NoiseDeviation
 from crossfool.errors import refuse_small_pixel_value
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Part(NoisePart, cite="McKay et al. 1979; Stein 1987"):
+class Part(JointlyDrawn, cite="McKay et al. 1979; Stein 1987"):
     """Gaussian samples stratified over a step: each value takes every m-th of the distribution once.
 
     Summary: latin samples with σ = {sigma:g}
+    Rows:
+        sg_igsm_latin: smoothed gradient of a Latin hypercube: {epsilon: 15, steps: 5, step_size: 5,
+            gradient: smoothed, samples: 20, sigma: 15, noise: latin}
     Formula:
         noise: ξᵢ ~ N(0, {sigma:g}²), latin
 
@@ -25,14 +27,8 @@ class Part(NoisePart, cite="McKay et al. 1979; Stein 1987"):
         sigma: σ, standard deviation of the noise in pixel values
     """
 
-    sigma: NoiseDeviation
-
     def draw(self, ids: Sequence[int], seed: int, samples: int) -> Noise:
         return latin(seed, ids, self.sigma, samples)
-
-    def misuse(self, row: Any) -> str:
-        alone = row.value("samples") == 1
-        return "noise: latin needs samples of at least 2, and here there is 1" if alone else ""
 
 
 def latin(seed: int, ids: Sequence[int], sigma: float, samples: int) -> Noise:

@@ -17,6 +17,10 @@ class Part(UpdatePart, paper=True, whole_steps=True, cite="equation 5; arXiv 171
     """Sum of the gradients so far, each divided by its L1 norm and decayed at each step (mIGSM).
 
     Summary: momentum μ = {decay:g}
+    Rows:
+        migsm: momentum: {epsilon: 15, steps: 5, step_size: 5, update: momentum, decay: 1.0}
+        sg_migsm: smoothed gradient with momentum: {epsilon: 15, steps: 5, step_size: 5, gradient: smoothed,
+            samples: 20, sigma: 15, update: momentum, decay: 1.0}
     Formula:
         momentum: gₜ₊₁ = {decay:g} · gₜ + {gradient} / ‖{gradient}‖₁, g₀ = 0 (equation 5)
 

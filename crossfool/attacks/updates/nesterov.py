@@ -17,6 +17,8 @@ class Part(UpdatePart, whole_steps=True, cite="NI: Lin et al. 2020; arXiv 1908.0
     """Momentum whose gradient is taken a step ahead, where the momentum leads (NI).
 
     Summary: Nesterov momentum μ = {decay:g}
+    Rows:
+        ni: Nesterov momentum: {epsilon: 16, steps: 20, step_size: 0.8, update: nesterov, decay: 1.0}
     Formula:
         look: yₜ = xₜ + {step_size:g} · {decay:g} · n gₜ, n the image's number of values
         momentum: gₜ₊₁ = {decay:g} · gₜ + {gradient} / ‖{gradient}‖₁, g₀ = 0 (equation 5)

@@ -58,7 +58,7 @@ class Evidence:
         return [name for name, row in self.experiment.attacks.items() if not row.targeted]
 
     def success(self, source: str, attack: str, target: str) -> np.ndarray:
-        """On which images an attack succeeded, (N,) bool: by the top-5 criterion where the attack is targeted."""
+        """Images on which an attack succeeded, as (N,) bool: by the top-5 criterion where the attack is targeted."""
         return (self.hits5 if self.experiment.row(attack).targeted else self.hits)[source, attack, target]
 
     def cells(self, attack: str) -> list[tuple[str, str]]:
@@ -141,7 +141,7 @@ def read_evidence(folder: Path, results: Results) -> Evidence:
 
 
 def _counted(folder: Path) -> slice | np.ndarray:
-    """Which attacked images all models get right, (N,) bool; a whole slice where only such images are attacked."""
+    """Attacked images that all models get right, as (N,) bool; a whole slice where only such images are attacked."""
     right = predictions_file.right_by_model(TensorFile(folder / "subset/images.safetensors"))
     return slice(None) if right is None else np.logical_and.reduce(list(right.values()))
 

@@ -123,6 +123,6 @@ def _named(cell: CellVersion, rival: CellVersion) -> str:
 
 
 def outcome(cell: CellVersion, predictions: CellPredictions, target: str, metric: str) -> np.ndarray:
-    """On which images a cell's attack succeeds against a target model, (N,) bool, by `metric`: top1 or top5."""
+    """Images on which a cell's attack succeeds against a target model, as (N,) bool, by `metric`: top1 or top5."""
     aim = predictions.target_labels if cell.targeted else None
     return success.success(predictions.top[target], predictions.labels, aim)[("top1", "top5").index(metric)]

@@ -49,7 +49,7 @@ class Candidate:
 
     @property
     def description(self) -> str:
-        """Where the tensors stand in the file, for messages."""
+        """The place of the tensors in the file, for messages."""
         prefix = f"names that begin with `{self.prefix}`" if self.prefix else ""
         return " ".join(filter(None, (quoted(self.place) if self.place else "", prefix))) or "the file itself"
 

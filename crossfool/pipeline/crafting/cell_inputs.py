@@ -70,7 +70,7 @@ def cell_metadata(cell: Cell) -> dict[str, str]:
 
 
 def unmoved(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
-    """Which adversarial images equal their clean ones, (N,) bool; both (N,C,H,W) uint8."""
+    """Adversarial images that equal their clean ones, as (N,) bool; both are (N,C,H,W) uint8."""
     equal: np.ndarray = (images == originals).reshape(len(images), -1).all(1)
     return equal
 

@@ -1,4 +1,4 @@
-"""Which weights a source uses, by hash: an attack cell reruns only if its own source's weights change.
+"""The weights of a source, by hash: an attack cell reruns only if its own source's weights change.
 
 Imports no torch.
 """

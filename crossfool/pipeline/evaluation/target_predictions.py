@@ -103,18 +103,20 @@ def _kept_keys(
     kind: str,
 ) -> dict[tuple[Key, str], str]:
     """Keys of kept predictions: set and model -> key."""
+    versions = {
+        library: predict_order.library_versions(sorted({"torch", library} - {"crossfool"}))
+        for library in set(libraries.values())
+    }
     keys = {}
     for key, images in sets.items():
         images_digest = kept_predictions.images_digest(images.images, images.ids)
         for model, library in libraries.items():
-            names = {"torch", library} - {"crossfool"}
-            versions = predict_order.library_versions(sorted(names))
             keys[key, model] = kept_predictions.prediction_key(
                 images_digest,
                 digest(model),
                 fingerprint=fingerprints[model],
                 compute=compute,
                 kind=kind,
-                libraries=versions,
+                libraries=versions[library],
             )
     return keys

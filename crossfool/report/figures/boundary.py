@@ -198,7 +198,7 @@ def draw_plane(folder: Path, name: str, plane: Boundary, experiment: Experiment)
     directions = ("sign of G", "sign of h") if plane.sign else ("smoothed gradient G", "noise h = g − ⟨g, G⟩ G")
     subtitle = (
         f"Source {plane.source}, image {plane.image} ({names[label].split(',')[0]}); G of m = {plane.samples} samples "
-        f"with σ = {plane.sigma:g}; colours are the answers of the model above"
+        f"with σ = {plane.sigma:g}; colours are the predictions of the model above"
     )
     u, v = np.asarray(file["u"], float), np.asarray(file["v"], float)
     axis_labels = f"u along the {directions[0]} ({unit})", f"v along the {directions[1]}"

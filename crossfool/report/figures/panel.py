@@ -19,7 +19,7 @@ from crossfool.report.findings import Findings
 from crossfool.report.perturbations import enlarged
 from crossfool.storage.tensors import TensorFile
 
-FIGURE = {"title": "Images and answers", "order": 10, "vector": False}
+FIGURE = {"title": "Images and predictions", "order": 10, "vector": False}
 IMAGES = 4  # rows of the panel
 TARGETS = 3  # at most so many have their predictions shown
 RIGHT, WRONG = "#0072B2", "#C44500"  # blue and vermilion, told apart by the colour-blind; ✓ and ✗ say it too
@@ -128,7 +128,7 @@ def _first_images(folder: Path, results: Results) -> Figure:
         ]
     )
     rows = [(names[label], row_shots) for label, row_shots in zip(labels, shots, strict=True)]
-    return draw_panel("Images and answers", subtitle, columns, targets, rows)
+    return draw_panel("Images and predictions", subtitle, columns, targets, rows)
 
 
 def _two_attacks(names: tuple[str, ...]) -> list[str]:
@@ -156,7 +156,7 @@ def _predicted_classes(path: Path, model: str, count: int) -> np.ndarray:
     """
     top = predictions_file.read_cell(path)[0].get(model, np.empty((0, 5), np.int64))
     if len(top) != count:
-        raise UserError(f"{path} has {len(top)} answers of {model}, expected {count}; delete it and run `dvc repro`")
+        raise UserError(f"{path} has {len(top)} predictions of {model}, expected {count}; delete it, run `dvc repro`")
     return top[:, 0]
 
 

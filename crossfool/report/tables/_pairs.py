@@ -1,4 +1,4 @@
-"""Columns of paired tests of two attacks, and a count of the pairs that differ."""
+"""Columns of paired tests of two attacks, and a count of the decided pairs."""
 
 from crossfool.report.number_text import difference_text, p_value_text
 from crossfool.report.table import Column, Row
@@ -10,5 +10,5 @@ DIFFERS = Column("differs", shown=False)
 
 
 def count_differing(rows: tuple[Row, ...]) -> str:
-    """How many of the rows differ, as "3 of 10"."""
+    """Number of rows whose adjusted p-value is below 0.05, as "3 of 10"."""
     return f"{sum(row['differs'] for row in rows)} of {len(rows)}"

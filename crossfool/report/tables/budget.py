@@ -11,7 +11,7 @@ SECTION, ORDER = "ranking", 30
 
 
 def _under(row: Row) -> str:
-    """The place, what was spent where that is less than the budget, and the interval."""
+    """The place, the gradient evaluations where they are fewer than the budget, and the interval."""
     below_budget = "" if row["gradients"] == row["budget"] else f" at {count_text(row['gradients'])}"
     return f"place {row['place']}{below_budget}\n{interval_text(row['low'], row['high'])}"
 
@@ -44,10 +44,10 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
         rows=rows,
         notes=(
             "Success after at most so many gradient evaluations an image and model: at an attack's last recorded "
-            "step within them. Its steps are those of its whole run: made for fewer gradients, it would take larger "
-            "ones. Mean over black-box cells, and of the ends of their Wilson 95% intervals; over all attacked images, "
-            "whether models were right on the clean ones or not.",
-            "“at” is what an attack had taken by then, where that is less than the budget.",
+            "step within the budget. Steps are those of the whole run; an attack made for fewer evaluations would take "
+            "larger ones. Rates, and the ends of their Wilson 95% intervals, are means over black-box cells, of all "
+            "attacked images, whether models classify the clean ones correctly or not.",
+            "“at” is the number of gradient evaluations up to that step, where it is below the budget.",
         ),
         matrix=Matrix(
             "attack", "budget", "success", [row["attack"] for row in rows if row["budget"] == budgets[-1]], budgets

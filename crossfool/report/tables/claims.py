@@ -31,7 +31,7 @@ def tables(findings: Findings) -> Iterator[Table]:
         rows=tuple(paper_claims.claim_rows(findings.claims)),
         head=("statement",),
         notes=(
-            "Each is a paired test on the same images; a claim holds where the effect has the claimed sign and "
-            "p < 0.05.",
+            "Each claim is checked by a paired test on the same images. ✓: the effect has the claimed sign and "
+            "p < 0.05. ✗: it has not; with few images such a claim may only be undecided.",
         ),
     )

@@ -27,7 +27,8 @@ def tables(findings: Findings) -> Iterator[Table]:
         rows=tuple(denominator_rows(findings.results, "denominators")),
         head=HEAD,
         notes=(
-            "Over all images, those that the target gets right, and those that all get right; with the clean error.",
+            "Success over all attacked images, over those that the target model classifies correctly, and over those "
+            "that all models classify correctly, with the target model's error on clean images.",
         ),
         fewest=2,
     )

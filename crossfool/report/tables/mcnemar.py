@@ -27,15 +27,15 @@ def tables(findings: Findings) -> Iterator[Table]:
     rows = tuple(mcnemar_rows(findings.evidence))
     yield Table(
         name="mcnemar",
-        title="Every two attacks, cell by cell",
+        title="Attacks in pairs, cell by cell",
         columns=COLUMNS,
         rows=rows,
         head=("first", "second"),
         joint=" − ",
         notes=(
-            "Percent of the same images that the first and the second succeed on, and how many images only the one or "
-            "only the other does; exact McNemar test, p by Holm's method for all rows of the table: "
-            f"{count_differing(rows)} differ, in bold.",
+            "Success rates on the same images, and the number of images on which the first or the second attack alone "
+            "succeeds. Exact McNemar test, adjusted for all rows of the table by Holm's method. The adjusted p-value "
+            f"is below 0.05 in {count_differing(rows)} rows, in bold; all others are undecided.",
         ),
         fewest=2,
         most=MOST,

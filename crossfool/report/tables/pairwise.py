@@ -42,13 +42,13 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
     attacks = list(dict.fromkeys(attack for row in rows for attack in (row["first"], row["second"])))
     return Table(
         name=f"pairwise_{objective}",
-        title=f"{objective.capitalize()} attacks: by how many points the row's succeeds more often than the column's",
+        title=f"{objective.capitalize()} attacks in pairs: success rate of the row minus that of the column, points",
         columns=COLUMNS,
         rows=rows,
         notes=(
-            "Paired by image: exact McNemar test where there is one black-box cell, else the exact sign-flip "
-            "permutation test; p is adjusted for all pairs by Holm's method, and two differ where it is below 0.05: "
-            f"{count_differing(rows)} pairs, in bold.",
+            "Paired test by image: the exact McNemar test where there is one black-box cell, else the exact sign-flip "
+            "permutation test, adjusted for all pairs by Holm's method. The adjusted p-value is below 0.05 for "
+            f"{count_differing(rows)} pairs, in bold; all others are undecided.",
         ),
         matrix=Matrix("first", "second", "difference", attacks, attacks, mirror=_mirrored),
         fewest=2,

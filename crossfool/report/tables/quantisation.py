@@ -20,8 +20,8 @@ def tables(findings: Findings) -> Iterator[Table]:
         rows=tuple(denominator_rows(findings.results, "quantisation")),
         head=HEAD,
         notes=(
-            "On the floats that the attack ends with, on rounded images (ours), and on truncated ones, as many save "
-            "them.",
+            "Success is counted on the floats that the attack ends with, on rounded images, which are those stored "
+            "here, and on truncated images, which many programs store.",
         ),
         fewest=2,
     )

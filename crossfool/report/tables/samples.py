@@ -22,7 +22,7 @@ COLUMNS = (
     Column("noise"),
     Column("samples", "m"),
     Column("success", unit="%", format=rate_text),
-    Column("worth", "worth so many Gaussian samples", format=rate_text, under=_ends),
+    Column("worth", "equivalent Gaussian samples", format=rate_text, under=_ends),
     *ENDS,
     Column("cells"),
     Column("n", "images", format=count_text),
@@ -37,8 +37,9 @@ def tables(findings: Findings) -> Iterator[Table]:
         columns=COLUMNS,
         rows=tuple(sample_equivalence_rows(findings.evidence)),
         notes=(
-            "Worth: as many samples of independent Gaussian noise succeed as often, between those rows' m linear in "
-            "log m; its 95% interval over images, by a bootstrap of 2,000 draws. Nothing stands where none of them "
-            "succeeds as seldom, or as often.",
+            "Equivalent Gaussian samples: the number of samples of independent Gaussian noise at which success is "
+            "equal, interpolated linearly in log m between the rows of Gaussian noise, with a 95% interval over images "
+            "by a bootstrap of 2,000 draws. A cell is empty where no row of Gaussian noise succeeds as seldom, or none "
+            "as often.",
         ),
     )

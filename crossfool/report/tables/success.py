@@ -71,6 +71,6 @@ def _rows(results: Results, name: str, attack: Attack, metric: str) -> Iterator[
 def _goal(attack: Attack, metric: str) -> str:
     """The images that count as a success, as a sentence."""
     if metric == "top5":
-        return "Success: the target label is among the first five answers."
+        return "Success: the target label is among the five highest-ranked predictions."
     goal = "are given the target label" if attack.targeted else "are not given the true label"
     return f"Success: images that {goal}."
