@@ -1,4 +1,7 @@
-"""The plans of an experiment's stages, a function each: values that a stage computes with, and modules that compute."""
+"""The plans of an experiment's stages, a function each: values that a stage computes with, and modules that compute.
+
+All stand in one module, to be read beside the graph in dvc.yaml.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -124,9 +127,8 @@ class PredictValues:
 def predict(experiment: Experiment, model: str) -> StagePlan[PredictValues]:
     """The plan of a model's predictions for the clean images."""
     modules = ("crossfool.pipeline.evaluation.predict_clean", *_networks(model))
-    network = None if experiment.is_trained(model) else network_files.networks().get(model)
-    known_top1 = None if network is None else network.accuracies.get(experiment.dataset.name)
-    values = PredictValues(experiment.compute, known_top1)
+    known = {} if experiment.is_trained(model) else network_files.accuracies(model)
+    values = PredictValues(experiment.compute, known.get(experiment.dataset.name))
     return StagePlan(f"predict/{model}", values, modules, _definitions(model), _libraries(model))
 
 

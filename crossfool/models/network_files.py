@@ -131,6 +131,11 @@ def find_network(name: str) -> Network:
     return networks()[name]
 
 
+def accuracies(name: str) -> Mapping[str, float]:
+    """Data set -> known top-1 accuracy of a model in percent; empty where none is known, or it is no network of ours."""
+    return networks()[name].accuracies if name in networks() else {}
+
+
 def modules(name: str, library: str) -> tuple[str, ...]:
     """Dotted names of this package's modules that define a network; none where it is another library's.
 
