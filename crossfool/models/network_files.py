@@ -132,7 +132,7 @@ def find_network(name: str) -> Network:
 
 
 def accuracies(name: str) -> Mapping[str, float]:
-    """Data set -> known top-1 accuracy of a model in percent; empty where none is known, or it is no network of ours."""
+    """Known top-1 accuracies of a model in percent, by data set; none of another library's models."""
     return networks()[name].accuracies if name in networks() else {}
 
 

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "tables"
 
 
 class Reported(Protocol):
-    """What tables are made from: a `findings.Findings`, which has all tables as its attribute `tables`."""
+    """Source of the tables: a `findings.Findings`, which has all tables as its attribute `tables`."""
 
     @property
     def experiment(self) -> Experiment:
