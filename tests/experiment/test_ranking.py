@@ -155,7 +155,7 @@ def test_takes_are_told(made):
         rates.wilson_rate(1, 8).high,
     )
     text = (made / "report/tables.md").read_text()
-    assert "### Attacks by success" in text and "0 of 3 differ" in shown(made)["mcnemar"].notes[0]
+    assert "### Attacks by success" in text and "in 0 of 3 rows, in bold" in shown(made)["mcnemar"].notes[0]
     assert "- `tables/cost.csv`: Success after each recorded step" in text
     figures = made / "report"
     assert (figures / "figures/cost.png").stat().st_size > 10_000 and (figures / "vector/cost.svg").is_file()
