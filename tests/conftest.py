@@ -1,6 +1,7 @@
 """Fixtures that tests of several rooms share, and the order in which files of tests begin."""
 
 import gc
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from command_line import git
 from made_experiments import FOOLED, lock, make
 
 from crossfool.storage.tensors import write_tensors
+
+# Processes that tests start: as many test processes as cores, whose threads would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Files that take a minute and more: begun first, so that no process of pytest-xdist has one left when others are done.
 LONG = (

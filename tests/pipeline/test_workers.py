@@ -221,7 +221,7 @@ def test_workers_change_nothing_that_dvc_hashes(tmp_path):
     digits, locks = made_digits(tmp_path / "digits", train=12, contrast=150), []
     for workers in ("1", "2"):
         (tmp_path / workers).mkdir()
-        one = made(tmp_path / workers, digits)
+        one = made(tmp_path / workers, digits, forked=True)
         one.edit(lambda values: values.update(models=["fnn0"], sources=["fnn0"], transforms={}))
         one.edit(lambda values: values["attacks"].pop("fgsm"))
         one.environment |= {"CROSSFOOL_WORKERS": workers}

@@ -22,7 +22,7 @@ def digits(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory, digits) -> Repository:
-    found = made(tmp_path_factory.mktemp("a repository"), digits)
+    found = made(tmp_path_factory.mktemp("a repository"), digits, forked=True)
     found.first = found.repro()
     found.commit("first run")
     return found
@@ -165,7 +165,7 @@ def test_colleague_pulls_and_nothing_runs(repository, tmp_path, digits):
     repository.dvc("push", "--quiet")
     clone = tmp_path / "clone"
     repository.run("git", "clone", "--quiet", str(repository.path), str(clone))
-    colleague = Repository(clone, digits / "not here")
+    colleague = Repository(clone, digits / "not here", forked=True)
     colleague.dvc("remote", "add", "--local", "--default", "folder", str(remote))
     colleague.dvc("pull", "--quiet")
     assert colleague.repro() == set()

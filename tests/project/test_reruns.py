@@ -47,7 +47,7 @@ SMOOTHED = "crossfool/attacks/gradients/smoothed.py"
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     digits = made_digits(tmp_path_factory.mktemp("digits"), train=12, contrast=150)
-    pipeline = made(tmp_path_factory.mktemp("pipeline"), digits)
+    pipeline = made(tmp_path_factory.mktemp("pipeline"), digits, forked=True)
     pipeline.edit(lambda values: values.update(sources=["fnn0"], **ANALYSES))
     pipeline.repro()
     pipeline.commit("first run")

@@ -30,7 +30,7 @@ def author(tmp_path_factory) -> Repository:
     """Who ran everything, committed it, and pushed it, the run cache too, to the folder `remote` beside it."""
     folder = tmp_path_factory.mktemp("sharing")
     (folder / "author").mkdir()
-    found = made(folder / "author", made_digits(folder / "digits", train=12, contrast=150))
+    found = made(folder / "author", made_digits(folder / "digits", train=12, contrast=150), forked=True)
     found.edit(lambda values: values.update(sources=["fnn0"]))
     found.repro()
     found.commit("results")
@@ -47,7 +47,7 @@ def clone(author, tmp_path):
         author.run("git", "clone", "--quiet", str(author.path), str(tmp_path / "clone"))
         settings = remote if isinstance(remote, Mapping) else {"url": str(remote)}
         configure(tmp_path / "clone", {**settings, "verify": str(verify).lower()})
-        return Repository(tmp_path / "clone", digits or tmp_path / "not here")
+        return Repository(tmp_path / "clone", digits or tmp_path / "not here", forked=True)
 
     return cloned
 
@@ -146,7 +146,8 @@ def test_one_experiment_of_two_alone_is_pulled(author, tmp_path):
     The second is the first again, noted as if it had been run: what is in the files does not matter here.
     """
     shutil.copytree(author.path, tmp_path / "both")
-    both, second = Repository(tmp_path / "both", author.path.parent / "digits"), tmp_path / "both/experiments/second"
+    both = Repository(tmp_path / "both", author.path.parent / "digits", forked=True)
+    second = both.path / "experiments/second"
     leave = shutil.ignore_patterns("[.]*", "stages", "crossfool", "dvc.lock", "experiments")
     shutil.copytree(author.path, second, ignore=leave)
     values = yaml.safe_load((second / "params.yaml").read_text())
@@ -157,7 +158,7 @@ def test_one_experiment_of_two_alone_is_pulled(author, tmp_path):
     both.dvc("push", "--quiet")
 
     both.run("git", "clone", "--quiet", str(both.path), str(tmp_path / "clone"))
-    colleague = Repository(tmp_path / "clone", tmp_path / "not here")
+    colleague = Repository(tmp_path / "clone", tmp_path / "not here", forked=True)
     configure(colleague.path, {"url": str(tmp_path / "remote")})
     shown = json.loads(colleague.dvc("metrics", "show", "--json", "-R", "experiments/second/metrics"))[""]["data"]
     assert set(shown) == {str(path.relative_to(both.path)) for path in second.glob("metrics/*/*.json")}
