@@ -56,8 +56,9 @@ def _listing(folder: Path) -> list[tuple[str, int, int]]:
 
 @pytest.mark.slow
 def test_a_name_of_another_script_changes_no_byte(author, tmp_path):
+    """Nor do forks (`forked_python.py`), in which this one is computed, and the author's is not."""
     (tmp_path / "plain").mkdir()
-    plain = made(tmp_path / "plain", Path(author.environment["MADE_DIGITS"]))
+    plain = made(tmp_path / "plain", Path(author.environment["MADE_DIGITS"]), forked=True)
     plain.edit(lambda values: values.update(sources=["fnn0"]))
     plain.repro("attack@fnn0-fgsm")
     assert (plain.path / CELL).read_bytes() == (author.path / CELL).read_bytes()
