@@ -46,7 +46,8 @@ class Repository:
     """
 
     def __init__(self, path: Path, digits: Path, *, forked: bool = False) -> None:
-        self.path, self.forked = path, forked and sys.platform == "linux"
+        self.path = path
+        self.forked = forked and sys.platform == "linux" and forked_python.server().is_ready
         names = ("PATH", "HOME", "LANG", "PIP_CERT", "TMPDIR", "CROSSFOOL_CACHE")
         self.environment = {name: os.environ[name] for name in names if name in os.environ}
         self.environment |= {

@@ -240,7 +240,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
         named = digits / "named" / path.parts[-3] / f"{path.parent.name}-{path.name}"
         named.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, named)
-    copy = made_repository(tmp_path_factory.mktemp("copy"), digits)
+    copy = made_repository(tmp_path_factory.mktemp("copy"), digits, forked=True)
     copy.environment |= {"COLUMNS": "250", "PYTHONPATH": f"{copy.path}{os.pathsep}{ROOT / 'tests'}"}
     for folder in ("tools", "docs"):
         shutil.copytree(ROOT / folder, copy.path / folder)
@@ -262,7 +262,9 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
     for command in ("explain fnn0/turned", "show --table by_source"):
         printed[command] = crossfool(copy, *command.split())
     alone = yaml.safe_dump(BASE | {"attacks": {name: row for name, (row, *_) in ALONE.items()}})
-    answers = ask(copy, ASK, alone, [yaml.safe_dump(BASE | change) for change, _ in MISTAKES])
+    unforked = Repository(copy.path, digits)  # a process of its own: torch is not to be loaded
+    unforked.environment |= {"PYTHONPATH": copy.environment["PYTHONPATH"]}
+    answers = ask(unforked, ASK, alone, [yaml.safe_dump(BASE | change) for change, _ in MISTAKES])
 
     copy.edit(lambda values: values.update(dataset={"name": "named-digits", "path": "$MADE_DIGITS/named"}))
     shutil.copy(copy.path / IMAGES, copy.path / "old.safetensors")
