@@ -123,5 +123,11 @@ def test_a_summary_by_hand() -> None:
 def test_a_summary_of_few_or_equal_cells_has_no_rank_correlation() -> None:
     assert paper_agreement.agreement_summary(made((1, 2), (3, 4)))["rank_correlation"] is None
     assert paper_agreement.agreement_summary(made((1, 2), (1, 4), (1, 5)))["rank_correlation"] is None
-    empty = {"cells": 0, "within": 0, "mean_absolute_difference": None, "mean_difference": None, "rank_correlation": None}
+    empty = {
+        "cells": 0,
+        "within": 0,
+        "mean_absolute_difference": None,
+        "mean_difference": None,
+        "rank_correlation": None,
+    }
     assert paper_agreement.agreement_summary([]) == empty
