@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from crossfool.experiment.results.outcomes import OutcomesMissing
 from crossfool.part_files import part_names
+from crossfool.report.departures import departures, marked
 from crossfool.report.sections import SECTIONS
 from crossfool.report.table import Table
 
@@ -47,10 +48,11 @@ def build_tables(findings: object, *, brief: bool = False) -> dict[str, list[Tab
     Raises:
         UserError: a file is damaged; or missing, where the findings may not be partial.
     """
+    departs = departures(findings.experiment)  # type: ignore[attr-defined]
     tables: dict[str, list[Table]] = {section.name: [] for section in SECTIONS}
     for module in table_modules():
         if not brief or getattr(module, "BRIEF", False):
-            tables[module.SECTION] += _available(module, findings)
+            tables[module.SECTION] += (marked(table, departs) for table in _available(module, findings))
     names = [table.name for section in tables.values() for table in section]
     assert len(names) == len(set(names)), f"two tables have one name among {sorted(names)}"
     return tables

@@ -147,7 +147,7 @@ def test_the_command_and_the_page(repository: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(repository)
     printed = told("coverage")
     (line,) = [line for line in printed.splitlines() if line.startswith("table 2a")]
-    assert "in part" in line and "fnn0, fnn2, fnn4 (trained here)" in line and line.split()[-3:-1] == ["−31.6", "31.6"]
+    assert "in part" in line and "fnn0, fnn2, fnn4 (trained here)" in line
     assert "203 success rates in the paper's tables 2 have a cell here, 1 of these" in printed
     assert "201 were never run" in printed and "10 figures that show results 0 were run" in printed
     rows = json.loads(told("coverage", "--json"))["rows"]
