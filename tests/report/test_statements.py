@@ -70,3 +70,12 @@ def test_noise_is_drawn_on_the_device_that_computes() -> None:
             for device in ("cpu", "cuda")
         ]
         assert not torch.equal(*draws)
+
+
+def test_figure_6_is_drawn_with_both_readings_of_its_sigma() -> None:
+    """The caption's 0.10 as a tenth of the range of pixels, and the 15 of the rest of the paper; all else is alike."""
+    saliency = loading.load_experiment(ROOT / "experiments/smoothness/params.yaml").saliency
+    assert {name: row.sigma for name, row in saliency.items()} == {"densenet121": 15, "densenet121_tenth": 25.5}
+    assert len({row.model_copy(update={"sigma": 0}).model_dump_json() for row in saliency.values()}) == 1
+    text = (ROOT / "experiments/smoothness/README.md").read_text(encoding="utf-8")
+    assert "a tenth of the range, 25.5 pixel values" in text
