@@ -11,6 +11,7 @@ from crossfool.experiment import loading, project
 from crossfool.experiment.descriptions import attack_summary, attacked_images_summary
 from crossfool.experiment.results import cost_effectiveness
 from crossfool.experiment.results.metrics import load_metrics
+from crossfool.report.departures import MARK, departures, note
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Leaderboard
@@ -19,7 +20,7 @@ Attacks of the experiments whose `metrics/` are in git, ranked by mean success o
 targeted attacks), in percent, with the mean of the ends of the cells' Wilson 95% intervals. Beside it: gradient
 evaluations an image and model, and success divided by them. Ranks hold within a table alone: its models, images and ε.
 Whether two attacks differ on these images is in each experiment's `report/tables/pairwise.csv` (all cells together) and
-`report/tables/mcnemar.csv` (cell by cell).
+`report/tables/mcnemar.csv` (cell by cell). † marks an attack whose code is known to depart from its paper.
 
 Written by `tools/leaderboard.py` from `metrics/`, never by hand: a test compares. To be on it:
 [an attack's row and its run, by pull request](contributing.md#a-pull-request)."""
@@ -44,7 +45,7 @@ def section(folder: Path) -> str:
 
 def tables(folder: Path, results) -> Iterator[str]:
     """Yield a table of the untargeted attacks and one of the targeted attacks."""
-    costs = cost_effectiveness.cost_effectiveness_rows(folder, results)
+    costs, departs = cost_effectiveness.cost_effectiveness_rows(folder, results), departures(results.experiment)
     for objective in dict.fromkeys(cost.objective for cost in costs):
         ranked = [cost for cost in costs if cost.objective == objective]
         lines = [f"| | {objective} attack | success, % | gradients | success a gradient | what |"]
@@ -52,10 +53,14 @@ def tables(folder: Path, results) -> Iterator[str]:
         for cost in ranked:
             place = 1 + sum(other.success > cost.success for other in ranked)
             rate = f"{cost.success:.1f} [{cost.low:.1f}, {cost.high:.1f}]"
-            description = attack_summary(results.experiment.attacks[cost.attack]).removeprefix(f"{objective}, ")
+            summary = attack_summary(results.experiment.attacks[cost.attack]).removeprefix(f"{objective}, ")
+            description = summary.partition(" (†")[0]  # the note below says in what it departs
             counts = f"{cost.gradients:,} | {cost.per_gradient:.2f}"
-            lines.append(f"| {place} | `{cost.attack}` | {rate} | {counts} | {description} |")
+            mark = MARK if cost.attack in departs else ""
+            lines.append(f"| {place} | `{cost.attack}`{mark} | {rate} | {counts} | {description} |")
         yield "\n".join(lines)
+        if marked := {cost.attack: departs[cost.attack] for cost in ranked if cost.attack in departs}:
+            yield f"{note(marked)} Their rates are the library's, not the papers'."
 
 
 if __name__ == "__main__":

@@ -134,13 +134,20 @@ def attacks(start: Path) -> Iterator[Entry]:
         yield Entry(name, f"part: {part.what}{f' {{{keys}}}' if keys else ''}", part.cite)
     for name, method in methods.METHODS.items():
         source = method.source if not method.source[0].isdigit() else f"arXiv {method.source}"
-        yield Entry(f"{methods.LIBRARY}/{name}", f"method: {method.what}{_options(method)}", source)
+        yield Entry(f"{methods.LIBRARY}/{name}", f"method: {method.what}{_options(method)}{_departs(method)}", source)
 
 
 def _options(method: methods.Method) -> str:
     """The options of a method with their defaults; an option without a default by its name."""
     options = [f"{key}: {value}".lower() if value != "" else key for key, value in method.options.items()]
     return f"; options {{{', '.join(options)}}}" if options else ""
+
+
+def _departs(method: methods.Method) -> str:
+    """In what the library departs from a method's paper."""
+    aimed = f"targeted, {method.departs_targeted}" if method.departs_targeted else ""
+    texts = [text for text in (method.departs, aimed) if text]
+    return f"; † {methods.VERSION} departs from the paper: {'; '.join(texts)}" if texts else ""
 
 
 def datasets(start: Path) -> Iterator[Entry]:

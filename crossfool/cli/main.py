@@ -174,6 +174,7 @@ def report(folders: tuple[str, ...], out: Path) -> None:
       crossfool report depth-mnist momentum --out momentum.html
     """
     from crossfool.experiment import project
+    from crossfool.report import coverage_table
     from crossfool.report.html import page
 
     project.refuse_other_file(out)
@@ -182,7 +183,9 @@ def report(folders: tuple[str, ...], out: Path) -> None:
         wanted, left_out = project.folders_with_results(project.experiment_folders(project.find_root(Path())).values())
         for line in left_out:
             print_line(f"left out: {line}", err=True)
-    page.write_page(wanted, out, [project.folder_name(folder) for folder in wanted], timed=True)
+    coverage = coverage_table.coverage_table(project.find_root(wanted[0]))
+    names = [project.folder_name(folder) for folder in wanted]
+    page.write_page(wanted, out, names, timed=True, coverage=coverage)
     print_line(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -240,6 +243,26 @@ def explain(cell: str, folder: str) -> None:
     from crossfool.experiment import project, provenance
 
     cli_explain.show(provenance.find_cell(cell, project.find_experiment(folder)), console.make_console())
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with numbers as numbers.")
+@errors_in_one_line
+def coverage(as_json: bool) -> None:
+    """Say of each table and figure of the paper what was run here, on what, and how near it came.
+
+    Read are each experiment's params.yaml, metrics/ and dvc.lock: reported figures without a cell here count as not
+    run, other networks or images than the paper's as substitutes.
+
+    \b
+    Examples:
+      crossfool coverage
+      crossfool coverage --json
+    """
+    from crossfool.cli import console
+    from crossfool.cli import coverage as cli_coverage
+
+    cli_coverage.show(Path(), console.make_console(), as_json=as_json)
 
 
 @main.command()

@@ -19,7 +19,7 @@ def parameter_value(value: object) -> str:
 
 
 def attack_summary(attack: Attack) -> str:
-    """The parameters of an attack, for a title."""
+    """The parameters of an attack, for a title; and where its code departs from its paper, in what."""
     parts: list[str] = [attack.objective]
     if attack.method is not None:
         parts.append(attack.method)
@@ -30,7 +30,16 @@ def attack_summary(attack: Attack) -> str:
     parts += [f"{steps} of α = {attack.step_size:g}", f"ε = {attack.epsilon:g}"]
     if attack.fusion != "probabilities":
         parts.append(f"ensembles by mean {attack.fusion}")
-    return ", ".join(parts)
+    departs = departure(attack)
+    return ", ".join(parts) + (f" († departs from its paper: {departs})" if departs else "")
+
+
+def departure(attack: Attack) -> str:
+    """In what the code of an attack is known to depart from the attack's paper; "" where nothing is known."""
+    method = attack.library_method
+    if method is None:
+        return ""
+    return "; ".join(filter(None, (method.departs, method.departs_targeted if attack.targeted else "")))
 
 
 def attacked_images_summary(results: Results) -> str:

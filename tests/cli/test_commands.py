@@ -127,10 +127,10 @@ def completed(*words: str) -> list[str]:
 
 def test_commands_are_completed() -> None:
     assert completed("") == [
-        *("list", "new", "check", "show", "report", "compare", "explain", "smoke", "remove-leftovers", "repair-locks"),
-        "upgrade",
+        *("list", "new", "check", "show", "report", "compare", "explain", "coverage", "smoke", "remove-leftovers"),
+        *("repair-locks", "upgrade"),
     ]
-    assert completed("c") == ["check", "compare"]
+    assert completed("c") == ["check", "compare", "coverage"]
     assert completed("list", "d") == ["datasets"]
 
 

@@ -128,6 +128,7 @@ def test_data_that_a_module_reads_is_in_its_fingerprint():
         "experiment/operations.csv": "experiment.costs",
         "report/reported/paper_rates.csv": "report.reported.published_rates",
         "report/reported/paper_attacks.csv": "report.reported.published_rates",
+        "report/reported/paper_panels.csv": "report.reported.published_panels",
         **{
             path.relative_to(fingerprint._PACKAGE).as_posix(): "report.html.environment"
             for path in (fingerprint._PACKAGE / "report/html/templates").iterdir()

@@ -221,7 +221,7 @@ FIGURES = {  # beside a heatmap for each attack
     "modern": {"cost"},
     "robustness": {"destruction"},
     "sensitivity": {"grid_a", "grid_b"},
-    "smoothness": {"similarity", "boundary_raw", "boundary_sign", "saliency_densenet121"},
+    "smoothness": {"similarity", "boundary_raw", "boundary_sign", "saliency_densenet121", "saliency_densenet121_tenth"},
     "targeted-ensemble": {"grid_a"},
 }
 # Cells (2 epsilons x 3 numbers of samples; 3 sigmas) on three black-box pairs; 2 step sizes x 2 steps on two targets.

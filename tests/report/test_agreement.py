@@ -101,13 +101,18 @@ def test_targeted_ensembles_have_both_metrics() -> None:
 
 
 def made(*pairs: tuple[float, float]) -> list[dict[str, Any]]:
-    return [{"ours": ours, "paper": paper, "difference": ours - paper} for ours, paper in pairs]
+    """Rows of `COLUMNS` as far as summaries read them; our intervals reach two points to either side."""
+    return [
+        {"ours": ours, "paper": paper, "difference": ours - paper, "within": abs(ours - paper) <= 2}
+        for ours, paper in pairs
+    ]
 
 
 def test_a_summary_by_hand() -> None:
     # differences +1, -4, +1; ranks 1, 3, 2 against 1, 2, 3: rho = 1 - 6 (0 + 1 + 1) / 24
     assert paper_agreement.agreement_summary(made((11, 10), (46, 50), (31, 30))) == {
         "cells": 3,
+        "within": 2,
         "mean_absolute_difference": 2.0,
         "mean_difference": pytest.approx(-0.6667),
         "rank_correlation": 1.0,
@@ -118,5 +123,11 @@ def test_a_summary_by_hand() -> None:
 def test_a_summary_of_few_or_equal_cells_has_no_rank_correlation() -> None:
     assert paper_agreement.agreement_summary(made((1, 2), (3, 4)))["rank_correlation"] is None
     assert paper_agreement.agreement_summary(made((1, 2), (1, 4), (1, 5)))["rank_correlation"] is None
-    empty = {"cells": 0, "mean_absolute_difference": None, "mean_difference": None, "rank_correlation": None}
+    empty = {
+        "cells": 0,
+        "within": 0,
+        "mean_absolute_difference": None,
+        "mean_difference": None,
+        "rank_correlation": None,
+    }
     assert paper_agreement.agreement_summary([]) == empty

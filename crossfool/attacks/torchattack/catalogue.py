@@ -1,6 +1,7 @@
 """The attacks of torchattack that `method` in params.yaml may name: their options and costs. Imports no torch.
 
-Names, options and defaults are those of torchattack 1.7.2. Every attack keeps to an L-inf ball.
+Names, options and defaults are those of torchattack 1.7.2. Every attack keeps to an L-inf ball. The catalogue is one
+module, over 300 lines long, since it is one table.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ Option = int | float | bool | str
 Options = dict[str, Option]
 
 LIBRARY = "torchattack"
+VERSION = "1.7.2"  # of the library, whose names and options these are, and whose code was read
 VIT_ARCHITECTURES = ("vit_base_patch16_224", "pit_b_224", "cait_s24_224", "visformer_small")
 
 
@@ -31,6 +33,8 @@ class Method:
         hooks: The architectures that `hook_cfg` may name.
         side: Side of the images that the attack takes, in pixels; 0 for any.
         alone: Whether the library decides by a batch's first image, so that each image must be a batch.
+        departs: In what the library's code is known to depart from the attack's paper; "" where nothing is known.
+        departs_targeted: In what it does so where the attack aims at a label, and there alone.
     """
 
     what: str
@@ -44,6 +48,8 @@ class Method:
     hooks: tuple[str, ...] = ()
     side: int = 0
     alone: bool = False
+    departs: str = ""
+    departs_targeted: str = ""
 
 
 def _times(*names: str, plus: int = 0) -> Callable[[int, Options], int]:
@@ -61,15 +67,20 @@ def _times(*names: str, plus: int = 0) -> Callable[[int, Options], int]:
 DECAY_OPTION: Options = {"decay": 1.0}
 LAYER_OPTION: Options = {"feature_layer_cfg": ""}
 HOOKS_OPTION: Options = {"hook_cfg": ""}
+NO_MOMENTUM = "no momentum is kept"
 
 METHODS: dict[str, Method] = {
     "FGSM": Method("one signed step", "1412.6572", cost=lambda steps, options: 1, steps=0),
     "IFGSM": Method("signed steps", "1607.02533"),
     "PGD": Method("signed steps from a random start", "1706.06083", {"random_start": True}, random=True),
     "MIFGSM": Method("momentum", "1710.06081", DECAY_OPTION),
-    "NIFGSM": Method("Nesterov's step ahead (1.7.2: no momentum is kept)", "1908.06281", DECAY_OPTION),
+    "NIFGSM": Method("Nesterov's step ahead", "1908.06281", DECAY_OPTION, departs=NO_MOMENTUM),
     "SINIFGSM": Method(
-        "the same over scaled copies (1.7.2: no momentum is kept)", "1908.06281", DECAY_OPTION | {"m": 3}, _times("m")
+        "Nesterov's step ahead, over scaled copies",
+        "1908.06281",
+        DECAY_OPTION | {"m": 3},
+        _times("m"),
+        departs=f"{NO_MOMENTUM}, and the gradients of earlier copies count again",
     ),
     "DIFGSM": Method(
         "random resizing and padding",
@@ -78,7 +89,7 @@ METHODS: dict[str, Method] = {
         random=True,
     ),
     "TIFGSM": Method(
-        "gradients blurred (1.7.2: no momentum is kept)", "1904.02884", DECAY_OPTION | {"kern_len": 15, "n_sig": 3}
+        "gradients blurred", "1904.02884", DECAY_OPTION | {"kern_len": 15, "n_sig": 3}, departs=NO_MOMENTUM
     ),
     "VMIFGSM": Method(
         "variance tuning", "2103.15571", DECAY_OPTION | {"n": 5, "beta": 1.5}, _times("n", plus=1), random=True
@@ -103,13 +114,15 @@ METHODS: dict[str, Method] = {
         DECAY_OPTION | {"num_scale": 20, "num_block": 3},
         _times("num_scale"),
         random=True,
+        departs="strips are rotated, not blocks, and all images of a chunk are cut and turned alike",
     ),
     "DeCoWA": Method(
-        "adversarial warping (1.7.2: no momentum is kept)",
+        "adversarial warping",
         "2402.03951",
         DECAY_OPTION | {"mesh_width": 3, "mesh_height": 3, "rho": 0.01, "num_warping": 20, "noise_scale": 2},
         lambda steps, options: 2 * steps * int(options["num_warping"]),
         random=True,
+        departs=f"{NO_MOMENTUM}, and the gradients of earlier warps count again",
     ),
     "GRA": Method(
         "gradients of neighbours, by their similarity",
@@ -117,12 +130,14 @@ METHODS: dict[str, Method] = {
         DECAY_OPTION | {"beta": 3.5, "eta": 0.94, "num_neighbors": 20},
         _times("num_neighbors", plus=1),
         random=True,
+        departs_targeted="the neighbours' gradients aim at no target",
     ),
     "MIG": Method(
-        "integrated gradients (1.7.2: wrong sign, it makes the source surer)",
+        "integrated gradients",
         "ICCV 2023",
         DECAY_OPTION | {"s_factor": 25},
         _times("s_factor"),
+        departs="the sign is wrong, so that untargeted it raises the true label's probability",
     ),
     "MuMoDIG": Method(
         "integrated gradients along several paths",
@@ -135,12 +150,13 @@ METHODS: dict[str, Method] = {
         random=True,
     ),
     "SSA": Method(
-        "random changes of the spectrum (1.7.2: no momentum is kept)",
+        "random changes of the spectrum",
         "2207.05382",
         DECAY_OPTION | {"num_spectrum": 20, "rho": 0.5},
         _times("num_spectrum"),
         random=True,
         side=224,
+        departs=f"{NO_MOMENTUM}, and the gradients of earlier spectra count again",
     ),
     "BFA": Method(
         "features of a layer, weighed by fitted gradients",
@@ -159,12 +175,13 @@ METHODS: dict[str, Method] = {
         network=True,
     ),
     "DR": Method(
-        "a layer's spread reduced (1.7.2: over the chunk)",
+        "a layer's spread reduced",
         "1911.11616",
         DECAY_OPTION | LAYER_OPTION,
         steps=100,
         targeted=False,
         network=True,
+        departs="the spread is that of the whole chunk, not of each image",
     ),
     "FIA": Method(
         "a layer's important features",

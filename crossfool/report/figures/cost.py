@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from crossfool.experiment.descriptions import attacked_images_summary
+from crossfool.experiment.descriptions import attacked_images_summary, departure
 from crossfool.experiment.results import detail_rows
 from crossfool.experiment.results.metrics import Results
+from crossfool.report.departures import MARK
 from crossfool.report.figures._style import Point
 from crossfool.report.figures._sweep import draw_sweep
 from crossfool.report.findings import Findings
@@ -31,7 +32,7 @@ def _cost(results: Results) -> Figure:
             for gradients, rates in detail_rows.rates_by_gradients(results, attack).items()
         ]
         if points:
-            panels.setdefault(row.objective, {})[attack] = points
+            panels.setdefault(row.objective, {})[attack + (MARK if departure(row) else "")] = points
     ends = "; budget.csv has the intervals" if crowded else ", and of the ends of their Wilson 95% intervals"
     subtitle = f"Mean over black-box cells{ends}; {attacked_images_summary(results)}"
     xlabel, ylabel = "gradient evaluations an image and model", "success rate, %"

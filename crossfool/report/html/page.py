@@ -12,6 +12,7 @@ from crossfool.report.findings import Findings, read_findings
 from crossfool.report.html.environment import make_environment
 from crossfool.report.html.experiment_view import View, gather_view
 from crossfool.report.html.gallery import GAIN
+from crossfool.report.table import Table
 from crossfool.storage.atomic import replacing
 
 ROOM = 7_000_000  # characters a page for the gallery's pictures, of all experiments together
@@ -19,7 +20,14 @@ ROOM = 7_000_000  # characters a page for the gallery's pictures, of all experim
 CIVIDIS = ["00224e", "083370", "35456c", "4f576c", "666970", "7d7c78", "948e77", "aea371", "c8b866", "e5cf52", "fee838"]
 
 
-def write_page(folders: Sequence[Path], out: Path, names: Sequence[str] | None = None, *, timed: bool = False) -> None:
+def write_page(
+    folders: Sequence[Path],
+    out: Path,
+    names: Sequence[str] | None = None,
+    *,
+    timed: bool = False,
+    coverage: Table | None = None,
+) -> None:
     """Write a page of the experiments in `folders` to the file `out`.
 
     Args:
@@ -27,16 +35,18 @@ def write_page(folders: Sequence[Path], out: Path, names: Sequence[str] | None =
         out: The page.
         names: How the page calls them where there are several, "." for the root's; their folders, if not given.
         timed: Whether the page has the seconds that cells took here, which differ from run to run.
+        coverage: The table of what of the paper was run, which rests on all experiments of the repository; None for a
+            page without it.
 
     Raises:
         UserError: a params.yaml is wrong, a file is missing, broken or left over, or some experiments attack tuning
             images and others do not.
     """
     findings = [read_findings(folder, timed=timed) for folder in folders]
-    write_page_of(findings, out, names or [folder.as_posix() for folder in folders])
+    write_page_of(findings, out, names or [folder.as_posix() for folder in folders], coverage)
 
 
-def write_page_of(findings: Sequence[Findings], out: Path, names: Sequence[str]) -> None:
+def write_page_of(findings: Sequence[Findings], out: Path, names: Sequence[str], coverage: Table | None = None) -> None:
     """Write a page of experiments whose findings are there; see `write_page`.
 
     Raises:
@@ -47,7 +57,7 @@ def write_page_of(findings: Sequence[Findings], out: Path, names: Sequence[str])
     shown_names = [""] if len(findings) == 1 else names
     views = [gather_view(found, name, room) for found, name in zip(findings, shown_names, strict=True)]
     with replacing(out) as temporary:
-        temporary.write_text(render_page(views), encoding="utf-8")
+        temporary.write_text(render_page(views, coverage), encoding="utf-8")
 
 
 def _refuse_both_uses(findings: Sequence[Findings], names: Sequence[str]) -> None:
@@ -61,10 +71,10 @@ def _refuse_both_uses(findings: Sequence[Findings], names: Sequence[str]) -> Non
         )
 
 
-def render_page(views: Sequence[View]) -> str:
+def render_page(views: Sequence[View], coverage: Table | None = None) -> str:
     """The page's HTML, for one experiment or several."""
     page = make_environment().get_template("page.html")
-    return page.render(views=views, shades=heat_colours(), gain=GAIN) + "\n"
+    return page.render(views=views, coverage=coverage, shades=heat_colours(), gain=GAIN) + "\n"
 
 
 def heat_colours() -> list[tuple[int, str, str]]:

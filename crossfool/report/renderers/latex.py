@@ -26,6 +26,7 @@ LATEX = {  # character -> the LaTeX source that prints it
     "≤": r"$\leq$",
     "ρ": r"$\rho$",
     "∞": r"$\infty$",
+    "†": r"$\dagger$",
     "\n": " ",
     "\u00a0": "~",
     "–": "--",

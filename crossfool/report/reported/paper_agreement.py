@@ -50,14 +50,15 @@ def comparison_rows(results: Results) -> list[dict[str, Any]]:
 def agreement_summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Agreement of our rates with the paper's over all `comparison_rows`: differences in points, and Spearman's rho.
 
-    The keys are `cells`, `mean_absolute_difference`, `mean_difference` and `rank_correlation`; a value is None where
-    there are too few rows for it.
+    The keys are `cells`, `within` (of how many the paper's figure lies in our interval), `mean_absolute_difference`,
+    `mean_difference` and `rank_correlation`; a value of these three is None where there are too few rows for it.
     """
     count = len(rows)
     differences = [row["difference"] for row in rows]
     rank = spearman_rho([row["ours"] for row in rows], [row["paper"] for row in rows]) if count >= 3 else None
     return {
         "cells": count,
+        "within": sum(row["within"] for row in rows),
         "mean_absolute_difference": round(sum(map(abs, differences)) / count, 4) if count else None,
         "mean_difference": round(sum(differences) / count, 4) if count else None,
         "rank_correlation": None if rank is None else round(rank, 4),

@@ -33,7 +33,7 @@ def reported_rates(experiment: Experiment, source: str, target: str, attack: Att
     if attack.has_later_parts or experiment.subset.of == "all" or experiment.subset.uses_tuning:
         return {}
     models = set(experiment.models)
-    parameters = tuple(attack.value(name) for name in PARAMETERS)
+    parameters = parameters_of(attack)
     figures = _paper().get((experiment.dataset.family, frozenset(source.split("+")), target, parameters), [])
 
     def likeness(figure: ReportedRate) -> float:
@@ -49,19 +49,31 @@ def reported_rates(experiment: Experiment, source: str, target: str, attack: Att
 
 
 def table_text(name: str) -> str:
-    """The name of one of the paper's tables in words: "table 2a" for "table2a"."""
-    return name.replace("table", "table ")
+    """The name of one of the paper's tables or figures in words: "table 2a" for "table2a"."""
+    return name.replace("table", "table ").replace("figure", "figure ")
+
+
+def attack_parameters(name: str) -> dict[str, tuple[object, ...]]:
+    """Attack -> values of `PARAMETERS`, of the attacks that one of the paper's tables or figures is of."""
+    return {row["attack"]: parameters_of(row) for row in csv_rows("paper_attacks.csv") if row["table"] == name}
+
+
+def parameters_of(attack: Attack | dict[str, str]) -> tuple[object, ...]:
+    """The values of `PARAMETERS` of an attack, or of a row of paper_attacks.csv."""
+    if isinstance(attack, dict):
+        return tuple(_value(attack[name]) for name in PARAMETERS)
+    return tuple(attack.value(name) for name in PARAMETERS)
 
 
 @functools.cache
 def _paper() -> dict[CellKey, list[tuple[str, ReportedRate]]]:
     """Cell -> metrics and figures, in the order of the paper's tables."""
-    attacks = {(row["table"], row["attack"]): row for row in _rows("paper_attacks.csv")}
+    attacks = {(row["table"], row["attack"]): row for row in csv_rows("paper_attacks.csv")}
     figures: dict[CellKey, list[tuple[str, ReportedRate]]] = {}
-    for row in _rows("paper_rates.csv"):
+    for row in csv_rows("paper_rates.csv"):
         attack = attacks[row["experiment"], row["attack"]]
         assert (attack["dataset"], attack["metric"]) == (row["dataset"], row["metric"])
-        parameters = tuple(_value(attack[name]) for name in PARAMETERS)
+        parameters = parameters_of(attack)
         key = (row["dataset"], frozenset(row["source"].split("+")), row["target"], parameters)
         figure = ReportedRate(float(row["success_rate_percent"]), row["experiment"])
         figures.setdefault(key, []).append((row["metric"], figure))
@@ -72,12 +84,12 @@ def _paper() -> dict[CellKey, list[tuple[str, ReportedRate]]]:
 def _paper_models() -> dict[str, set[str]]:
     """Table of the paper -> its models."""
     models: dict[str, set[str]] = {}
-    for row in _rows("paper_rates.csv"):
+    for row in csv_rows("paper_rates.csv"):
         models.setdefault(row["experiment"], set()).update([*row["source"].split("+"), row["target"]])
     return models
 
 
-def _rows(name: str) -> list[dict[str, str]]:
+def csv_rows(name: str) -> list[dict[str, str]]:
     """Rows of a CSV beside this module."""
     text = (resources.files("crossfool") / "report" / "reported" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

@@ -40,6 +40,7 @@ def _summary(summary: dict[str, float | None]) -> str:
     assert absolute is not None and mean is not None
     correlation = "" if rank is None else f", rank correlation {two_places(rank)} (Spearman)"
     return (
-        f"{summary['cells']} of the paper's figures have a cell here. Mean absolute difference {rate_text(absolute)} "
-        f"points, mean difference (ours minus the paper's) {difference_text(mean)}{correlation}."
+        f"{summary['cells']} of the paper's figures have a cell here, and {summary['within']} of these lie in our "
+        f"interval. Mean absolute difference {rate_text(absolute)} points, mean difference (ours minus the paper's) "
+        f"{difference_text(mean)}{correlation}."
     )

@@ -1,0 +1,81 @@
+"""What README.md and the experiments' READMEs state: comparisons with cost, n and p, and nothing without data."""
+
+import re
+
+import pytest
+import torch
+from builders import ROOT
+
+from crossfool.attacks.noise._draws import generators
+from crossfool.experiment import loading
+from crossfool.experiment.results.metrics import load_metrics
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("experiments/**/README.md"))]
+# statements of what nobody can look up
+WITHOUT_DATA = r"tried by hand|measured before|and\s+not\s+in\s+`?metrics"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_statement_rests_on_data_that_nobody_has(page) -> None:
+    found = re.findall(WITHOUT_DATA, page.read_text(encoding="utf-8"))
+    assert not found, found
+
+
+def test_the_headlines_rates_and_costs_are_the_committed_ones() -> None:
+    """Each compared pair of README.md: rates over black-box pairs, gradients, images, and two p-values beside them."""
+    results = load_metrics(ROOT, loading.load_experiment(ROOT / "params.yaml"))
+    number, signed = r"([\d.]+)", r"([+−][\d.]+)"
+    names = r"`(\w+)` − `(\w+)`(?: \(top-5\))?"
+    cells = (names, r"(\d+) and (\d+)", f"{number} and {number}", r"(\d+)", signed, number, number)
+    rows = re.findall(r"^\| " + r" \| ".join(cells) + r" \|$", README, re.MULTILINE)
+    assert len(rows) == 5
+    for *names_and_costs, first_rate, second_rate, n, difference, p, p_holm in rows:
+        compared, costs = names_and_costs[:2], names_and_costs[2:]
+        rows_of = [results.experiment.attacks[name] for name in compared]
+        assert [f"{row.gradient_evaluations_per_seed}" for row in rows_of] == costs
+        means = []
+        for name, row in zip(compared, rows_of, strict=True):
+            metric = "top5" if row.targeted else "top1"
+            black_box = [
+                rates[metric]
+                for (_, attack), targets in results.success.items()
+                for rates in targets.values()
+                if attack == name and not rates["whitebox"]
+            ]
+            assert len(black_box) == 7
+            means.append(sum(black_box) / len(black_box))
+        assert [f"{mean:.1f}" for mean in means] == [first_rate, second_rate] and int(n) == results.n
+        assert f"{means[0] - means[1]:+.1f}" == difference.replace("−", "-")
+        assert 0 < float(p) <= float(p_holm) <= 1
+
+
+def test_the_table_of_rates_says_what_each_attack_costs() -> None:
+    experiment = loading.load_experiment(ROOT / "params.yaml")
+    rows = re.findall(r"^\| [\w+ ]* ?\| (\w*igsm) \| (\d+) \|", README, re.MULTILINE)
+    assert len(rows) == 16
+    for name, gradients in rows:
+        assert int(gradients) == experiment.attacks[name].gradient_evaluations_per_seed
+
+
+def test_noise_is_drawn_on_the_device_that_computes() -> None:
+    """So README.md and docs/parameters.md say that a GPU draws other numbers from the same seed."""
+    assert [generator.device.type for generator in generators(0, [1, 2], 0, torch.device("cpu"))] == ["cpu", "cpu"]
+    for page in ("README.md", "docs/parameters.md"):
+        text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+        assert "drawn on the device that computes" in text and "other numbers than a CPU" in text
+    if torch.cuda.is_available():
+        draws = [
+            torch.empty(8, device=device).normal_(generator=generators(0, [1], 0, torch.device(device))[0]).cpu()
+            for device in ("cpu", "cuda")
+        ]
+        assert not torch.equal(*draws)
+
+
+def test_figure_6_is_drawn_with_both_readings_of_its_sigma() -> None:
+    """The caption's 0.10 as a tenth of the range of pixels, and the 15 of the rest of the paper; all else is alike."""
+    saliency = loading.load_experiment(ROOT / "experiments/smoothness/params.yaml").saliency
+    assert {name: row.sigma for name, row in saliency.items()} == {"densenet121": 15, "densenet121_tenth": 25.5}
+    assert len({row.model_copy(update={"sigma": 0}).model_dump_json() for row in saliency.values()}) == 1
+    text = (ROOT / "experiments/smoothness/README.md").read_text(encoding="utf-8")
+    assert "a tenth of the range, 25.5 pixel values" in text
