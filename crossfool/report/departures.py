@@ -17,8 +17,8 @@ def departures(experiment: Experiment) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def marked(table: Table, departs: dict[str, str]) -> Table:
-    """The table with a mark at each attack that departs, and a note that says in what; the CSV stays as it is."""
+def mark_departures(table: Table, departs: dict[str, str]) -> Table:
+    """Copy a table with a mark at each attack that departs, and a note that says in what; the CSV stays as it is."""
     matrix = table.matrix
     shown = NAMING if matrix is None else tuple(name for name in NAMING if name in (matrix.row, matrix.column))
     values = (row.get(column) for row in table.rows for column in shown)

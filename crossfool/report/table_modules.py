@@ -12,10 +12,10 @@ from typing import Protocol, cast
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import OutcomesMissing
 from crossfool.part_files import part_names
-from crossfool.report.departures import departures, marked
+from crossfool.report.departures import departures, mark_departures
 from crossfool.report.sections import SECTIONS
 from crossfool.report.table import Table
-from crossfool.report.tuning_mark import marked
+from crossfool.report.tuning_mark import mark_tuning
 
 FOLDER = Path(__file__).parent / "tables"
 
@@ -58,15 +58,15 @@ def build_tables(findings: Reported, *, brief: bool = False) -> dict[str, list[T
     Raises:
         UserError: a file is damaged; or missing, where the findings may not be partial.
     """
-    departs = departures(findings.experiment)  # type: ignore[attr-defined]
+    departs = departures(findings.experiment)
     tables: dict[str, list[Table]] = {section.name: [] for section in SECTIONS}
     for module in table_modules():
         if not brief or getattr(module, "BRIEF", False):
-            tables[module.SECTION] += (marked(table, departs) for table in _available(module, findings))
+            tables[module.SECTION] += (mark_departures(table, departs) for table in _available(module, findings))
     names = [table.name for section in tables.values() for table in section]
     assert len(names) == len(set(names)), f"two tables have one name among {sorted(names)}"
     if findings.experiment.subset.uses_tuning:
-        return {section: [marked(table) for table in section_tables] for section, section_tables in tables.items()}
+        return {section: [mark_tuning(table) for table in section_tables] for section, section_tables in tables.items()}
     return tables
 
 

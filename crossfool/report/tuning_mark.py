@@ -8,8 +8,8 @@ from crossfool.report.table import Column, Table
 COLUMN = Column("use", shown=False)
 
 
-def marked(table: Table) -> Table:
-    """The table with the notice as its first note, and for its CSV a column `use` of which every row says tuning."""
+def mark_tuning(table: Table) -> Table:
+    """Copy a table with the notice as its first note, and for its CSV a column `use` of which every row says tuning."""
     rows = tuple({**row, COLUMN.name: "tuning"} for row in table.rows)
     note = f"{TUNING_NOTICE[:1].upper()}{TUNING_NOTICE[1:]}."
     return replace(table, columns=(*table.columns, COLUMN), rows=rows, notes=(note, *table.notes))
