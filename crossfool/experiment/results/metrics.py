@@ -85,10 +85,12 @@ def _refuse_other_use(subset: Path, experiment: Experiment) -> None:
     Raises:
         UserError: params.yaml has been changed since.
     """
+    if not subset.exists():
+        return  # a clone has metrics alone
     try:
         has_tuning = TensorFile(subset).metadata.get("use") == "tuning"
     except UserError:
-        return  # a clone has metrics alone; a damaged file is reported by who needs it
+        return  # a damaged file is reported by who needs it
     if has_tuning != experiment.subset.uses_tuning:
         present, wanted = ("tuning", "scored")[:: 1 if has_tuning else -1]
         raise UserError(f"{subset} holds {present} images, and params.yaml uses {wanted} ones; run `dvc repro`")

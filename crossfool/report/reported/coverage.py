@@ -29,7 +29,7 @@ Pieces = Mapping["Recorded", Sequence[Piece]]
 
 @dataclass(frozen=True)
 class Coverage:
-    """What of the paper was run here.
+    """Tables and figures of the paper, and how far each was run here.
 
     Attributes:
         rows: A row of `COLUMNS` for each table and figure of the paper.
