@@ -47,7 +47,7 @@ def verified(
         arguments, options: Its arguments, beside the experiment.
 
     Raises:
-        UserError: params.yaml or the code are not those that the plan file was written for.
+        UserError: the plan file is damaged, or was written for another params.yaml or other code.
     """
     plan = make_plan(loading.load_experiment(), *arguments, **options)
     path, present = FOLDER / f"{plan.name}.json", plan.content()

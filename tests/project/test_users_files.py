@@ -326,7 +326,7 @@ def test_report_writes_over_a_report(small, monkeypatch):
     monkeypatch.chdir(small.parents[1])
     for _ in range(2):
         told("report", "small", "--out", "page.html")
-    assert "is no report" in told("report", "small", "--out", os.devnull, code=2) and not Path(os.devnull).is_file()
+    assert "is not a report" in told("report", "small", "--out", os.devnull, code=2) and not Path(os.devnull).is_file()
 
 
 def test_a_new_experiment_leaves_what_is_in_its_way(project, monkeypatch):
