@@ -266,7 +266,7 @@ def markdown(result: dict[str, Any]) -> str:
         "on which source and target agree count. Percent fooled; the last column counts fast-made images that the fast",
         "model answers otherwise than the plain one.",
         "",
-        "| attack | n | plain | fast | only fast, only plain | difference [95%] | answered otherwise |",
+        "| attack | n | plain | fast | only fast, only plain | difference [95%] | predicted otherwise |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, row in result["attacks"].items():

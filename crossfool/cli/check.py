@@ -78,7 +78,7 @@ def _attacked(preflight: Preflight) -> str:
     if _is_count_unknown(preflight):
         return f"how many images are attacked is not known until they are decoded{apart}"
     if subset.images == "all" and subset.of == "correct" and preflight.attacked is None:
-        return f"how many images all models get right is not known yet: {preflight.known:,} at most{apart}"
+        return f"how many images all models classify correctly is not known yet: {preflight.known:,} at most{apart}"
     count = subset.images if preflight.attacked is None and subset.images != "all" else preflight.attacked
     pool = " that all models get right" if subset.of == "correct" else ", whether models are right on them or not"
     return f"{_many(count or 0, 'image')}{pool}{apart}"
@@ -116,7 +116,7 @@ def _doubts(experiment: Experiment) -> Iterator[str]:
     """Notes on settings that are valid and seldom meant."""
     for where, names in (("sources", experiment.sources), ("attacks", experiment.rows)):
         for alike in _alike_but_for_case(names):
-            files = "on a disk that does not tell case (macOS's, Windows's) they are one file"
+            files = "on a disk that ignores case (macOS's, Windows's) they are one file"
             yield f"{where}: {' and '.join(alike)} differ in case alone: {files}"
     for name, row in experiment.rows.items():
         if row.step_size is None or row.epsilon == 0:
@@ -142,7 +142,7 @@ def _alike_but_for_case(names: Iterable[str]) -> Iterator[list[str]]:
 def _to_run(preflight: Preflight) -> Iterator[str]:
     """Lines on the stages that will run."""
     if preflight.stages is None:
-        yield "everything (this is no DVC repository)"
+        yield "everything (this is not a DVC repository)"
         return
     total = Counter(stage.kind for stage in preflight.stages)
     runs = _counted(total, Counter(stage.kind for stage in preflight.stages if stage.runs))

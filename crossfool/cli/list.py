@@ -53,7 +53,7 @@ def show(kind: str | None, text: str, console: Console, start: Path) -> None:
     """
     matches = {name: _matching(read(start), text) for name, read in KINDS.items() if kind in (None, name)}
     if not any(matches.values()):
-        raise UserError(f"nothing in {' or '.join(matches)} holds {text!r}; leave --filter out to see all")
+        raise UserError(f"no entry of {' or '.join(matches)} contains {text!r}; leave --filter out to see all")
     for number, (name, entries) in enumerate(pair for pair in matches.items() if pair[1]):
         if kind is None:
             console.print(Text(f"{chr(10) if number else ''}{name}", style="bold"))

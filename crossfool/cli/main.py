@@ -55,7 +55,7 @@ def main() -> None:
       crossfool show experiments/mine
       crossfool compare sg_fgsm fgsm --folder experiments/mine
 
-    Exit codes: 0, done; 1, interrupted, or an error of the program; 2, an error of yours, told in one line.
+    Exit codes: 0, done; 1, interrupted, or an error of the program; 2, an error of yours, printed in one line.
     """
 
 
@@ -84,10 +84,10 @@ def list_(kind: str | None, text: str) -> None:
 @main.command()
 @click.argument("name")
 @click.option(
-    "--from", "origin", shell_complete=completion.experiments, help="Take params.yaml from this experiment, or folder."
+    "--from", "origin", shell_complete=completion.experiments, help="Copy params.yaml from this experiment, or folder."
 )
 @click.option("--dataset", shell_complete=completion.datasets, help="Make params.yaml for this data set.")
-@click.option("--path", help="Its folder or tar of images, where it is not fetched.")
+@click.option("--path", help="The data set's folder or tar of images, if it is not fetched.")
 @errors_in_one_line
 def new(name: str, origin: str | None, dataset: str | None, path: str | None) -> None:
     """Make the folder experiments/NAME with the shared graph, a params.yaml and a README to fill in.
@@ -119,8 +119,8 @@ def new(name: str, origin: str | None, dataset: str | None, path: str | None) ->
 def check(folder: str, rate: float | None) -> None:
     """Check params.yaml and data of an experiment; print what will run, its gradient evaluations, time and disk.
 
-    Nothing is computed or decoded: of images that are yet to be, names and sizes are looked at. FOLDER is a folder,
-    or a name under experiments/ (here, if none is given).
+    The command computes and decodes nothing: of images that are not decoded yet, it reads names and sizes. FOLDER is
+    a folder, or a name under experiments/ (here, if none is given).
 
     \b
     Examples:
@@ -142,7 +142,7 @@ def check(folder: str, rate: float | None) -> None:
 def show(folders: tuple[str, ...], names: tuple[str, ...]) -> None:
     """Print the success-rate tables of experiments (of the one here, if none is given).
 
-    Any table of a report can be asked for by its name, which is that of its file in report/tables/.
+    --table prints any table of the report by its name, which is that of its file in report/tables/.
 
     \b
     Examples:
@@ -165,7 +165,7 @@ def show(folders: tuple[str, ...], names: tuple[str, ...]) -> None:
 def report(folders: tuple[str, ...], out: Path) -> None:
     """Write one page, which needs no network, of several experiments that have run: tables, figures, gallery.
 
-    Without FOLDERS, of all that have results.
+    Without FOLDERS, the page shows all experiments that have results.
 
     \b
     Examples:
@@ -202,10 +202,11 @@ def report(folders: tuple[str, ...], out: Path) -> None:
 def compare(first: str, second: str, folder: str, **options: Any) -> None:
     """Compare two attacks of an experiment, or two revisions of it, on the same images.
 
-    A and B are attacks of its params.yaml; else git revisions or DVC experiments, whose predictions are read from
-    DVC's cache; `workspace` is the files as they are. Printed are A less B in percent points, a 95% interval
-    (Newcombe's for paired proportions), and p: the exact McNemar test, corrected for the table by Holm's method.
-    Black-box cells together: Student's t interval over images, and a permutation test.
+    A and B are attacks of its params.yaml, or git revisions or DVC experiments, whose predictions are read from
+    DVC's cache; `workspace` means the present files. The command prints A minus B in percent points, a 95% confidence
+    interval (Newcombe's for paired proportions), the p-value of the exact McNemar test, and this p-value adjusted for
+    the table by Holm's method. For all black-box cells together, it prints Student's t interval over images and the
+    p-value of a permutation test.
 
     \b
     Examples:
@@ -230,7 +231,7 @@ def compare(first: str, second: str, folder: str, **options: Any) -> None:
 def explain(cell: str, folder: str) -> None:
     """Print what was computed in CELL, from which bytes, and how to compute it again.
 
-    CELL is source/attack, source-attack as DVC writes it, or the path of an adversarial file, there or not.
+    CELL is source/attack, source-attack as DVC writes it, or the path of an adversarial file, whether it exists or not.
 
     \b
     Examples:
@@ -269,7 +270,7 @@ def coverage(as_json: bool) -> None:
 @click.option("--folder", default=".crossfool/smoke", type=click.Path(path_type=Path), help="The folder to compute in.")
 @errors_in_one_line
 def smoke(folder: Path) -> None:
-    """Run every experiment end to end in small: few embedded images, small models in place of the paper's.
+    """Run every experiment end to end on a small scale: few embedded images, small models in place of the paper's.
 
     \b
     Examples:
@@ -286,10 +287,10 @@ def smoke(folder: Path) -> None:
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @errors_in_one_line
 def remove_leftovers(name: str, yes: bool) -> None:
-    """Delete files of models, sources and attacks that the params.yaml in FOLDER lists no more.
+    """Delete files of models, sources and attacks that the params.yaml in FOLDER no longer lists.
 
-    FOLDER is a folder, or a name under experiments/ (here, if none is given). The files are listed, and deleted if
-    you agree. Deleted is what DVC's records name as an output of the pipeline, and nothing else.
+    FOLDER is a folder, or a name under experiments/ (here, if none is given). The command lists the
+    files, and deletes them if you agree. It deletes only files that DVC's records name as outputs of the pipeline.
 
     \b
     Examples:
@@ -306,13 +307,13 @@ def remove_leftovers(name: str, yes: bool) -> None:
 @click.argument("folders", nargs=-1, shell_complete=completion.experiments)
 @errors_in_one_line
 def repair_locks(folders: tuple[str, ...]) -> None:
-    """Repair dvc.lock and .dvc/tmp/rwlock, where DVC was killed while writing them.
+    """Repair dvc.lock and .dvc/tmp/rwlock after DVC was killed while writing them.
 
     FOLDERS are experiments (the one here, if none is given).
 
-    Then `dvc repro` says "'dvc.lock' validation failed" or "Unable to read RWLock-file". The last commit's dvc.lock
-    takes the broken one's place; what has run since is in DVC's run cache, and does not run again. A broken rwlock is
-    removed.
+    Such a file makes `dvc repro` fail with "'dvc.lock' validation failed" or "Unable to read RWLock-file". The command
+    replaces a broken dvc.lock by the last commit's; stages that have run since are in DVC's run cache, and do not run
+    again. It removes a broken rwlock.
 
     \b
     Examples:
@@ -333,10 +334,10 @@ def repair_locks(folders: tuple[str, ...]) -> None:
 @click.argument("names", metavar="[FOLDER]...", nargs=-1, shell_complete=completion.experiments)
 @errors_in_one_line
 def upgrade(names: tuple[str, ...]) -> None:
-    """Bring experiments of the first edition over to this one (the one here, if no FOLDER is given).
+    """Convert experiments of the first edition to this one (the one here, if no FOLDER is given).
 
-    FOLDER is a folder, or a name under experiments/. Its dvc.yaml becomes today's, aliases in params.yaml are written
-    out, its README.md has today's commands. Results are made again by `dvc repro`: everything runs once.
+    FOLDER is a folder, or a name under experiments/. The command replaces its dvc.yaml by today's, writes out the
+    aliases in params.yaml, and updates the commands in its README.md. Then `dvc repro` runs everything once.
 
     \b
     Examples:

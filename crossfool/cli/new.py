@@ -83,10 +83,12 @@ def make_experiment(
     """
     root = project.find_root(start)
     if not EXPERIMENT_NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name for an experiment; expected letters, digits, _ and - such as my-sweep")
+        raise UserError(
+            f"{name!r} is not a valid name for an experiment; expected letters, digits, _ and - such as my-sweep"
+        )
     folder = root / "experiments" / name
     if folder.exists() or folder.is_symlink():
-        raise UserError(f"{folder} is there already; take another name, or delete it")
+        raise UserError(f"{folder} exists already; choose another name, or delete it")
     if (origin is not None and dataset is not None) or (path is not None and dataset is None):
         raise UserError("give --from, or --dataset (and --path with it, where it has one)")
     question = f"Made from `{origin}`; what differs?" if origin else "What is compared, on which images, and why?"
@@ -135,7 +137,7 @@ def _moved(text: str, key: str, before: str, after: str) -> str:
         text,
     )
     if count != 1:
-        raise UserError(f"{key}: {before} is relative to the experiment that is copied; make it absolute there")
+        raise UserError(f"{key}: {before} is relative to the copied experiment; make it absolute there")
     return changed
 
 

@@ -29,7 +29,7 @@ def remove(folder: Path, *, confirmed: bool) -> None:
     if ours and not confirmed and not console.asks():
         more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""
         raise UserError(
-            f"nothing was deleted: {ours[0]}{more} would be, and there is no terminal to ask you; give --yes to delete"
+            f"nothing was deleted: there is no terminal to ask you about {ours[0]}{more}; give --yes to delete"
         )
     for path in others:
         print_line(f"not made by crossfool, left alone: {path}")

@@ -33,7 +33,7 @@ def repair(folder: Path) -> str | None:
     """
     with dvc_records.open_repository(folder) as repo:
         if repo is None:
-            raise UserError(f"{folder} is in no DVC repository; run the command inside a clone of crossfool")
+            raise UserError(f"{folder} is not in a DVC repository; run the command inside a clone of crossfool")
         with repo.lock:
             done = [_released(repo), None if _whole(repo, folder / LOCK_NAME) else _replaced(repo, folder / LOCK_NAME)]
             return "\n".join(line for line in done if line) or None
@@ -72,7 +72,7 @@ def _refuse_conflict(path: Path) -> None:
     """Refuse a file that holds the conflict of a merge."""
     if any(line.startswith(b"<<<<<<< ") for line in path.read_bytes().splitlines()):
         raise UserError(
-            f"{path} holds the conflict of a merge; take one side (`git checkout --ours {LOCK_NAME}`, or --theirs), "
+            f"{path} contains a merge conflict; take one side (`git checkout --ours {LOCK_NAME}`, or --theirs), "
             "then run `dvc repro`"
         )
 

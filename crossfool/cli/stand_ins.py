@@ -81,8 +81,8 @@ def build_experiments(root: Path, folder: Path, pools: Mapping[str, StandIns]) -
     config = folder / ".dvc/config"
     if not _is_writable(folder, config):
         raise UserError(
-            f"{folder} is there and was not made by `crossfool smoke`, which would overwrite files in it; "
-            "give an empty folder, or one that is not there"
+            f"{folder} exists and was not made by `crossfool smoke`, which would overwrite files in it; "
+            "give an empty folder, or one that does not exist"
         )
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(DVC_CONFIG, encoding="utf-8")  # first: by it the folder is known as this command's

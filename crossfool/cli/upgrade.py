@@ -39,7 +39,7 @@ def upgrade(folder: Path) -> Iterator[str]:
     experiment = loading.parse_experiment(unshared, params)
     shared_graph = (folder / experiment.root / "dvc.yaml").resolve()
     if not (shared_graph.parent / "stages").is_dir():
-        raise UserError(f"{params}: root: {experiment.root} is no clone of crossfool; give the path to one")
+        raise UserError(f"{params}: root: {experiment.root} is not a clone of crossfool; give the path to one")
     if unshared != text:
         _write(params, unshared)
         yield f"{params}: aliases are written out"

@@ -41,7 +41,7 @@ class Stage:
 
 
 def stage_statuses(folder: Path, experiment: Experiment) -> tuple[Stage, ...] | None:
-    """The stages of an experiment, and which will run; None where the folder is in no DVC repository.
+    """The stages of an experiment, and which will run; None where the folder is not in a DVC repository.
 
     Raises:
         UserError: another DVC command is running, or DVC cannot tell.

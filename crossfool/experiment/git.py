@@ -29,7 +29,7 @@ def commit(name: str, folder: Path) -> str | None:
         return done.stdout.decode("ascii").strip()
     if "is ambiguous" in message:
         advice = f"give refs/heads/{name}, refs/tags/{name} or a commit's hash"
-        raise UserError(f"{name} means several revisions (git says: {message}); {advice}")
+        raise UserError(f"{name} is ambiguous: it names several revisions (git says: {message}); {advice}")
     if message != NO_REVISION_MESSAGE:
         raise _refused(folder, message)
     digest = _experiment(name, folder)
@@ -45,7 +45,9 @@ def _experiment(name: str, folder: Path) -> str | None:
     commits = sorted({commit for commit, ref in pairs if ref.endswith(f"/{name}")})
     if len(commits) > 1:
         hashes = ", ".join(commit[:12] for commit in commits)
-        raise UserError(f"{name} means several DVC experiments, of other commits each: {hashes}; give one of these")
+        raise UserError(
+            f"{name} is the name of several DVC experiments with different commits: {hashes}; give one of these hashes"
+        )
     return commits[0] if commits else None
 
 

@@ -66,8 +66,8 @@ def refuse_leftovers(folder: Path, experiment: Experiment, *within: str) -> None
             "move it to a folder of your own, such as own/, then run again"
         )
     raise UserError(
-        f"{ours[0]}{_more(ours)} is of no model, source or attack that params.yaml lists; "
-        "delete what was left over with `crossfool remove-leftovers`, then run again"
+        f"{ours[0]}{_more(ours)} belongs to no model, source or attack that params.yaml lists; "
+        "delete leftover files with `crossfool remove-leftovers`, then run again"
     )
 
 

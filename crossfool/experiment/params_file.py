@@ -135,11 +135,11 @@ def _loaded(text: str, composer: type[Composer]) -> Any:
         mark = error.problem_mark or error.context_mark
         where = "" if mark is None else f"line {mark.line + 1}: "
         reason = ", ".join(" ".join(part.split()) for part in (error.context, error.problem) if part)
-        raise UserError(f"is no YAML: {where}{reason}") from None
+        raise UserError(f"is not valid YAML: {where}{reason}") from None
     except RecursionError:
-        raise UserError("is no YAML of an experiment: it is nested too deeply") from None
+        raise UserError("is not valid YAML of an experiment: it is nested too deeply") from None
     except (YAMLError, Exception) as error:  # odd texts raise many kinds
-        raise UserError(f"is no YAML: {brief(error, 300)}") from None
+        raise UserError(f"is not valid YAML: {brief(error, 300)}") from None
 
 
 class _Quiet(Composer):
@@ -180,7 +180,7 @@ class _Checked(_Quiet):
             if not isinstance(key.value, str):
                 raise _wrong(key, "a key is a list or a section; expected a name")
             if key.value in names:
-                raise UserError(f"the key {key.value} stands twice, the second time on line {key.start_mark.line + 1}")
+                raise UserError(f"the key {key.value} occurs twice, the second time on line {key.start_mark.line + 1}")
             names.add(key.value)
         return node
 
@@ -219,7 +219,7 @@ def _refuse_other_reading(text: str, values: Any) -> None:
         where = "" if mark is None else f"line {mark.line + 1}: "
         raise UserError(f"{where}DVC cannot read this ({error.problem}); put the text in quotes") from None
     if repr(theirs) != repr(values):
-        raise UserError("DVC reads other values in this file; put texts in quotes")
+        raise UserError("DVC and crossfool read different values from this file; put texts in quotes")
 
 
 def _wrong(event: Any, message: str) -> UserError:

@@ -47,11 +47,13 @@ def verified(
         arguments, options: Its arguments, beside the experiment.
 
     Raises:
-        UserError: params.yaml or the code are not those that the plan file was written for.
+        UserError: the plan file is damaged, or was written for another params.yaml or other code.
     """
     plan = make_plan(loading.load_experiment(), *arguments, **options)
     path, present = FOLDER / f"{plan.name}.json", plan.content()
     planned = read_json(path)
+    if not isinstance(planned, dict):
+        raise UserError(f"{path} is damaged: expected an object, found {type(planned).__name__}; delete it and {RUN}")
     for reason in differences(planned, present):
         raise UserError(f"{reason} since {path} was written; {RUN}")
     for module in present["code"]:

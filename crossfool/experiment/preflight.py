@@ -103,9 +103,9 @@ def check(folder: Path) -> Preflight:
     free = shutil.disk_usage(folder).free
     if left.written > free:
         raise UserError(
-            f"what is to run writes {costs.bytes_text(left.written)}, and {costs.bytes_text(free)} are free "
-            f"in {folder.resolve()}; make room (`dvc gc --workspace` deletes what no "
-            "params.yaml here needs), or take another disk"
+            f"the stages to run will write {costs.bytes_text(left.written)}, but only "
+            f"{costs.bytes_text(free)} are free in {folder.resolve()}; make room (`dvc gc --workspace` deletes what no "
+            "params.yaml here needs), or use another disk"
         )
     rate = _rate(folder, experiment)
     return Preflight(
@@ -129,7 +129,7 @@ def _usable(experiment: Experiment) -> None:
     """Refuse models that are known not to classify the data set, and sources that are known to have no gradient."""
     for model in experiment.models:
         if reason := _unusable(model, "model"):
-            raise UserError(f"models: {model} cannot be used: {reason}; take another")
+            raise UserError(f"models: {model} cannot be used: {reason}; choose another")
     for where, model in _differentiated(experiment):
         if reason := _unusable(model, "source"):
             raise UserError(
@@ -159,12 +159,14 @@ def _check_graph(folder: Path, experiment: Experiment) -> None:
     root = folder / experiment.root
     if not (root / "stages").is_dir() or not (root / "dvc.yaml").is_file():
         raise UserError(
-            f"root: {experiment.root} leads to {root.resolve()}, where no stages/ lie; give the way to the clone"
+            f"root: {experiment.root} leads to {root.resolve()}, which has no stages/; give the path to the clone"
         )
     if not (folder / "dvc.yaml").is_file():
         raise UserError(f"{folder / 'dvc.yaml'} is missing; copy the root's: cp {root / 'dvc.yaml'} {folder}")
     if (folder / "dvc.yaml").read_bytes() != (root / "dvc.yaml").read_bytes():
-        raise UserError(f"{folder / 'dvc.yaml'} is not the root's; copy it: cp {root / 'dvc.yaml'} {folder}")
+        raise UserError(
+            f"{folder / 'dvc.yaml'} differs from the root's; copy the root's: cp {root / 'dvc.yaml'} {folder}"
+        )
 
 
 def _refuse_more_than_all(experiment: Experiment, counted: int | None = None) -> None:
@@ -173,9 +175,11 @@ def _refuse_more_than_all(experiment: Experiment, counted: int | None = None) ->
     most = experiment.dataset.IMAGES if counted is None else counted
     if most is not None and tuning and tuning + (1 if asked == "all" else asked) > most:
         both = f"images: {asked} and tuning: {tuning}"
-        raise UserError(f"subset: {both} are more than {name} has, {most:,}; ask for fewer")
+        raise UserError(f"subset: {both} are more than the {most:,} images of {name}; ask for fewer")
     if isinstance(asked, int) and most is not None and asked > most:
-        raise UserError(f"subset: images: {asked:,} are more than {name} has, {most:,}; ask for fewer, or for all")
+        raise UserError(
+            f"subset: images: {asked:,} are more than the {most:,} images of {name}; ask for fewer, or for all"
+        )
 
 
 def _images(folder: Path, experiment: Experiment, *, needed: bool) -> str:
@@ -254,7 +258,7 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
     key = "weights: dir" if wanted else ""  # where nothing is wanted, nobody looks into the folder
     place = None if weights is None else expand_path(weights, key, folder)
     if place is not None and wanted and not place.is_dir():
-        raise UserError(f"weights: dir: {place} is no folder; give the one that holds the published weights")
+        raise UserError(f"weights: dir: {place} is not a folder; give the folder that holds the published weights")
     for model in sorted(wanted):
         spec = registry.spec(model)
         if experiment.is_trained(model):
@@ -265,7 +269,7 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
             model_description.timm_config(spec)
         if not spec.sha256 and model not in experiment.weights.sha256:
             raise UserError(
-                f"{model}: nothing pins its weights; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
+                f"{model}: its weights have no pinned sha256; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
             )
         if not spec.fetched and (place is None or registry.file_in_folder(spec, place) is None):
             raise registry.missing_weights_error(spec, place)

@@ -24,7 +24,7 @@ def find_root(start: Path) -> Path:
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / "dvc.yaml").is_file() and (folder / "stages").is_dir():
             return folder
-    raise UserError(f"{start.resolve()} is in no crossfool repository; run the command inside a clone of it")
+    raise UserError(f"{start.resolve()} is not in a crossfool repository; run the command inside a clone of it")
 
 
 def experiment_folders(project: Path) -> dict[str, Path]:
@@ -89,7 +89,7 @@ def refuse_other_file(out: Path) -> None:
     if not out.exists():
         return
     if not out.is_file() or not any(brand in out.read_bytes() for brand in BRANDS):
-        raise UserError(f"{out} is there and is no report of crossfool; give another name with --out")
+        raise UserError(f"{out} exists and is not a report of crossfool; choose another name with --out")
 
 
 def folder_name(folder: Path) -> str:

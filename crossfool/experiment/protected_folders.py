@@ -48,7 +48,7 @@ def refuse_user_files(folder: Path, root: str, named: Iterable[tuple[str, str, P
 
 def _refused(key: str, text: str, relation: str, written: str) -> UserError:
     return UserError(
-        f"{key}: {text} {relation} {written}, a folder that stages write: DVC removes what lies there before they run; "
+        f"{key}: {text} {relation} {written}, a folder that stages write: DVC deletes its files before they run; "
         "give a folder of your own, such as own/, or one outside this repository"
     )
 
@@ -68,8 +68,8 @@ def refuse_foreign_outputs(folder: Path, outputs: Iterable[Path]) -> None:
         if path.is_file() and not _is_ours(path):
             advice = ", and set weights: {dir: own}" if output.parts[0] == "weights" else ""
             raise UserError(
-                f"{path} was not made by crossfool, and a stage is to write it: DVC would remove it; move it away, "
-                f"such as to own/{advice}"
+                f"{path} was not made by crossfool, and a stage writes this file: DVC would delete yours; "
+                f"move it away, such as to own/{advice}"
             )
 
 

@@ -42,7 +42,7 @@ def find_cell(cell: str, folder: Path) -> RecordedCell:
         source, _, name = cell.partition("/" if "/" in cell else "-")  # neither stands in a name
         if not name or "/" in name:
             raise UserError(
-                f"{cell!r} is no cell; expected source/attack, or a path adversarial/source/attack.safetensors"
+                f"{cell!r} is not a cell; expected source/attack, or a path adversarial/source/attack.safetensors"
             )
     experiment = loading.load_experiment(folder / "params.yaml")
     if source not in experiment.sources:
@@ -58,7 +58,7 @@ def find_cell(cell: str, folder: Path) -> RecordedCell:
         row = Attack.model_validate(params) if params else row
     except ValueError as error:
         raise UserError(
-            f"{path} was made by params that are no attack of this version ({brief(error, 200)}); run `dvc repro`"
+            f"{path} was made with params that are not an attack of this version ({brief(error, 200)}); run `dvc repro`"
         ) from None
     members = weights_record.read_weights_record(record)["members"] if record.is_file() else {}
     return RecordedCell(folder, source, name, experiment, path, file, row, locked, members)

@@ -50,7 +50,7 @@ def test_check_says_what_will_run(repository: Repository) -> None:
             "dataset: path: $NOT_SET/x: $NOT_SET is not set; set it (`export NOT_SET=...`), or write",
         ),
         ({"root": "elsewhere"}, "root: elsewhere leads to"),
-        ({"weights": {"dir": "nowhere"}}, "nowhere is no folder; give the one that holds the published weights"),
+        ({"weights": {"dir": "nowhere"}}, "nowhere is not a folder; give the folder that holds the published weights"),
         ({"sources": ["fnn1"]}, "sources: fnn1: unknown model 'fnn1'; did you mean"),
     ],
 )
@@ -67,15 +67,23 @@ def test_how_many_images_is_said_where_it_is_known(repository: Repository, monke
     where = str(repository.path)
     repository.edit(change("all", "correct", name="imagenet-sample"))
     text = told("check", where)
-    assert "all models get right is not known yet: 20 at most" in text and f"gradients {20 * (1 + 6) * 1}, and" in text
+    assert (
+        "all models classify correctly is not known yet: 20 at most" in text
+        and f"gradients {20 * (1 + 6) * 1}, and" in text
+    )
     repository.edit(lambda values: values.update(models=[*LITE, "efficientnet_lite1", "efficientnet_lite2"]))
     text = told("check", where)
-    assert "all models get right is not known yet: 16 at most" in text and f"gradients {16 * (1 + 6) * 1}, and" in text
+    assert (
+        "all models classify correctly is not known yet: 16 at most" in text
+        and f"gradients {16 * (1 + 6) * 1}, and" in text
+    )
     repository.edit(change("all", "all", name="imagenet-sample"))
     text = told("check", where)
     assert "not known" not in text and f"gradients {20 * (1 + 6) * 1}, and" in text
     repository.edit(change(21, "all", name="imagenet-sample"))
-    assert "subset: images: 21 are more than imagenet-sample has, 20; ask for fewer" in told("check", where, code=2)
+    assert "subset: images: 21 are more than the 20 images of imagenet-sample; ask for fewer" in told(
+        "check", where, code=2
+    )
     repository.edit(lambda values: values["subset"].update(images=12, tuning=8))
     assert "attacked  12 images, whether models are right on them or not; 8 tuning images set apart\n" in told(
         "check", where
@@ -86,7 +94,7 @@ def test_how_many_images_is_said_where_it_is_known(repository: Repository, monke
         "attacked  8 tuning images, not for publication; those" in text and f"gradients {8 * (1 + 6) * 1}, and" in text
     )
     repository.edit(lambda values: values["subset"].update(tuning=9))
-    message = "subset: images: 12 and tuning: 9 are more than imagenet-sample has, 20; ask for fewer"
+    message = "subset: images: 12 and tuning: 9 are more than the 20 images of imagenet-sample; ask for fewer"
     assert message in told("check", where, code=2)
     photos = repository.path / "photos"
     for name in ("n01440764", "n01443537"):
@@ -94,16 +102,16 @@ def test_how_many_images_is_said_where_it_is_known(repository: Repository, monke
         Image.new("RGB", (8, 8)).save(photos / name / "a.png")
     repository.edit(change("all", "correct", name="imagefolder", path="photos"))
     text = told("check", where)
-    assert "photos: 2 images\n" in text and "all models get right is not known yet: 2 at most" in text
+    assert "photos: 2 images\n" in text and "all models classify correctly is not known yet: 2 at most" in text
     assert f"gradients {2 * (1 + 6) * 1}, and" in text
     repository.edit(change("all", "all", name="imagefolder", path="photos"))
     assert "not known" not in told("check", where)
     repository.edit(change(3, "all", name="imagefolder", path="photos"))
-    assert "subset: images: 3 are more than imagefolder has, 2; ask for fewer" in told("check", where, code=2)
+    assert "subset: images: 3 are more than the 2 images of imagefolder; ask for fewer" in told("check", where, code=2)
     with tarfile.open(repository.path / "photos.tar", "w") as archive:
         archive.add(photos, arcname=".")
     repository.edit(change("all", "correct", name="imagefolder", path="photos.tar"))
-    assert "all models get right is not known yet: 2 at most" in told("check", where)
+    assert "all models classify correctly is not known yet: 2 at most" in told("check", where)
     monkeypatch.setattr(image_files, "PEEK", 2)  # of a large tar, the start is looked at
     text = told("check", where)
     assert "photos.tar: as many as it holds\n" in text
@@ -123,14 +131,14 @@ def test_check_finds_files_that_are_wrong(repository: Repository, monkeypatch: p
     assert "make room" in told("check", str(repository.path), code=2)
     folder = new.make_experiment("mine", repository.path)
     (folder / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
-    assert "dvc.yaml is not the root's; copy it: cp " in told("check", str(folder), code=2)
+    assert "dvc.yaml differs from the root's; copy the root's: cp " in told("check", str(folder), code=2)
 
 
 def test_check_without_dvc(tmp_path: Path) -> None:
     make(tmp_path, {}, transforms={})
     (tmp_path / "stages").mkdir()
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    assert "everything (this is no DVC repository)" in told("check", str(tmp_path))
+    assert "everything (this is not a DVC repository)" in told("check", str(tmp_path))
 
 
 def test_published_weights_have_to_be_there(repository: Repository) -> None:
@@ -150,7 +158,7 @@ def test_published_weights_have_to_be_there(repository: Repository) -> None:
         "weights": {},
     }
     repository.edit(lambda values: values.update(change))
-    assert "timm_resnet18: nothing pins its weights" in told("check", str(repository.path), code=2)
+    assert "timm_resnet18: its weights have no pinned sha256" in told("check", str(repository.path), code=2)
 
 
 @pytest.mark.slow

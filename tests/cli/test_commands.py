@@ -82,7 +82,7 @@ def test_a_list_is_filtered() -> None:
     assert [line.split()[0] for line in text.splitlines()[2:]] == [
         "densenet", "densenet121", "densenet161", "densenet169", "densenet201"
     ]  # fmt: skip
-    assert "nothing in attacks holds 'zzz'" in told("list", "attacks", "--filter", "zzz", code=2)
+    assert "no entry of attacks contains 'zzz'" in told("list", "attacks", "--filter", "zzz", code=2)
     text = told("list", "--filter", "momentum")
     assert "attacks\n" in text and "models\n" not in text
 

@@ -15,7 +15,7 @@ from crossfool.experiment import costs, fetches, loading, output_sizes
 
 @pytest.mark.parametrize("name", ["../x", "a b", "", ".", "-x", "a/b", "ä", ".hidden", "x\n"])
 def test_bad_names_are_refused(project: Path, name: str) -> None:
-    with pytest.raises(UserError, match="is no name for an experiment"):
+    with pytest.raises(UserError, match="is not a valid name for an experiment"):
         new.make_experiment(name, project)
     assert list((project / "experiments").iterdir()) == []
 
@@ -30,7 +30,7 @@ def test_a_new_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (folder / experiment.root).resolve() == project
     assert "dvc repro experiments/mine/dvc.yaml" in (folder / "README.md").read_text(encoding="utf-8")
     assert "dvc repro experiments/mine/dvc.yaml" in text and "crossfool check experiments/mine" in text
-    assert "experiments/mine is there already; take another name" in told("new", "mine", code=2)
+    assert "experiments/mine exists already; choose another name" in told("new", "mine", code=2)
     assert sorted(path.name for path in (project / "experiments").iterdir()) == ["mine"]
 
 
@@ -56,7 +56,7 @@ def test_relative_paths_lead_where_they_led(project: Path) -> None:
 
 def test_new_outside_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "is in no crossfool repository" in told("new", "mine", code=2)
+    assert "is not in a crossfool repository" in told("new", "mine", code=2)
 
 
 def test_a_new_experiment_on_public_photographs(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_new_experiment_on_public_photographs(project: Path, monkeypatch: pyte
     assert experiment.dataset.LICENCE in readme and "dvc repro experiments/mine/dvc.yaml" in readme
     text = told("check", "mine")
     assert "images    imagenet-sample-images from GitHub's archive: 1,000 images\n" in text
-    assert "attacked  how many images all models get right is not known yet: 837 at most\n" in text
+    assert "attacked  how many images all models classify correctly is not known yet: 837 at most\n" in text
     gradients = 837 * 3 * 10 * len(experiment.attacks)
     assert f"gradients {costs.count_text(gradients)}, and " in text
     assert (

@@ -140,5 +140,5 @@ def test_dvcs_own_lock_that_is_whole_stays(small):
 
 
 def test_outside_a_repository_it_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="is in no DVC repository"):
+    with pytest.raises(UserError, match="is not in a DVC repository"):
         repair_locks.repair(tmp_path)

@@ -118,7 +118,11 @@ def test_nothing_is_changed_where_an_experiment_is_wrong(clone: Path, fault: str
         (mine / "params.yaml").unlink()
     before = {path: path.read_bytes() for path in mine.iterdir()}
     said = upgraded(mine, code=2)
-    wanted = {"params": "unknown key", "root": "is no clone of crossfool", "none": "params.yaml is missing, expected"}
+    wanted = {
+        "params": "unknown key",
+        "root": "is not a clone of crossfool",
+        "none": "params.yaml is missing, expected",
+    }
     assert said.startswith("error: ") and said.count("\n") == 1 and wanted[fault] in said
     assert {path: path.read_bytes() for path in mine.iterdir()} == before
 
@@ -158,7 +162,7 @@ def test_a_page_of_the_first_edition_may_be_written_over(tmp_path: Path) -> None
     page.write_text('<p class="brand">transferbench</p>')
     project.refuse_other_file(page)
     page.write_text('<p class="brand">another</p>')
-    with pytest.raises(UserError, match="is no report of crossfool"):
+    with pytest.raises(UserError, match="is not a report of crossfool"):
         project.refuse_other_file(page)
 
 

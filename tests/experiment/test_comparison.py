@@ -150,19 +150,21 @@ def test_the_configured_cache_is_read(project: Path, small: Path, tmp_path: Path
 def test_other_images_cannot_be_paired(project: Path, small: Path) -> None:
     second(project, small, labels=np.arange(6))
     text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
-    assert "of HEAD~1 rests on 8 images and predictions/" in text and "of HEAD on 6, 6 of them the same" in text
+    assert "of HEAD~1 has 8 images and predictions/" in text and "of HEAD has 6, of which 6 are the same" in text
 
 
 def test_other_labels_cannot_be_paired(project: Path, small: Path) -> None:
     second(project, small, labels=(LABELS + 1) % 10)
-    assert "have other labels for the same images" in told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
+    assert "have different labels for the same images" in told(
+        "compare", "HEAD~1", "HEAD", "--folder", str(small), code=2
+    )
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("fgsm", "sgfgsm"), "fgsm is an attack and sgfgsm is none; give two attacks (did you mean sg_fgsm or fgsm?)"),
-        (("fgsm", "HEAD"), "fgsm is an attack and HEAD is none"),
+        (("fgsm", "sgfgsm"), "fgsm is an attack, but sgfgsm is not; give two attacks (did you mean sg_fgsm or fgsm?)"),
+        (("fgsm", "HEAD"), "fgsm is an attack, but HEAD is not"),
         (("fsgm", "nowhere"), "unknown attack 'fsgm'; did you mean fgsm?; nor is it a git revision"),
         (("--", "--all", "HEAD"), "unknown attack '--all'"),
         (("fgsm", "fgsm"), "fgsm is compared with itself"),
@@ -220,12 +222,15 @@ def test_a_name_of_several_revisions_is_refused(project: Path, small: Path) -> N
     git(project, "tag", "both", first)
     git(project, "branch", "both")
     text = told("compare", "HEAD", "both", "--folder", str(small), code=2)
-    assert "both means several revisions (git says: " in text and "give refs/heads/both, refs/tags/both or" in text
+    assert (
+        "both is ambiguous: it names several revisions (git says: " in text
+        and "give refs/heads/both, refs/tags/both or" in text
+    )
     assert comparison.compare("HEAD", "refs/tags/both", small).shown
     for place, commit in (("aa", first), ("bb", "HEAD")):
         git(project, "update-ref", f"refs/exps/{place}/cdef/reeky-rort", commit)
     text = told("compare", "workspace", "reeky-rort", "--folder", str(small), code=2)
-    assert "reeky-rort means several DVC experiments" in text and first[:12] in text
+    assert "reeky-rort is the name of several DVC experiments" in text and first[:12] in text
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ MISTAKES = [
     ("attacks:\n", "attacks: {}\nothers:\n", "unknown key 'others'"),
     ("  igsm: ", "  fgsm: ", "the key fgsm stands twice"),
     ("attacks:", "attacks: []\nother:", "unknown key 'other'"),
-    ("dataset: {", "dataset: {{", "is no YAML"),
+    ("dataset: {", "dataset: {{", "is not valid YAML"),
     ("models: [", "models: ['7', ", "unknown model '7'"),
     ("models: [", "models: [7, ", "models: 0 is 7"),
 ]

@@ -124,7 +124,7 @@ def test_old_revisions_are_read_whatever_they_share(tmp_path, monkeypatch):
     monkeypatch.setattr(git, "file", lambda revision, name, folder: texts[name].encode())
     assert revisions.version_at("HEAD~1", tmp_path).values == params_file.parse_strict(DEFAULT)
     texts["params.yaml"] = "a: ["
-    with pytest.raises(UserError, match=r"^params.yaml of HEAD~1 is no YAML: line 1: "):
+    with pytest.raises(UserError, match=r"^params.yaml of HEAD~1 is not valid YAML: line 1: "):
         revisions.version_at("HEAD~1", tmp_path)
 
 
@@ -212,19 +212,19 @@ def test_what_is_written_is_read_back_by_every_reader(values):
         ("", " is empty, expected sections: root, "),
         ("# nothing\n", " is empty, expected sections: root, "),
         ("- 1\n", " is a list, expected sections"),
-        ("a:\n\t- 1\n", " is no YAML: line 2: "),
-        ("a: 1\n---\nb: 2\n", " is no YAML: line 2: expected a single document"),
+        ("a:\n\t- 1\n", " is not valid YAML: line 2: "),
+        ("a: 1\n---\nb: 2\n", " is not valid YAML: line 2: expected a single document"),
         ("%YAML 1.1\n---\na: 1\n", ": line 2: %YAML 1.1: DVC reads YAML 1.2; remove the line"),
         ("a: !!python/object/apply:os.system ['true']\n", ": line 1: the tag tag:yaml.org,2002:python/object/apply"),
         ("a: !!int 1\n", ": line 1: the tag tag:yaml.org,2002:int is not used"),
         ("a: !own 1\n", ": line 1: the tag !own is not used"),
         ("? [a]\n: 1\n", ": line 1: a key is a list or a section"),
         ("? {a: 1}\n: 1\n", ": line 1: a key is a list or a section"),
-        ("a: 1\nb:\n  c: 1\n  c: 2\n", ": the key c stands twice, the second time on line 4"),
-        ("a: 1\n'a': 2\n", ": the key a stands twice, the second time on line 2"),
-        ("a: 'x\n", " is no YAML: line 2: "),
-        ("[" * 5000, " is no YAML of an experiment: it is nested too deeply"),
-        ("a: \x00\n", " is no YAML: "),
+        ("a: 1\nb:\n  c: 1\n  c: 2\n", ": the key c occurs twice, the second time on line 4"),
+        ("a: 1\n'a': 2\n", ": the key a occurs twice, the second time on line 2"),
+        ("a: 'x\n", " is not valid YAML: line 2: "),
+        ("[" * 5000, " is not valid YAML of an experiment: it is nested too deeply"),
+        ("a: \x00\n", " is not valid YAML: "),
         ("a: &a [*a]\n", ": line 1: the alias *a"),
     ],
 )

@@ -1,11 +1,14 @@
 """Plan files: what they hold, and what is said where they are out of date."""
 
 import json
+from pathlib import Path
 
+import pytest
 import yaml
 from builders import EMPTY, ROOT
 
 from crossfool.datasets.preparation import catalogue
+from crossfool.errors import UserError
 from crossfool.experiment import fingerprint, loading, plan, plan_files, stage_plans
 from crossfool.models import network_files
 
@@ -131,6 +134,18 @@ def test_what_changed_is_said():
     assert list(plan_files.differences(first | {"libraries": {"timm": "1"}}, first)) == [
         "version changed (timm: 1 -> none)"
     ]
+
+
+def test_a_damaged_plan_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loading, "load_experiment", parsed)
+    Path("plan/attack").mkdir(parents=True)
+    Path("plan/attack/sg.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        plan_files.verified(stage_plans.craft, "sg")
+    assert str(error.value) == (
+        "plan/attack/sg.json is damaged: expected an object, found list; delete it and run `dvc repro`"
+    )
 
 
 def test_another_librarys_version_is_in_the_plans_of_what_uses_it(monkeypatch):

@@ -131,7 +131,7 @@ def test_a_damaged_cell_is_an_error(small: Path, described: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("fnn0", "'fnn0' is no cell; expected source/attack, or a path"),
+        ("fnn0", "'fnn0' is not a cell; expected source/attack, or a path"),
         ("fnn0/fgms", "unknown attack 'fgms'; did you mean"),
         ("fnn0-fgms", "unknown attack 'fgms'; did you mean"),
         ("fnn0-fgsm/far", "unknown source 'fnn0-fgsm'"),

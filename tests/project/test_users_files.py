@@ -284,7 +284,7 @@ def test_a_refusal_advises_tidy_for_what_tidy_deletes_alone(taken):
     with pytest.raises(UserError, match=r"notes.txt was not made by crossfool.*move it to a folder of your own"):
         leftover_files.refuse_leftovers(taken, experiment, *leftover_files.FOLDERS)
     (taken / "metrics/fnn0/notes.txt").unlink()
-    with pytest.raises(UserError, match=r"is of no model, source or attack .* `crossfool remove-leftovers`"):
+    with pytest.raises(UserError, match=r"belongs to no model, source or attack .* `crossfool remove-leftovers`"):
         leftover_files.refuse_leftovers(taken, experiment, *leftover_files.FOLDERS)
 
 
@@ -319,14 +319,14 @@ def test_report_writes_over_no_file_of_somebody_elses(small, name, monkeypatch):
         Path(name).write_text("<!DOCTYPE html><p>mine")
     before = Path(name).read_bytes()
     said = told("report", "small", "--out", name, code=2)
-    assert f"{name} is there and is no report of crossfool" in said and Path(name).read_bytes() == before
+    assert f"{name} exists and is not a report of crossfool" in said and Path(name).read_bytes() == before
 
 
 def test_report_writes_over_a_report(small, monkeypatch):
     monkeypatch.chdir(small.parents[1])
     for _ in range(2):
         told("report", "small", "--out", "page.html")
-    assert "is no report" in told("report", "small", "--out", os.devnull, code=2) and not Path(os.devnull).is_file()
+    assert "is not a report" in told("report", "small", "--out", os.devnull, code=2) and not Path(os.devnull).is_file()
 
 
 def test_a_new_experiment_leaves_what_is_in_its_way(project, monkeypatch):
@@ -342,6 +342,6 @@ def test_mend_leaves_a_merge_to_who_merges(project):
     shutil.copy(ROOT / "params.yaml", project)
     text = "schema: '2.0'\n<<<<<<< HEAD\nstages: {}\n=======\nstages: {a: 1}\n>>>>>>> other\n"
     (project / "dvc.lock").write_text(text)
-    with pytest.raises(UserError, match="holds the conflict of a merge; take one side"):
+    with pytest.raises(UserError, match="contains a merge conflict; take one side"):
         repair_locks.repair(project)
     assert (project / "dvc.lock").read_text() == text

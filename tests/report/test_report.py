@@ -255,11 +255,11 @@ def test_a_missing_file_is_named(copied: tuple[Path, Experiment], place: str) ->
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("metrics/fnn0/fgsm.json", {"fnn0": {}}, "targets are fnn0, expected fnn0, fnn2, fnn4"),
-        ("metrics/fnn0/fgsm.json", [], "targets are list"),
-        ("metrics/fnn0/fgsm.json", {name: {"top1": 3} for name in ("fnn0", "fnn2", "fnn4")}, "lacks n, top1_high"),
-        ("metrics/fnn0/fgsm.transform.json", {}, "lacks a model, transform or level"),
-        ("metrics/clean/fnn0.json", {"top1": 3}, "lacks n, parameters, published_top1"),
+        ("metrics/fnn0/fgsm.json", {"fnn0": {}}, "expected the targets fnn0, fnn2, fnn4, found fnn0; delete the file"),
+        ("metrics/fnn0/fgsm.json", [], "does not match params.yaml: expected the targets fnn0, fnn2, fnn4, found list"),
+        ("metrics/fnn0/fgsm.json", {name: {"top1": 3} for name in ("fnn0", "fnn2", "fnn4")}, "found no n, top1_high"),
+        ("metrics/fnn0/fgsm.transform.json", {}, "does not match params.yaml: a model, transform or level"),
+        ("metrics/clean/fnn0.json", {"top1": 3}, "found no n, parameters, published_top1"),
     ],
 )
 def test_metrics_of_another_shape_are_refused(
@@ -277,7 +277,7 @@ def test_metrics_of_other_images_are_refused(copied: tuple[Path, Experiment]) ->
     right = np.tile(np.arange(5), (3, 1))
     other = success.cell_metrics(dict.fromkeys(experiment.models, right), np.zeros(3, int), None, "fnn0")
     write_json(folder / "metrics/fnn0/sg_fgsm.json", other)
-    with pytest.raises(UserError, match=r"rests on 8 images and .*sg_fgsm.json on 3"):
+    with pytest.raises(UserError, match=r"has results on 8 images, but .*sg_fgsm.json on 3"):
         metrics.load_metrics(folder, experiment)
 
 

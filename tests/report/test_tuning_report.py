@@ -144,7 +144,7 @@ def test_comparisons_are_of_one_kind(small: Path) -> None:
     """Two attacks on tuning images may be compared, and the comparison says so; two revisions of both kinds may not."""
     use(small, "tuning")
     assert TUNING_NOTICE in comparison.compare("fgsm", "sg_fgsm", small).about
-    message = "attacks tuning images and HEAD those that reports score; compare two of one kind"
+    message = "attacks tuning images and HEAD scored images; compare two of the same kind"
     assert f"workspace {message}" in told("compare", "workspace", "HEAD", "--folder", str(small), code=2)
     assert f"workspace {message}" in told("compare", "HEAD", "workspace", "--folder", str(small), code=2)
     lock(small.parents[1], small)

@@ -116,7 +116,7 @@ def compare(
     if len(attacks) == 1:
         stranger = second if attacks == [first] else first
         hint = str(unknown_name("attack", stranger, experiment.rows)).partition("; ")[2]
-        raise UserError(f"{attacks[0]} is an attack and {stranger} is none; give two attacks ({hint}) or two revisions")
+        raise UserError(f"{attacks[0]} is an attack, but {stranger} is not; give two attacks ({hint}) or two revisions")
     if attacks:
         files = workspace_version(folder)
         pairs = [(CellVersion(files, name, first), CellVersion(files, name, second)) for name in experiment.sources]
@@ -142,7 +142,7 @@ def _refuse_both_uses(first: Version, second: Version) -> None:
     if first.uses_tuning != second.uses_tuning:
         tuned, other = (first, second) if first.uses_tuning else (second, first)
         raise UserError(
-            f"{tuned.name} attacks tuning images and {other.name} those that reports score; compare two of one kind"
+            f"{tuned.name} attacks tuning images and {other.name} scored images; compare two of the same kind"
         )
 
 

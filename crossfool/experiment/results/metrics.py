@@ -67,7 +67,7 @@ def load_metrics(folder: Path, experiment: Experiment) -> Results:
     paths = {target["n"]: success[cell] for cell, targets in rates.items() for target in targets.values()}
     if len(paths) > 1:
         (n, path), (other_n, other_path) = list(paths.items())[:2]
-        raise UserError(f"{path} rests on {n} images and {other_path} on {other_n}; run `dvc repro`")
+        raise UserError(f"{path} has results on {n} images, but {other_path} on {other_n}; run `dvc repro`")
     return Results(
         experiment,
         next(iter(paths), 0),
@@ -123,7 +123,10 @@ def _keyed(path: Path, value: Any, keys: set[str]) -> dict[str, Any]:
     """
     if not isinstance(value, dict) or not keys <= value.keys():
         lacking = sorted(keys - value.keys()) if isinstance(value, dict) else sorted(keys)
-        raise UserError(f"{path}: lacks {', '.join(lacking)}; delete it and run `dvc repro`")
+        raise UserError(
+            f"{path} is damaged: expected the keys {', '.join(sorted(keys))}, found no {', '.join(lacking)}; "
+            "delete it and run `dvc repro`"
+        )
     return value
 
 
@@ -132,7 +135,10 @@ def _success(path: Path, models: Iterable[str]) -> dict[str, dict[str, Any]]:
     values = read_json(path)
     if not isinstance(values, dict) or set(values) != set(models):
         targets = ", ".join(values) if isinstance(values, dict) else type(values).__name__
-        raise UserError(f"{path}: targets are {targets}, expected {', '.join(models)}; delete it and run `dvc repro`")
+        raise UserError(
+            f"{path} does not match params.yaml: expected the targets {', '.join(models)}, found {targets}; "
+            "delete the file and run `dvc repro`"
+        )
     return {model: _keyed(path, values[model], REQUIRED_KEYS["success"]) for model in models}
 
 
@@ -154,5 +160,6 @@ def _destruction(path: Path, experiment: Experiment) -> dict[str, dict[str, dict
         }
     except (KeyError, TypeError):
         raise UserError(
-            f"{path}: lacks a model, transform or level that params.yaml lists; delete it and run `dvc repro`"
+            f"{path} does not match params.yaml: a model, transform or level that it lists is missing; "
+            "delete the file and run `dvc repro`"
         ) from None

@@ -123,7 +123,10 @@ def read_evidence(folder: Path, results: Results) -> Evidence:
             path = folder / "predictions" / source / f"{attack}.parquet"
             top, labels, target_labels = predictions_file.read_cell(path)
             if set(top) != set(experiment.answering) or len(labels) != results.n:
-                raise UserError(f"{path} is of other models or images than metrics; delete it and run `dvc repro`")
+                raise UserError(
+                    f"{path} does not match metrics/: expected the models and images of metrics/, found others; "
+                    "delete it and run `dvc repro`"
+                )
             for target, predictions in top.items():
                 cell = source, attack, target
                 by_criterion = evaluation_success.success(predictions, labels, target_labels if row.targeted else None)
@@ -156,5 +159,8 @@ def read_similarity(folder: Path, name: str, row: Similarity) -> tuple[tuple[int
     samples = (0, *row.samples)
     rows = read_csv(path, {"image": int, "samples": int, "cosine": float})
     if [int(values["samples"]) for values in rows] != list(samples) * row.images:
-        raise UserError(f"{path} is not of {row.images} images and params.yaml's samples; run `dvc repro`")
+        raise UserError(
+            f"{path} does not match params.yaml: expected {row.images} images with m = {', '.join(map(str, samples))}, "
+            "found others; run `dvc repro`"
+        )
     return samples, np.array([float(values["cosine"]) for values in rows]).reshape(row.images, len(samples))

@@ -107,14 +107,16 @@ def refuse_unpaired(
     if not np.array_equal(first_predictions.ids, second_predictions.ids):
         common = len(np.intersect1d(first_predictions.ids, second_predictions.ids))
         raise UserError(
-            f"{first} rests on {len(first_predictions.ids)} images and {second} on {len(second_predictions.ids)}, "
-            f"{common} of them the same; only the same images can be paired: take versions with one subset"
+            f"{first} has {len(first_predictions.ids)} images and {second} has {len(second_predictions.ids)}, "
+            f"of which {common} are the same; only the same images can be paired: compare versions with the same subset"
         )
     other_aims = first.targeted and not np.array_equal(
         first_predictions.target_labels, second_predictions.target_labels
     )
     if other_aims or not np.array_equal(first_predictions.labels, second_predictions.labels):
-        raise UserError(f"{first} and {second} have other labels for the same images; take versions with one subset")
+        raise UserError(
+            f"{first} and {second} have different labels for the same images; compare versions with the same subset"
+        )
 
 
 def _named(cell: CellVersion, rival: CellVersion) -> str:

@@ -123,7 +123,7 @@ def _file(name: str, commit: str, file: str, folder: Path) -> str:
     """The text of a file in a commit, which error messages call by `name`."""
     content = git.file(commit, file, folder)
     if content is None:
-        raise UserError(f"{name} has no {file} in {folder.resolve().name}; take a revision at which it was run")
+        raise UserError(f"{name} has no {file} in {folder.resolve().name}; give a revision whose experiment has run")
     return content.decode("utf-8", "replace")
 
 
@@ -132,9 +132,9 @@ def cache_folder(folder: Path) -> Path:
     """The folder of DVC's cache, in which files lie by their md5.
 
     Raises:
-        UserError: `folder` is in no DVC repository.
+        UserError: `folder` is not in a DVC repository.
     """
     with dvc_records.open_repository(folder) as repo:
         if repo is None:
-            raise UserError(f"{folder.resolve()} is in no DVC repository; run the command inside a clone")
+            raise UserError(f"{folder.resolve()} is not in a DVC repository; run the command inside a clone")
         return Path(repo.cache.local.path)
