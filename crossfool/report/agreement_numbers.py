@@ -3,6 +3,7 @@
 from typing import Any
 
 from crossfool.experiment.descriptions import no_compared_images_note
+from crossfool.experiment.results.mean_rates import mean_rate_record
 from crossfool.report.findings import Findings
 from crossfool.report.reported import paper_agreement
 
@@ -18,4 +19,9 @@ def agreement_numbers(findings: Findings) -> dict[str, Any]:
         for claim in findings.claims
     }
     reason = {"untested": no_compared_images_note(findings.experiment)} if findings.evidence.empty else {}
-    return {"paper": paper_agreement.agreement_summary(findings.agreement), "claims": verdicts, **reason}
+    return {
+        "paper": paper_agreement.agreement_summary(findings.agreement),
+        "success": mean_rate_record(findings.mean_rates),
+        "claims": verdicts,
+        **reason,
+    }

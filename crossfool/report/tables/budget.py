@@ -29,7 +29,7 @@ COLUMNS = (
 
 def tables(findings: Findings) -> Iterator[Table]:
     """All budgets as a file, and a table of each objective: a line an attack, the best of the largest budget first."""
-    rows = tuple(budget_rows(findings.results))
+    rows = tuple(budget_rows(findings.results, findings.mean_rates))
     yield Table("budget", "Attacks at equal cost", COLUMNS, rows, most=0)
     for objective in OBJECTIVES:
         yield _matrix(objective, tuple(row for row in rows if row["objective"] == objective))
@@ -45,8 +45,9 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
         notes=(
             "Success after at most so many gradient evaluations an image and model: at an attack's last recorded "
             "step within them. Its steps are those of its whole run: made for fewer gradients, it would take larger "
-            "ones. Mean over black-box cells, and of the ends of their Wilson 95% intervals; over all attacked images, "
-            "whether models were right on the clean ones or not.",
+            "ones. Mean over black-box cells, over all attacked images, whether models were right on the clean ones or "
+            "not; 95% interval: at its last step clustered by image, before that the widest possible, Wilson's for the "
+            "number of images.",
             "“at” is what an attack had taken by then, where that is less than the budget.",
         ),
         matrix=Matrix(

@@ -15,9 +15,9 @@ SECTION, ORDER = "ranking", 40
 
 
 def _under(row: Row) -> str:
-    """The interval, where there is one, the adjusted p, and whether the two differ."""
-    interval = "" if row["low"] is None else f"{interval_text(row['low'], row['high'])}\n"
-    return f"{interval}{p_equation(row['p_holm'])}{'; differ' if row['differs'] else ''}"
+    """The interval, the adjusted p, and whether the two differ."""
+    differ = "; differ" if row["differs"] else ""
+    return f"{interval_text(row['low'], row['high'])}\n{p_equation(row['p_holm'])}{differ}"
 
 
 COLUMNS = (
@@ -47,7 +47,8 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
         rows=rows,
         notes=(
             "Paired by image: exact McNemar test where there is one black-box cell, else the exact sign-flip "
-            "permutation test; p is adjusted for all pairs by Holm's method, and two differ where it is below 0.05: "
+            "permutation test, with the 95% interval that agrees with it; p is adjusted for all pairs by Holm's method, "
+            "and two differ where it is below 0.05: "
             f"{count_differing(rows)} pairs, in bold.",
         ),
         matrix=Matrix("first", "second", "difference", attacks, attacks, mirror=_mirrored),
@@ -57,7 +58,7 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
 
 def _mirrored(row: Row) -> Row:
     """The row of the second attack against the first."""
-    low, high = (None if row[end] is None else -row[end] for end in ("high", "low"))
+    low, high = -row["high"], -row["low"]
     return {
         **row,
         "first": row["second"],
