@@ -178,7 +178,9 @@ def test_a_claim_is_one_new_file(copy: Copy) -> None:
     make(experiment, fooled, models=("fnn0", "fnn2"), sources=("fnn0",), attacks=VALUES["attacks"])
     copy.python("-c", REPORT, folder=experiment)
     agreement = json.loads((experiment / "agreement.json").read_text())
-    assert agreement["claims"]["one_step"] == {"holds": True, "effect": 87.5, "p": 2 / 2**7}
+    found = agreement["claims"]["one_step"]
+    assert (found["verdict"], found["effect"], found["p"], found["p_holm"]) == ("supported", 87.5, *[2 / 2**7] * 2)
+    assert agreement["verdicts"] == {"supported": 1, "contradicted": 0, "undecided": 0}
     assert statement in (experiment / "report/tables.md").read_text(encoding="utf-8")
     copy.add(TESTS[CLAIM])
     copy.passes(TESTS[CLAIM], "tests/report/test_claims.py", "-k", "one_step or one_sentence")

@@ -204,7 +204,7 @@ CLAIMS = {
     "sensitivity": {"depth", "smoothing_equal_steps", "smoothing_every_epsilon", "more_samples", "sigma_optimum"},
     "single-model": {"asymmetry", "depth", "smoothing_equal_cost"},
     "smoothness": {"smoothing_equal_steps", "similarity_smoothed", "similarity_rises"},
-    "targeted-ensemble": {"smoothing_equal_steps", "smoothing_ensembles", "large_steps"},
+    "targeted-ensemble": {"smoothing_equal_steps_targeted", "smoothing_ensembles_targeted", "large_steps"},
     "torchattack": set(),
 }
 FIGURES = {  # beside a heatmap for each attack

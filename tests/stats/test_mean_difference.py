@@ -1,4 +1,4 @@
-"""The interval of a difference: Newcombe's for one cell, of one mind with the exact test, and of the coverage it claims."""
+"""The interval of a difference: Newcombe's for one cell, agreeing with the exact test, of the coverage it claims."""
 
 import itertools
 

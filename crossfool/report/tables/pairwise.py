@@ -47,8 +47,8 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
         rows=rows,
         notes=(
             "Paired by image: exact McNemar test where there is one black-box cell, else the exact sign-flip "
-            "permutation test, with the 95% interval that agrees with it; p is adjusted for all pairs by Holm's method, "
-            "and two differ where it is below 0.05: "
+            "permutation test, with the 95% interval that goes with it; p is adjusted for all pairs by Holm's "
+            "method, and two differ where it is below 0.05: "
             f"{count_differing(rows)} pairs, in bold.",
         ),
         matrix=Matrix("first", "second", "difference", attacks, attacks, mirror=_mirrored),
