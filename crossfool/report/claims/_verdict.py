@@ -7,7 +7,14 @@ import numpy as np
 
 from crossfool.stats import intervals
 from crossfool.stats.mean_difference import agreeing, mean_difference_interval
-from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL, SMALLEST_P, OutcomePair, compare_pairs, holm_adjusted
+from crossfool.stats.paired_tests import (
+    SIGNIFICANCE_LEVEL,
+    SMALLEST_P,
+    OutcomePair,
+    compare_pairs,
+    holm_adjusted,
+    sign_flip_p,
+)
 
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTED = "supported", "contradicted", "undecided", "not tested"
 POWER_FACTOR = (1.959964 + 0.841621) / 1.959964  # half-widths of the interval that are shown with a power of 80%
@@ -30,7 +37,7 @@ class Verdict:
         low, high: 95% interval of the effect; None where there is none.
         smallest_p: The least p that these data could have had: had every unit that could do so gone as claimed.
         detectable: The least effect that would have been significant four times in five; None where there is none.
-        units: What the test takes as independent: "images", "sources", "targets" or "networks".
+        units: What the test takes as independent: "images", "sources", "networks", ...
         count: How many of them there are.
         variant: "targeted" where the claim is checked on targeted attacks by itself; else "".
         p_holm: p by Holm's method for all claims of the experiment.
@@ -159,6 +166,15 @@ def contrast(
             smallest_p=smallest_p(int(room.sum())),
         )
     ]
+
+
+def judged_values(values: np.ndarray, comparisons: int, detail: str) -> list[Verdict]:
+    """Judge the claim that the mean of values (N,), one an image, is positive, in shares of 1: sign-flip test."""
+    p, mean = sign_flip_p(values), float(values.mean())
+    ends = intervals.mean_interval(values)
+    interval = None if ends is None else agreeing(*ends, mean, p, 1e-6)
+    percent = None if interval is None else (100 * interval[0], 100 * interval[1])
+    return [judged(100 * mean, p, comparisons, len(values), detail, interval=percent)]
 
 
 def smallest_p(units: int) -> float:

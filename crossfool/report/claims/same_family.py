@@ -10,7 +10,7 @@ from crossfool.stats.paired_tests import sign_flip_p
 CLAIM = {
     "statement": "Success rates between models of one architecture are always higher than from any other source.",
     "section": "section 5.1, table 1",
-    "test": "sign-flip test over targets: the lowest rate from the target's own family less the highest from others",
+    "test": "sign-flip test over targets of the mean rate from the own family less that from others; no counterexample",
     "order": 20,
 }
 
@@ -18,7 +18,8 @@ CLAIM = {
 def check(evidence: Evidence) -> list[Verdict]:
     """Check for each target that its own family's sources succeed more often than any other; the unit is the target.
 
-    The paper says "always": the claim is supported only where no target and attack is a counterexample.
+    The paper says "always": the claim is supported only where no target and attack is a counterexample, one of another
+    family that succeeds at least as often as one of the target's own.
     """
     margins: dict[str, list[float]] = {}
     counterexamples = []
@@ -30,7 +31,8 @@ def check(evidence: Evidence) -> list[Verdict]:
             far = [source for source in rates if source not in near]
             if near and far:
                 worst, best = min(near, key=rates.__getitem__), max(far, key=rates.__getitem__)
-                margins.setdefault(target, []).append(rates[worst] - rates[best])
+                means = [float(np.mean([rates[source] for source in some])) for some in (near, far)]
+                margins.setdefault(target, []).append(means[0] - means[1])
                 if rates[worst] <= rates[best]:
                     counterexamples.append(
                         f"{attack} on {target}: {best} {rates[best]:.1f}%, {worst} {rates[worst]:.1f}%"
