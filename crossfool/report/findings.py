@@ -56,11 +56,13 @@ class Findings:
 
     @cached_property
     def mean_rates(self) -> MeanRates:
-        """Each attack's mean rate with its interval: from outcomes, else as agreement.json has it."""
+        """Each attack's mean rate with its interval: from outcomes, or, in a folder that may be partial, as the report
+        recorded it in agreement.json, so that `show` reads no predictions."""
+        recorded = mean_rates.recorded_mean_rates(self.folder) if self.partial else {}
         try:
-            return mean_rates.mean_rates(self.evidence)
+            return recorded or mean_rates.mean_rates(self.evidence)
         except outcomes.OutcomesMissing:
-            return mean_rates.recorded_mean_rates(self.folder)
+            return {}
 
     @cached_property
     def tables(self) -> dict[str, list[Table]]:

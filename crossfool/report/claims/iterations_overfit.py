@@ -1,7 +1,7 @@
 """Few iterations against many, of targeted attacks at a small step."""
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._lines import lines_along
+from crossfool.report.claims._lines import Line, lines_along
 from crossfool.report.claims._verdict import Verdict, contrast, joined_unique
 
 CLAIM = {
@@ -17,7 +17,7 @@ def check(evidence: Evidence) -> list[Verdict]:
     """Check the fewest iterations against the most at the largest step that is small."""
     pairs, contrasts = [], []
     for lines in lines_along(evidence.experiment, "steps"):
-        small = {}
+        small: dict[float, list[Line]] = {}
         for line in lines:
             row = evidence.experiment.row(line[min(line)])
             if row.targeted and row.step_size <= SMALL * row.epsilon:
