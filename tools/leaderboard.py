@@ -17,9 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Leaderboard
 
 Attacks of the experiments whose `metrics/` are in git, ranked by mean success over black-box cells (top-1; top-5 of
-targeted attacks), in percent, with the mean of the ends of the cells' Wilson 95% intervals. Beside it: gradient
-evaluations an image and model, and success divided by them. Ranks hold within a table alone: its models, images and ε.
-Whether two attacks differ on these images is in each experiment's `report/tables/pairwise.csv` (all cells together) and
+targeted attacks), in percent, with its 95% interval: clustered by image as in `report/tables/ranking.csv`, or, where
+agreement.json has none, the widest that it could be, Wilson's for the number of images. Beside it: gradient evaluations
+an image and model, and success divided by them. Ranks hold within a table alone: its models, images and ε. Whether two
+attacks differ on these images is in each experiment's `report/tables/pairwise.csv` (all cells together) and
 `report/tables/mcnemar.csv` (cell by cell). † marks an attack whose code is known to depart from its paper.
 
 Written by `tools/leaderboard.py` from `metrics/`, never by hand: a test compares. To be on it:

@@ -60,7 +60,8 @@ def page() -> str:
         "Networks": "`crossfool/models/networks/`; torchvision's, timm's and RobustBench's are in "
         "[parameters.md](parameters.md#models-targets-weights-training).",
         "Transforms": "`crossfool/pipeline/transforms/`; a list of levels each in the section `transforms`.",
-        "Claims": "`crossfool/report/claims/`; a claim holds where its effect has the claimed sign and p < 0.05.",
+        "Claims": "`crossfool/report/claims/`; its verdict is supported, contradicted, undecided or not tested: "
+        "[statistics.md](statistics.md).",
     }
     parts = [f"## {name}\n\n{folders[name]}\n\n{table(*content)}" for name, content in tables.items()]
     return "\n\n".join([HEAD, *parts]) + "\n"

@@ -44,8 +44,7 @@ def _pooled_line(pooled: Pooled, several: bool) -> Text:
     difference = pooled.difference
     name = f"{pooled.attack}: " if several else ""
     adjusted = f", {p_value_text(difference.adjusted)} by Holm" if several else ""
-    low, high = difference.low, difference.high
-    interval = "" if low is None or high is None else f" {interval_text(low, high)}"
+    interval = f" {interval_text(difference.low, difference.high)}"
     rest = f" points{interval}, {p_equation(difference.p)}{adjusted}"
     return Text.assemble((f"{name}pooled over {pooled.cells} {cells}: ", "bold"), _points(difference), rest)
 
@@ -64,5 +63,6 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     cells = "1 cell" if tested == 1 else f"the table's {tested} cells"
     yield (
         f"Intervals: 95%, Newcombe's for paired proportions; p: exact McNemar test, by Holm's method for {cells}. "
-        "Pooled: Student's t over images, exact permutation test."
+        "Pooled: exact permutation test over images, intervals clustered by image."
     )
+    yield "An interval excludes 0 where its own p, before Holm's method, is below 0.05."

@@ -3,21 +3,26 @@
 from typing import Any
 
 from crossfool.experiment.descriptions import TUNING_NOTICE, no_compared_images_note
+from crossfool.experiment.results.mean_rates import mean_rate_record
+from crossfool.report import paper_claims
 from crossfool.report.findings import Findings
 from crossfool.report.reported import paper_agreement
 
+CLAIM_KEYS = ("verdict", "effect", "low", "high", "p", "p_holm", "smallest_p", "detectable")
+
 
 def agreement_numbers(findings: Findings) -> dict[str, Any]:
-    """Agreement with the paper's figures, each claim's verdict, and why no claim was tested, where none was."""
+    """Agreement with the paper's figures, each claim's verdict, and why no claim was tested, where none could be."""
+    rows = paper_claims.claim_rows(findings.claims)
+    claims = {row["name"]: {key: row[key] for key in CLAIM_KEYS} for row in rows}
     if findings.experiment.subset.uses_tuning:
-        return {"paper": paper_agreement.agreement_summary([]), "claims": {}, "untested": TUNING_NOTICE}
-    verdicts = {
-        claim.name: {
-            "holds": claim.holds,
-            "effect": float(f"{claim.effect:.6g}"),
-            "p": None if claim.p is None else float(f"{claim.p:.6g}"),
-        }
-        for claim in findings.claims
+        reason = {"untested": TUNING_NOTICE}
+    else:
+        reason = {"untested": no_compared_images_note(findings.experiment)} if findings.evidence.empty else {}
+    return {
+        "paper": paper_agreement.agreement_summary(findings.agreement),
+        "success": mean_rate_record(findings.mean_rates),
+        "verdicts": paper_claims.count_verdicts(findings.claims),
+        "claims": claims,
+        **reason,
     }
-    reason = {"untested": no_compared_images_note(findings.experiment)} if findings.evidence.empty else {}
-    return {"paper": paper_agreement.agreement_summary(findings.agreement), "claims": verdicts, **reason}

@@ -12,6 +12,7 @@ from crossfool.models.families import family
 from crossfool.report.findings import Findings
 from crossfool.report.table import Row
 from crossfool.stats import intervals
+from crossfool.stats.mean_rate import mean_rate
 
 LETTER = {"epsilon": "ε", "steps": "T", "step_size": "α", "samples": "m", "sigma": "σ"}
 
@@ -40,9 +41,8 @@ def _sweep_rows(name: str, grid: sweeps.Grid, findings: Findings) -> Iterator[Ro
                 yield row | {"rate": rates[figure.metric], "panel": panel, "source": source, "target": target} | ends
             if figure.average and sources and not findings.evidence.empty:
                 hits = findings.evidence.hits if figure.metric == "top1" else findings.evidence.hits5
-                share = np.mean([hits[source, attack, target] for source in sources], 0)
-                rate, low, high = (100 * value for value in mean_interval(share))
-                ends = {"low": max(low, 0.0), "high": min(high, 100.0)}
+                mean_over = mean_rate([hits[source, attack, target] for source in sources])
+                rate, ends = mean_over.percent, {"low": mean_over.low, "high": mean_over.high}
                 mean = f"mean of {len(sources)} sources"
                 yield row | {"rate": rate, "panel": target, "source": mean, "target": target} | ends
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.results import outcomes, pooled_destruction
+from crossfool.experiment.results import mean_rates, outcomes, pooled_destruction
+from crossfool.experiment.results.mean_rates import MeanRates
 from crossfool.experiment.results.metrics import Results, load_metrics
 from crossfool.report import paper_claims, table_modules
 from crossfool.report.reported import paper_agreement
@@ -52,6 +53,16 @@ class Findings:
         if self.partial and not all(path.exists() for path in outcomes.files(self.folder, self.experiment)):
             raise outcomes.OutcomesMissing
         return outcomes.read_evidence(self.folder, self.results)
+
+    @cached_property
+    def mean_rates(self) -> MeanRates:
+        """Each attack's mean rate with its interval: from outcomes, or, in a folder that may be partial, as the report
+        recorded it in agreement.json, so that `show` reads no predictions."""
+        recorded = mean_rates.recorded_mean_rates(self.folder) if self.partial else {}
+        try:
+            return recorded or mean_rates.mean_rates(self.evidence)
+        except outcomes.OutcomesMissing:
+            return {}
 
     @cached_property
     def tables(self) -> dict[str, list[Table]]:

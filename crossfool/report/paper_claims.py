@@ -2,7 +2,8 @@
 
 A claim is a file of `claims/`, which is their registry. Compared are black-box cells only: a target that is no member
 of the source. A targeted attack succeeds where its label is among the target's top-5 classes, as in the paper's table
-4; any other where the top-1 class is wrong. A claim holds where its effect has the claimed sign and p < 0.05.
+4; any other where the top-1 class is wrong. A verdict is supported, contradicted, undecided or not tested, by p of
+Holm's method for all claims of the experiment: `claims/_verdict.py`, docs/statistics.md.
 """
 
 import importlib
@@ -12,12 +13,16 @@ from typing import Any
 
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.report import claim_files
-from crossfool.report.claims._verdict import Verdict
+from crossfool.report.claims._verdict import CONTRADICTED, SUPPORTED, UNDECIDED, Verdict, adjusted, decided_again
 
-COLUMNS = ("name", "holds", "effect", "unit", "p", "comparisons", "images", "section", "statement", "detail")
+COLUMNS = (
+    *("name", "verdict", "effect", "low", "high", "unit", "p", "p_holm", "smallest_p", "detectable"),
+    *("comparisons", "images", "units", "count", "section", "statement", "detail"),
+)
+NUMBERS = ("effect", "low", "high", "p", "p_holm", "smallest_p", "detectable")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim(Verdict):
     """A claim of the paper, checked on an experiment.
 
@@ -36,16 +41,32 @@ def check_claims(evidence: Evidence) -> list[Claim]:
     Raises:
         UserError: a claim's file declares wrongly.
     """
-    return [
-        Claim(name=declared.name, statement=declared.statement, section=declared.section, **vars(verdict))
+    found = [
+        (declared, verdict)
         for declared in claim_files.claims().values()
         for verdict in importlib.import_module(declared.module).check(evidence)
     ]
+    p_values = adjusted([verdict for _, verdict in found])
+    return [_claim(declared, decided_again(verdict, p)) for (declared, verdict), p in zip(found, p_values, strict=True)]
+
+
+def _claim(declared: claim_files.DeclaredClaim, verdict: Verdict) -> Claim:
+    """A verdict under its claim's name and statement; of targeted attacks, both say so."""
+    name, statement = declared.name, declared.statement
+    if verdict.variant:
+        name, statement = f"{name}_{verdict.variant}", f"{statement.rstrip('.')} ({verdict.variant} attacks, top-5)."
+    return Claim(**vars(verdict), name=name, statement=statement, section=declared.section)
+
+
+def count_verdicts(claims: Iterable[Verdict]) -> dict[str, int]:
+    """How many claims are supported, contradicted and undecided; those that were not tested are in none."""
+    verdicts = [claim.verdict for claim in claims]
+    return {verdict: verdicts.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
 
 
 def claim_rows(claims: Iterable[Claim]) -> list[dict[str, Any]]:
-    """A row of `COLUMNS` for each claim; effect and p to six significant digits."""
+    """A row of `COLUMNS` for each claim; numbers to six significant digits."""
     rows = [{column: getattr(claim, column) for column in COLUMNS} for claim in claims]
     for row in rows:
-        row |= {key: float(f"{row[key]:.6g}") for key in ("effect", "p") if row[key] is not None}
+        row |= {key: float(f"{row[key]:.6g}") for key in NUMBERS if row[key] is not None}
     return rows

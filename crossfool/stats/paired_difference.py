@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from crossfool.stats import intervals
-from crossfool.stats.paired_tests import OutcomePair, compare_pairs, mcnemar_p
+from crossfool.stats.mean_difference import mean_difference_interval
+from crossfool.stats.paired_tests import OutcomePair, compare_pairs
 
 
 @dataclass(frozen=True)
@@ -15,34 +13,29 @@ class Difference:
 
     Attributes:
         points: First less second.
-        low, high: 95% interval; None where it has no width.
+        low, high: 95% interval; it excludes 0 where p is below 0.05, and only there.
         p: Two-sided.
         adjusted: p by Holm's method, for the number of differences in the same table.
     """
 
     points: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     p: float
     adjusted: float = 1.0
 
 
 def paired_difference(pair: OutcomePair) -> Difference:
-    """The difference of one pair of outcomes, (N,) bool each: Newcombe's interval, exact McNemar test."""
-    low, high = intervals.newcombe_interval(*pair)
-    points = 100 * (float(pair[0].mean()) - float(pair[1].mean()))
-    return Difference(points, 100 * low, 100 * high, mcnemar_p(*pair))
+    """The difference of one pair of outcomes, (N,) bool each: exact McNemar test, Newcombe's interval."""
+    return pooled_difference([pair])
 
 
 def pooled_difference(pairs: Sequence[OutcomePair]) -> Difference:
     """The mean difference of several pairs on the same images, at least one.
 
-    Cells share their images, so that an image's differences are averaged first: Student's t interval over images, and
-    the exact sign-flip permutation test.
+    Cells share their images, so that an image's differences are averaged first: the exact sign-flip permutation test
+    (McNemar's for one pair), and `mean_difference_interval`, which agrees with it.
     """
-    if len(pairs) == 1:
-        return paired_difference(pairs[0])
     mean = compare_pairs(pairs)
-    interval = intervals.mean_interval(np.mean([a.astype(float) - b for a, b in pairs], 0))
-    low, high = (None, None) if interval is None else (100 * min(max(end, -1.0), 1.0) for end in interval)
-    return Difference(mean.points, low, high, mean.p)
+    low, high = mean_difference_interval(pairs, mean.p)
+    return Difference(mean.points, 100 * low, 100 * high, mean.p)

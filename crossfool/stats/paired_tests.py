@@ -8,6 +8,7 @@ import numpy as np
 
 SIGNIFICANCE_LEVEL = 0.05  # p below which a difference is significant
 RESAMPLES = 9_999
+SMALLEST_P = 2.0**-1022  # the smallest normal float: no p is 0
 MAX_ADDITIONS = (
     300_000_000  # additions of an exact permutation test, beyond which a Fourier transform takes their place
 )
@@ -63,11 +64,14 @@ def compare_pairs(pairs: Sequence[OutcomePair], counted: Sequence[np.ndarray] | 
 
 
 def mcnemar_p(a: np.ndarray, b: np.ndarray) -> float:
-    """p of McNemar's exact test that two outcomes on the same images, (N,) bool, are equally frequent."""
+    """p of McNemar's exact test that two outcomes on the same images, (N,) bool, are equally frequent.
+
+    Never 0: a p below the smallest normal float is that float.
+    """
     from scipy.stats import binomtest
 
     first, second = int((a & ~b).sum()), int((b & ~a).sum())
-    return float(binomtest(first, first + second).pvalue) if first + second else 1.0
+    return max(float(binomtest(first, first + second).pvalue), SMALLEST_P) if first + second else 1.0
 
 
 def exact_sign_flip_p(difference: np.ndarray) -> float:

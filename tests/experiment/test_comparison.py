@@ -13,7 +13,7 @@ from made_experiments import FGSM, FOOLED, LABELS, SG, lock, make
 
 from crossfool.experiment import dvc_records
 from crossfool.experiment.results import comparison, revisions
-from crossfool.stats import intervals
+from crossfool.stats import intervals, mean_difference
 
 
 def test_two_attacks_by_hand(small: Path) -> None:
@@ -48,10 +48,11 @@ def test_black_box_cells_are_pooled_within_an_image(small: Path) -> None:
     assert pooled.cells == 3 and pooled.difference.points == pytest.approx(100 / 8)
     sums = [sum(signs) for signs in itertools.product((-1, 1), (-1, 1), (-2, 2), (-2, 2), (-1, 1))]
     assert pooled.difference.p == pytest.approx(sum(abs(one) >= 3 for one in sums) / 32)
-    half = 2.364624 * differences.std(ddof=1) / 8**0.5  # t of 7 degrees of freedom
-    assert (pooled.difference.low, pooled.difference.high) == pytest.approx(
-        (12.5 - 100 * half, 12.5 + 100 * half), abs=1e-4
-    )
+    first, second = np.array([2, 2, 2, 2, 1, 0, 0, 0]) / 3, np.array([3, 3, 0, 0, 0, 0, 0, 0]) / 3
+    assert (first - second).tolist() == pytest.approx(differences.tolist())
+    ends = mean_difference.square_and_add(first, second, 3)
+    assert (pooled.difference.low, pooled.difference.high) == pytest.approx([100 * end for end in ends])
+    assert ends[0] < 0 < ends[1]
 
 
 def test_a_source_and_a_target_can_be_chosen(small: Path) -> None:

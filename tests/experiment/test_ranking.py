@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from made_experiments import DETAIL, FGSM, FOOLED, SG, make, write_report
-from scipy.stats import t
 
 from crossfool.experiment import loading
 from crossfool.experiment.results import ranking
@@ -19,7 +18,7 @@ from crossfool.report.findings import read_findings
 from crossfool.report.renderers.latex import render_latex
 from crossfool.report.table import Table
 from crossfool.report.tables import pairwise
-from crossfool.stats import rates
+from crossfool.stats import mean_difference, mean_rate, rates
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
 
@@ -52,20 +51,8 @@ def shown(folder: Path) -> dict[str, Table]:
     return {table.name: table for tables in sections.values() for table in tables if table.readable}
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    return 100 * (values.mean() - half), 100 * (values.mean() + half)
-
-
 # The first k of eight images are fooled in each black-box cell: fnn0 to fnn2 and fnn4, and the ensemble to fnn4.
 FAST, SMOOTH = (np.mean([np.arange(8) < k for k in some], 0) for some in ((5, 0, 4), (2, 2, 2)))
-
-
-@pytest.mark.parametrize("successes", [0, 16])
-def test_all_or_none_have_an_interval(successes):
-    hits = [np.arange(16) < successes] * 3
-    assert ranking._ends(hits) == pytest.approx([100 * end for end in rates.wilson_interval(successes, 16)], abs=1e-4)
-    assert ranking._ends([np.arange(16) < 8, np.arange(16) >= 8]) == (None, None)  # every image half the time
 
 
 def test_ranking_by_hand(made):
@@ -76,8 +63,8 @@ def test_ranking_by_hand(made):
         ("far", "1"),
     ]
     assert float(first["success"]) == 37.5 and float(second["success"]) == 25.0
-    low, high = interval(FAST)
-    assert (float(first["low"]), float(first["high"])) == pytest.approx((max(low, 0), high), abs=1e-3)
+    ends = [100 * float(end) for end in mean_rate.mean_rate_ends(FAST, 3)]
+    assert (float(first["low"]), float(first["high"])) == pytest.approx(ends, abs=1e-3)
     assert (first["cells"], first["n"], first["gradients"], second["gradients"]) == ("3", "8", "1", "5")
     assert (float(first["success_per_gradient"]), float(second["success_per_gradient"])) == (37.5, 5.0)
     assert (float(first["l2"]), float(second["l2"])) == (100.0, 75.0)  # the mean over both sources
@@ -88,7 +75,8 @@ def test_pairs_by_hand(made):
     assert (row["first"], row["second"], row["cells"], row["n"]) == ("fgsm", "sg_fgsm", "3", "8")
     each = FAST - SMOOTH
     assert float(row["difference"]) == 12.5
-    assert (float(row["low"]), float(row["high"])) == pytest.approx(interval(each), abs=1e-3)
+    ends = [100 * end for end in mean_difference.square_and_add(FAST, SMOOTH, 3)]
+    assert (float(row["low"]), float(row["high"])) == pytest.approx(ends, abs=1e-3)
     some = each[each != 0]
     flips = [abs(some @ signs) >= abs(some.sum()) - 1e-12 for signs in itertools.product((1, -1), repeat=len(some))]
     assert float(row["p"]) == pytest.approx(np.mean(flips), abs=1e-9) == float(row["p_holm"])
@@ -274,7 +262,7 @@ def test_attacks_at_equal_cost_by_hand(costly):
         10: [("1", "smooth", "10", "81.25"), ("2", "igsm", "3", "56.25"), ("3", "fgsm", "1", "37.5")],
     }
     row = next(row for row in rows(costly / "report/tables/budget.csv") if row["success"] == "81.25")
-    low, high = (np.mean([100 * rates.wilson_interval(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
+    low, high = (100 * end for end in rates.wilson_interval_of_share(6.5 / 8, 8))
     assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high), abs=1e-3)
 
 
@@ -284,7 +272,7 @@ def test_attacks_at_equal_cost_in_words(costly):
     head, _, *lines = after.split("\n\n")[2].splitlines()
     assert head == "| attack | 1 | 2 | 3 | 5 | 10 |"
     assert [line.split(" | ")[0] for line in lines] == ["| smooth", "| igsm", "| fgsm"]  # by the largest budget
-    low, high = (np.mean([100 * rates.wilson_interval(k, 8)[end] for k in (6, 7)]) for end in (0, 1))
+    low, high = (100 * end for end in rates.wilson_interval_of_share(6.5 / 8, 8))
     assert lines[0].startswith("| smooth | – | – | – | 31.2 place 3 [")
     assert lines[0].endswith(f"| 81.2 place 1 [{low:.1f}, {high:.1f}] |")
 
@@ -329,7 +317,7 @@ def test_what_differs_stands_out(monkeypatch):
     some = {"objective": "untargeted", "low": 1.0, "high": 30.0, "cells": 2, "n": 50}
     pairs = [
         {"first": "a", "second": "b", "difference": 12.5, "p": 0.001, "p_holm": 0.003, "differs": True},
-        {"first": "a", "second": "c", "difference": -4.0, "low": None, "high": None, "p": 0.5, "p_holm": 1.0},
+        {"first": "a", "second": "c", "difference": -4.0, "low": -9.0, "high": 2.0, "p": 0.5, "p_holm": 1.0},
         {"first": "b", "second": "c", "difference": 0.0, "p": 1.0, "p_holm": 1.0},
     ]
     rows = [{**some, "differs": False, **pair} for pair in pairs]
@@ -342,4 +330,4 @@ def test_what_differs_stands_out(monkeypatch):
     assert by_attack["b"][0].text == "−12.5" and by_attack["b"][0].under == "[−30.0, −1.0]\np = 0.003; differ"
     latex = render_latex(table)
     assert latex.count(r"\textbf{$-$12.5}") == 1 and latex.count(r"\textbf") == 2
-    assert by_attack["c"][0].under == "p = 1" and by_attack["b"][2].text == "+0.0"
+    assert by_attack["c"][0].under == "[−2.0, 9.0]\np = 1" and by_attack["b"][2].text == "+0.0"

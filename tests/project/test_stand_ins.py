@@ -212,7 +212,10 @@ CLAIMS = {
     "sensitivity": {"depth", "smoothing_equal_steps", "smoothing_every_epsilon", "more_samples", "sigma_optimum"},
     "single-model": {"asymmetry", "depth", "smoothing_equal_cost"},
     "smoothness": {"smoothing_equal_steps", "similarity_smoothed", "similarity_rises"},
-    "targeted-ensemble": {"smoothing_equal_steps", "smoothing_ensembles", "large_steps"},
+    "targeted-ensemble": {
+        *("smoothing_equal_steps_targeted", "smoothing_ensembles_targeted", "targeted_top1"),
+        *("large_steps", "steps_too_large", "iterations_overfit"),
+    },
     "torchattack": set(),
 }
 FIGURES = {  # beside a heatmap for each attack

@@ -164,6 +164,7 @@ def test_figures_are_there(made: tuple[Path, Experiment]) -> None:
     names = ["agreement", "destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
     pictures = [f"figures/{name}.png" for name in [*names, "panel"]] + [f"vector/{name}.svg" for name in names]
     shown = ["fgsm-top1", "sg_fgsm-top1", "far-top1", "far-top5", "clean", "ranking", "mcnemar", "claims", "comparison"]
+    shown.append("reported_claims")
     shown += ["destruction_jpeg", "destruction_rotation"]
     others = ["results", "destruction", "destruction_pooled", "pairwise", "budget", "samples", "seeds", "quantisation"]
     others += ["denominators", "cost", "grid_a", "grid_b", "scatter", "similarity", "panels"]

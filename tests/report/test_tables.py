@@ -68,6 +68,7 @@ READABLE = {  # of the made experiment; the others are files alone, or have no r
     ),
     "mcnemar",
     *("samples", "seeds", "quantisation", "denominators", "claims", "comparison", "cost"),
+    "reported_claims",
     *("destruction_jpeg", "destruction_rotation"),
 }
 

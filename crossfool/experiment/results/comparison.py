@@ -2,7 +2,8 @@
 
 A cell's interval is Newcombe's for paired proportions (1998, method 10), its p that of the exact McNemar test,
 corrected by Holm's method for all cells of the table. Pooled over black-box cells, an image's differences are
-averaged first, since cells share their images: Student's t interval over images, and the sign-flip permutation test.
+averaged first, since cells share their images: the sign-flip permutation test, and the interval of
+`stats.mean_difference`, which agrees with it.
 See `stats.paired_difference`; `paired_cells` reads the two sides.
 """
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossfool.experiment.results import detail_rows
+from crossfool.experiment.results.mean_rates import MeanRates, recorded_mean_rates
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.crafting import timings
 
@@ -18,7 +19,7 @@ class CostEffectiveness:
 
     Attributes:
         attack, objective: The attack's name, and untargeted or targeted.
-        success, low, high: Mean success rate over black-box cells, and mean ends of its intervals, in percent.
+        success, low, high: Mean success rate over black-box cells, and its interval, in percent.
         gradients: Gradient evaluations an image and model, of one seed.
         seconds: Seconds an image, mean over sources; None where a cell was not computed here, or by another row.
         by: The hardware that computed the cells.
@@ -44,20 +45,22 @@ class CostEffectiveness:
         return self.success / self.seconds if self.seconds else None
 
 
-def cost_effectiveness_rows(folder: Path, results: Results) -> list[CostEffectiveness]:
+def cost_effectiveness_rows(folder: Path, results: Results, known: MeanRates | None = None) -> list[CostEffectiveness]:
     """The success and cost of each attack with black-box cells, the best first, untargeted before targeted ones.
 
     Args:
         folder: The experiment's.
         results: Its metrics.
+        known: Mean rates with their intervals; those of agreement.json where not given.
     """
-    costs = [cost for name in results.experiment.attacks for cost in _of_attack(folder, results, name)]
+    known = recorded_mean_rates(folder) if known is None else known
+    costs = [cost for name in results.experiment.attacks for cost in _of_attack(folder, results, name, known)]
     return sorted(costs, key=lambda cost: (cost.objective == "targeted", -cost.success, cost.gradients))
 
 
-def _of_attack(folder: Path, results: Results, name: str) -> Iterable[CostEffectiveness]:
+def _of_attack(folder: Path, results: Results, name: str, known: MeanRates) -> Iterable[CostEffectiveness]:
     """The success and cost of one attack; none where it has no black-box cells."""
-    row, rates_at = results.experiment.attacks[name], detail_rows.rates_by_gradients(results, name)
+    row, rates_at = results.experiment.attacks[name], detail_rows.rates_by_gradients(results, name, known)
     if not rates_at:
         return
     rates = rates_at[max(rates_at)]

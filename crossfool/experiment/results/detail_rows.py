@@ -6,9 +6,8 @@ Each function yields the rows of one table. Rates are percent.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from crossfool.experiment.results import pooled_destruction
+from crossfool.experiment.results.mean_rates import MeanRates, best_known
 from crossfool.experiment.results.metrics import Results
 from crossfool.stats.rates import wilson_rate as wilson_rate
 
@@ -49,18 +48,18 @@ def cost_rows(results: Results) -> Iterator[dict[str, Any]]:
             yield cell | {"gradients": rates["gradients"]} | _rates(rates, _metric(results, attack))
 
 
-def budget_rows(results: Results) -> Iterator[dict[str, Any]]:
+def budget_rows(results: Results, known: MeanRates | None = None) -> Iterator[dict[str, Any]]:
     """Attacks at equal cost: success within a budget of gradient evaluations; none where no steps were recorded.
 
     A budget is the cost of some attack at one of its recorded steps, where it allows two or more attacks to be
-    compared; equals share a place. An attack's success is its mean over black-box cells, and so are the ends of the
-    interval, Wilson's.
+    compared; equals share a place. An attack's success is its mean over black-box cells; its interval at the last step
+    is that of `known`, and the widest possible before, where outcomes of images are not kept.
     """
     if not any(row.record_steps for row in results.experiment.attacks.values()):
         return
     for objective in OBJECTIVES:
         rows = {name: row for name, row in results.experiment.attacks.items() if row.objective == objective}
-        rates_at = {name: steps for name in rows if (steps := rates_by_gradients(results, name))}
+        rates_at = {name: steps for name in rows if (steps := rates_by_gradients(results, name, known))}
         for budget in sorted({gradients for steps in rates_at.values() for gradients in steps}):
             within = {name: max((g for g in steps if g <= budget), default=0) for name, steps in rates_at.items()}
             entries = [(rates_at[name][most], most, name) for name, most in within.items() if most]
@@ -72,10 +71,14 @@ def budget_rows(results: Results) -> Iterator[dict[str, Any]]:
                 yield columns | {"gradients": gradients} | rates
 
 
-def rates_by_gradients(results: Results, attack: str) -> dict[int, dict[str, Any]]:
+def rates_by_gradients(results: Results, attack: str, known: MeanRates | None = None) -> dict[int, dict[str, Any]]:
     """Gradient evaluations -> mean rates over an attack's black-box cells, at each recorded step, and at the last.
 
     Empty where the attack has no black-box cells.
+
+    Args:
+        results, attack: The experiment's, and the attack.
+        known: Mean rates of last steps with their intervals.
     """
     metric, row = _metric(results, attack), results.experiment.attacks[attack]
     rates_at: dict[int, list[dict[str, Any]]] = {}
@@ -84,15 +87,16 @@ def rates_by_gradients(results: Results, attack: str) -> dict[int, dict[str, Any
         last = {"": {"gradients": row.gradient_evaluations_per_seed, **results.success[source, attack][target]}}
         for rates in (steps or last).values():
             rates_at.setdefault(rates["gradients"], []).append(_rates(rates, metric))
-    return {
-        gradients: {
-            "success": round(float(np.mean([rates["rate"] for rates in cells])), 4),
-            "low": round(float(np.mean([rates["low"] for rates in cells])), 4),
-            "high": round(float(np.mean([rates["high"] for rates in cells])), 4),
-            "cells": len(cells),
-            "n": cells[0]["n"],
-        }
+    last_known = (known or {}).get(attack)
+    means = {
+        gradients: best_known(
+            [rates["rate"] for rates in cells], cells[0]["n"], last_known if gradients == max(rates_at) else None
+        )
         for gradients, cells in rates_at.items()
+    }
+    return {
+        gradients: {"success": mean.percent, "low": mean.low, "high": mean.high, "cells": mean.cells, "n": mean.n}
+        for gradients, mean in means.items()
     }
 
 

@@ -2,10 +2,12 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._verdict import Verdict, contrast, joined_unique
+from crossfool.report.claims._instances import departure
+from crossfool.report.claims._verdict import Verdict, contrast, joined_unique, not_tested
 
 ALIKE = ("epsilon", "objective", "update", "decay", "fusion")  # parameters in which counterparts agree
 STEPS = ("steps", "step_size")
@@ -51,10 +53,25 @@ def _group(experiment: Experiment, attack: str) -> tuple[object, ...]:
 def smoothed_against_plain(
     evidence: Evidence, counterparts: Counterparts, included: Callable[[str], bool] = lambda source: True
 ) -> list[Verdict]:
-    """Check success of smoothed attacks against their counterparts', from the sources that are included."""
-    pairs, contrasts, rows = [], [], evidence.experiment.attacks
-    for smoothed, plain in counterparts:
-        pairs += evidence.against(smoothed, plain, included)
-        gradients = rows[smoothed].gradient_evaluations_per_seed, rows[plain].gradient_evaluations_per_seed
-        contrasts.append(f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})")
-    return contrast(pairs, joined_unique(contrasts))
+    """Check success of smoothed attacks against their counterparts', from the sources that are included.
+
+    Untargeted attacks (top-1) and targeted ones (top-5) are checked by themselves. Rows that depart from the paper's
+    are left out; where nothing is left, the claim is not tested.
+    """
+    verdicts = []
+    for objective in ("untargeted", "targeted"):
+        pairs, contrasts, left_out, rows = [], [], [], evidence.experiment.attacks
+        for smoothed, plain in counterparts:
+            cells = evidence.against(smoothed, plain, included) if rows[smoothed].objective == objective else []
+            departing = {name: departure(rows[name]) for name in (smoothed, plain) if departure(rows[name])}
+            if cells and departing:
+                left_out += [f"{name}: {text}" for name, text in departing.items()]
+            elif cells:
+                pairs += cells
+                gradients = rows[smoothed].gradient_evaluations_per_seed, rows[plain].gradient_evaluations_per_seed
+                contrasts.append(f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})")
+        found = contrast(pairs, joined_unique(contrasts))
+        if left_out and not found:
+            found = [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
+        verdicts += [replace(verdict, variant="" if objective == "untargeted" else objective) for verdict in found]
+    return verdicts

@@ -30,14 +30,30 @@ def lines_along(experiment: Experiment, axis: str) -> list[list[Line]]:
     return grids
 
 
-def best_value(evidence: Evidence, lines: Sequence[Line]) -> tuple[float, dict[float, list[OutcomePair]]]:
-    """The most successful value of the lines' axis, and its pairs of outcomes with each value.
+def split_images(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of n images, drawn with a fixed seed: one to choose a value on, one to test it on."""
+    order = np.random.default_rng(0).permutation(n)
+    return np.sort(order[: n // 2]), np.sort(order[n // 2 :])
+
+
+def best_value(
+    evidence: Evidence, lines: Sequence[Line], rivals: Sequence[float]
+) -> tuple[float, dict[float, list[OutcomePair]]]:
+    """The most successful value of the lines' axis that is no rival, on one half of the images; pairs on the other.
 
     Returns:
-        The best value, and value -> pairs of the best value's outcome and that value's.
+        The best value, and rival -> pairs of the best value's outcomes and the rival's, on the images not chosen on.
     """
-    values = sorted(set.intersection(*map(set, lines)))
-    best = max(values, key=lambda value: np.mean([evidence.rate(line[value]) for line in lines]))
-    return best, {
-        value: [pair for line in lines for pair in evidence.against(line[best], line[value])] for value in values
+    chosen_on, tested_on = split_images(evidence.images)
+    candidates = [value for value in sorted(set.intersection(*map(set, lines))) if value not in rivals]
+
+    def success(value: float) -> float:
+        cells = [(line[value], *cell) for line in lines for cell in evidence.cells(line[value])]
+        return float(np.mean([evidence.success(source, name, target)[chosen_on] for name, source, target in cells]))
+
+    best = max(candidates, key=success)
+    pairs = {
+        rival: [(a[tested_on], b[tested_on]) for line in lines for a, b in evidence.against(line[best], line[rival])]
+        for rival in rivals
     }
+    return best, pairs

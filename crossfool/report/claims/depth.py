@@ -1,39 +1,73 @@
-"""Transfer from a shallow model against transfer from a deep one of its family."""
+"""Transfer from shallow models against transfer from deep ones of their family. The unit is the network."""
 
-import itertools
+from collections import Counter
+
+import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models import families
-from crossfool.report.claims._verdict import Verdict, contrast, joined_unique
+from crossfool.report.claims._verdict import Verdict, joined_unique, judged, not_tested
+from crossfool.stats.paired_tests import rank_permutation_p, spearman_rho
 
 CLAIM = {
     "statement": "Attacks from a shallow model transfer better than from a deep one of its kind.",
     "section": "section 5.2, table 2",
-    "test": "paired test of both success rates, on the same images",
+    "test": "permutation test over networks of the rank correlation of depth and success",
     "order": 30,
 }
+FEWEST_A_DEPTH = 2  # networks of each depth, without which their spread over training is not known
 
 
 def check(evidence: Evidence) -> list[Verdict]:
-    """Check a shallow source against a deep one of its family, on every other target and on one another."""
-    models = [
-        source for source in evidence.experiment.sources if families.depth(source) is not None and "+" not in source
+    """Check that success falls with depth over the networks of a family; a verdict on the family with most networks.
+
+    A network's success is its mean over attacks and black-box targets, each rate less its target's mean over the
+    family's sources. p over images is never taken: images do not say how another network of that depth would do.
+    """
+    groups: dict[str, list[str]] = {}
+    for source in evidence.experiment.sources:
+        if "+" not in source and families.depth(source) is not None:
+            groups.setdefault(families.family(source), []).append(source)
+    groups = {name: group for name, group in groups.items() if len({families.depth(model) for model in group}) > 1}
+    if not groups or not evidence.untargeted:
+        return []
+    networks = max(groups.values(), key=len)
+    scores = _scores(evidence, networks)
+    if len({families.depth(model) for model in scores}) < 2:
+        return []
+    depths = np.array([families.depth(model) or 0 for model in scores])
+    success = np.array(list(scores.values()))
+    order = ", ".join(f"{model} {score:+.1f}" for model, score in sorted(scores.items(), key=lambda item: -item[1]))
+    detail = f"attacks {joined_unique(evidence.untargeted)}; points above the mean of the target: {order}"
+    rho, fewest = spearman_rho(depths, success), min(Counter(depths.tolist()).values())
+    if rho is None or fewest < FEWEST_A_DEPTH:
+        reason = f"k = {fewest} network{'s' * (fewest > 1)} a depth, at least {FEWEST_A_DEPTH} are needed; {detail}"
+        return [not_tested(reason, evidence.images, effect=rho, unit="rank correlation")]
+    return [
+        judged(
+            rho,
+            rank_permutation_p(depths, success),
+            len(scores),
+            evidence.images,
+            detail,
+            unit="rank correlation",
+            sign=-int(np.sign(round(rho, 9))),
+            smallest_p=rank_permutation_p(depths, -depths),
+            units="networks",
+            count=len(scores),
+        )
     ]
-    depth_pairs = [
-        (a, b)
-        for a, b in itertools.permutations(models, 2)
-        if families.family(a) == families.family(b) and _shallower(a, b)
-    ]
-    pairs, names = [], []
-    for attack, (shallow, deep) in itertools.product(evidence.untargeted, depth_pairs):
-        cells = evidence.single(attack)
-        others = [(target, target) for target in evidence.experiment.models if target not in (shallow, deep)]
-        for shallow_target, deep_target in (*others, (deep, shallow)):
-            if (shallow, shallow_target) in cells and (deep, deep_target) in cells:
-                pairs.append((evidence.hits[shallow, attack, shallow_target], evidence.hits[deep, attack, deep_target]))
-                names.append(f"{shallow} against {deep}")
-    return contrast(pairs, joined_unique(names))
 
 
-def _shallower(model: str, other: str) -> bool:
-    return (families.depth(model) or 0) < (families.depth(other) or 0)
+def _scores(evidence: Evidence, networks: list[str]) -> dict[str, float]:
+    """Network -> mean over attacks and targets of its rate less the mean rate of the networks on that target."""
+    excess: dict[str, list[float]] = {}
+    for attack in evidence.untargeted:
+        cells = [(source, target) for source, target in evidence.single(attack) if source in networks]
+        for target in dict.fromkeys(target for _, target in cells):
+            rates = {
+                source: 100 * float(evidence.hits[source, attack, to].mean()) for source, to in cells if to == target
+            }
+            for source, rate in rates.items() if len(rates) > 1 else ():
+                excess.setdefault(source, []).append(rate - float(np.mean(list(rates.values()))))
+    return {network: float(np.mean(excess[network])) for network in networks if network in excess}

@@ -35,4 +35,5 @@ def check(evidence: Evidence) -> list[Verdict]:
     images = min(len(cosines) for _, cosines in evidence.similarity.values())
     effect, p, unit = float(np.mean(ranks)), max(p_values), "rank correlation"
     detail = "; ".join(details)
-    return [judged(effect, p, len(ranks), images, detail, unit=unit, holds=all(rising))]
+    sign = 1 if all(rising) and effect > 0 else min(0, int(np.sign(round(effect, 9))))
+    return [judged(effect, p, len(ranks), images, detail, unit=unit, sign=sign)]

@@ -28,6 +28,6 @@ def check(evidence: Evidence) -> list[Verdict]:
     if not gains:
         return []
     images = min(len(cosines) for _, cosines in evidence.similarity.values())
-    holds = min(gains) > 0
+    sign = 1 if min(gains) > 0 else -1 if max(gains) < 0 else 0
     effect, p, detail = float(np.mean(gains)), max(p_values), "; ".join(details)
-    return [judged(effect, p, len(gains), images, detail, unit="cosine", holds=holds)]
+    return [judged(effect, p, len(gains), images, detail, unit="cosine", sign=sign)]

@@ -7,6 +7,7 @@ import numpy as np
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.report.claims._lines import lines_along
 from crossfool.report.claims._verdict import Verdict, judged
+from crossfool.stats.mean_difference import mean_difference_interval
 from crossfool.stats.paired_tests import OutcomePair, compare_pairs
 
 CLAIM = {
@@ -27,7 +28,8 @@ def check(evidence: Evidence) -> list[Verdict]:
     pairs_at = {epsilon: pairs for epsilon, pairs in pairs_at.items() if pairs}
     if not pairs_at:
         return []
-    result = compare_pairs([pair for pairs in pairs_at.values() for pair in pairs])
+    pooled = [pair for pairs in pairs_at.values() for pair in pairs]
+    result = compare_pairs(pooled)
     below = sum(bool(smoothed.sum() < plain.sum()) for pairs in pairs_at.values() for smoothed, plain in pairs)
     points = {
         epsilon: 100 * float(np.mean([smoothed.mean() - plain.mean() for smoothed, plain in pairs]))
@@ -36,5 +38,16 @@ def check(evidence: Evidence) -> list[Verdict]:
     detail = f"below plain in {below} of {result.comparisons} (epsilon, source, target) cells; points at epsilon " + (
         ", ".join(f"{epsilon:g}: {gain:+.2f}" for epsilon, gain in sorted(points.items()))
     )
-    holds = result.points > 0 and min(points.values()) >= 0
-    return [judged(result.points, result.p, result.comparisons, result.images, detail, holds=holds)]
+    sign = -1 if result.points < 0 else int(min(points.values()) >= 0 and result.points > 0)
+    low, high = mean_difference_interval(pooled, result.p)
+    return [
+        judged(
+            result.points,
+            result.p,
+            result.comparisons,
+            result.images,
+            detail,
+            sign=sign,
+            interval=(100 * low, 100 * high),
+        )
+    ]

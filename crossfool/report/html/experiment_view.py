@@ -5,6 +5,7 @@ Read are metrics, params.yaml and predictions; the subset and adversarial images
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ class View:
         facts: What ran: names and values.
         attacks: Their names, parameters in words, and gradient evaluations an image and model.
         groups: All tables.
-        verdicts: How many of the paper's claims hold, as "3 of 5 hold"; "" where none was tested.
+        verdicts: As "3 supported, 0 contradicted, 2 undecided", of the paper's claims; "" where there are none.
         figures: In the order that their files declare.
         pictures: The gallery, where the images are there.
         params: The sections of params.yaml that the report depends on, as YAML.
@@ -144,9 +145,10 @@ def _mark(findings: Findings) -> str:
 
 
 def _verdicts(tables: Sequence[Table]) -> str:
-    """How many of the claims in tables hold; "" for none."""
-    held = [row["holds"] for table in tables for row in table.rows]
-    return f"{sum(held)} of {len(held)} hold" if held else ""
+    """How many of the claims in tables are supported, contradicted and undecided; "" for none."""
+    verdicts = Counter(row["verdict"] for table in tables for row in table.rows)
+    tested = ("supported", "contradicted", "undecided")
+    return ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in tested) if verdicts else ""
 
 
 def _command(name: str) -> str:

@@ -101,3 +101,13 @@ def _value(text: str) -> object:
         return float(text) if text else None
     except ValueError:
         return text
+
+
+def paper_attacks() -> list[dict[str, str]]:
+    """The attacks of the paper's tables, a row each, as `paper_attacks.csv` has them."""
+    return csv_rows("paper_attacks.csv")
+
+
+def paper_figures() -> list[dict[str, str]]:
+    """The 203 success rates that the paper reports, a row each, as `paper_rates.csv` has them."""
+    return csv_rows("paper_rates.csv")

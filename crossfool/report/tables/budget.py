@@ -29,7 +29,7 @@ COLUMNS = (
 
 def tables(findings: Findings) -> Iterator[Table]:
     """All budgets as a file, and a table of each objective: a line an attack, the best of the largest budget first."""
-    rows = tuple(budget_rows(findings.results))
+    rows = tuple(budget_rows(findings.results, findings.mean_rates))
     yield Table("budget", "Attacks at equal cost", COLUMNS, rows, most=0)
     for objective in OBJECTIVES:
         yield _matrix(objective, tuple(row for row in rows if row["objective"] == objective))
@@ -45,8 +45,9 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
         notes=(
             "Success after at most so many gradient evaluations an image and model: at an attack's last recorded "
             "step within the budget. Steps are those of the whole run; an attack made for fewer evaluations would take "
-            "larger ones. Rates, and the ends of their Wilson 95% intervals, are means over black-box cells, of all "
-            "attacked images, whether models classify the clean ones correctly or not.",
+            "larger ones. Rates are means over black-box cells, of all attacked images, whether models classify the "
+            "clean ones correctly or not; 95% intervals: at the last step clustered by image, before that the widest "
+            "possible, Wilson's for the number of images.",
             "“at” is the number of gradient evaluations up to that step, where it is below the budget.",
         ),
         matrix=Matrix(

@@ -18,8 +18,8 @@ COLUMNS = (
         unit="%",
         format=rate_text,
         ends=("low", "high"),
-        note="Success: mean over black-box cells (top-1; top-5 of targeted attacks), and of the ends of their Wilson "
-        "95% intervals.",
+        note="Success: mean over black-box cells (top-1; top-5 of targeted attacks), with its 95% interval, clustered "
+        "by image.",
     ),
     *ENDS,
     Column("gradients", format=count_text, note="Gradients: evaluations an image and model."),
@@ -41,7 +41,7 @@ def tables(findings: Findings) -> Iterator[Table]:
     """A table of the attacks, where seconds may be shown."""
     if not findings.timed:
         return
-    costs = cost_effectiveness.cost_effectiveness_rows(findings.folder, findings.results)
+    costs = cost_effectiveness.cost_effectiveness_rows(findings.folder, findings.results, findings.mean_rates)
     hardware = ", ".join(sorted({name for cost in costs for name in cost.by}))
     more = [
         {"per_gradient": cost.per_gradient, "per_second": cost.per_second, "by": "; ".join(cost.by)} for cost in costs

@@ -15,9 +15,9 @@ SECTION, ORDER = "ranking", 40
 
 
 def _under(row: Row) -> str:
-    """The interval, where there is one, the adjusted p, and whether the two differ."""
-    interval = "" if row["low"] is None else f"{interval_text(row['low'], row['high'])}\n"
-    return f"{interval}{p_equation(row['p_holm'])}{'; differ' if row['differs'] else ''}"
+    """The interval, the adjusted p, and whether the two differ."""
+    differ = "; differ" if row["differs"] else ""
+    return f"{interval_text(row['low'], row['high'])}\n{p_equation(row['p_holm'])}{differ}"
 
 
 COLUMNS = (
@@ -47,8 +47,9 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
         rows=rows,
         notes=(
             "Paired test by image: the exact McNemar test where there is one black-box cell, else the exact sign-flip "
-            "permutation test, adjusted for all pairs by Holm's method. The adjusted p-value is below 0.05 for "
-            f"{count_differing(rows)} pairs, in bold; all others are undecided.",
+            "permutation test, with the 95% interval that goes with it; p-values are adjusted for all pairs by Holm's "
+            f"method. The adjusted p-value is below 0.05 for {count_differing(rows)} pairs, in bold; all others are "
+            "undecided.",
         ),
         matrix=Matrix("first", "second", "difference", attacks, attacks, mirror=_mirrored),
         fewest=2,
@@ -57,7 +58,7 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
 
 def _mirrored(row: Row) -> Row:
     """The row of the second attack against the first."""
-    low, high = (None if row[end] is None else -row[end] for end in ("high", "low"))
+    low, high = -row["high"], -row["low"]
     return {
         **row,
         "first": row["second"],

@@ -37,8 +37,8 @@ def tables(findings: Findings) -> Iterator[Table]:
         rows=tuple(ranking_rows(findings.results, findings.evidence)),
         head=("attack",),
         notes=(
-            "Mean success over black-box cells, with a 95% interval: Student's over images, each by its mean over the "
-            "cells, or Wilson's where there is one cell or no image differs from another.",
+            "Mean success over black-box cells, with its 95% interval, clustered by image: Wilson's for as many images "
+            "as the outcomes are worth.",
         ),
         fewest=2,
     )

@@ -1,0 +1,52 @@
+"""Which attacks are those that the paper's claims are about: its ratios of sigma and of the way to epsilon.
+
+The paper fixes σ/ε and the ratio of all steps together to epsilon, αT/ε (tables 3 to 7, figure 5). An attack of one
+step goes exactly to epsilon; there the paper varies epsilon at σ = 15 (figure 4a), from σ/ε = 0.6 upwards. Attacks
+of grids vary these on purpose, and are not asked.
+"""
+
+import functools
+
+from crossfool.attacks.config import Attack
+from crossfool.report.reported.published_rates import paper_attacks
+
+TOLERANCE = 0.1  # of a ratio, relative
+LEAST_SAMPLES = 2  # one noisy gradient is not smoothed
+ONE_STEP_SIGMA = 0.6  # σ/ε of figure 4a's greatest epsilon
+FIGURE_5 = (10 * 5 / 15, 30 * 5 / 15)  # αT/ε of its iterated attacks
+
+
+def departure(row: Attack) -> str:
+    """In what an attack departs from the paper's; "" where it is one of those that the claims are about."""
+    sigma, samples = row.value("sigma"), row.value("samples")
+    if row.gradient == "smoothed" and (samples or 0) < LEAST_SAMPLES:
+        return f"m = {samples:g}, of one noisy gradient: nothing is smoothed"
+    if row.steps == 1:
+        if row.gradient == "smoothed" and sigma / row.epsilon < (1 - TOLERANCE) * ONE_STEP_SIGMA:
+            return f"σ/ε = {sigma / row.epsilon:.3g}, in the paper {ONE_STEP_SIGMA:g} or more"
+        return ""
+    reach = row.step_size * row.steps / row.epsilon
+    reaches = paper_ratios()[0]
+    if not _among(reach, reaches):
+        return f"αT/ε = {reach:.3g}, in the paper {_listed(reaches)}"
+    sigmas = paper_ratios()[1]
+    if row.gradient == "smoothed" and not _among(sigma / row.epsilon, sigmas):
+        return f"σ/ε = {sigma / row.epsilon:.3g}, in the paper {_listed(sigmas)}"
+    return ""
+
+
+@functools.cache
+def paper_ratios() -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The paper's αT/ε of attacks of several steps, and their σ/ε, rising."""
+    rows = [row for row in paper_attacks() if float(row["steps"]) > 1]
+    reaches = {float(row["step_size"]) * float(row["steps"]) / float(row["epsilon"]) for row in rows} | {*FIGURE_5}
+    sigmas = {float(row["sigma"]) / float(row["epsilon"]) for row in rows if row["sigma"]}
+    return tuple(sorted(reaches)), tuple(sorted(sigmas))
+
+
+def _among(ratio: float, ratios: tuple[float, ...]) -> bool:
+    return any(abs(ratio - paper) <= TOLERANCE * paper for paper in ratios)
+
+
+def _listed(ratios: tuple[float, ...]) -> str:
+    return ", ".join(f"{ratio:.3g}" for ratio in ratios)
