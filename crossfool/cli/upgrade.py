@@ -42,19 +42,19 @@ def upgrade(folder: Path) -> Iterator[str]:
         raise UserError(f"{params}: root: {experiment.root} is not a clone of crossfool; give the path to one")
     if unshared != text:
         _write(params, unshared)
-        yield f"{params}: aliases are written out"
+        yield f"{params}: aliases written out"
     if graph.resolve() != shared_graph and graph.read_bytes() != shared_graph.read_bytes():
         if not _was_shared(graph, shared_graph):
             _write(folder / OLD, graph.read_text(encoding="utf-8"))
-            yield f"{graph}: had changes of its own; it is kept as {folder / OLD}"
+            yield f"{graph}: had changes of its own, which are kept as {folder / OLD}"
         _write(graph, shared_graph.read_text(encoding="utf-8"))
-        yield f"{graph}: is today's {os.path.relpath(shared_graph)}"
+        yield f"{graph}: replaced by today's {os.path.relpath(shared_graph)}"
     if readme.is_file():
         before = readme.read_text(encoding="utf-8")
         after = renamed(before)
         if after != before:
             _write(readme, after)
-            yield f"{readme}: has today's commands"
+            yield f"{readme}: commands updated"
     scratch = folder / first_edition.SCRATCH
     if scratch.is_dir() and not (folder / ".crossfool").exists():
         scratch.rename(folder / ".crossfool")

@@ -134,13 +134,13 @@ class Experiment(Section):
         for where, names in (("models", self.models), ("sources", self.sources)):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise ValueError(f"{where}: {twice[0]} stands twice; remove one")
+                raise ValueError(f"{where}: {twice[0]} occurs twice; remove one")
         for model in self.models:
             spec = registry.spec(model)
             if spec.family != family:
                 raise ValueError(
                     f"models: {model} classifies {spec.family}, and the data set {self.dataset.name} "
-                    f"is {family}; take models and images of one kind"
+                    f"is {family}; choose models and images of the same kind"
                 )
 
     def _sources_agree(self) -> None:
@@ -148,7 +148,7 @@ class Experiment(Section):
         for source in self.sources:
             members = source.split("+")
             if len(set(members)) < len(members):
-                raise ValueError(f"sources: {source} names a member twice")
+                raise ValueError(f"sources: {source} names a member twice; remove one")
             for member in members:
                 if member not in self.models:
                     error = unknown_name("model", member, self.models)
@@ -158,7 +158,7 @@ class Experiment(Section):
         cell = f"{max(self.sources, key=len)}-{max(self.rows, key=len)}"
         if len(cell) > LONGEST_CELL_NAME:
             raise ValueError(
-                f"sources: files are called by source and attack, and {cell[:40]}... has {len(cell)} characters, "
+                f"sources: file names join source and attack, and {cell[:40]}... has {len(cell)} characters, "
                 f"expected at most {LONGEST_CELL_NAME}; give the attack a shorter name, or the ensemble fewer members"
             )
 
@@ -183,7 +183,7 @@ class Experiment(Section):
                 if message := transform.level_error(level):
                     raise ValueError(f"transforms: {name}: {message}")
             if len(set(levels)) < len(levels):
-                raise ValueError(f"transforms: {name}: a level stands twice")
+                raise ValueError(f"transforms: {name}: a level occurs twice; remove one")
 
     def _training_agrees(self) -> None:
         """The sections `training` and `weights`, and the data set's training images, are used by some model."""
@@ -193,7 +193,7 @@ class Experiment(Section):
                 f"training: is null, but {trained[0]} has no published weights; give epochs, batch_size, learning_rate"
             )
         if self.training is not None and not trained:
-            raise ValueError("training: is used by no model here, all have published weights; set training: null")
+            raise ValueError("training: no model here uses it, since all have published weights; set training: null")
         for model in self.weights.sha256:
             if model not in self.models:
                 raise ValueError(f"weights: sha256: {unknown_name('model', model, self.models)}")
@@ -208,7 +208,7 @@ class Experiment(Section):
         for attack, row in self.rows.items():
             if "fusion" in row.model_fields_set and not ensembles:
                 where = f"attacks: {attack}" if attack in self.attacks else f"grids: {attack[0]}: attack"
-                raise ValueError(f"{where}: fusion is used by ensembles, and no source is one; remove it")
+                raise ValueError(f"{where}: fusion applies to ensembles, and no source is an ensemble; remove it")
         for attack, row in self.attacks.items():
             if row.library_method is not None:
                 self._method_suits(attack, row, row.library_method)

@@ -86,7 +86,7 @@ def test_aliases_are_written_out_and_comments_stay(clone: Path) -> None:
     params.write_text(text[:start] + attacks + text[end:], encoding="utf-8")
     with pytest.raises(UserError, match=r"the alias \*one shares one object"):
         loading.load_experiment(params)
-    assert f"{params}: aliases are written out" in upgraded(params.parent)
+    assert f"{params}: aliases written out" in upgraded(params.parent)
     after = loading.load_experiment(params)
     assert after.attacks["again"] == after.attacks["fgsm"] and after.models == before.models
     assert "# two" in params.read_text(encoding="utf-8") and "*one" not in params.read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def test_aliases_are_written_out_and_comments_stay(clone: Path) -> None:
 def test_a_graph_with_changes_of_its_own_is_kept_beside(clone: Path) -> None:
     graph = clone / "experiments/mine/dvc.yaml"
     graph.write_text(OLD_GRAPH + "# mine\n")
-    assert f"it is kept as {graph}.old" in upgraded(graph.parent)
+    assert f"kept as {graph}.old" in upgraded(graph.parent)
     assert (graph.parent / "dvc.yaml.old").read_text() == OLD_GRAPH + "# mine\n"
     assert graph.read_bytes() == (clone / "dvc.yaml").read_bytes()
 

@@ -124,8 +124,8 @@ MISTAKES = [
         "  - resnet18\n",
         "sources: resnet18: unknown model 'resnet18'; valid: efficientnet_l",
     ),
-    ("  - efficientnet_lite1\n", "  - efficientnet_lite0\n", "sources: efficientnet_lite0 stands twice"),
-    ("e0+efficientnet_lite1", "e0+efficientnet_lite0", "names a member twice"),
+    ("  - efficientnet_lite1\n", "  - efficientnet_lite0\n", "sources: efficientnet_lite0 occurs twice; remove one"),
+    ("e0+efficientnet_lite1", "e0+efficientnet_lite0", "names a member twice; remove one"),
     (
         "  igsm:     {",
         "  igsm:     {sigma: 15, ",
@@ -179,7 +179,7 @@ MISTAKES = [
     (
         "training: null",
         "training: {epochs: 1, batch_size: 8, learning_rate: 0.1}",
-        "training: is used by no model here",
+        "training: no model here uses it",
     ),
     ("name: imagenet-sample", "name: mnist", "efficientnet_lite0 classifies imagenet, and the data set mnist is mnist"),
     ("name: imagenet-sample", "name: imagefolder", "path is missing; imagefolder needs"),
@@ -199,7 +199,7 @@ MISTAKES = [
     ),
     ("sources:\n", "sources: []\nothers:\n", "unknown key 'others'"),
     ("attacks:\n", "attacks: {}\nothers:\n", "unknown key 'others'"),
-    ("  igsm: ", "  fgsm: ", "the key fgsm stands twice"),
+    ("  igsm: ", "  fgsm: ", "the key fgsm occurs twice"),
     ("attacks:", "attacks: []\nother:", "unknown key 'other'"),
     ("dataset: {", "dataset: {{", "is not valid YAML"),
     ("models: [", "models: ['7', ", "unknown model '7'"),
@@ -276,7 +276,7 @@ def changed(**sections) -> str:
 
 def test_keys_that_nothing_would_use(tmp_path):
     row = {"epsilon": 1, "steps": 1, "step_size": 1, "fusion": "logits"}
-    with pytest.raises(UserError, match="attacks: a: fusion is used by ensembles, and no source is one"):
+    with pytest.raises(UserError, match="attacks: a: fusion applies to ensembles, and no source is an ensemble"):
         load(tmp_path, changed(sources=["efficientnet_lite0"], attacks={"a": row}))
     load(tmp_path, changed(attacks={"a": row}))
     folder = {"name": "imagefolder", "path": "photos", "train_folder": "train"}

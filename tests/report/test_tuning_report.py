@@ -150,7 +150,7 @@ def test_comparisons_are_of_one_kind(small: Path) -> None:
     lock(small.parents[1], small)
     git(small, "add", "--all")
     git(small, "commit", "--quiet", "--message", "tuning")
-    assert "HEAD attacks tuning images and HEAD~1 those" in told(
+    assert "HEAD attacks tuning images and HEAD~1 scored images" in told(
         "compare", "HEAD", "HEAD~1", "--folder", str(small), code=2
     )
     assert comparison.compare("workspace", "HEAD", small).about == (TUNING_NOTICE,)
