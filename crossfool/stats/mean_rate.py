@@ -79,7 +79,7 @@ def mean_rate_ends(shares: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarr
 
 
 def effective_images(shares: np.ndarray, cells: int) -> np.ndarray:
-    """As how many independent outcomes the shares (..., N) of k cells count, (...): from N to N k."""
+    """Number of independent outcomes that the shares (..., N) of k cells are worth, (...): from N to N k."""
     n = shares.shape[-1]
     if cells == 1 or n == 1:
         return np.full(shares.shape[:-1], float(n))

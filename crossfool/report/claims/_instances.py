@@ -1,4 +1,4 @@
-"""Which attacks are those that the paper's claims are about: its ratios of sigma and of the way to epsilon.
+"""Attacks that the paper's claims are about, told by its ratios of sigma and of the way to epsilon.
 
 The paper fixes σ/ε and the ratio of all steps together to epsilon, αT/ε (tables 3 to 7, figure 5). An attack of one
 step goes exactly to epsilon; there the paper varies epsilon at σ = 15 (figure 4a), from σ/ε = 0.6 upwards. Attacks

@@ -17,7 +17,7 @@ def _effect_under(row: Row) -> str:
 
 
 def _verdict_under(row: Row) -> str:
-    """Of an undecided claim, what could have been shown."""
+    """Smallest effect and p-value that could have been shown, for an undecided claim."""
     if row["verdict"] != "undecided":
         return ""
     texts = []
