@@ -8,6 +8,7 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.report.claims._instances import departure
 from crossfool.report.claims._verdict import Verdict, contrast, joined_unique, not_tested
+from crossfool.stats.paired_tests import OutcomePair
 
 ALIKE = ("epsilon", "objective", "update", "decay", "fusion")  # parameters in which counterparts agree
 STEPS = ("steps", "step_size")
@@ -55,23 +56,47 @@ def smoothed_against_plain(
 ) -> list[Verdict]:
     """Check success of smoothed attacks against their counterparts', from the sources that are included.
 
-    Untargeted attacks (top-1) and targeted ones (top-5) are checked by themselves. Rows that depart from the paper's
-    are left out; where nothing is left, the claim is not tested.
+    Untargeted attacks (top-1) and targeted ones (top-5) are checked by themselves.
     """
-    verdicts = []
+    rows, verdicts = evidence.experiment.attacks, []
+
+    def costs(smoothed: str, plain: str) -> str:
+        gradients = rows[smoothed].gradient_evaluations_per_seed, rows[plain].gradient_evaluations_per_seed
+        return f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})"
+
     for objective in ("untargeted", "targeted"):
-        pairs, contrasts, left_out, rows = [], [], [], evidence.experiment.attacks
-        for smoothed, plain in counterparts:
-            cells = evidence.against(smoothed, plain, included) if rows[smoothed].objective == objective else []
-            departing = {name: departure(rows[name]) for name in (smoothed, plain) if departure(rows[name])}
-            if cells and departing:
-                left_out += [f"{name}: {text}" for name, text in departing.items()]
-            elif cells:
-                pairs += cells
-                gradients = rows[smoothed].gradient_evaluations_per_seed, rows[plain].gradient_evaluations_per_seed
-                contrasts.append(f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})")
-        found = contrast(pairs, joined_unique(contrasts))
-        if left_out and not found:
-            found = [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
+        alike = [pair for pair in counterparts if rows[pair[0]].objective == objective]
+        found = contrast_of_papers(evidence, alike, lambda a, b: evidence.against(a, b, included), costs)
         verdicts += [replace(verdict, variant="" if objective == "untargeted" else objective) for verdict in found]
     return verdicts
+
+
+def contrast_of_papers(
+    evidence: Evidence,
+    counterparts: Counterparts,
+    outcomes: Callable[[str, str], list[OutcomePair]],
+    described: Callable[[str, str], str],
+) -> list[Verdict]:
+    """Check outcomes of smoothed attacks against their counterparts', of the paper's rows alone.
+
+    Rows that depart from the paper's are left out; where nothing is left, the claim is not tested.
+
+    Args:
+        evidence: The experiment's outcomes.
+        counterparts: The attacks.
+        outcomes: (smoothed, plain) -> outcomes of both on each cell that is compared.
+        described: (smoothed, plain) -> what is compared, in words.
+    """
+    rows = evidence.experiment.attacks
+    pairs, contrasts, left_out = [], [], []
+    for smoothed, plain in counterparts:
+        cells = outcomes(smoothed, plain)
+        departing = [f"{name}: {text}" for name in (smoothed, plain) if cells and (text := departure(rows[name]))]
+        if departing:
+            left_out += departing
+        elif cells:
+            pairs += cells
+            contrasts.append(described(smoothed, plain))
+    if left_out and not pairs:
+        return [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
+    return contrast(pairs, joined_unique(contrasts))

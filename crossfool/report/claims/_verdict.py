@@ -60,11 +60,6 @@ class Verdict:
     variant: str = ""
     p_holm: float | None = None
 
-    @property
-    def holds(self) -> bool:
-        """Whether the claim is supported."""
-        return self.verdict == SUPPORTED
-
 
 def judged(
     effect: float,

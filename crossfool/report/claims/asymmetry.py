@@ -1,10 +1,9 @@
 """Asymmetry of transfer between two models."""
 
-import itertools
-
 import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
+from crossfool.report.claims._sources import both_ways
 from crossfool.report.claims._verdict import Verdict, judged
 from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL, holm_adjusted, mcnemar_p
 
@@ -21,14 +20,7 @@ def check(evidence: Evidence) -> list[Verdict]:
 
     The effect is the mean difference of all pairs of models; p is the least of Holm's adjusted ones.
     """
-    ways = []
-    for attack in evidence.untargeted:
-        cells = evidence.single(attack)
-        ways += [
-            (attack, a, b)
-            for a, b in itertools.combinations(evidence.experiment.sources, 2)
-            if (a, b) in cells and (b, a) in cells
-        ]
+    ways = both_ways(evidence)
     if not ways:
         return []
     pairs = [(evidence.hits[a, attack, b], evidence.hits[b, attack, a]) for attack, a, b in ways]

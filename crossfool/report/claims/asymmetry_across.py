@@ -1,11 +1,10 @@
 """Asymmetry of transfer across architectures against within one. The unit is the pair of models."""
 
-import itertools
-
 import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import family
+from crossfool.report.claims._sources import both_ways
 from crossfool.report.claims._verdict import Verdict, judged, not_tested
 from crossfool.stats.paired_tests import rank_permutation_p
 
@@ -20,12 +19,9 @@ CLAIM = {
 def check(evidence: Evidence) -> list[Verdict]:
     """Check the gap between both ways of pairs across families against that within, a mean over attacks."""
     gaps: dict[tuple[str, str], list[float]] = {}
-    for attack in evidence.untargeted:
-        cells = set(evidence.single(attack))
-        for a, b in itertools.combinations(evidence.experiment.sources, 2):
-            if {(a, b), (b, a)} <= cells:
-                there, back = evidence.hits[a, attack, b], evidence.hits[b, attack, a]
-                gaps.setdefault((a, b), []).append(100 * abs(float(there.mean() - back.mean())))
+    for attack, a, b in both_ways(evidence):
+        there, back = evidence.hits[a, attack, b], evidence.hits[b, attack, a]
+        gaps.setdefault((a, b), []).append(100 * abs(float(there.mean() - back.mean())))
     across = np.array([family(a) != family(b) for a, b in gaps], bool)
     if not across.any() or across.all():
         return []
@@ -36,8 +32,8 @@ def check(evidence: Evidence) -> list[Verdict]:
     )
     if len(values) < 4:
         return [not_tested(f"{len(values)} pairs of models, at least 4 are needed; {detail}", evidence.images)]
-    ideal = rank_permutation_p(across.astype(float), np.where(across, 1.0, 0.0))
-    p = rank_permutation_p(across.astype(float), values)
+    apart = across.astype(float)
+    p, least = rank_permutation_p(apart, values), rank_permutation_p(apart, apart)
     return [
         judged(
             effect,
@@ -45,7 +41,7 @@ def check(evidence: Evidence) -> list[Verdict]:
             len(values),
             evidence.images,
             detail,
-            smallest_p=ideal,
+            smallest_p=least,
             units="pairs of models",
             count=len(values),
         )

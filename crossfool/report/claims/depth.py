@@ -6,6 +6,7 @@ import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models import families
+from crossfool.report.claims._sources import rates_by_target
 from crossfool.report.claims._verdict import Verdict, joined_unique, judged, not_tested
 from crossfool.stats.paired_tests import rank_permutation_p, spearman_rho
 
@@ -63,11 +64,8 @@ def _scores(evidence: Evidence, networks: list[str]) -> dict[str, float]:
     """Network -> mean over attacks and targets of its rate less the mean rate of the networks on that target."""
     excess: dict[str, list[float]] = {}
     for attack in evidence.untargeted:
-        cells = [(source, target) for source, target in evidence.single(attack) if source in networks]
-        for target in dict.fromkeys(target for _, target in cells):
-            rates = {
-                source: 100 * float(evidence.hits[source, attack, to].mean()) for source, to in cells if to == target
-            }
+        for all_rates in rates_by_target(evidence, attack).values():
+            rates = {source: rate for source, rate in all_rates.items() if source in networks}
             for source, rate in rates.items() if len(rates) > 1 else ():
                 excess.setdefault(source, []).append(rate - float(np.mean(list(rates.values()))))
     return {network: float(np.mean(excess[network])) for network in networks if network in excess}

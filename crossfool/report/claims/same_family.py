@@ -4,6 +4,7 @@ import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import family
+from crossfool.report.claims._sources import rates_by_target
 from crossfool.report.claims._verdict import Verdict, judged, not_tested, smallest_p
 from crossfool.stats.paired_tests import sign_flip_p
 
@@ -24,9 +25,7 @@ def check(evidence: Evidence) -> list[Verdict]:
     margins: dict[str, list[float]] = {}
     counterexamples = []
     for attack in evidence.untargeted:
-        cells = evidence.single(attack)
-        for target in dict.fromkeys(target for _, target in cells):
-            rates = {source: 100 * evidence.hits[source, attack, to].mean() for source, to in cells if to == target}
+        for target, rates in rates_by_target(evidence, attack).items():
             near = [source for source in rates if family(source) == family(target)]
             far = [source for source in rates if source not in near]
             if near and far:

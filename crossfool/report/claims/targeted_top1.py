@@ -1,9 +1,9 @@
 """Smoothed against plain gradients of targeted attacks, by the top-1 criterion."""
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._counterparts import of_equal_steps
-from crossfool.report.claims._instances import departure
-from crossfool.report.claims._verdict import Verdict, contrast, joined_unique, not_tested
+from crossfool.report.claims._counterparts import contrast_of_papers, of_equal_steps
+from crossfool.report.claims._verdict import Verdict
+from crossfool.stats.paired_tests import OutcomePair
 
 CLAIM = {
     "statement": "Smoothed gradients make targeted attacks transfer better by the top-1 rate, too.",
@@ -15,15 +15,11 @@ CLAIM = {
 
 def check(evidence: Evidence) -> list[Verdict]:
     """Check smoothed against plain targeted attacks in equal steps, on all black-box cells."""
-    pairs, contrasts, left_out, rows = [], [], [], evidence.experiment.attacks
-    for smoothed, plain in of_equal_steps(evidence.experiment):
-        cells = evidence.common(smoothed, plain) if rows[smoothed].targeted else []
-        reasons = [f"{name}: {text}" for name in (smoothed, plain) if (text := departure(rows[name]))]
-        if cells and reasons:
-            left_out += reasons
-            continue
-        pairs += [(evidence.hits[source, smoothed, to], evidence.hits[source, plain, to]) for source, to in cells]
-        contrasts += [f"{smoothed} against {plain}"] if cells else []
-    if left_out and not pairs:
-        return [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
-    return contrast(pairs, joined_unique(contrasts))
+    rows = evidence.experiment.attacks
+    targeted = [pair for pair in of_equal_steps(evidence.experiment) if rows[pair[0]].targeted]
+
+    def top1(smoothed: str, plain: str) -> list[OutcomePair]:
+        cells = evidence.common(smoothed, plain)
+        return [(evidence.hits[source, smoothed, to], evidence.hits[source, plain, to]) for source, to in cells]
+
+    return contrast_of_papers(evidence, targeted, top1, lambda smoothed, plain: f"{smoothed} against {plain}")

@@ -20,4 +20,4 @@ def test_one_step_by_hand(tmp_path: Path) -> None:
     results = metrics.load_metrics(tmp_path, experiment)
     claims = {claim.name: claim for claim in check_claims(outcomes.read_evidence(tmp_path, results))}
     found = claims["one_step"]
-    assert (found.holds, found.effect, found.p, found.comparisons) == (True, 87.5, 2 / 2**7, 1)
+    assert (found.verdict, found.effect, found.p, found.comparisons) == ("supported", 87.5, 2 / 2**7, 1)
