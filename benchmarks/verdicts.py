@@ -18,7 +18,7 @@ import numpy as np
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.models.families import family
-from crossfool.report.reported.published_rates import paper_figures
+from crossfool.report.reported.published_rates import csv_rows
 
 FGSM = {"epsilon": 15, "steps": 1, "step_size": 15}
 IGSM = {"epsilon": 15, "steps": 5, "step_size": 5}
@@ -38,7 +38,7 @@ Rates = dict[tuple[str, str, str], float]  # source, attack, target -> success r
 
 def paper_mean(table: str, attack: str) -> float:
     """The mean success rate of an attack in one of the paper's tables, in shares of 1."""
-    rates = [float(row["success_rate_percent"]) for row in paper_figures()
+    rates = [float(row["success_rate_percent"]) for row in csv_rows("paper_rates.csv")
              if (row["experiment"], row["attack"]) == (table, attack)]  # fmt: skip
     return float(np.mean(rates)) / 100
 

@@ -176,6 +176,7 @@ def report(folders: tuple[str, ...], out: Path) -> None:
     from crossfool.experiment import project
     from crossfool.report import coverage_table
     from crossfool.report.html import page
+    from crossfool.report.reported.coverage import read_coverage
 
     project.refuse_other_file(out)
     wanted = [project.find_experiment(folder) for folder in folders]
@@ -183,7 +184,7 @@ def report(folders: tuple[str, ...], out: Path) -> None:
         wanted, left_out = project.folders_with_results(project.experiment_folders(project.find_root(Path())).values())
         for line in left_out:
             print_line(f"left out: {line}", err=True)
-    coverage = coverage_table.coverage_table(project.find_root(wanted[0]))
+    coverage = coverage_table.table_of(read_coverage(project.find_root(wanted[0])))
     names = [project.folder_name(folder) for folder in wanted]
     page.write_page(wanted, out, names, timed=True, coverage=coverage)
     print_line(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")

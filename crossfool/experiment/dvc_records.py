@@ -26,6 +26,11 @@ def divide_by_origin(folder: Path, files: Iterable[Path]) -> tuple[list[Path], l
     return [path for path in outputs if path in ours], [path for path in outputs if path not in ours]
 
 
+def locked_paths(folder: Path) -> frozenset[str]:
+    """Paths that an experiment's dvc.lock names; none where it has no dvc.lock."""
+    return frozenset(path for path, _ in _outputs(_lock(folder)))
+
+
 def _outputs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(path, md5) of each output that lines of DVC's records list; where the lines are a diff's, of both sides."""
     item: dict[str, str] = {}

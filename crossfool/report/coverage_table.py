@@ -1,9 +1,7 @@
 """The table of `crossfool coverage`: what of the paper was run here, on what, and how near it came."""
 
-from pathlib import Path
-
 from crossfool.report.number_text import difference_text, rate_text, two_places
-from crossfool.report.reported.coverage import NOTHING, PART, WHOLE, Coverage, read_coverage
+from crossfool.report.reported.coverage import NOTHING, PART, WHOLE, Coverage
 from crossfool.report.reported.published_rates import table_text
 from crossfool.report.table import Column, Table
 
@@ -20,15 +18,6 @@ COLUMNS = (
     Column("mean_absolute_difference", "mean absolute difference", "points", rate_text),
     Column("rank_correlation", "rank correlation", format=two_places),
 )
-
-
-def coverage_table(project: Path) -> Table:
-    """The coverage of the paper by a repository's experiments.
-
-    Args:
-        project: The repository's folder.
-    """
-    return table_of(read_coverage(project))
 
 
 def table_of(coverage: Coverage) -> Table:

@@ -112,8 +112,8 @@ def test_analyses_are_run_where_the_lock_has_them(repository: Path) -> None:
     assert {rows[name]["run"] for name in planned} == {"no"} and {rows[name]["on"] for name in planned} == {None}
     lines = [
         "    outs:",
-        "    - path: analysis/similarity/within.csv",
-        "    - path: analysis/boundary/sign.safetensors",
+        *("    - path: analysis/similarity/within.csv", "      md5: 0123"),
+        *("    - path: analysis/boundary/sign.safetensors", "      md5: 4567"),
     ]
     (folder / "dvc.lock").write_text("\n".join(lines), encoding="utf-8")
     rows = covered(repository)

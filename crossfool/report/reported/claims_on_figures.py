@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crossfool.models.families import depth, family
-from crossfool.report.reported.published_rates import paper_figures
+from crossfool.report.reported.published_rates import csv_rows
 
 Rates = dict[tuple[str, str, str], float]  # attack, source, target -> percent
 SMOOTHED = {  # claim -> the tables, the smoothed attack and its rival
@@ -39,7 +39,7 @@ class Count:
 def count_claims() -> list[Count]:
     """Each claim that the paper's tables speak of, counted on them."""
     tables: dict[str, Rates] = {}
-    for row in paper_figures():
+    for row in csv_rows("paper_rates.csv"):
         cell = row["attack"], row["source"], row["target"]
         tables.setdefault(row["experiment"], {})[cell] = float(row["success_rate_percent"])
     found = [

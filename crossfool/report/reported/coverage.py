@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfool.errors import UserError
-from crossfool.experiment import loading
+from crossfool.experiment import dvc_records, loading
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.project import experiment_folders
 from crossfool.experiment.results.metrics import Results, load_metrics
@@ -78,10 +78,7 @@ def read_coverage(project: Path) -> Coverage:
 def _read(name: str, folder: Path) -> Recorded:
     experiment = loading.load_experiment(folder / "params.yaml")
     results = load_metrics(folder, experiment) if (folder / "metrics").is_dir() else None
-    lock = folder / "dvc.lock"
-    lines = lock.read_text(encoding="utf-8", errors="replace").splitlines() if lock.is_file() else []
-    keyed = (line.strip().removeprefix("- ").partition(": ") for line in lines)
-    return Recorded(name, folder, experiment, results, frozenset(path for key, _, path in keyed if key == "path"))
+    return Recorded(name, folder, experiment, results, dvc_records.locked_paths(folder))
 
 
 def coverage_rows(recorded: Sequence[Recorded]) -> tuple[dict[str, Any], ...]:

@@ -10,9 +10,8 @@ from pathlib import Path
 from crossfool.attacks.sweeps import Grid
 from crossfool.experiment.config import Experiment
 from crossfool.report.reported.published_panels import panels
-from crossfool.report.reported.published_rates import attack_parameters, csv_rows, parameters_of
+from crossfool.report.reported.published_rates import attack_parameters, attacks_of, csv_rows
 
-ANY = "*"  # in paper_attacks.csv, for a parameter that the paper does not give
 ACCURACY = {"lenet": 76.9, "resnet20": 92.4, "resnet44": 93.7, "resnet56": 93.8, "densenet": 94.2}  # section 4, top-1
 
 
@@ -114,22 +113,13 @@ def _figures() -> Iterator[Item]:
     yield figure("10", "the photograph of 3b and 9", None)
 
 
-def _attacks(name: str, experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """(attack in the paper, attack of the experiment) where every parameter that the paper gives is the same."""
-    for part, wanted in attack_parameters(name).items():
-        for attack, row in experiment.rows.items():
-            given = () if row.has_later_parts else parameters_of(row)
-            if given and all(value in (ANY, own) for value, own in zip(wanted, given, strict=True)):
-                yield part, attack
-
-
 def _cells_of(name: str, joined: bool) -> Callable[[Experiment], Iterator[Piece]]:
     """The cells of an item's attacks, from ensembles where `joined`, else from single models."""
 
     def pieces(experiment: Experiment) -> Iterator[Piece]:
         if experiment.subset.of == "all":  # rates of other images than the paper's
             return
-        for part, attack in _attacks(name, experiment):
+        for part, attack in attacks_of(name, experiment):
             for source in experiment.sources:
                 members = frozenset(source.split("+"))
                 for target in experiment.answering if ("+" in source) == joined else ():

@@ -12,7 +12,7 @@ from typing import Any
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.metrics import Results
 from crossfool.models.families import family
-from crossfool.report.reported.published_rates import attack_parameters, csv_rows, parameters_of
+from crossfool.report.reported.published_rates import attacks_of, csv_rows
 
 DATASET = "imagenet"
 COLUMNS = (
@@ -51,9 +51,7 @@ def panels() -> list[Panel]:
 
 def panel_attacks(panel: Panel, experiment: Experiment) -> list[str]:
     """Names of the experiment's attacks that have every parameter of the panel's."""
-    parameters = attack_parameters(panel.figure)[panel.attack]
-    rows = experiment.rows.items()
-    return [name for name, row in rows if not row.has_later_parts and parameters_of(row) == parameters]
+    return [name for in_paper, name in attacks_of(panel.figure, experiment) if in_paper == panel.attack]
 
 
 def panel_sources(panel: Panel, experiment: Experiment) -> list[str]:

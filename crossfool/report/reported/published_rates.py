@@ -2,6 +2,7 @@
 
 import csv
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
@@ -9,6 +10,7 @@ from crossfool.attacks.config import Attack
 from crossfool.experiment.config import Experiment
 
 PARAMETERS = ("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
+ANY = "*"  # in paper_attacks.csv, for a parameter that the paper does not give
 METRICS = {"top1": "top-1", "top5": "top-5"}
 CellKey = tuple[str, frozenset[str], str, tuple[object, ...]]  # data set's family, source's members, target, parameters
 
@@ -58,6 +60,19 @@ def attack_parameters(name: str) -> dict[str, tuple[object, ...]]:
     return {row["attack"]: parameters_of(row) for row in csv_rows("paper_attacks.csv") if row["table"] == name}
 
 
+def attacks_of(name: str, experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Find the attacks of an experiment that one of the paper's tables or figures is of, too.
+
+    Yields:
+        The attack's name in the paper, and in the experiment, where every parameter that the paper gives is the same.
+    """
+    for in_paper, wanted in attack_parameters(name).items():
+        for attack, row in experiment.rows.items():
+            given = () if row.has_later_parts else parameters_of(row)
+            if given and all(value in (ANY, own) for value, own in zip(wanted, given, strict=True)):
+                yield in_paper, attack
+
+
 def parameters_of(attack: Attack | dict[str, str]) -> tuple[object, ...]:
     """The values of `PARAMETERS` of an attack, or of a row of paper_attacks.csv."""
     if isinstance(attack, dict):
@@ -89,10 +104,11 @@ def _paper_models() -> dict[str, set[str]]:
     return models
 
 
-def csv_rows(name: str) -> list[dict[str, str]]:
+@functools.cache
+def csv_rows(name: str) -> tuple[dict[str, str], ...]:
     """Rows of a CSV beside this module."""
     text = (resources.files("crossfool") / "report" / "reported" / name).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
+    return tuple(csv.DictReader(text.splitlines()))
 
 
 def _value(text: str) -> object:
@@ -101,13 +117,3 @@ def _value(text: str) -> object:
         return float(text) if text else None
     except ValueError:
         return text
-
-
-def paper_attacks() -> list[dict[str, str]]:
-    """The attacks of the paper's tables, a row each, as `paper_attacks.csv` has them."""
-    return csv_rows("paper_attacks.csv")
-
-
-def paper_figures() -> list[dict[str, str]]:
-    """The 203 success rates that the paper reports, a row each, as `paper_rates.csv` has them."""
-    return csv_rows("paper_rates.csv")
