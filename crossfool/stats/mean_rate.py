@@ -72,10 +72,9 @@ def mean_rate_ends(shares: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarr
     Returns:
         Low and high, (...) each.
     """
-    mean, worth = shares.mean(-1), effective_images(shares, cells)
-    centre = (mean * worth + Z**2 / 2) / (worth + Z**2)
-    half = Z / (worth + Z**2) * np.sqrt(worth * np.maximum(mean * (1 - mean), 0) + Z**2 / 4)
-    return np.where(mean <= 0, 0.0, centre - half), np.where(mean >= 1, 1.0, centre + half)
+    mean = np.clip(shares.mean(-1), 0, 1)
+    low, high = np.vectorize(wilson_interval_of_share)(mean, effective_images(shares, cells))
+    return low, high
 
 
 def effective_images(shares: np.ndarray, cells: int) -> np.ndarray:

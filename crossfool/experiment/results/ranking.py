@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from crossfool.experiment.results.detail_rows import OBJECTIVES, rank_among
+from crossfool.experiment.results.mean_rates import mean_rates
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.stats.mean_rate import mean_rate
 from crossfool.stats.paired_difference import paired_difference, pooled_difference
 from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL, holm_adjusted
 
@@ -24,13 +24,9 @@ def ranking_rows(results: Results, evidence: Evidence) -> Rows:
     Equals share a rank, the cheaper first. Rates are percent.
     """
     rows: Rows = []
-    for attack, row in results.experiment.attacks.items():
-        cells = evidence.cells(attack)
-        if not cells:
-            continue
-        hits = [evidence.success(source, attack, target) for source, target in cells]
-        mean = mean_rate(hits)
-        sizes = [results.detail[source, attack]["size"] for source in dict.fromkeys(source for source, _ in cells)]
+    for attack, mean in mean_rates(evidence).items():
+        row, sources = evidence.experiment.attacks[attack], dict.fromkeys(cell[0] for cell in evidence.cells(attack))
+        sizes = [results.detail[source, attack]["size"] for source in sources]
         entry: dict[str, Any] = {"attack": attack, "objective": row.objective}
         entry |= {"success": mean.percent, "low": mean.low, "high": mean.high}
         entry |= {"cells": mean.cells, "n": mean.n, "gradients": row.gradient_evaluations_per_seed}
