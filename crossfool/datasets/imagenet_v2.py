@@ -31,7 +31,8 @@ class Part(Dataset):
     def from_files(self, source: "ImageSource", training: bool) -> "tuple[Split, Split | None]":
         """Make a split of all images, by the number of the class and then by name; no training images."""
         files = source.files
-        labels = dict(zip(files.names(), numbered_labels(files, files.names()), strict=True))
+        found = files.names()
+        labels = dict(zip(found, numbered_labels(files, found), strict=True))
         counts = Counter(labels.values())
         for label in range(1000):
             if counts[label] != self.EACH:

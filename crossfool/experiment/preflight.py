@@ -84,7 +84,10 @@ def check(folder: Path) -> Preflight:
     images = _images(folder, experiment, needed=prepares)
     trains = {m for m in experiment.models if pending is None or f"weights/{m}.safetensors" in pending}
     _weights(folder, experiment, trains)
-    survey = _survey(folder, experiment) if prepares else Survey(_decoded(folder, experiment))
+    if prepares:
+        survey = _survey(folder, experiment)
+    else:
+        survey = Survey(_decoded(folder, experiment), training=_decoded_training(folder))
     _refuse_more_than_all(experiment, survey.images)
     attacked = None if prepares else _lines(folder / "subset/subset.csv")
     if isinstance(experiment.subset.images, int) or experiment.subset.uses_tuning:
@@ -94,8 +97,7 @@ def check(folder: Path) -> Preflight:
         attacked = costs.attacked_images(experiment, evaluated)
     if pending is None or "subset/images.safetensors" not in pending:
         notes += _right(folder, experiment)
-    training = _training_images(folder, experiment, decoded=not prepares)
-    cost = functools.partial(costs.cost, experiment, images=attacked, evaluated=evaluated, training=training)
+    cost = functools.partial(costs.cost, experiment, images=attacked, evaluated=evaluated, training=survey.training)
     maybe = {out for stage in stages or () if stage.maybe for out in stage.outs} | (pending or set())
     total, left, most = cost(), cost(pending=pending), cost(pending=None if pending is None else maybe)
     fetched = tuple(fetches.fetches(experiment, folder, pending))
@@ -204,23 +206,13 @@ def _seen_from_here(folder: Path, data: Dataset) -> Dataset:
     return data.model_copy(update={"path": str(expand_path(data.given_path, "dataset: path", folder))})
 
 
-def _training_images(folder: Path, experiment: Experiment, *, decoded: bool) -> int | None:
-    """The number of training images, by their file or the image files in `train_folder`; else None."""
-    path, data = folder / "data/train.safetensors", experiment.dataset
-    if decoded and path.is_file():
-        try:
-            return len(TensorFile(path)["labels"])
-        except (UserError, KeyError):
-            return None  # as in `_decoded`
-    if decoded or "train_folder" not in data.inner_paths:
-        return None
-    from crossfool.datasets.reading import image_files
-    from crossfool.datasets.reading.image_source import ImageSource
-
-    seen = _seen_from_here(folder, data)
-    source = ImageSource(image_files.peek(seen.place()), "", "")
-    train = seen.from_files(source, True)[1] if source.files.whole else None
-    return None if train is None else len(train.labels)
+def _decoded_training(folder: Path) -> int | None:
+    """The number of decoded training images, by their file."""
+    path = folder / "data/train.safetensors"
+    try:
+        return len(TensorFile(path)["labels"]) if path.is_file() else None
+    except (UserError, KeyError):
+        return None  # as in `_decoded`
 
 
 def _decoded(folder: Path, experiment: Experiment) -> int | None:

@@ -53,6 +53,11 @@ def fetch_wheel(requirement: str, sha256: str) -> Path:
         return _fetch_into(cache_folder() / "wheels", requirement, sha256)
 
 
+def cached_wheel(requirement: str) -> Path | None:
+    """The wheel of a requirement in the cache, by its name; None where it is not there."""
+    return _find_cached(cache_folder() / "wheels", requirement)
+
+
 def _fetch_into(folder: Path, requirement: str, sha256: str) -> Path:
     cached = _find_cached(folder, requirement)
     if cached is not None and hashing.sha256(cached) == sha256:

@@ -27,10 +27,12 @@ class Survey:
     Attributes:
         images: Number of evaluation images; None where it is not known yet: for a download, or a large tar.
         notes: Lines on files that are passed over.
+        training: Number of training images; None where none were looked for, or it is not known yet.
     """
 
     images: int | None
     notes: tuple[str, ...] = ()
+    training: int | None = None
 
 
 class Dataset(Section):
@@ -147,7 +149,7 @@ class Dataset(Section):
             if empty is not None:
                 raise UserError(f"{source.files.where(empty)} is empty (0 bytes); replace it or remove it")
         notes = dict.fromkeys(split.note for split in (evaluation, train) if split and split.note)
-        return Survey(len(evaluation.labels), tuple(notes))
+        return Survey(len(evaluation.labels), tuple(notes), None if train is None else len(train.labels))
 
     def refuse_unlikely_start(self, source: "ImageSource") -> None:
         """Check the start of a large tar, which `survey` does not read whole: an image lies in a class folder.

@@ -74,8 +74,9 @@ def devkit_place(path: Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    if has_devkit(path):
-        return next(place for place in (path, path.parent) if _holds_devkit(place))
+    place = _place(path)
+    if place is not None:
+        return place
     raise UserError(
         f"{path}: the images lie in no class folders, and {DEVKIT}.tar.gz with their labels is not beside them; "
         f"put it, or Kaggle's LOC_val_solution.csv, into {path.parent}, or name a table of labels as dataset: table"
@@ -84,12 +85,13 @@ def devkit_place(path: Path) -> Path:
 
 def has_devkit(path: Path) -> bool:
     """Whether the devkit lies in the folder `path` or beside it."""
-    return _holds_devkit(path) or _holds_devkit(path.parent)
+    return _place(path) is not None
 
 
-def _holds_devkit(place: Path) -> bool:
-    """Whether a folder holds the devkit, unpacked or packed."""
-    return any((place / f"{DEVKIT}{end}").exists() for end in ("", ".tar.gz"))
+def _place(path: Path) -> Path | None:
+    """The folder that holds the devkit, unpacked or packed: `path` or the one around it; None where neither does."""
+    ends = ("", ".tar.gz")
+    return next((p for p in (path, path.parent) if any((p / f"{DEVKIT}{end}").exists() for end in ends)), None)
 
 
 def _synsets(meta: bytes) -> dict[int, str]:
