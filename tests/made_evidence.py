@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from builders import EMPTY, UNUSED
 
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.report.paper_claims import Claim, check_claims
 
-UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
 FGSM = {"epsilon": 4, "steps": 1, "step_size": 4}
 IGSM = {"epsilon": 15, "steps": 5, "step_size": 5}  # αT/ε as in the paper, and σ/ε of SMOOTHED
 SMOOTHED = {"gradient": "smoothed", "samples": 2, "sigma": 15}
@@ -27,6 +27,32 @@ def first(count: int, n: int = 8) -> np.ndarray:
     return np.arange(n) < count
 
 
+def experiment(
+    models: Sequence[str],
+    sources: Sequence[str],
+    attacks: Mapping[str, Mapping[str, Any]],
+    *,
+    grids: Mapping[str, Mapping[str, Any]] | None = None,
+    scatter: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """An experiment on photographs, whose models' weights are published."""
+    values = {
+        "root": ".",
+        "dataset": {"name": "imagenet-sample"},
+        "models": list(models),
+        "weights": {},
+        "training": None,
+        "subset": {"images": "all"},
+        "compute": {"chunk": 8},
+        "sources": list(sources),
+        "attacks": {name: dict(row) for name, row in attacks.items()},
+        "transforms": {},
+        **EMPTY,
+        "grids": {"a": UNUSED, "b": UNUSED, **(grids or {})},
+    }
+    return Experiment.model_validate(values | ({"scatter": scatter} if scatter else {}))
+
+
 def made(
     hits: Mapping[tuple[str, str, str], int | np.ndarray],
     attacks: Mapping[str, Mapping[str, Any]],
@@ -42,28 +68,10 @@ def made(
     """Evidence of the cells given: an attack succeeds on the first so many of eight images."""
     sources = list(dict.fromkeys(source for source, _, _ in hits))
     named = [model for source, _, target in hits for model in (*source.split("+"), target)]
-    values = {
-        "root": ".",
-        "dataset": {"name": "imagenet-sample"},
-        "models": list(dict.fromkeys(named)),
-        "targets": "all",
-        "weights": {},
-        "training": None,
-        "subset": {"images": "all"},
-        "lpips": False,
-        "compute": {"chunk": 8},
-        "sources": sources,
-        "attacks": {name: dict(row) for name, row in attacks.items()},
-        "grids": {"a": UNUSED, "b": UNUSED, **(grids or {})},
-        "transforms": {},
-        "similarity": {},
-        "boundary": {},
-        "saliency": {},
-        "scatter": {"attacks": list(scatter), "same_family": same_family},
-    }
+    drawn = {"attacks": list(scatter), "same_family": same_family}
     found = {key: first(some) if isinstance(some, int) else some for key, some in hits.items()}
     return Evidence(
-        Experiment.model_validate(values),
+        experiment(list(dict.fromkeys(named)), sources, attacks, grids=grids, scatter=drawn),
         found,
         found if hits5 is None else {key: first(count) for key, count in hits5.items()},
         {key: first(count) for key, count in (destroyed or {}).items()},

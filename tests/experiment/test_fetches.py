@@ -1,4 +1,4 @@
-"""What is yet to be fetched, by names in caches that are made for the test; nothing is asked of a network."""
+"""List of downloads yet to come, by names in caches that are made for the test; nothing is asked of a network."""
 
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def test_every_data_set_that_is_fetched_says_how_much() -> None:
 
 
 def test_images_weights_and_lpips_are_fetched_once(cache: Path, tmp_path: Path) -> None:
-    """What is kept has the names that the stages keep it by."""
+    """The cache holds files by the names that `check` looks for, once the stages have fetched them."""
     from crossfool.datasets import imagenet_sample_images
 
     every = experiment(lpips=True)

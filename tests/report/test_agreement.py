@@ -2,13 +2,13 @@
 
 from typing import Any
 
+import made_evidence
 import pytest
 
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.metrics import Results
 from crossfool.report.reported import paper_agreement
 
-UNUSED: dict[str, Any] = {"attack": None, "epsilon": [], "steps": [], "step_size": [], "samples": [], "sigma": []}
 GRID = {"attack": {}, "epsilon": [15], "steps": [1, 5], "step_size": [5, 15], "samples": [0], "sigma": [0]}
 GRID |= {"figure": {"x": "step_size", "lines": "steps"}}
 ATTACKS = {
@@ -23,26 +23,7 @@ MODELS = ("resnet18", "resnet101", "vgg13_bn")
 def experiment(
     sources: tuple[str, ...] = ("resnet18",), models: tuple[str, ...] = MODELS, attacks: Any = None, grid: Any = None
 ) -> Experiment:
-    values = {
-        "root": ".",
-        "dataset": {"name": "imagenet-sample"},
-        "models": list(models),
-        "targets": "all",
-        "weights": {},
-        "training": None,
-        "subset": {"images": "all"},
-        "lpips": False,
-        "compute": {"chunk": 8},
-        "sources": list(sources),
-        "attacks": attacks or ATTACKS,
-        "grids": {"a": grid or UNUSED, "b": UNUSED},
-        "transforms": {},
-        "similarity": {},
-        "boundary": {},
-        "saliency": {},
-        "scatter": {"attacks": [], "same_family": False},
-    }
-    return Experiment.model_validate(values)
+    return made_evidence.experiment(models, sources, attacks or ATTACKS, grids={"a": grid} if grid else None)
 
 
 def rates(top1: float, top5: float = 5.0, whitebox: bool = False) -> dict[str, Any]:

@@ -750,9 +750,7 @@ def test_without_scripts_tables_and_downloads_are_there(browser: Page, made: Pat
 
 @browser_needed
 def test_a_page_of_twelve_opens_at_once(browser: Page, twelve: Path) -> None:
-    durations = []
-    for _ in range(3):  # the fastest: other work on the machine slows some
-        browser.open(twelve)
-        durations.append(browser.run("performance.getEntriesByType('navigation')[0].duration"))
-    assert min(durations) < 5000  # milliseconds; under 1000 on a machine that does nothing else
+    browser.open(twelve)
+    took = browser.run("performance.getEntriesByType('navigation')[0].duration")
+    assert took < 5000  # milliseconds; under 1000 on a machine that does nothing else
     assert browser.problems == []

@@ -1,4 +1,4 @@
-"""What README.md and the experiments' READMEs state: comparisons with cost, n and p, and nothing without data."""
+"""Statements of README.md and the experiments' READMEs: comparisons have cost, n and p, and nothing lacks data."""
 
 import re
 

@@ -128,7 +128,7 @@ def test_a_page_of_both_is_refused(project: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_list_of_results_leaves_tuning_images_out(project: Path) -> None:
-    """Of which the leaderboard is made, too."""
+    """Tuning runs are left out of the folders that reports and the leaderboard are made of."""
     make(project / "experiments/scored", FOOLED)
     tuned(project / "experiments/tuning")
     folders, left_out = projects(project)

@@ -14,7 +14,7 @@ CASES = [("smoothing_equal_cost", 60, 0.9), ("large_steps", 60, 0.3), ("depth", 
 
 @pytest.mark.parametrize(("claim", "n", "power"), CASES)
 def test_verdicts_seldom_err(claim: str, n: int, power: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 80 draws that err in 5%, more than 9 do so once in a hundred; at the paper's effects most are supported."""
+    """Verdicts err in at most 9 of 80 draws, which a rate of 5% exceeds once in a hundred, and have power."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     simulation = importlib.import_module("verdicts")
     (case,) = [case for case in simulation.cases() if case.claim == claim]
