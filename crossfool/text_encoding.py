@@ -8,7 +8,7 @@ import unicodedata
 ERROR_HANDLER = "crossfool.text_encoding"  # the name by which Python finds `_replace_unencodable`
 ASCII_SIGNS = {
     "−": "-", "–": "-", "—": "-", "×": "x", "·": ".", "∗": "*", "→": "->", "≤": "<=", "≥": ">=", "±": "+-",
-    "∞": "inf", "∇": "grad ", "‖": "||", "⟨": "<", "⟩": ">", "✓": "yes", "✗": "no", "◎": "o",
+    "∞": "inf", "∇": "grad ", "‖": "||", "⟨": "<", "⟩": ">", "✓": "yes", "✗": "no", "◎": "o", "†": "#",
     "“": '"', "”": '"', "‘": "'", "’": "'",
 }  # fmt: skip
 SCRIPT_MARKS = {"<sub>": "_", "<super>": "^"}
