@@ -30,8 +30,8 @@ subset: {{images: {images}, seed: 0, targets: random}}
 lpips: {lpips}
 compute: {{precision: float32, chunk: {chunk}}}
 
-# A source is a model, or models joined by + (an ensemble).
-sources: [{models}]
+# A source is a model, or models joined by + (an ensemble). Each costs as much again as the first.
+sources: [{sources}]
 
 # At equal cost, ten gradient evaluations an image and model each; epsilon is {epsilon} of 255. Attacks that succeed on
 # all images cannot be told apart: then take a smaller one.
@@ -54,7 +54,8 @@ class Choices:
     """Values that an experiment on images of a family begins with.
 
     Attributes:
-        models: Its models, each a source and a target.
+        models: Its models, each a target.
+        sources: How many of them, from the first on, are sources, too; few where a gradient costs much.
         training: The section `training`, as YAML.
         lpips: The key `lpips`.
         chunk: Images a unit of work.
@@ -63,6 +64,7 @@ class Choices:
     """
 
     models: tuple[str, ...]
+    sources: int
     training: str
     lpips: bool
     chunk: int
@@ -81,6 +83,7 @@ MOMENTUM = "update: momentum, decay: 1.0"
 FAMILIES = {
     "imagenet": Choices(
         ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+        1,
         "null",
         True,
         20,
@@ -94,6 +97,7 @@ FAMILIES = {
     ),
     "cifar10": Choices(
         ("lenet", "resnet20"),
+        2,
         "{epochs: 24, batch_size: 128, learning_rate: 0.05, weight_decay: 0.0005, augment: true}",
         True,
         200,
@@ -106,6 +110,7 @@ FAMILIES = {
     ),
     "mnist": Choices(
         ("fnn0", "fnn2", "fnn4"),
+        3,
         "{epochs: 10, batch_size: 256, learning_rate: 0.02}",
         False,
         250,
@@ -128,6 +133,7 @@ def params_on(dataset: Dataset) -> str:
         summary=dataset.summary(),
         dataset=params_file.to_yaml(row, flow=True).strip(),
         models=", ".join(choices.models),
+        sources=", ".join(choices.models[: choices.sources]),
         training=choices.training,
         images="all" if few else MOST,
         lpips=str(choices.lpips).lower(),

@@ -67,7 +67,7 @@ def test_a_new_experiment_on_public_photographs(project: Path, monkeypatch: pyte
     folder = project / "experiments/mine"
     experiment = loading.load_experiment(folder / "params.yaml")
     assert experiment.dataset.name == "imagenet-sample-images" and experiment.subset.images == "all"
-    assert experiment.models == experiment.sources and set(experiment.models) == costs.DEFAULT_MODELS
+    assert experiment.sources == ("efficientnet_lite0",) and set(experiment.models) == costs.DEFAULT_MODELS
     assert {row.gradient_evaluations for row in experiment.attacks.values()} == {10}
     assert {row.epsilon for row in experiment.attacks.values()} == {6} and len(experiment.attacks) >= 3
     assert "epsilon is 6 of 255" in (folder / "params.yaml").read_text(encoding="utf-8")
@@ -77,13 +77,13 @@ def test_a_new_experiment_on_public_photographs(project: Path, monkeypatch: pyte
     text = told("check", "mine")
     assert "images    imagenet-sample-images from GitHub's archive: 1,000 images\n" in text
     assert "attacked  how many images all models classify correctly is not known yet: 837 at most\n" in text
-    gradients = 837 * 3 * 10 * len(experiment.attacks)
+    gradients = 837 * 10 * len(experiment.attacks)
     assert f"gradients {costs.count_text(gradients)}, and " in text
     assert (
         "download  images from GitHub's archive (111 MB); weights of efficientnet_lite0, efficientnet_lite1, " in text
     )
     images = 837 * 150_528
-    assert f"adversarial/ {costs.bytes_text(images * 3 * len(experiment.attacks))}, " in text
+    assert f"adversarial/ {costs.bytes_text(images * len(experiment.attacks))}, " in text
     assert f"subset/ {costs.bytes_text(images)}, " in text
 
 
