@@ -22,6 +22,7 @@ from crossfool.attacks.chunk import Chunk, Crafted
 from crossfool.attacks.config import Attack
 from crossfool.attacks.projection import quantise
 from crossfool.attacks.torchattack import catalogue
+from crossfool.attacks.torchattack.gradient_count import GradientCount, RowExceeded
 from crossfool.attacks.types import Model
 from crossfool.errors import MAX_PIXEL, UserError, brief, refuse_unit_images, unknown_name
 
@@ -46,18 +47,16 @@ def craft(
         architecture: The library's name of the network, by which some attacks know its layers; `name` if not given.
 
     Raises:
+        RowExceeded: the attack evaluates more gradients than its row says, as the source model counts them.
         UserError: the library is missing, or cannot attack this source or these images.
     """
     assert row.library_method is not None
     refuse_unit_images(chunk.images)
     x, aims = chunk.images.float() / MAX_PIXEL, chunk.target_labels if row.targeted else chunk.labels
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    count = 0
+    count = GradientCount(len(x) * row.gradient_evaluations_per_seed, evaluated, f"{row.method} on {name}")
 
     def on_gradient(gradient: Tensor) -> None:
-        nonlocal count
-        count += len(gradient)
-        evaluated(len(gradient))
         copies = gradient.isfinite().flatten(1).all(1).view(-1, batch)  # copies of the batch, one behind the other
         finite[start : start + batch].logical_and_(copies.all(0))
 
@@ -66,9 +65,9 @@ def craft(
     for start in range(0, len(x), batch):
         part = slice(start, start + batch)
         with _seeded(seeds.derive_seed(row.seed or 0, *chunk.ids[part]), x.device):
-            batches.append(_attack_batch(members, row, x[part], aims[part], (name, architecture or name), on_gradient))
+            names = name, architecture or name
+            batches.append(_attack_batch(members, row, x[part], aims[part], names, on_gradient, count))
     x_adv = torch.cat(batches)
-    evaluated(len(x) * row.gradient_evaluations_per_seed - count)  # gradients that end at a layer
     finite &= x_adv.isfinite().flatten(1).all(1)
     return {"images": quantise(x_adv * MAX_PIXEL, chunk.images.float(), row.epsilon)}, finite
 
@@ -80,6 +79,7 @@ def _attack_batch(
     aims: Tensor,
     names: tuple[str, str],
     on_gradient: Callable[[Tensor], None],
+    count: GradientCount,
 ) -> Tensor:
     """The library's adversarial images for a batch x, both (N,C,H,W), pixels 0..1.
 
@@ -90,6 +90,7 @@ def _attack_batch(
         aims: Labels to leave or to reach, (N,).
         names: The source's name, and the library's name of its network.
         on_gradient: Called with each gradient by the images.
+        count: Counts the gradients that the library has the source evaluate.
     """
     (name, architecture), library, attack = names, _library(), str(row.method).partition("/")[2]
     source, normalise = _source_network(members, row, names, lambda x: _to_pixels(x, on_gradient))
@@ -101,12 +102,16 @@ def _attack_batch(
     if attack in ("Admix", "BFA"):
         with torch.no_grad():
             options["num_classes"] = source(normalise(x[:1])).shape[-1]
+    count.watch(source)
     model = library.AttackModel(architecture, source, lambda image: image, normalise)
     try:
         with warnings.catch_warnings(action="ignore"):
             run_attack = getattr(library, attack)(model, normalise, x.device, **options)
             x_adv: Tensor = run_attack(x.contiguous(), aims).detach()
-            return x_adv
+        count.refuse_excess()
+        return x_adv
+    except RowExceeded:
+        raise
     except torch.OutOfMemoryError:
         raise UserError(f"{row.method}: {len(x)} images do not fit in memory at once; lower compute: chunk") from None
     except Exception as error:  # foreign code raises many kinds
