@@ -61,6 +61,7 @@ def make(
     dataset: Mapping[str, Any] | None = None,
     labels: np.ndarray = LABELS,
     images: np.ndarray | None = None,
+    **more: Any,
 ) -> Experiment:
     """Write an experiment's folder, in which an attack succeeds on the first images.
 
@@ -70,6 +71,7 @@ def make(
         models, sources, attacks, transforms, dataset: Of params.yaml.
         labels: True classes, (N,).
         images: (N,C,H,W) uint8.
+        more: Further sections of params.yaml.
     """
     count = len(labels)
     images = np.full((count, 1, 28, 28), 100, np.uint8) if images is None else images
@@ -88,6 +90,7 @@ def make(
         "attacks": {name: dict(attack) for name, attack in attacks.items()},
         "transforms": dict(transforms),
         **EMPTY,
+        **more,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")

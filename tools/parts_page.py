@@ -1,14 +1,15 @@
-"""Write docs/parts.md: this package's networks, the transforms and the paper's claims, as their files declare them."""
+"""Write docs/parts.md: this package's networks, transforms, claims and protocols, as their files declare them."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from crossfool.experiment import protocol_files
 from crossfool.models import network_files
 from crossfool.pipeline.evaluation import transform_levels
 from crossfool.report import claim_files
 
 PAGE = Path(__file__).parents[1] / "docs" / "parts.md"
-HEAD = """# Networks, transforms and claims
+HEAD = """# Networks, transforms, claims and protocols
 
 Each is a file that declares itself, and its folder is the registry; [contributing.md](contributing.md) has a file of
 each kind to copy. `python tools/parts_page.py` writes this page from the files; `crossfool list` shows the same in a
@@ -49,12 +50,18 @@ def claim_rows() -> list[list[str]]:
     return [[f"`{name}`", one.statement, one.section, one.test] for name, one in claim_files.claims().items()]
 
 
+def protocol_rows() -> list[list[str]]:
+    """A row for each protocol: name, what it measures, where its reported rates stand, source."""
+    return [[f"`{name}`", one.summary, one.rates_from, one.source] for name, one in protocol_files.protocols().items()]
+
+
 def page() -> str:
     """The text of the page."""
     tables = {
         "Networks": (["name", "file", "images", "parameters", "weights (licence)", "source"], network_rows()),
         "Transforms": (["name", "what it does", "levels", "source"], transform_rows()),
         "Claims": (["name", "statement", "in the paper", "test"], claim_rows()),
+        "Protocols": (["name", "what it measures", "reported rates", "source"], protocol_rows()),
     }
     folders = {
         "Networks": "`crossfool/models/networks/`; torchvision's, timm's and RobustBench's are in "
@@ -62,6 +69,8 @@ def page() -> str:
         "Transforms": "`crossfool/pipeline/transforms/`; a list of levels each in the section `transforms`.",
         "Claims": "`crossfool/report/claims/`; its verdict is supported, contradicted, undecided or not tested: "
         "[statistics.md](statistics.md).",
+        "Protocols": "`crossfool/experiment/protocols/`; `crossfool new NAME --protocol P` makes an experiment: "
+        "[commands.md](commands.md#new).",
     }
     parts = [f"## {name}\n\n{folders[name]}\n\n{table(*content)}" for name, content in tables.items()]
     return "\n\n".join([HEAD, *parts]) + "\n"

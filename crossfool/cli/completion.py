@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from crossfool.experiment.config import Experiment
 
-KINDS = ("models", "attacks", "datasets", "transforms", "claims", "experiments")
+KINDS = ("models", "attacks", "datasets", "transforms", "claims", "protocols", "experiments")
 
 
 def _experiment(context: click.Context) -> "Experiment":
@@ -35,6 +35,16 @@ def datasets(context: click.Context, parameter: click.Parameter, incomplete: str
         from crossfool.datasets.preparation import catalogue
 
         return _beginning(catalogue.names(), incomplete)
+    except Exception:
+        return []
+
+
+def protocols(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete protocols."""
+    try:
+        from crossfool.experiment import protocol_files
+
+        return _beginning(protocol_files.protocols(), incomplete)
     except Exception:
         return []
 

@@ -16,7 +16,7 @@ from crossfool.attacks.torchattack import catalogue as methods
 from crossfool.cli.console import make_table, print_table
 from crossfool.datasets.preparation import catalogue
 from crossfool.errors import UserError
-from crossfool.experiment import loading, project
+from crossfool.experiment import loading, project, protocol_files
 from crossfool.models import network_files
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
@@ -170,6 +170,15 @@ def claims(start: Path) -> Iterator[Entry]:
         yield Entry(name, f"{claim.statement} {claim.test[0].upper()}{claim.test[1:]}", claim.section)
 
 
+def protocols(start: Path) -> Iterator[Entry]:
+    """Every published protocol: what it measures, its data set and attacks, and how many rates were reported."""
+    for name, protocol in protocol_files.protocols().items():
+        reported = {row["attack"] for row in protocol.reported}
+        rates = f"reported rates of {len(reported)} attacks" if reported else "no reported rates"
+        what = f"{protocol.summary}; {protocol.dataset}, {len(protocol.attacks)} attacks, {rates}"
+        yield Entry(name, what, protocol.source)
+
+
 def experiments(start: Path) -> Iterator[Entry]:
     """Every experiment of the repository that `start` is in: its question and the paper's table or figure."""
     for name, folder in project.experiment_folders(project.find_root(start)).items():
@@ -199,5 +208,6 @@ KINDS: dict[str, Callable[[Path], Iterator[Entry]]] = {
     "datasets": datasets,
     "transforms": transforms,
     "claims": claims,
+    "protocols": protocols,
     "experiments": experiments,
 }

@@ -5,10 +5,10 @@ import re
 import shutil
 from pathlib import Path
 
-from crossfool.cli import new_params
+from crossfool.cli import new_params, protocol_params
 from crossfool.config import expand_path
 from crossfool.errors import UserError
-from crossfool.experiment import loading, params_file, project
+from crossfool.experiment import loading, params_file, project, protocol_files
 
 EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 PARAMS_TEMPLATE = """\
@@ -63,7 +63,12 @@ crossfool show experiments/{name}
 
 
 def make_experiment(
-    name: str, start: Path, origin: str | None = None, dataset: str | None = None, path: str | None = None
+    name: str,
+    start: Path,
+    origin: str | None = None,
+    dataset: str | None = None,
+    path: str | None = None,
+    protocol: str | None = None,
 ) -> Path:
     """Make `experiments/<name>`.
 
@@ -71,15 +76,16 @@ def make_experiment(
         name: The experiment's name, of letters, digits, _ and -.
         start: A folder of the repository.
         origin: The experiment to take params.yaml from, by name or path.
-        dataset: The data set to make a params.yaml for, by name; a small template where both are None.
+        dataset: The data set to make a params.yaml for, by name; the protocol's where a protocol is given.
         path: The data set's key `path`, from the current folder.
+        protocol: The protocol to follow, by name. Where all four are None, params.yaml is a small template.
 
     Returns:
         The folder.
 
     Raises:
         UserError: the name is none, the folder is there already, `origin` is no experiment, or a wrong one, or there
-            is no such data set, or it needs other keys.
+            is no such data set or protocol, or the data set needs other keys.
     """
     root = project.find_root(start)
     if not EXPERIMENT_NAME.fullmatch(name):
@@ -89,10 +95,18 @@ def make_experiment(
     folder = root / "experiments" / name
     if folder.exists() or folder.is_symlink():
         raise UserError(f"{folder} exists already; choose another name, or delete it")
-    if (origin is not None and dataset is not None) or (path is not None and dataset is None):
-        raise UserError("give --from, or --dataset (and --path with it, where it has one)")
+    chosen = dataset is not None or protocol is not None
+    if (origin is not None and chosen) or (path is not None and not chosen):
+        raise UserError(
+            "give --from, or --dataset (and --path with it, where it has one) or --protocol, or both of these"
+        )
     question = f"Made from `{origin}`; what differs?" if origin else "What is compared, on which images, and why?"
-    if dataset is not None:
+    if protocol is not None:
+        declared = protocol_files.find_protocol(protocol)
+        data = new_params.named_dataset(dataset or declared.dataset, path, folder)
+        text = protocol_params.params_by(declared, data)
+        question = f"{protocol_params.protocol_sentences(declared)}\n\n{new_params.images_sentence(data)}"
+    elif dataset is not None:
         data = new_params.named_dataset(dataset, path, folder)
         text, question = new_params.params_on(data), f"{question}\n\n{new_params.images_sentence(data)}"
     else:
@@ -144,9 +158,13 @@ def _moved(text: str, key: str, before: str, after: str) -> str:
 def next_steps(folder: Path) -> list[str]:
     """The next steps with a new experiment, as commands for the repository's root."""
     place = f"experiments/{folder.name}"
-    pair = list(loading.load_experiment(folder / "params.yaml").attacks)[:2]
+    experiment = loading.load_experiment(folder / "params.yaml")
+    pair = list(experiment.attacks)[:2]
     compared = [f"crossfool compare {' '.join(pair)} --folder {folder.name}"] if len(pair) == 2 else []
+    unpinned = [model for model in experiment.models if experiment.has_unpinned_weights(model)]
+    pins = [f"pin the sha256 of {', '.join(unpinned)} in {place}/params.yaml, under weights"] if unpinned else []
     return [
+        *pins,
         f"edit {place}/params.yaml and {place}/README.md",
         f"crossfool check {place}",
         f"dvc repro {place}/dvc.yaml",

@@ -12,6 +12,17 @@ from crossfool.experiment import params_file
 
 MOST = 1_000  # images that are attacked where the data set has more
 
+UNUSED_SECTIONS = """\
+grids:
+  a: {attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}
+  b: {attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}
+transforms: {}
+
+similarity: {}
+boundary: {}
+saliency: {}
+scatter: {attacks: [], same_family: false}
+"""
 TEMPLATE = """\
 # Which question does this experiment answer? All keys: docs/parameters.md; names: `crossfool list`.
 # Pixels are 0..255: epsilon, step_size and sigma are in those units.
@@ -37,16 +48,7 @@ sources: [{sources}]
 # all images cannot be told apart: then take a smaller one.
 attacks:
 {attacks}
-grids:
-  a: {{attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}}
-  b: {{attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}}
-transforms: {{}}
-
-similarity: {{}}
-boundary: {{}}
-saliency: {{}}
-scatter: {{attacks: [], same_family: false}}
-"""
+{unused}"""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ def params_on(dataset: Dataset) -> str:
         chunk=choices.chunk,
         epsilon=choices.epsilon,
         attacks=choices.rows,
+        unused=UNUSED_SECTIONS,
     )
 
 

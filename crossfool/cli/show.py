@@ -11,6 +11,7 @@ from crossfool.experiment.descriptions import attacked_images_summary, count_com
 from crossfool.report import table_modules
 from crossfool.report.findings import Findings, read_findings
 from crossfool.report.renderers import terminal
+from crossfool.report.reported.protocol_rates import reporter
 from crossfool.report.table import Table
 
 
@@ -35,7 +36,7 @@ def show(folder: Path, console: Console, names: Sequence[str] = ()) -> None:
     results = findings.results
     console.print()
     console.print(Text(f"Success rates in percent: {attacked_images_summary(results)}", style="bold"))
-    console.print(Text(_legend(tables)))
+    console.print(Text(_legend(tables, reporter(results.experiment))))
     if not count_compared_images(results):
         console.print(Text(no_compared_images_note(results.experiment)))
     for table in tables:
@@ -66,11 +67,11 @@ def _print(table: Table, console: Console) -> None:
         console.print(Text(" ".join(table.all_notes), style="dim"))
 
 
-def _legend(tables: Sequence[Table]) -> str:
-    """Sentence that explains the cells of tables of success rates."""
+def _legend(tables: Sequence[Table], who: str) -> str:
+    """Sentence that explains the cells of tables of success rates; `who` reports the figures beside ours."""
     paper = any(row.get("paper") is not None for table in tables for row in table.rows)
     note = "Rows are sources, columns targets; * is white-box; in brackets: Wilson 95% intervals"
-    return note + ("; in parentheses: the paper." if paper else ".")
+    return note + (f"; in parentheses: {who}." if paper else ".")
 
 
 def _places(findings: Findings) -> Text:

@@ -20,6 +20,7 @@ from crossfool.datasets.preparation import catalogue as datasets
 from crossfool.datasets.preparation.config import Subset
 from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.errors import UserError, text_for_pixels_message, unknown_name
+from crossfool.experiment import protocol_files
 from crossfool.models.inference.config import Compute
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
@@ -45,9 +46,14 @@ LONGEST_CELL_NAME = (
 
 
 class Experiment(Section):
-    """A whole params.yaml: a field is a section of that name."""
+    """A whole params.yaml: a field is a section of that name.
+
+    `protocol` is the published protocol that the experiment follows, if any: the rates that were reported under it
+    stand beside the experiment's.
+    """
 
     root: str
+    protocol: str | None = None
     dataset: SerializeAsAny[Dataset]
     models: tuple[Name, ...]
     targets: tuple[Name, ...] | Literal["all"]
@@ -84,6 +90,13 @@ class Experiment(Section):
         if attack not in self.rows:
             raise unknown_name("attack", attack, self.rows)
         return self.rows[attack]
+
+    @field_validator("protocol")
+    @classmethod
+    def _protocol_is_known(cls, value: str | None) -> str | None:
+        if value is not None:
+            protocol_files.find_protocol(value)
+        return value
 
     @field_validator("dataset", mode="before")
     @classmethod
@@ -235,6 +248,11 @@ class Experiment(Section):
         """Whether the `train` stage trains a model rather than fetching its published weights."""
         retrained = self.training is not None and model in self.training.retrain
         return retrained or registry.is_trained(model, self.weights.dir is not None)
+
+    def has_unpinned_weights(self, model: str) -> bool:
+        """Whether a model's weights are published ones whose hash neither the zoo nor `weights: sha256` pins."""
+        pinned = registry.spec(model).sha256 or model in self.weights.sha256
+        return not pinned and not self.is_trained(model)
 
     def _retrain(self) -> None:
         """The models of `training: retrain` have published weights, and can be trained here."""

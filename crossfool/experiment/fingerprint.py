@@ -38,6 +38,7 @@ NO_RESULT = {
     "experiment.loading": _RESOLVED,
     "experiment.params_file": _RESOLVED,
     "experiment.protected_folders": _RESOLVED,
+    "experiment.protocol_files": _RESOLVED,
     "models.inference.config": _RESOLVED,
     "models.network_files": _RESOLVED,
     "models.spec": _RESOLVED,

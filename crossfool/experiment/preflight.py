@@ -259,7 +259,7 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
             from crossfool.models.weights import model_description
 
             model_description.timm_config(spec)
-        if not spec.sha256 and model not in experiment.weights.sha256:
+        if experiment.has_unpinned_weights(model):
             raise UserError(
                 f"{model}: its weights have no pinned sha256; set weights: {{sha256: {{{model}: ...}}}} in params.yaml"
             )

@@ -13,7 +13,7 @@ from crossfool.attacks.torchattack import catalogue as methods
 from crossfool.datasets.preparation import catalogue as datasets
 from crossfool.datasets.preparation.config import Subset
 from crossfool.datasets.preparation.dataset import Dataset
-from crossfool.experiment import fingerprint
+from crossfool.experiment import fingerprint, protocol_files
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.plan import StagePlan
 from crossfool.models import network_files
@@ -269,7 +269,8 @@ def report(experiment: Experiment) -> StagePlan[Experiment]:
         "attacks": {name: _derived(row) for name, row in experiment.rows.items()},
     }
     parts = (part for kind in ("tables", "figures", "claims") for part in fingerprint.modules_in(f"report.{kind}"))
-    modules = ("crossfool.report.report_folder", "crossfool.report.html.page", *parts)
+    protocol = () if experiment.protocol is None else (protocol_files.find_protocol(experiment.protocol).module,)
+    modules = ("crossfool.report.report_folder", "crossfool.report.html.page", *parts, *protocol)
     return StagePlan("report", experiment, modules, derived)
 
 

@@ -12,15 +12,19 @@ CLAIM_KEYS = ("verdict", "effect", "low", "high", "p", "p_holm", "smallest_p", "
 
 
 def agreement_numbers(findings: Findings) -> dict[str, Any]:
-    """Agreement with the paper's figures, each claim's verdict, and why no claim was tested, where none could be."""
+    """Agreement with reported figures, each claim's verdict, and why no claim was tested, where none could be.
+
+    The agreement's key is `paper`; in an experiment that follows a protocol, `protocol`.
+    """
     rows = paper_claims.claim_rows(findings.claims)
     claims = {row["name"]: {key: row[key] for key in CLAIM_KEYS} for row in rows}
     if findings.experiment.subset.uses_tuning:
         reason = {"untested": TUNING_NOTICE}
     else:
         reason = {"untested": no_compared_images_note(findings.experiment)} if findings.evidence.empty else {}
+    reporter = "paper" if findings.experiment.protocol is None else "protocol"
     return {
-        "paper": paper_agreement.agreement_summary(findings.agreement),
+        reporter: paper_agreement.agreement_summary(findings.agreement),
         "success": mean_rate_record(findings.mean_rates),
         "verdicts": paper_claims.count_verdicts(findings.claims),
         "claims": claims,

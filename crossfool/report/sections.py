@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from crossfool.experiment.descriptions import count_compared_images, denominator_note, no_compared_images_note
 from crossfool.experiment.results.metrics import Results
+from crossfool.report.reported.protocol_rates import reporter
 
 
 @dataclass(frozen=True)
@@ -12,13 +13,14 @@ class Section:
 
     Attributes:
         name: What a table's module calls it; unlike any other's.
-        title, note: The heading, and a paragraph below it; in the note, {rates} is what the rates count.
+        heading, note: The heading, and a paragraph below it; {rates} is what the rates count, {reporter} is the paper,
+            or the protocol that an experiment follows.
         folded: Whether the page hides its tables until asked for, and tables.md only names them.
         compared: Whether its tables rest on the images that all models get right.
     """
 
     name: str
-    title: str
+    heading: str
     note: str = ""
     folded: bool = False
     compared: bool = False
@@ -30,7 +32,7 @@ SECTIONS = (
         "rates",
         "Success rates",
         "Rows are sources, columns are targets; {rates}. * marks white-box cells, whose source has the target in it. "
-        "Where the paper has the same cell with the same parameters, its figure stands beside ours.",
+        "Where {reporter} has the same cell with the same parameters, its figure stands beside ours.",
     ),
     Section(
         "ranking",
@@ -41,7 +43,7 @@ SECTIONS = (
     ),
     Section("cells", "Attacks compared, cell by cell", folded=True),
     Section("claims", "The paper's claims", compared=True),
-    Section("paper", "Agreement with the paper"),
+    Section("paper", "Agreement with {reporter}"),
     Section(
         "destruction",
         "Destruction rates",
@@ -54,8 +56,14 @@ SECTIONS = (
 )
 
 
+def section_title(section: Section, results: Results) -> str:
+    """The heading of a section."""
+    return section.heading.format(reporter=reporter(results.experiment))
+
+
 def section_note(section: Section, results: Results) -> str:
     """The paragraph below a section's heading; where it has nothing to compare, why."""
     if section.compared and not count_compared_images(results):
         return no_compared_images_note(results.experiment)
-    return section.note.format(rates=denominator_note(results.experiment))
+    experiment = results.experiment
+    return section.note.format(rates=denominator_note(experiment), reporter=reporter(experiment))

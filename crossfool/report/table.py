@@ -162,6 +162,7 @@ class Table:
         matrix: The arrangement for people, where it is no list of the rows.
         fewest, most: How many rows people can make use of; of fewer or more there is the CSV alone.
         command: The command that computes it, in the experiment's folder.
+        reporter: Whose the figures of the columns `paper` are, where not the paper's: a protocol's name.
     """
 
     name: str
@@ -175,6 +176,7 @@ class Table:
     fewest: int = 1
     most: int | None = None
     command: str = "dvc repro report"
+    reporter: str = "paper"
     _by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from crossfool.experiment.descriptions import attacked_images_summary, count_compared_images
 from crossfool.report.findings import Findings
 from crossfool.report.renderers.markdown import render_markdown
-from crossfool.report.sections import SECTIONS, Section, section_note
+from crossfool.report.reported.protocol_rates import reporter
+from crossfool.report.sections import SECTIONS, Section, section_note, section_title
 from crossfool.report.table import Table
 
 
@@ -19,8 +20,8 @@ def tables_text(findings: Findings, tables: Mapping[str, Sequence[Table]]) -> st
     parts = [
         f"# Transferability on {findings.experiment.dataset.name}",
         f"{attacked_images_summary(findings.results)}. All rates are percent of these images, with Wilson 95% "
-        "intervals in brackets. In parentheses: the paper's figure. Each table is in `tables/`, too, as CSV and as "
-        "LaTeX.",
+        f"intervals in brackets. In parentheses: {reporter(findings.experiment)}'s figure. Each table is in `tables/`, "
+        "too, as CSV and as LaTeX.",
     ]
     for section in SECTIONS:
         parts += _section(section, findings, tables[section.name])
@@ -33,13 +34,13 @@ def _section(section: Section, findings: Findings, tables: Sequence[Table]) -> I
     if section.folded:
         named = [f"- `tables/{table.name}.csv`: {table.title}" for table in tables if table.rows]
         if named:
-            yield f"## {section.title}"
+            yield f"## {section_title(section, findings.results)}"
             yield "\n".join(named)
         return
     missing = section.compared and not count_compared_images(findings.results)
     if not readable and not missing:
         return
-    yield f"## {section.title}"
+    yield f"## {section_title(section, findings.results)}"
     if note := section_note(section, findings.results):
         yield note
     for table in readable:

@@ -133,6 +133,10 @@ def test_data_that_a_module_reads_is_in_its_fingerprint():
             path.relative_to(fingerprint._PACKAGE).as_posix(): "report.html.environment"
             for path in (fingerprint._PACKAGE / "report/html/templates").iterdir()
         },
+        **{
+            f"experiment/protocols/{path.name}": f"experiment.protocols.{path.stem}"
+            for path in (fingerprint._PACKAGE / "experiment/protocols").glob("*.csv")
+        },
     }
     unread = {"models/weights/torchvision_models.csv", "models/weights/unusable.csv", "py.typed"}  # resolved by plans
     files = {

@@ -7,21 +7,16 @@ interpreters an experiment is what takes time.
 import csv
 import itertools
 import json
-import os
-import runpy
-import shlex
 import signal
-import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import networkx
 import pytest
 from builders import ROOT
 from made_datasets import made_digits
 from PIL import Image
+from small_runs import digit_stand_ins, in_order, run
 
 from crossfool.attacks import sweeps
 from crossfool.cli import smoke, stand_ins
@@ -131,34 +126,10 @@ def digits(tmp_path_factory) -> Path:
     return made_digits(tmp_path_factory.mktemp("digits größe"), train=6, contrast=50)
 
 
-def in_order(folder: Path) -> list[Any]:
-    """All stages of a repository, as DVC reads them, each after those that it depends on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what DVC uses of others is not ours to mend
-        from dvc.repo import Repo
-
-        with Repo(str(folder)) as repo:
-            return list(networkx.topological_sort(repo.index.graph.reverse()))  # its edges lead to dependencies
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory, digits) -> Small:
-    pool = stand_ins.StandIns(
-        {
-            "name": "imagefolder",
-            "path": str(digits),
-            "classes": "mnist",
-            "folder": "test",
-            "train_folder": "train",
-        },
-        ("fnn0", "fnn2", "fnn4"),
-        {"epochs": 6, "batch_size": 10, "learning_rate": 0.05},
-        images=8,
-        ids=30,
-        points=3,
-    )
     folder = tmp_path_factory.mktemp("all in small")
-    made = stand_ins.build_experiments(ROOT, folder, dict.fromkeys(stand_ins.STAND_INS, pool))
+    made = stand_ins.build_experiments(ROOT, folder, dict.fromkeys(stand_ins.STAND_INS, digit_stand_ins(digits)))
     assert [path.name for path in made] == list(EXPERIMENTS)
     ordered = in_order(folder)
     names = [Path(stage.wdir).name for stage in ordered]
@@ -171,24 +142,6 @@ def handlers() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
-
-
-def run(stage, monkeypatch) -> None:
-    """Run a stage's command as a script, in this process."""
-    shell, launcher, kind, *arguments = shlex.split(stage.cmd)
-    assert (shell, launcher) == ("sh", "../../stages/run")
-    script = f"../../stages/{kind}.py"
-    monkeypatch.chdir(stage.wdir)
-    monkeypatch.setattr(sys, "argv", [script, *arguments])
-    for dependency in stage.deps:
-        assert os.path.exists(dependency.fs_path), f"{stage.addressing} lacks {dependency}"
-    for out in stage.outs:
-        assert not os.path.exists(out.fs_path), f"{out} was there before {stage.addressing}"
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(script, run_name="__main__")
-    assert ended.value.code == 0, stage.addressing
-    for out in stage.outs:
-        assert os.path.exists(out.fs_path), f"{stage.addressing} made no {out}"
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -105,7 +105,7 @@ def test_the_page_shows_figures_in_their_places(tmp_path: Path) -> None:
     assert alone == [
         ("heatmap_fgsm.svg", "Success rates of fgsm"),
         ("cost.png", "Success against gradient evaluations"),
-        ("agreement.svg", "Our success rates against the paper's"),
+        ("agreement.svg", "Our success rates against reported ones"),
         ("scatter.svg", "Success rates over the source's error and size"),
     ]
     assert [figure.name for figure in _figures(tmp_path, alone=False)] == [name for name, _ in alone[1:]]

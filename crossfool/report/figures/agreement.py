@@ -1,4 +1,4 @@
-"""Figure: our success rates over those in the paper's tables."""
+"""Figure: our success rates over those in the paper's tables, or those that a protocol reports."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,13 +10,14 @@ from matplotlib.lines import Line2D
 from crossfool.experiment.descriptions import attacked_images_summary
 from crossfool.report.figures._style import COLOURS, MARKERS, SMALL, add_heading, add_legend, report_style
 from crossfool.report.findings import Findings
+from crossfool.report.reported.protocol_rates import PAPER, reporter
 from crossfool.report.reported.published_rates import table_text
 
-FIGURE = {"title": "Our success rates against the paper's", "order": 40}
+FIGURE = {"title": "Our success rates against reported ones", "order": 40}
 
 
 def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
-    """A figure where the paper has at least two of the rates."""
+    """A figure where at least two of the rates are reported."""
     if len(findings.agreement) > 1:
         points = [
             (table_text(row["paper_table"]), row["paper"], row["ours"], row["low"], row["high"])
@@ -24,16 +25,20 @@ def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
         ]
         images = attacked_images_summary(findings.results)
         subtitle = f"Success rates, a point a cell; {images}; Wilson 95% intervals"
-        yield "agreement", draw_agreement("Ours and the paper's", subtitle, points)
+        who = reporter(findings.experiment)
+        yield "agreement", draw_agreement(f"Ours and {who}'s", subtitle, points, who)
 
 
 @report_style
-def draw_agreement(title: str, subtitle: str, points: Sequence[tuple[str, float, float, float, float]]) -> Figure:
-    """Draw our success rates against the paper's, with intervals and the diagonal of equal rates.
+def draw_agreement(
+    title: str, subtitle: str, points: Sequence[tuple[str, float, float, float, float]], who: str = PAPER
+) -> Figure:
+    """Draw our success rates against reported ones, with intervals and the diagonal of equal rates.
 
     Args:
         title, subtitle: The heading above the figure.
-        points: The paper's table, the paper's rate, ours, and the ends of our interval; rates are percent.
+        points: The paper's table or the protocol, its rate, ours, and the ends of our interval; rates are percent.
+        who: The paper, or the protocol.
     """
     side = 3.3  # inches
     figure = Figure(figsize=(side, side))
@@ -64,7 +69,7 @@ def draw_agreement(title: str, subtitle: str, points: Sequence[tuple[str, float,
     axes.tick_params(labelsize=SMALL)
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
-    axes.set_xlabel("success rate in the paper, %")
+    axes.set_xlabel(f"success rate in {who}, %")
     axes.set_ylabel("success rate here, %")
     handles = [*drawn.values(), Line2D([], [], color="0.6", linewidth=0.9)]
     add_legend(figure, handles, [*drawn, "equal"], (1 + 0.12 / side, 1))

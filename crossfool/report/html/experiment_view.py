@@ -25,7 +25,7 @@ from crossfool.report.findings import Findings
 from crossfool.report.html import gallery
 from crossfool.report.html.data_uris import file_uri
 from crossfool.report.html.gallery import Gallery
-from crossfool.report.sections import SECTIONS, section_note
+from crossfool.report.sections import SECTIONS, section_note, section_title
 from crossfool.report.table import Table
 
 ROOT_NAME = "default benchmark"  # the root's folder has no name of its own
@@ -188,8 +188,8 @@ def _groups(findings: Findings, tables: Mapping[str, Sequence[Table]]) -> Iterat
     for section in SECTIONS:
         shown = [table for table in tables[section.name] if table.readable]
         if shown or (section.compared and missing):
-            note = section_note(section, findings.results)
-            yield Group(section.name, section.title, note, shown, section.folded)
+            title, note = (text(section, findings.results) for text in (section_title, section_note))
+            yield Group(section.name, title, note, shown, section.folded)
 
 
 def _figures(report: Path, *, alone: bool) -> Iterator[Figure]:

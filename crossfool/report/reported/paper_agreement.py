@@ -1,4 +1,4 @@
-"""Comparison of our success rates with the paper's, cell by cell. All rates are percent. Imports no torch."""
+"""Comparison of our success rates with reported ones, the paper's or a protocol's, cell by cell; all in percent."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,8 +26,9 @@ COLUMNS = (
 def comparison_rows(results: Results) -> list[dict[str, Any]]:
     """A row of `COLUMNS` for each of the paper's figures that a cell of `attacks` or of a grid reproduces.
 
-    `low` to `high` is our 95% interval, of `n` images, `difference` is ours minus the paper's, and `within`
-    says whether the paper's figure lies in our interval. A grid's cell whose attack is one of `attacks` is left out.
+    In an experiment that follows a protocol, the protocol's figures are in the place of the paper's. `low` to `high` is
+    our 95% interval, of `n` images, `difference` is ours minus the paper's, and `within` says whether the paper's
+    figure lies in our interval. A grid's cell whose attack is one of `attacks` is left out.
     """
     rows = []
     named_attacks = {results.experiment.row(attack) for _, attack in results.success}

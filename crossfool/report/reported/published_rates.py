@@ -1,4 +1,4 @@
-"""The success rates that the paper reports (paper_rates.csv), looked up by cell. Rates are percent."""
+"""The success rates that the paper (paper_rates.csv) or a protocol reports, looked up by cell. Rates are percent."""
 
 import csv
 import functools
@@ -8,6 +8,7 @@ from importlib import resources
 
 from crossfool.attacks.config import Attack
 from crossfool.experiment.config import Experiment
+from crossfool.report.reported import protocol_rates
 
 PARAMETERS = ("objective", "epsilon", "steps", "step_size", "gradient", "samples", "sigma", "update", "decay")
 ANY = "*"  # in paper_attacks.csv, for a parameter that the paper does not give
@@ -17,21 +18,26 @@ CellKey = tuple[str, frozenset[str], str, tuple[object, ...]]  # data set's fami
 
 @dataclass(frozen=True)
 class ReportedRate:
-    """A success rate that the paper reports: percent, and the table that it stands in ("table3")."""
+    """A reported success rate: percent, and the paper's table that it stands in ("table3"), or the protocol's name."""
 
     percent: float
     table: str
 
 
 def reported_rates(experiment: Experiment, source: str, target: str, attack: Attack) -> dict[str, ReportedRate]:
-    """Look up the paper's figures for a cell: metric (top1, top5) -> figure.
+    """Look up the figures for a cell, the paper's or the experiment's protocol's: metric (top1, top5) -> figure.
 
-    A cell has figures only where every parameter of the attack is the paper's. An attack's name does not matter, nor
+    An experiment that follows a protocol has the figures of `protocol_rates.protocol_rate`, and none of the paper's. A
+    cell has figures only where every parameter of the attack is the paper's. An attack's name does not matter, nor
     does the order of an ensemble's members. The paper does not say what an ensemble takes the mean of, so `fusion` is
     not compared. Tables 3 and 5 share cells and differ there, since each has its own 5,000 images, right under its own
     models: among several tables, the one whose models are most nearly the experiment's counts. A subset `of: all` has
     no figures: its rates are of other images than the paper's. Nor have tuning images: their rates are no results.
     """
+    protocol = protocol_rates.protocol_of(experiment)
+    if protocol is not None:
+        rate = protocol_rates.protocol_rate(protocol, experiment, source, target, attack)
+        return {} if rate is None else {"top1": ReportedRate(rate, protocol.key)}
     if attack.has_later_parts or experiment.subset.of == "all" or experiment.subset.uses_tuning:
         return {}
     models = set(experiment.models)

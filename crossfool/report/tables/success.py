@@ -1,12 +1,14 @@
-"""Success rates of an attack as a heat map, sources against targets, with the paper's figures."""
+"""Success rates of an attack as a heat map, sources against targets, with the paper's or a protocol's figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from crossfool.attacks.config import Attack
 from crossfool.experiment.descriptions import attack_summary
+from crossfool.experiment.protocol_files import Protocol
 from crossfool.experiment.results.metrics import Results
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import gradients_text, rate_text
+from crossfool.report.reported.protocol_rates import protocol_of
 from crossfool.report.reported.published_rates import METRICS, reported_rates, table_text
 from crossfool.report.table import Column, Matrix, Row, Table
 
@@ -37,7 +39,7 @@ def tables(findings: Findings) -> Iterator[Table]:
 def _table(results: Results, name: str, attack: Attack, metric: str) -> Table:
     experiment = results.experiment
     rows = tuple(_rows(results, name, attack, metric))
-    paper_tables = sorted({table_text(row["paper_table"]) for row in rows if row["paper_table"]})
+    protocol = protocol_of(experiment)
     summary = f"{attack_summary(attack)}; {gradients_text(attack.gradient_evaluations_per_seed)}."
     return Table(
         name=f"{name}-{metric}",  # like no other table's, whatever an attack is called: names have no hyphen
@@ -47,11 +49,21 @@ def _table(results: Results, name: str, attack: Attack, metric: str) -> Table:
         notes=(
             f"{summary[:1].upper()}{summary[1:]}",
             _goal(attack, metric),
-            *([f"The paper's figures are of its {', '.join(paper_tables)}."] if paper_tables else ()),
+            *_origin(rows, protocol),
         ),
         matrix=Matrix("source", "target", "rate", experiment.sources, experiment.answering),
         command=f"dvc repro --glob 'evaluate@*-{name}'",
+        reporter="paper" if protocol is None else protocol.key,
     )
+
+
+def _origin(rows: Sequence[Row], protocol: Protocol | None) -> Iterator[str]:
+    """A sentence on where the reported figures stand; none where there are none."""
+    tables = sorted({table_text(row["paper_table"]) for row in rows if row["paper_table"]})
+    if tables and protocol is None:
+        yield f"The paper's figures are of its {', '.join(tables)}."
+    elif tables and protocol is not None:
+        yield f"The figures of {protocol.key} are of its {protocol.rates_from}."
 
 
 def _rows(results: Results, name: str, attack: Attack, metric: str) -> Iterator[Row]:

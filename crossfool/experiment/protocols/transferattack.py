@@ -1,0 +1,56 @@
+"""TransferAttack: ResNet-50 against eight networks on the 1,000 images of NIPS 2017, T = 10 steps within ε = 16."""
+
+PROTOCOL = {
+    "order": 10,
+    "source": "Wang et al. 2026, arXiv 2602.23117; github.com/Trustworthy-AI-Group/TransferAttack at 2663e4a",
+    "dataset": "nips2017",
+    "subset": {"images": "all", "seed": 0, "targets": "random", "of": "all"},
+    "models": (
+        "resnet50",
+        "vgg16",
+        "mobilenet_v2",
+        "inception_v3",
+        "timm_vit_base_patch16_224",
+        "timm_pit_b_224",
+        "timm_visformer_small",
+        "timm_swin_tiny_patch4_window7_224",
+    ),
+    "sources": ("resnet50",),
+    "chunk": 20,
+    "row": {"epsilon": 16, "steps": 10, "step_size": 1.6, "update": "momentum", "decay": 1.0},
+    "attacks": {
+        "fgsm": {"steps": 1, "step_size": 16, "update": None, "decay": None},
+        "igsm": {"update": None, "decay": None},
+        "migsm": {},
+        "ni": {"update": "nesterov"},
+        "di": {"diversity": 0.5},
+        "ti": {"kernel": 15},
+        "si": {"scales": 5},
+        "vmi": {"gradient": "varied", "samples": 20, "radius": 24},
+        "vni": {"gradient": "varied", "samples": 20, "radius": 24, "update": "nesterov"},
+        "gra": {"gradient": "relevant", "samples": 20, "radius": 56},
+    },
+    "open": (
+        "The code loads torchvision's DEFAULT weights, which for ResNet-50 and MobileNet-V2 are IMAGENET1K_V2, and "
+        "timm's default weights, which depend on timm's version.",
+        "Images are resized to 224 px before the attack, and Inception-v3 takes pixels -1..1; here images keep their "
+        "299 px, and models resize and normalise inside.",
+        "Adversarial images are cut off to whole numbers when they are stored; here they are rounded.",
+        "DI resizes all images of a batch alike, to 1..1.1 of their side and back; here each image to 0.9..1.",
+        "The table has 106 attacks; the rates of 32 are kept here, and ten of these are rows.",
+    ),
+    "rates": "transferattack.csv",
+    "rates_from": "README.md of the repository at 2663e4a (2026-02-27), untargeted attacks",
+    "reported_as": {
+        "fgsm": "FGSM",
+        "igsm": "I-FGSM",
+        "migsm": "MI-FGSM",
+        "ni": "NI-FGSM",
+        "di": "DIM",
+        "ti": "TIM",
+        "si": "SIM",
+        "vmi": "VMI-FGSM",
+        "vni": "VNI-FGSM",
+        "gra": "GRA",
+    },
+}
