@@ -71,7 +71,7 @@ class Protocol:
 
     @property
     def summary(self) -> str:
-        """What it measures, in one line."""
+        """The first line of the docstring: what the protocol measures."""
         return summary(FOLDER / f"{self.name}.py")
 
     @functools.cached_property
