@@ -68,7 +68,9 @@ def test_tables_name_the_protocol(folder: Path) -> None:
 
 
 def test_the_page_and_the_terminal_name_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = Parsed((folder / "report/index.html").read_text(encoding="utf-8"))
+    text = (folder / "report/index.html").read_text(encoding="utf-8")
+    page = Parsed(text)
+    assert "transferattack: Wang et al. 2026, arXiv 2602.23117" in text
     heads, first = page.table("Ours and transferattack's")[:2]
     assert heads[1:4] == ["reported by", "metric", "attack"] and first[1] == "transferattack"
     cells = page.table("migsm: top-1")[1]

@@ -25,6 +25,7 @@ from crossfool.report.findings import Findings
 from crossfool.report.html import gallery
 from crossfool.report.html.data_uris import file_uri
 from crossfool.report.html.gallery import Gallery
+from crossfool.report.reported.protocol_rates import protocol_of
 from crossfool.report.sections import SECTIONS, section_note, section_title
 from crossfool.report.table import Table
 
@@ -159,6 +160,9 @@ def _command(name: str) -> str:
 def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
     """Names and values of what ran: the experiment's extent, and what its cells were made with."""
     results, experiment, headers = findings.results, findings.experiment, findings.headers
+    protocol = protocol_of(experiment)
+    if protocol is not None:
+        yield "protocol", f"{protocol.key}: {protocol.source}"
     yield "data set", experiment.dataset.name
     yield "attacked images", f"{results.n:,}{_mark(findings)}"
     yield "models", f"{len(experiment.models)}"
