@@ -32,7 +32,7 @@ ROOT_NAME = "default benchmark"  # the root's folder has no name of its own
 LARGEST_SVG = 400_000  # bytes of an SVG, a third on a page of several experiments; of a larger one the PNG is shown
 PARAMS = (  # sections of params.yaml, that the report depends on
     *("dataset", "subset", "models", "targets", "sources", "attacks", "grids", "transforms"),
-    *("similarity", "boundary", "saliency", "scatter"),
+    *("similarity", "boundary", "saliency", "scatter", "varies"),
 )
 
 
@@ -116,7 +116,7 @@ def gather_view(findings: Findings, name: str, room: int) -> View:
     """
     folder, results, experiment = findings.folder, findings.results, findings.experiment
     values = experiment.model_dump(mode="json", include=set(PARAMS), exclude_none=True)
-    sections = {section: values[section] for section in PARAMS}
+    sections = {section: values[section] for section in PARAMS if section in values}
     tables = findings.tables
     return View(
         name=ROOT_NAME if name == "." else name,
