@@ -9,6 +9,7 @@ from made_evidence import FGSM, IGSM, SMOOTHED, made
 from crossfool.errors import UserError
 from crossfool.experiment import loading, params_file, stage_plans
 from crossfool.experiment.results.outcomes import Evidence
+from crossfool.report.html.experiment_view import shown_params
 from crossfool.report.paper_claims import Claim, check_claims
 
 ROWS = {"sg": {**IGSM, **SMOOTHED, "sigma": 4}, "plain": IGSM}
@@ -75,5 +76,6 @@ def test_an_experiment_that_varies_nothing_has_the_plan_that_it_had() -> None:
     assert parsed("absent").varies is None and parsed(None).varies is None
     assert "varies" not in stage_plans.report(parsed("absent")).content()["values"]
     varied = parsed(["sigma"], gradient="smoothed", samples=4, sigma=10)
+    assert "\nvaries: [sigma]\n" in shown_params(varied) and "varies" not in shown_params(parsed("absent"))
     plan = stage_plans.report(varied).content()["values"]
     assert plan["varies"] == ["sigma"]

@@ -19,7 +19,7 @@ def check(evidence: Evidence) -> list[Verdict]:
     """Check that transforms destroy more of a plain attack than of its counterpart, on images that both succeed on."""
     found = list(survivals(evidence))
     left_out = instances(evidence.experiment, of_equal_steps(evidence.experiment))[1]
-    if evidence.destroyed and left_out and not found:
+    if evidence.destroyed and left_out and not found and not evidence.empty:
         return [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
     return contrast(
         [one.pair for one in found],
