@@ -2,7 +2,8 @@
 
 Run `python benchmarks/verdicts.py`. Outcomes are drawn image by image: an image has an ease, from a normal distribution
 of standard deviation 1.5 in log odds, which all attacks, sources and targets share. Under the null all that the claim
-compares have one rate; at the paper's effect they have the mean rates of its tables, or those said below. The claims'
+compares have one rate; at the paper's effect they have the mean rates of its tables, or those said below. Where every
+part has to hold, the null is the one that errs most: one part has no effect, and all others the paper's. The claims'
 own checks judge (`crossfool/report/claims/`). Seeded.
 """
 
@@ -29,6 +30,10 @@ SIGMAS = NO_GRID | {"attack": {}, "epsilon": [10], "steps": [1], "step_size": [1
 SIGMAS |= {"sigma": [1, 5, 15, 25], "figure": {"x": "sigma"}}
 STEPS = NO_GRID | {"attack": {"objective": "targeted"}, "epsilon": [20], "steps": [20], "samples": [0], "sigma": [0]}
 STEPS |= {"step_size": [2, 10, 15, 20], "figure": {"x": "step_size", "metric": "top5"}}
+EPSILONS = NO_GRID | {"attack": {}, "epsilon": [5, 15], "steps": [1], "step_size": ["epsilon"], "samples": [0, 30]}
+EPSILONS |= {"sigma": [15], "figure": {"x": "epsilon", "lines": "samples"}}
+TWO_STEPS = {"a": STEPS | {"step_size": [5, 15]}, "b": STEPS | {"step_size": [5, 15], "attack": {}}}
+TWO_STEPS["b"] |= {"figure": {"x": "step_size", "metric": "top1"}}
 ENSEMBLE, TARGETS = "resnet18+resnet101", ("densenet121", "vgg13_bn")
 SIX = ("resnet18", "resnet101", "vgg13_bn", "vgg16_bn", "densenet121", "densenet161")
 NETWORKS = [f"{library}resnet{layers}" for layers in (18, 34, 50, 101) for library in ("", "timm_")]
@@ -45,7 +50,11 @@ def paper_mean(table: str, attack: str) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A claim, the attacks and sources that it is checked on, and its rates under the null and at the effect."""
+    """A claim, the attacks and sources that it is checked on, and its rates under the null and at the effect.
+
+    `destroyed` has for each transform the shares that are right again of the attacks `plain` and `sg`, at the effect;
+    under the null the last transform destroys as many of both.
+    """
 
     claim: str
     effect: str
@@ -54,6 +63,7 @@ class Case:
     paper: Callable[[np.random.Generator], Rates]
     grids: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     clean: bool = False
+    destroyed: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 def pair(table: str, smoothed: str, plain: str, claim: str, rows: Mapping[str, Any], source: str) -> Case:
@@ -67,15 +77,32 @@ def pair(table: str, smoothed: str, plain: str, claim: str, rows: Mapping[str, A
     return Case(claim, effect, rows, lambda random: rates(low), lambda random: rates(high))
 
 
-def along(claim: str, grid: str, values: Mapping[str, Any], rates: list[float], effect: str) -> Case:
-    """A claim on a grid of four values, of these rates; under the null all have the last."""
+def along(
+    claim: str,
+    grids: Mapping[str, Mapping[str, Any]],
+    rates: list[float],
+    effect: str,
+    null: list[float] | None = None,
+) -> Case:
+    """A claim on grids of four cells, of these rates; under the null all have the last, where it is not given."""
     names = [f"cell{place}" for place in range(4)]  # replaced by the grid's own names
 
     def drawn(given: list[float]) -> Rates:
         return {("resnet18", name, to): rate for name, rate in zip(names, given, strict=True) for to in TARGETS}
 
-    null = [rates[-1]] * 4
-    return Case(claim, effect, {"fgsm": FGSM}, lambda random: drawn(null), lambda random: drawn(rates), {grid: values})
+    equal = [rates[-1]] * 4 if null is None else null
+    return Case(claim, effect, {"fgsm": FGSM}, lambda random: drawn(equal), lambda random: drawn(rates), grids)
+
+
+def both(claim: str, effect: str, attacks: Mapping[str, Any], cells: Mapping[str, tuple[str, ...]],
+         null: tuple[float, ...], real: tuple[float, ...]) -> Case:  # fmt: skip
+    """A claim on attacks, whose rates are given in the order of the attacks, and of each one's cells."""
+    keys = [(source, name, to) for name in attacks for source, targets in cells.items() for to in targets]
+
+    def drawn(rates: tuple[float, ...]) -> Rates:
+        return dict(zip(keys, rates, strict=True))
+
+    return Case(claim, effect, attacks, lambda random: drawn(null), lambda random: drawn(real))
 
 
 def on_one_another(rate: Callable[[str, str], float]) -> Rates:
@@ -101,14 +128,15 @@ def cases() -> list[Case]:
     ensembles = {"plain": {**IGSM, "epsilon": 20, "steps": 100, "step_size": 3},
                  "sg": {**IGSM, **SG, "epsilon": 20, "steps": 50, "step_size": 3}}  # fmt: skip
     targeted = {"plain": FAR, "sg": {**FAR, **SG}}
+    one_step = {"fgsm": FGSM, "sg_fgsm": {**FGSM, **SG}}
     return [
         pair("table3", "sg_igsm", "igsm", "smoothing_equal_cost", plain, "resnet18"),
         pair("table5", "sg_migsm", "migsm", "smoothing_momentum", momentum, "resnet18"),
         pair("table5", "sg_igsm", "migsm", "smoothing_beats_momentum", against, "resnet18"),
         pair("table6", "sg_igsm", "igsm", "smoothing_ensembles", ensembles, ENSEMBLE),
         pair("table4", "sg_igsm", "igsm", "smoothing_ensembles_targeted", targeted, ENSEMBLE),
-        along("sigma_optimum", "b", SIGMAS, [0.3, 0.5, 0.55, 0.45], "30, 50, 55, 45% (read from figure 4b's shape)"),
-        along("large_steps", "a", STEPS, [0.1, 0.3, 0.35, 0.3], "10, 30, 35, 30% (read from figure 7's shape)"),
+        along("sigma_optimum", {"b": SIGMAS}, [0.3, 0.5, 0.55, 0.45], "30, 50, 55, 45% (read from figure 4b's shape)"),
+        along("large_steps", {"a": STEPS}, [0.1, 0.3, 0.35, 0.3], "10, 30, 35, 30% (read from figure 7's shape)"),
         Case("asymmetry", "table 1: 16 and 59% of one pair", {"igsm": IGSM}, lambda random: on_one_another(
             lambda a, b: 0.3), lambda random: on_one_another(
             lambda a, b: {("densenet121", "vgg13_bn"): 0.587, ("vgg13_bn", "densenet121"): 0.159}.get((a, b), 0.3))),
@@ -119,6 +147,26 @@ def cases() -> list[Case]:
              lambda random: depths(random, 0), lambda random: depths(random, 0.11)),
         Case("accuracy", "5 points a rank of 8 sources; sources spread by 5", {"fgsm": FGSM},
              lambda random: scattered(random, 0), lambda random: scattered(random, 0.05), clean=True),
+        along("smoothing_every_epsilon", {"a": EPSILONS}, [0.2, 0.3, 0.5, 0.65],
+              "20 to 30 and 50 to 65% (read from figure 4a's shape)", [0.2, 0.2, 0.5, 0.65]),
+        both("smoothing_every_attack", "table 3: 47 to 72%, of two attacks", {**plain, **one_step},
+             {"resnet18": ("densenet121",)}, (0.47, 0.72, 0.47, 0.47), (0.47, 0.72, 0.47, 0.72)),
+        both("smoothing_every_cell", "table 3: 47 to 72%, on two targets", plain, {"resnet18": TARGETS},
+             (0.47, 0.47, 0.72, 0.47), (0.47, 0.47, 0.72, 0.72)),
+        both("ensembles_gain_no_less", "tables 3 and 4: 25 points each; null: 20 and 25", momentum,
+             {ENSEMBLE: ("vgg13_bn",), "resnet34": ("vgg13_bn",)}, (0.35, 0.35, 0.55, 0.60), (0.35, 0.35, 0.60, 0.60)),
+        along("sigma_near_epsilon", {"b": SIGMAS}, [0.3, 0.5, 0.55, 0.45],
+              "30, 50, 55, 45% (read from figure 4b's shape)", [0.3, 0.5, 0.55, 0.55]),
+        along("targeted_larger_steps", TWO_STEPS, [0.1, 0.3, 0.65, 0.55],
+              "10 and 30% targeted, 65 and 55% untargeted (read from figure 7's shape)", [0.1, 0.3, 0.6, 0.6]),
+        dataclasses.replace(
+            both("survives_every_transform", "50 to 35% destroyed (read from figure 5's shape)", momentum,
+                 {"resnet18": TARGETS}, (0.6, 0.6, 0.8, 0.8), (0.6, 0.6, 0.8, 0.8)),
+            destroyed=dict.fromkeys(("rotation", "gaussian_noise", "gaussian_blur", "jpeg"), (0.5, 0.35))),
+        Case("nearly_twice", "table 1: 91 and 57% on VGGs; null: 60 and 40%", {"igsm": IGSM},
+             lambda random: on_one_another(lambda a, b: 0.6 if "vgg" in a and "vgg" in b else 0.4),
+             lambda random: on_one_another(
+                 lambda a, b: 0.91 if "vgg" in a and "vgg" in b else 0.57 if "vgg" in b else 0.4)),
     ]  # fmt: skip
 
 
@@ -137,8 +185,10 @@ def experiment(case: Case, cells: Rates) -> Experiment:
     )  # fmt: skip
 
 
-def verdict_of(case: Case, values: Experiment, rates: Rates, n: int, random: np.random.Generator) -> str:
-    """The verdict on one drawn experiment of n images."""
+def verdict_of(
+    case: Case, values: Experiment, rates: Rates, n: int, random: np.random.Generator, real: bool = True
+) -> str:
+    """The verdict on one drawn experiment of n images, at the effect or under the null."""
     names = list(values.grids.cells()) if case.grids else []
     ease = random.normal(0, 1.5, n)
     hits = {}
@@ -150,10 +200,24 @@ def verdict_of(case: Case, values: Experiment, rates: Rates, n: int, random: np.
     clean = {
         name: {"top1": 90 - place, "parameters": 1000 * 2 ** int(sizes[place])} for place, name in enumerate(SCATTER)
     }
-    evidence = Evidence(values, hits, hits, {}, clean, {})
+    evidence = Evidence(values, hits, hits, _destroyed(case, rates, ease, random, real), clean, {})
     module = importlib.import_module(f"crossfool.report.claims.{case.claim.removesuffix('_targeted')}")
     (found,) = module.check(evidence)
     return str(found.verdict)
+
+
+def _destroyed(
+    case: Case, rates: Rates, ease: np.ndarray, random: np.random.Generator, real: bool
+) -> dict[tuple[str, str, str, str, float], np.ndarray]:
+    """What transforms destroy, drawn: an image of great ease is seldom right again."""
+    destroyed = {}
+    for place, (transform, shares) in enumerate(case.destroyed.items()):
+        unchanged = not real and place == len(case.destroyed) - 1
+        for source, attack, target in rates:
+            share = shares[attack == "sg" and not unchanged]
+            chances = 1 / (1 + np.exp(-(_intercept(share) - ease)))
+            destroyed[source, attack, target, transform, 1.0] = random.random(len(ease)) < chances
+    return destroyed
 
 
 def _intercept(rate: float) -> float:
@@ -175,8 +239,8 @@ def main(draws: int, claim: tuple[str, ...]) -> None:
             random = np.random.default_rng(n)
             count = draws if n < 5000 else draws // 2
             null, real = (
-                [verdict_of(case, values, rates(random), n, random) for _ in range(count)]
-                for rates in (case.null, case.paper)
+                [verdict_of(case, values, rates(random), n, random, real) for _ in range(count)]
+                for real, rates in ((False, case.null), (True, case.paper))
             )
             shares = (null.count("supported"), null.count("contradicted"), real.count("supported"))
             texts = " | ".join(f"{100 * share / count:.1f}%" for share in shares)

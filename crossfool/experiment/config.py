@@ -40,6 +40,7 @@ class Scatter(Section):
     same_family: bool
 
 
+VARIED_KEYS = ("sigma", "step_size")  # keys of attacks that the paper holds at a ratio to epsilon
 LONGEST_CELL_NAME = (
     220  # characters of a source and an attack: with what is put before and behind, a file's name takes 255
 )
@@ -48,8 +49,11 @@ LONGEST_CELL_NAME = (
 class Experiment(Section):
     """A whole params.yaml: a field is a section of that name.
 
-    `protocol` is the published protocol that the experiment follows, if any: the rates that were reported under it
-    stand beside the experiment's.
+    Attributes:
+        protocol: The published protocol that the experiment follows, if any: the rates that were reported under it stand
+            beside the experiment's.
+        varies: Keys of `VARIED_KEYS` in which attacks depart from the paper's ratio to epsilon on purpose, so that the
+            paper's claims are tested on them all the same; None where nothing departs on purpose.
     """
 
     root: str
@@ -70,6 +74,7 @@ class Experiment(Section):
     boundary: dict[Name, Boundary]
     saliency: dict[Name, Saliency]
     scatter: Scatter
+    varies: tuple[str, ...] | None = None
 
     @property
     def answering(self) -> tuple[str, ...]:
@@ -110,6 +115,20 @@ class Experiment(Section):
             return handler(value)
         raise ValueError(f"is {value!r}, expected a list of models, or all")
 
+    @field_validator("varies", mode="before")
+    @classmethod
+    def _varied_keys(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, (list, tuple)) or not value:
+            raise ValueError(f"is {value!r}, expected a list of keys: {', '.join(VARIED_KEYS)}")
+        for key in value:
+            if key not in VARIED_KEYS:
+                raise ValueError(str(unknown_name("key", key, VARIED_KEYS)))
+            if list(value).count(key) > 1:
+                raise ValueError(f"{key} occurs twice; remove one")
+        return value
+
     @field_validator("transforms", mode="before")
     @classmethod
     def _levels(cls, value: Any) -> Any:
@@ -136,6 +155,9 @@ class Experiment(Section):
             raise ValueError("lpips: true is for colour images, and MNIST's are grey; set lpips: false")
         self._retrain()
         self._attacks_suit()
+        for key in self.varies or ():
+            if all(row.value(key) is None for row in self.rows.values()):
+                raise ValueError(f"varies: no attack has the key {key}; remove it")
         return self
 
     def _models_agree(self) -> None:

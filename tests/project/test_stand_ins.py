@@ -155,19 +155,27 @@ def rows(path: Path) -> list[dict[str, str]]:
 CLAIMS = {
     "architecture": {"asymmetry", "depth"},
     "capacity": {"depth"},
-    "depth-cifar10": {"asymmetry", "depth", "smoothing_equal_steps"},
+    "depth-cifar10": {"asymmetry", "depth", "smoothing_equal_steps", "smoothing_every_cell"},
     "depth-mnist": {"asymmetry", "depth", "smoothing_equal_cost", "smoothing_equal_steps"},
     "ensemble": {"smoothing_equal_steps", "smoothing_ensembles"},
     "modern": {"smoothing_equal_cost"},
-    "noise": {"smoothing_equal_cost", "smoothing_equal_steps"},
+    "noise": {"smoothing_equal_cost", "smoothing_equal_steps", "smoothing_every_attack", "smoothing_every_cell"},
     "momentum": {"asymmetry", "depth", "smoothing_equal_steps", "smoothing_momentum", "smoothing_beats_momentum"},
-    "robustness": {"smoothing_equal_cost", "smoothing_equal_steps", "survives_transforms"},
-    "sensitivity": {"depth", "smoothing_equal_steps", "smoothing_every_epsilon", "more_samples", "sigma_optimum"},
+    "robustness": {
+        *("smoothing_equal_cost", "smoothing_equal_steps", "survives_transforms", "survives_every_transform"),
+    },
+    "sensitivity": {
+        *("depth", "smoothing_equal_steps", "smoothing_every_cell", "smoothing_every_epsilon", "more_samples"),
+        *("sigma_optimum", "sigma_near_epsilon"),
+    },
     "single-model": {"asymmetry", "depth", "smoothing_equal_cost"},
-    "smoothness": {"smoothing_equal_steps", "similarity_smoothed", "similarity_rises"},
+    "smoothness": {
+        *("smoothing_equal_steps", "similarity_smoothed", "similarity_rises", "noise_transfers_less"),
+        "gradient_variation",
+    },
     "targeted-ensemble": {
         *("smoothing_equal_steps_targeted", "smoothing_ensembles_targeted", "targeted_top1"),
-        *("large_steps", "steps_too_large", "iterations_overfit"),
+        *("large_steps", "steps_too_large", "iterations_overfit", "targeted_larger_steps"),
     },
     "torchattack": set(),
 }

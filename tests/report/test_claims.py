@@ -558,10 +558,14 @@ def test_more_samples_and_every_epsilon() -> None:
     assert list(claims) == ["smoothing_every_epsilon", "more_samples"]
     assert verdict(claims["more_samples"]) == (True, 62.5, 2 / 64, 2)
     assert claims["more_samples"].detail == "m = 4 against 2; ahead in 2 of 2 cells"
-    assert verdict(claims["smoothing_every_epsilon"]) == (True, 81.25, 2 / 256, 2)
-    assert claims["smoothing_every_epsilon"].detail == (
-        "below plain in 0 of 2 (epsilon, source, target) cells; points at epsilon 4: +100.00, 8: +62.50"
+    every = claims["smoothing_every_epsilon"]  # at epsilon 8 five images are won, p = 2/2^5, and it has to hold at each
+    assert verdict(every) == (False, 62.5, 2 / 32, 2)
+    assert every.detail == (
+        "m = 4 against the plain gradient; ahead in 2 of 2 epsilons, in 1 significantly; "
+        "epsilon 8 +62.5 (p 0.062); epsilon 4 +100 (p 0.0078)"
     )
+    assert every.low is not None and every.low <= 0 < every.high and every.smallest_p == 2 / 128
+    assert verdict(swept("a", SAMPLES, [0, 2, 8, 1, 2, 7])["smoothing_every_epsilon"]) == (True, 75, 2 / 64, 2)
 
 
 def test_fewer_samples_and_an_epsilon_where_plain_is_better() -> None:
@@ -569,9 +573,13 @@ def test_fewer_samples_and_an_epsilon_where_plain_is_better() -> None:
     claims = swept("a", SAMPLES, [0, 7, 8, 2, 2, 1])
     assert verdict(claims["more_samples"]) == (False, 0, 1, 2)
     every = claims["smoothing_every_epsilon"]
-    assert (every.verdict, every.effect) == ("undecided", 43.75)
-    assert every.p is not None and every.p < 0.05  # over all epsilons it is better, and at one it is worse
-    assert "below plain in 1 of 2" in every.detail and "8: -12.50" in every.detail
+    # over all epsilons it is better by 43.75 points, p < 0.05; at one it is worse, by one image
+    assert (every.verdict, every.effect, every.p, every.sign) == ("undecided", -12.5, 1, -1)
+    assert "ahead in 1 of 2 epsilons" in every.detail and "epsilon 8 -12.5 (p 1)" in every.detail
+    # eight images lost at one epsilon, by Holm's method for two: it does not hold at every epsilon
+    every = swept("a", SAMPLES, [0, 7, 8, 8, 8, 0])["smoothing_every_epsilon"]
+    assert (every.verdict, every.effect, every.p) == ("contradicted", -100, 2 * 2 / 256)
+    assert every.high is not None and every.high < 0
 
 
 def test_a_single_m_is_no_claim_of_more_samples() -> None:
@@ -603,7 +611,7 @@ def test_an_inner_sigma_is_chosen_on_half_of_the_images_and_tested_on_the_others
 
 
 def test_two_sigmas_have_no_inner_one() -> None:
-    assert swept("b", {**SIGMAS, "sigma": [1, 5]}, [1, 8]) == {}
+    assert list(swept("b", {**SIGMAS, "sigma": [1, 5]}, [1, 8])) == ["sigma_near_epsilon"]
 
 
 def test_a_larger_step_is_chosen_on_half_of_the_images_and_tested_on_the_others() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from crossfool.errors import UserError
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.gradient_variation import read_variation, saliency_path
 from crossfool.experiment.results.metrics import Results
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.pipeline.evaluation import success as evaluation_success
@@ -32,6 +33,8 @@ class Evidence:
         clean: Model -> `top1`, its percent accuracy on the whole data set, and `parameters`, their count.
         similarity: Analysis -> samples, the plain gradient's 0 first, and cosines (images, len(samples)).
         wrong: Like `hits`, of `attacks` alone: whether the target's prediction is not the true label, (N,) bool.
+        variation: Analysis of `saliency` -> samples, the plain gradient's 0 first, and the gradients' total variation
+            divided by their L1 norm (images, len(samples)).
     """
 
     experiment: Experiment
@@ -41,6 +44,7 @@ class Evidence:
     clean: Mapping[str, Mapping[str, Any]]
     similarity: Mapping[str, tuple[tuple[int, ...], np.ndarray]]
     wrong: Mapping[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
+    variation: Mapping[str, tuple[tuple[int, ...], np.ndarray]] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -104,6 +108,7 @@ def files(folder: Path, experiment: Experiment) -> Iterator[Path]:
         yield from (folder / "predictions" / source / f"{attack}.parquet" for attack in experiment.rows)
         yield from (folder / "transformed" / source / f"{attack}.parquet" for attack in experiment.attacks)
     yield from (folder / "analysis/similarity" / f"{name}.csv" for name in experiment.similarity)
+    yield from (saliency_path(folder, name) for name in experiment.saliency)
 
 
 def read_evidence(folder: Path, results: Results) -> Evidence:
@@ -140,7 +145,8 @@ def read_evidence(folder: Path, results: Results) -> Evidence:
             for (target, transform, level), predictions in transformed.items():
                 destroyed[source, attack, target, transform, level] = (predictions == labels)[counted]
     similarity = {name: read_similarity(folder, name, row) for name, row in experiment.similarity.items()}
-    return Evidence(experiment, hits, hits5, destroyed, results.clean, similarity, wrong)
+    variation = {name: read_variation(folder, name, row) for name, row in experiment.saliency.items()}
+    return Evidence(experiment, hits, hits5, destroyed, results.clean, similarity, wrong, variation)
 
 
 def _counted(folder: Path) -> slice | np.ndarray:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._instances import departure
+from crossfool.report.claims._every import every
+from crossfool.report.claims._instances import departure, departures
 from crossfool.report.claims._verdict import Verdict, contrast, joined_unique, not_tested
 from crossfool.stats.paired_tests import OutcomePair
 
@@ -46,6 +47,12 @@ def of_neither(experiment: Experiment) -> Counterparts:
     return [pair for pair in counterparts_of(experiment, *ALIKE) if _group(experiment, pair[0]) not in groups]
 
 
+def of_any_kind(experiment: Experiment) -> Counterparts:
+    """Counterparts of equal cost, of equal steps, and of neither where there is nothing better."""
+    kinds = (of_equal_cost, of_equal_steps, of_neither)
+    return list(dict.fromkeys(pair for kind in kinds for pair in kind(experiment)))
+
+
 def _group(experiment: Experiment, attack: str) -> tuple[object, ...]:
     """The parameters `ALIKE` of an attack."""
     return tuple(experiment.row(attack).value(key) for key in ALIKE)
@@ -71,6 +78,33 @@ def smoothed_against_plain(
     return verdicts
 
 
+def smoothed_against_plain_by_part(
+    evidence: Evidence, part: Callable[[str, str, str, str], str], noun: str
+) -> list[Verdict]:
+    """Check that smoothed attacks succeed more often than their counterparts in each part of the cells by itself.
+
+    Untargeted attacks (top-1) and targeted ones (top-5) are checked by themselves, of the paper's rows alone, where
+    they have several parts: a single part is what the claims on means are about, which say what was left out, too.
+
+    Args:
+        evidence: The experiment's outcomes.
+        part: (smoothed, plain, source, target) -> the part's name.
+        noun: The plural noun for parts.
+    """
+    rows, verdicts = evidence.experiment.attacks, []
+    for objective in ("untargeted", "targeted"):
+        alike = [pair for pair in of_any_kind(evidence.experiment) if rows[pair[0]].objective == objective]
+        kept, _, varied = instances(evidence.experiment, alike)
+        parts: dict[str, list[OutcomePair]] = {}
+        for pair in kept:
+            for cell, outcomes in zip(evidence.common(*pair), evidence.against(*pair), strict=True):
+                parts.setdefault(part(*pair, *cell), []).append(outcomes)
+        if len(parts) > 1:
+            verdict = every(parts, f"smoothed against plain{varied}", noun)
+            verdicts.append(replace(verdict, variant="" if objective == "untargeted" else objective))
+    return verdicts
+
+
 def contrast_of_papers(
     evidence: Evidence,
     counterparts: Counterparts,
@@ -87,16 +121,29 @@ def contrast_of_papers(
         outcomes: (smoothed, plain) -> outcomes of both on each cell that is compared.
         described: (smoothed, plain) -> what is compared, in words.
     """
-    rows = evidence.experiment.attacks
-    pairs, contrasts, left_out = [], [], []
-    for smoothed, plain in counterparts:
-        cells = outcomes(smoothed, plain)
-        departing = [f"{name}: {text}" for name in (smoothed, plain) if cells and (text := departure(rows[name]))]
+    with_cells = [(pair, cells) for pair in counterparts if (cells := outcomes(*pair))]
+    kept, left_out, varied = instances(evidence.experiment, [pair for pair, _ in with_cells])
+    if left_out and not kept:
+        return [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
+    pairs = [cell for pair, cells in with_cells if pair in kept for cell in cells]
+    return contrast(pairs, joined_unique(described(*pair) for pair in kept) + varied)
+
+
+def instances(experiment: Experiment, counterparts: Counterparts) -> tuple[Counterparts, list[str], str]:
+    """Sort counterparts into those that the paper's claims are about and those that depart from the paper's rows.
+
+    Returns:
+        The counterparts that the claims are about; in what the others depart; and for a verdict's detail, what the
+        kept ones vary because params.yaml says so in `varies`: "" where nothing is varied.
+    """
+    rows, varied = experiment.attacks, experiment.varies or ()
+    kept, left_out, on_purpose = [], [], []
+    for pair in counterparts:
+        departing = [f"{name}: {text}" for name in pair if (text := departure(rows[name], varied))]
         if departing:
             left_out += departing
-        elif cells:
-            pairs += cells
-            contrasts.append(described(smoothed, plain))
-    if left_out and not pairs:
-        return [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
-    return contrast(pairs, joined_unique(contrasts))
+        else:
+            kept.append(pair)
+            on_purpose += [f"{name}: {text}" for name in pair for text in departures(rows[name]).values()]
+    purpose = f"; varied on purpose (varies: {', '.join(varied)}): {joined_unique(on_purpose)}" if on_purpose else ""
+    return kept, left_out, purpose

@@ -28,7 +28,7 @@ class Verdict:
         verdict: "supported": the effect has the claimed sign and p < 0.05; "contradicted": it has the other sign, and
             p < 0.05; "undecided"; "not tested": `detail` says why. In an experiment p is Holm's, for all its claims.
         effect: The effect's size, in `unit`; None where not tested.
-        unit: "points" (of percent), "cosine" or "rank correlation".
+        unit: "points" (of percent), "cosine", "rank correlation", "times" or "percent".
         p: The two-sided p-value, before Holm's method; where several tests are needed, one for all of them together.
         comparisons: The number of cells or pairs compared.
         images: The number of images that the comparisons rest on.
@@ -85,7 +85,7 @@ def judged(
     """
     p, sign = max(p, SMALLEST_P), int(np.sign(effect)) if sign is None else sign
     low, high = interval or (None, None)
-    detectable = None if low is None or high is None else POWER_FACTOR * (high - low) / 2
+    detectable = detectable_effect(low, high)
     if unit == "points" and detectable is not None and detectable > 100:
         detectable = None  # no effect could have been shown
     return Verdict(
@@ -105,6 +105,11 @@ def judged(
         images if count is None else count,
         p_holm=p,
     )
+
+
+def detectable_effect(low: float | None, high: float | None) -> float | None:
+    """The least distance from no effect that would be significant four times in five, by the interval's width."""
+    return None if low is None or high is None else POWER_FACTOR * (high - low) / 2
 
 
 def _decided(sign: int, p: float) -> str:
@@ -127,6 +132,13 @@ def adjusted(verdicts: Sequence[Verdict]) -> list[float | None]:
 def decided_again(verdict: Verdict, p_holm: float | None) -> Verdict:
     """The verdict by an adjusted p."""
     return verdict if p_holm is None else replace(verdict, verdict=_decided(verdict.sign, p_holm), p_holm=p_holm)
+
+
+def opposite(verdict: Verdict) -> Verdict:
+    """The verdict of the same p on the claim of the other sign."""
+    low, high = (None if end is None else -end for end in (verdict.high, verdict.low))
+    effect = None if verdict.effect is None else -verdict.effect
+    return decided_again(replace(verdict, effect=effect, sign=-verdict.sign, low=low, high=high), verdict.p)
 
 
 def contrast(
@@ -163,13 +175,17 @@ def contrast(
     ]
 
 
-def judged_values(values: np.ndarray, comparisons: int, detail: str) -> list[Verdict]:
-    """Judge the claim that the mean of values (N,), one an image, is positive, in shares of 1: sign-flip test."""
+def judged_values(values: np.ndarray, comparisons: int, detail: str, unit: str = "points") -> list[Verdict]:
+    """Judge the claim that the mean of values (N,), one an image, is positive: sign-flip test, Student's interval.
+
+    Values are in `unit`, but for points in shares of 1.
+    """
+    factor = 100 if unit == "points" else 1
     p, mean = sign_flip_p(values), float(values.mean())
     ends = intervals.mean_interval(values)
     interval = None if ends is None else agreeing(*ends, mean, p, 1e-6)
-    percent = None if interval is None else (100 * interval[0], 100 * interval[1])
-    return [judged(100 * mean, p, comparisons, len(values), detail, interval=percent)]
+    scaled = None if interval is None else (factor * interval[0], factor * interval[1])
+    return [judged(factor * mean, p, comparisons, len(values), detail, unit=unit, interval=scaled)]
 
 
 def smallest_p(units: int) -> float:

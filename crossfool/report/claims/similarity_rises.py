@@ -3,6 +3,7 @@
 import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
+from crossfool.report.claims._analyses import with_others
 from crossfool.report.claims._verdict import Verdict, judged
 from crossfool.stats.paired_tests import sign_flip_p, spearman_rho
 
@@ -20,7 +21,7 @@ def check(evidence: Evidence) -> list[Verdict]:
     The effect is the rank correlation of m with the mean cosine; p is of the most samples against the fewest.
     """
     ranks, p_values, rising, details = [], [], [], []
-    for name, (samples, cosines) in evidence.similarity.items():
+    for name, samples, cosines in with_others(evidence):
         smoothed = [place for place, m in enumerate(samples) if m]
         if len(smoothed) > 1:
             smoothed_cosines = cosines[:, smoothed]
@@ -32,7 +33,7 @@ def check(evidence: Evidence) -> list[Verdict]:
             details.append(f"{name}: {verdict}, p {p_values[-1]:.3g}, {len(cosines)} images")
     if not ranks:
         return []
-    images = min(len(cosines) for _, cosines in evidence.similarity.values())
+    images = min(len(cosines) for _, _, cosines in with_others(evidence))
     effect, p, unit = float(np.mean(ranks)), max(p_values), "rank correlation"
     detail = "; ".join(details)
     sign = 1 if all(rising) and effect > 0 else min(0, int(np.sign(round(effect, 9))))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
+from crossfool.report.claims._analyses import with_others
 from crossfool.report.claims._verdict import Verdict, judged
 from crossfool.stats.paired_tests import sign_flip_p
 
@@ -17,7 +18,7 @@ CLAIM = {
 def check(evidence: Evidence) -> list[Verdict]:
     """Check that the cosine at the most samples exceeds the plain gradient's, in every analysis."""
     gains, p_values, details = [], [], []
-    for name, (samples, cosines) in evidence.similarity.items():
+    for name, samples, cosines in with_others(evidence):
         if samples[0] == 0 and len(samples) > 1:
             difference = cosines[:, -1] - cosines[:, 0]
             gains.append(float(difference.mean()))
@@ -27,7 +28,7 @@ def check(evidence: Evidence) -> list[Verdict]:
             )
     if not gains:
         return []
-    images = min(len(cosines) for _, cosines in evidence.similarity.values())
+    images = min(len(cosines) for _, _, cosines in with_others(evidence))
     sign = 1 if min(gains) > 0 else -1 if max(gains) < 0 else 0
     effect, p, detail = float(np.mean(gains)), max(p_values), "; ".join(details)
     return [judged(effect, p, len(gains), images, detail, unit="cosine", sign=sign)]

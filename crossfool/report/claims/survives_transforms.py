@@ -1,8 +1,9 @@
 """Survival of image transforms, smoothed against plain gradients."""
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._counterparts import of_equal_steps
-from crossfool.report.claims._verdict import Verdict, contrast, joined_unique
+from crossfool.report.claims._counterparts import instances, of_equal_steps
+from crossfool.report.claims._destruction import survivals
+from crossfool.report.claims._verdict import Verdict, contrast, joined_unique, not_tested
 
 CLAIM = {
     "statement": (
@@ -16,15 +17,13 @@ CLAIM = {
 
 def check(evidence: Evidence) -> list[Verdict]:
     """Check that transforms destroy more of a plain attack than of its counterpart, on images that both succeed on."""
-    pairs, counted, contrasts = [], [], []
-    for smoothed, plain in of_equal_steps(evidence.experiment):
-        cells = evidence.cells(smoothed) if smoothed in evidence.untargeted else []
-        for (source, attack, target, transform, level), smoothed_destroyed in evidence.destroyed.items():
-            plain_destroyed = evidence.destroyed.get((source, plain, target, transform, level))
-            if attack == smoothed and plain_destroyed is not None and (source, target) in cells:
-                both_fooled = evidence.hits[source, smoothed, target] & evidence.hits[source, plain, target]
-                if both_fooled.any():
-                    pairs.append((plain_destroyed, smoothed_destroyed))
-                    counted.append(both_fooled)
-                    contrasts.append(f"{smoothed} against {plain}")
-    return contrast(pairs, joined_unique(contrasts), "cells, transforms and levels", counted)
+    found = list(survivals(evidence))
+    left_out = instances(evidence.experiment, of_equal_steps(evidence.experiment))[1]
+    if evidence.destroyed and left_out and not found and not evidence.empty:
+        return [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
+    return contrast(
+        [one.pair for one in found],
+        joined_unique(one.attacks for one in found),
+        "cells, transforms and levels",
+        [one.counted for one in found],
+    )

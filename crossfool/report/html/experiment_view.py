@@ -14,6 +14,7 @@ from shlex import quote
 import yaml
 
 from crossfool import first_edition
+from crossfool.experiment.config import Experiment
 from crossfool.experiment.descriptions import (
     TUNING_NOTICE,
     attack_summary,
@@ -33,7 +34,7 @@ ROOT_NAME = "default benchmark"  # the root's folder has no name of its own
 LARGEST_SVG = 400_000  # bytes of an SVG, a third on a page of several experiments; of a larger one the PNG is shown
 PARAMS = (  # sections of params.yaml, that the report depends on
     *("dataset", "subset", "models", "targets", "sources", "attacks", "grids", "transforms"),
-    *("similarity", "boundary", "saliency", "scatter"),
+    *("similarity", "boundary", "saliency", "scatter", "varies"),
 )
 
 
@@ -116,8 +117,6 @@ def gather_view(findings: Findings, name: str, room: int) -> View:
         UserError: params.yaml is wrong, or a file is missing, broken or left over.
     """
     folder, results, experiment = findings.folder, findings.results, findings.experiment
-    values = experiment.model_dump(mode="json", include=set(PARAMS), exclude_none=True)
-    sections = {section: values[section] for section in PARAMS}
     tables = findings.tables
     return View(
         name=ROOT_NAME if name == "." else name,
@@ -135,7 +134,7 @@ def gather_view(findings: Findings, name: str, room: int) -> View:
         verdicts=_verdicts(tables["claims"]),
         figures=list(_figures(folder / "report", alone=not name)),
         pictures=gallery.gather_gallery(folder, experiment, room),
-        params=yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None),
+        params=shown_params(experiment),
         command=_command(name),
     )
 
@@ -184,6 +183,14 @@ def _settings(text: str) -> str:
     """A JSON object as "key value, key value"."""
     values = json.loads(text).items()
     return ", ".join(f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in values)
+
+
+def shown_params(experiment: Experiment) -> str:
+    """The sections of params.yaml that the report depends on, as YAML; `varies` only where it is given."""
+    values = experiment.model_dump(mode="json", include=set(PARAMS), exclude_none=True)
+    sections = {section: values[section] for section in PARAMS if section in values}
+    text: str = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    return text
 
 
 def _groups(findings: Findings, tables: Mapping[str, Sequence[Table]]) -> Iterator[Group]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crossfool.models.families import depth, family
+from crossfool.report.claims.nearly_twice import NEARLY_TWICE
 from crossfool.report.reported.published_rates import csv_rows
 
 Rates = dict[tuple[str, str, str], float]  # attack, source, target -> percent
@@ -45,6 +46,7 @@ def count_claims() -> list[Count]:
     found = [
         _counted("same_family, sources for a target", ("table1",), _same_family(tables["table1"], sources=True)),
         _counted("same_family, targets of a source", ("table1",), _same_family(tables["table1"], sources=False)),
+        _counted("nearly_twice, for a target", ("table1",), _nearly_twice(tables["table1"])),
         _counted("depth, there and back", ("table1",), _reciprocal_depth(tables["table1"])),
         *(_counted("depth", (name,), _depth(tables[name])) for name in ("table2a", "table2b")),
     ]
@@ -74,6 +76,20 @@ def _same_family(rates: Rates, *, sources: bool) -> Iterator[tuple[bool, str]]:
         words = ("on", "from") if sources else ("from", "on")
         text = f"{attack} {words[0]} {fixed}: {words[1]} {best} {far[best]:g}%, {words[1]} {worst} {near[worst]:g}%"
         yield near[worst] > far[best], text
+
+
+def _nearly_twice(rates: Rates) -> Iterator[tuple[bool, str]]:
+    """Whether a target's own family has more than one and a half times the mean rate of every other, by igsm."""
+    for target in dict.fromkeys(target for _, _, target in rates):
+        by_family: dict[str, list[float]] = {}
+        for (attack, source, to), rate in rates.items():
+            if (attack, to) == ("igsm", target):
+                by_family.setdefault(family(source), []).append(rate)
+        means = {name: sum(some) / len(some) for name, some in by_family.items()}
+        own = means.pop(family(target))
+        best = max(means, key=means.__getitem__)
+        multiple = own / means[best]
+        yield multiple > NEARLY_TWICE, f"igsm on {target}: {multiple:.2f} times {best}"
 
 
 def _reciprocal_depth(rates: Rates) -> Iterator[tuple[bool, str]]:
