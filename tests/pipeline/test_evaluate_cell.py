@@ -107,10 +107,11 @@ def evaluate(*, transforms=TRANSFORMS, targets=TARGETS) -> None:
 
 STAGE = f"""
 import sys
-sys.path.insert(0, {str(ROOT / "tests/pipeline")!r})
-import test_evaluate_cell
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # workers need nothing of it
+    sys.path.insert(0, {str(ROOT / "tests/pipeline")!r})
+    import test_evaluate_cell
+
     test_evaluate_cell.evaluate()
     test_evaluate_cell.predict_clean.predict_clean("fnn0", compute=test_evaluate_cell.COMPUTE)
 """
