@@ -3,14 +3,15 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install repro smoke test check lint bench stress audit docs show clean
+.PHONY: help install repro smoke test test-all check lint bench stress audit docs show clean
 
 help:
 	@echo "make install LOCKED=1   a new environment with the very versions of the committed results (requirements.lock)"
 	@echo "make repro   run the default benchmark and experiments/depth-mnist, print the tables"
 	@echo "make show    print the tables of the last run"
 	@echo "make smoke   run every experiment's graph in small, on embedded images and models"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests: every promise, for some of its values"
+	@echo "make test-all  run all tests: every promise for all its values (each experiment, network, attack of a library)"
 	@echo "make bench   measure speed beside other libraries, agreement with a plain loop, scaling; an hour on two cores"
 	@echo "make stress  kill, fill disks and feed broken files for an hour; rewrites the table in docs/reliability.md"
 	@echo "make audit   look for known holes in the versions of both locks (pip-audit)"
@@ -46,8 +47,14 @@ smoke: install
 show: install
 	crossfool show . experiments/depth-mnist
 
+# Files stay together, for their fixtures, and begin in the order of tests/conftest.py: the longest first.
+PYTEST := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 test: .venv/tested
-	pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not exhaustive"
+
+test-all: .venv/tested
+	$(PYTEST)
 
 lint: .venv/tested
 	ruff check .

@@ -293,7 +293,7 @@ def main(precision: str, file: Path | None, count: int, quick: bool, to: Path | 
     device = runtime.choose_device()
     few = photographs().to(device)
     many = (
-        enlarged(few.cpu(), 8 if quick else count)
+        enlarged(few.cpu(), 4 if quick else count)
         if file is None
         else torch.from_numpy(np.array(TensorFile(file)["images"][:count]))
     )
@@ -313,7 +313,7 @@ def main(precision: str, file: Path | None, count: int, quick: bool, to: Path | 
             )
         click.echo(f"{name}: done", err=True)
     source, target = pairs[LITE[0]], pairs[LITE[1]]
-    images = few[:2] if quick else few[:8]
+    images = few[:1] if quick else few[:8]
     result["divergence"] = divergence(source, images, answers(source, "plain", images))
     result["attacks"] = whole_attacks(source, target, many.to(device), lambda text: click.echo(text, err=True))
     click.echo(markdown(result))

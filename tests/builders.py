@@ -1,8 +1,11 @@
 """Values that tests of several rooms share: the repository's root, empty sections of params.yaml, a file's metadata."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 import yaml
 from hypothesis import settings
@@ -37,6 +40,13 @@ DIGITS = {
     "transforms": {},
     **EMPTY,
 }
+
+
+def a_few(values: Iterable[str], *kept: str) -> list[Any]:
+    """A test's parameters, of which `make test` runs those in `kept`, and `make test-all` all (marker `exhaustive`)."""
+    names = list(values)
+    assert set(names) > set(kept) > set(), f"{set(kept) - set(names)} are no values"
+    return [pytest.param(name, marks=() if name in kept else pytest.mark.exhaustive) for name in names]
 
 
 def write_plans(folder: Path) -> None:

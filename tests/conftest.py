@@ -17,22 +17,34 @@ from crossfool.storage.tensors import write_tensors
 # Processes that tests start: as many test processes as cores, whose threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Files that take a minute and more: begun first, so that no process of pytest-xdist has one left when others are done.
+# Files that take half a minute and more, the longest first: begun before the others, so that no process of pytest-xdist
+# has one left when others are done.
 LONG = (
-    "project/test_reruns.py",
-    "project/test_new_parts_of_every_kind.py",
-    "project/test_pipeline.py",
-    "project/test_sharing.py",
-    "cli/test_check.py",
-    "cli/test_commands.py",
-    "project/test_everywhere.py",
-    "project/test_stand_ins.py",
-    "project/test_benchmarks.py",
     "project/test_stress.py",
-    "project/test_cluster.py",
     "pipeline/test_workers.py",
+    "project/test_reruns.py",
+    "project/test_sharing.py",
+    "project/test_everywhere.py",
     "pipeline/test_evaluate_cell.py",
+    "project/test_pipeline.py",
+    "project/test_new_parts_of_every_kind.py",
+    "project/test_stand_ins.py",
     "pipeline/test_stages.py",
+    "project/test_site.py",
+    "models/test_fusion.py",
+    "cli/test_check.py",
+    "project/test_cluster.py",
+    "report/test_html.py",
+    "experiment/test_output_sizes.py",
+    "project/test_benchmarks.py",
+    "models/test_models.py",
+    "models/test_named_models.py",
+    "project/test_sources_of_libraries.py",
+    "report/test_report.py",
+    "report/test_figures.py",
+    "attacks/test_adapter.py",
+    "pipeline/test_target_predictions.py",
+    "cli/test_commands.py",
 )
 
 
@@ -87,7 +99,11 @@ def fnn_weights(tmp_path: Path) -> Path:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A git and DVC repository with the project's graph and no experiment."""
-    project = tmp_path / "project"
+    return make_project(tmp_path / "project")
+
+
+def make_project(project: Path) -> Path:
+    """Write such a repository into a folder that is not there yet."""
     for folder in (".dvc", "stages", "experiments"):
         (project / folder).mkdir(parents=True)
     (project / "stages/plan.py").touch()
@@ -100,13 +116,22 @@ def project(tmp_path: Path) -> Path:
     return project
 
 
-@pytest.fixture
-def small(project: Path) -> Path:
-    """The made experiment `small` in it, locked and committed."""
+@pytest.fixture(scope="session")
+def project_with_small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a repository with the made experiment `small`, locked and committed; tests get copies of it."""
+    project = make_project(tmp_path_factory.mktemp("with_small") / "project")
     folder = project / "experiments/small"
     make(folder, FOOLED)
     shutil.copy(ROOT / "dvc.yaml", folder)
     lock(project, folder)
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--message", "first")
-    return folder
+    return project
+
+
+@pytest.fixture
+def small(project: Path, project_with_small: Path) -> Path:
+    """The made experiment `small` in the project, locked and committed."""
+    shutil.rmtree(project)
+    shutil.copytree(project_with_small, project, symlinks=True)
+    return project / "experiments/small"

@@ -84,6 +84,15 @@ def server() -> Server:
     return Server()
 
 
+def run_python(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run `python ARGUMENTS` in a fork, or in a process where none can be served; return as `Server.run` does."""
+    if sys.platform == "linux" and server().is_ready:
+        return server().run(arguments, folder, environment)
+    command, pipe = [sys.executable, *arguments], subprocess.PIPE
+    done = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=pipe, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
+
+
 # The `python` that stages are started with: it passes on what it is asked and its files, and waits for the exit code.
 ASK = """
 import os, sys

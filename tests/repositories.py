@@ -4,6 +4,7 @@ The data: 28x28 images of ten classes, a bright square in one of ten places, whi
 networks learn in a few epochs. What runs is read off DVC's own "Running stage" lines.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -60,9 +61,15 @@ class Repository:
         if self.forked:
             self.environment["PATH"] = f"{forked_python.server().bin}{os.pathsep}{self.environment['PATH']}"
 
+    @property
+    def unforked(self) -> dict[str, str]:
+        """The environment variables with which all commands, and the stages of DVC, are processes of their own."""
+        forks = f"{forked_python.server().bin}{os.pathsep}" if self.forked else ""
+        return self.environment | {"PATH": self.environment["PATH"].removeprefix(forks)}
+
     def run(self, *command: str, code: int = 0) -> str:
         if self.forked and command[0] == sys.executable:
-            ended, text = forked_python.server().run(command[1:], self.path, self.environment)
+            ended, text = forked_python.run_python(command[1:], self.path, self.environment)
         else:
             done = subprocess.run(
                 command,
@@ -102,7 +109,8 @@ def made(path: Path, digits: Path, *, forked: bool = False) -> Repository:
         source, target = ROOT / name, path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            # with what Python has compiled of it, which stays valid, but for what it is just writing
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy(source, target)
     repository = Repository(path, digits, forked=forked)
@@ -118,3 +126,25 @@ def made_on_digits(folder: Path, monkeypatch: pytest.MonkeyPatch, *, train: int)
     repository = made(folder / "made", made_digits(folder / "digits", train=train, contrast=150), forked=True)
     monkeypatch.setenv("MADE_DIGITS", str(folder / "digits"))
     return repository
+
+
+def finished(folder: Path, temporary: pytest.TempPathFactory) -> Repository:
+    """A repository as `made` makes it, of the source fnn0 alone, in which `dvc repro` has run, in `folder`.
+
+    It runs once for all test processes; `folder`, which may not be there yet, is a copy. What has run is not committed.
+    """
+    base = temporary.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    shared.mkdir(exist_ok=True)
+    with open(shared / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "done").exists():
+            for name in ("digits", "made"):
+                shutil.rmtree(shared / name, ignore_errors=True)
+            (shared / "made").mkdir()
+            first = made(shared / "made", made_digits(shared / "digits", train=12, contrast=150), forked=True)
+            first.edit(lambda values: values.update(sources=["fnn0"]))
+            first.repro()
+            (shared / "done").touch()
+    shutil.copytree(shared / "made", folder, symlinks=True)
+    return Repository(folder, shared / "digits", forked=True)

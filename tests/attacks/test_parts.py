@@ -1,13 +1,15 @@
-"""Modules that a row names: what crafting by a row imports beyond what all rows do, in a process of its own."""
+"""Modules that a row names: what crafting by a row imports beyond what all rows do, in a process or fork of its own."""
 
 import ast
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
 from builders import ROOT
+from forked_python import run_python
 
 from crossfool.attacks import parts, words
 from crossfool.attacks.config import Attack
@@ -84,9 +86,10 @@ def test_a_row_imports_the_modules_that_it_names_and_no_others(name: str) -> Non
         pytest.importorskip("torchattack", reason="pip install --no-deps -r tests/requirements-peers.txt")
     named = modules(row(name))
     assert list(named) == [f"crossfool.attacks.{part}" for part in ROWS[name][1]]
-    command = [sys.executable, "-c", CRAFT_TWO_IMAGES, row(name).model_dump_json(exclude_defaults=True)]
-    printed = subprocess.run(command, check=True, text=True, capture_output=True, cwd=ROOT).stdout
-    imported, static = set(json.loads(printed)), closure(CRAFT, "crossfool.pipeline.crafting.craft")
+    command = ["-c", CRAFT_TWO_IMAGES, row(name).model_dump_json(exclude_defaults=True)]
+    code, printed = run_python(command, ROOT, os.environ)
+    assert code == 0, printed
+    imported, static = set(json.loads(printed.splitlines()[-1])), closure(CRAFT, "crossfool.pipeline.crafting.craft")
     assert imported >= {*named, CRAFT}
     assert imported - static == closure(*named) - static
     assert imported & ALL == closure(*named) & ALL

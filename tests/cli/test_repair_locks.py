@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
+from forked_python import run_python
 from repositories import AUTHOR
 
 from crossfool.cli import repair_locks
@@ -59,9 +61,13 @@ def small(started, tmp_path, monkeypatch):
 
 
 def run(*command, code=0):
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    if command[0] == sys.executable:
+        ended, text = run_python(command[1:], Path.cwd(), os.environ)
+    else:
+        done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        ended, text = done.returncode, done.stdout
+    assert ended == code, text
+    return text
 
 
 def repro():

@@ -1,13 +1,13 @@
 """The NIPS 2017 set: both forms of its table, labels counted from 1 and from 0, its target labels, and bad inputs."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from builders import ROOT, write_plans
+from forked_python import run_python
 from made_datasets import Prepared, packed, refused, save, write_rows
 from repositories import PARAMS
 
@@ -72,9 +72,8 @@ def test_both_tables_give_the_same_bytes(images: Path, tmp_path: Path) -> None:
 
 
 def run_stage(stage: str, folder: Path) -> None:
-    command = [sys.executable, "-P", str(ROOT / "stages" / f"{stage}.py")]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    code, printed = run_python(["-P", str(ROOT / "stages" / f"{stage}.py")], folder, os.environ)
+    assert code == 0, printed
 
 
 @pytest.mark.parametrize(("targets", "expected"), [("given", [778, 0]), ("next", [306, 0])])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import metadata
 from command_line import told
-from repositories import Repository, made_on_digits
+from repositories import Repository, finished, made_on_digits
 
 from crossfool.experiment import preflight
 from crossfool.experiment.descriptions import TUNING_NOTICE
@@ -59,11 +59,12 @@ def test_estimated_bytes_are_those_on_the_disk(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_tuning_images_are_attacked_and_count_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tuning_images_are_attacked_and_count_for_nothing(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By DVC itself: to set tuning images apart attacks nothing anew; to use them attacks others than those scored."""
-    repository = made_on_digits(tmp_path, monkeypatch, train=12)
-    repository.edit(lambda values: values.update(sources=["fnn0"], transforms={}))
-    repository.repro()
+    repository = finished(tmp_path / "made", tmp_path_factory)
+    monkeypatch.setenv("MADE_DIGITS", repository.environment["MADE_DIGITS"])
     scored, before = subset_of(repository), (repository.path / "subset/images.safetensors").read_bytes()
     repository.edit(lambda values: values["subset"].update(tuning=5))
     assert repository.repro() <= {"plan", "select", "report"}

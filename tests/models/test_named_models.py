@@ -9,7 +9,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from builders import ROOT
+from builders import ROOT, a_few
 from library_networks import seeded_network
 from PIL import Image
 from torch import nn
@@ -49,7 +49,7 @@ def test_experiments_name_models_of_every_kind():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", a_few(NAMED, "alexnet", "densenet121", "resnet18", "squeezenet1_0", "vgg11_bn"))
 def test_logits_and_gradient_are_torchvisions(photographs, name):
     from torchvision import models as published
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from builders import ROOT, write_plans
+from forked_python import run_python
 from repositories import PARAMS
 
 from crossfool import errors as crossfool_errors
@@ -43,9 +44,9 @@ def start(stage: str, *arguments: str, folder: Path, **environment: str) -> subp
 
 
 def run(stage: str, *arguments: str, folder: Path, **environment: str) -> tuple[int, str]:
-    process = start(stage, *arguments, folder=folder, **environment)
-    _, errors = process.communicate(timeout=120)
-    return process.returncode, errors
+    """Run a stage to its end, as a fork (`forked_python.py`); return its exit code and what it writes."""
+    script = str(STAGES / f"{stage}.py")
+    return run_python(["-P", script, *arguments], folder, os.environ | {"OMP_NUM_THREADS": "1"} | environment)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,10 +17,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from builders import ROOT
+from builders import ROOT, a_few
 from made_cells import cell, run
-from made_datasets import made_digits
-from repositories import made
+from repositories import finished
 
 from crossfool.attacks import fusion
 from crossfool.attacks.backward import plain
@@ -97,7 +97,7 @@ def test_every_gpu_has_a_process(monkeypatch):
     assert found._devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 
 
-@pytest.mark.parametrize("row", ["migsm", "sg", "targeted", "takes"])
+@pytest.mark.parametrize("row", a_few(["migsm", "sg", "targeted", "takes"], "takes"))
 def test_processes_give_the_same_bytes(tmp_path, subset, fnn_weights, row):
     one = cell(subset, fnn_weights, row, source="fnn0+fnn2")
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
@@ -216,22 +216,22 @@ def test_a_worker_that_dies_is_one_line_and_costs_no_finished_chunk(tmp_path, su
     assert elsewhere(one, fnn_weights, out, Backwards(10)).read_bytes() == here.read_bytes()  # ten of eleven are left
 
 
-def test_workers_change_nothing_that_dvc_hashes(tmp_path):
-    """`dvc repro` of a small experiment by two processes a cell, and by one: cells, metrics and what they depend on."""
-    digits, locks = made_digits(tmp_path / "digits", train=12, contrast=150), []
-    for workers in ("1", "2"):
-        (tmp_path / workers).mkdir()
-        one = made(tmp_path / workers, digits, forked=True)
-        one.edit(lambda values: values.update(models=["fnn0"], sources=["fnn0"], transforms={}))
-        one.edit(lambda values: values["attacks"].pop("fgsm"))
-        one.environment |= {"CROSSFOOL_WORKERS": workers}
-        assert "attack@fnn0-sg_igsm" in one.repro("attack", "evaluate")
-        stages = yaml.safe_load((one.path / "dvc.lock").read_text())["stages"]
-        metrics = {path.name: path.read_bytes() for path in one.path.glob("metrics/fnn0/*.json")}
-        locks.append((stages, metrics))
-    assert locks[0] == locks[1] and len(locks[0][1]) == 3
+def test_workers_change_nothing_that_dvc_hashes(tmp_path, tmp_path_factory):
+    """Stages that DVC ran without workers, again by two processes each: cells, metrics and what they depend on."""
+    one = finished(tmp_path / "made", tmp_path_factory)
+
+    def results():
+        metrics = {path.name: path.read_bytes() for path in one.path.glob("metrics/*/*.json")}
+        return yaml.safe_load((one.path / "dvc.lock").read_text())["stages"], metrics
+
+    before, cell = results(), "fnn0-sg_igsm"
+    shutil.rmtree(one.path / ".crossfool")  # predictions that are kept
+    one.environment["CROSSFOOL_WORKERS"] = "2"
+    for stage in ("predict@fnn0", f"attack@{cell}", f"evaluate@{cell}"):
+        assert one.repro("--force", "--single-item", stage) == {stage}
+        assert results() == before and len(before[1]) == 8
     one.environment["CROSSFOOL_WORKERS"] = "0"  # the stages that DVC starts look at it
-    said = one.dvc("repro", "--force", "--single-item", "attack@fnn0-sg_igsm", code=255)
+    said = one.dvc("repro", "--force", "--single-item", f"attack@{cell}", code=255)
     assert "error: CROSSFOOL_WORKERS is '0'" in said
 
 

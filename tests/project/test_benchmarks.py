@@ -218,7 +218,11 @@ def test_pixels_apart_by_hand():
     assert module("decoding").difference([a], [b]) == {"equal": 0.5, "mean": 1.0, "most": 3}
 
 
+# That each of the other benchmarks runs: `make test` runs the agreement and the decoding, which have verdicts.
+
+
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_starting_up_is_measured(tmp_path):
     startup = module("startup")
     (tmp_path / "a").mkdir()
@@ -240,6 +244,7 @@ def test_decoding_runs(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_engines_are_measured(tmp_path):
     done = CliRunner().invoke(module("engines").main, ["--quick", "--json", str(tmp_path / "e.json")])
     assert done.exit_code == 0, done.output
@@ -249,12 +254,17 @@ def test_engines_are_measured(tmp_path):
 
 
 @pytest.mark.slow
-def test_agreement_and_scaling_run(tmp_path):
+def test_the_agreement_is_measured(tmp_path):
     done = CliRunner().invoke(module("agreement").main, ["--quick", "--json", str(tmp_path / "a.json")])
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["gradient"]["efficientnet_lite0"]["signs_mean"] >= 0.999
     assert found["one_step"]["efficientnet_lite1"] >= 0.999
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_scaling_is_measured(tmp_path):
     done = CliRunner().invoke(module("scaling").main, ["--quick", "--json", str(tmp_path / "s.json")])
     assert done.exit_code == 0, done.output
     lines = json.loads((tmp_path / "s.json").read_text())["lines"]

@@ -16,7 +16,7 @@ def test_the_batch_script_has_jobs_attack_predict_and_evaluate(tmp_path):
     """By submitit's own stand-in for Slurm; in a job, whose variables are not the others'."""
     pytest.importorskip("submitit", reason="submitit is not installed")
     (tmp_path / "made").mkdir()
-    one = made(tmp_path / "made", made_digits(tmp_path / "digits", train=12, contrast=150))
+    one = made(tmp_path / "made", made_digits(tmp_path / "digits", train=12, contrast=150), forked=True)
     one.edit(lambda values: values.update(models=["fnn0"], sources=["fnn0"], transforms={}))
     one.edit(lambda values: values["attacks"].pop("fgsm"))
     one.environment |= {

@@ -75,6 +75,7 @@ def test_results_are_what_the_contract_says(repository):
     assert "fnn0/fgsm.json" in repository.dvc("metrics", "show")
 
 
+@pytest.mark.exhaustive  # test_reruns.py has it of one source
 def test_attack_number_reruns_its_cells_alone(repository):
     repository.edit(lambda values: values["attacks"]["sg_igsm"].update(sigma=25))
     assert "attacks.sg_igsm.sigma" in repository.dvc("params", "diff")
@@ -93,6 +94,7 @@ def test_experiment_by_command_line_reruns_its_cells_alone(repository):
     repository.dvc("checkout", "--quiet")
 
 
+@pytest.mark.exhaustive  # test_reruns.py has it of one source
 def test_new_target_is_one_edit_and_attacks_nothing(repository):
     repository.edit(lambda values: values["models"].append("fnn4"))
     ran = repository.repro()
@@ -159,6 +161,7 @@ def test_a_grid_is_a_cell_each_and_a_new_value_runs_its_cells_alone(repository):
     assert repository.repro() == set()
 
 
+@pytest.mark.exhaustive  # test_sharing.py has it of one source
 def test_colleague_pulls_and_nothing_runs(repository, tmp_path, digits):
     remote = tmp_path / "remote"
     repository.dvc("remote", "add", "--local", "--default", "folder", str(remote))

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from builders import ROOT
-from made_datasets import made_digits
-from repositories import Repository, made
+from builders import ROOT, a_few
+from repositories import Repository, finished
 
 from crossfool.attacks.config import Attack
 
@@ -46,9 +45,8 @@ SMOOTHED = "crossfool/attacks/gradients/smoothed.py"
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    digits = made_digits(tmp_path_factory.mktemp("digits"), train=12, contrast=150)
-    pipeline = made(tmp_path_factory.mktemp("pipeline"), digits, forked=True)
-    pipeline.edit(lambda values: values.update(sources=["fnn0"], **ANALYSES))
+    pipeline = finished(tmp_path_factory.mktemp("pipeline") / "made", tmp_path_factory)
+    pipeline.edit(lambda values: values.update(ANALYSES))
     pipeline.repro()
     pipeline.commit("first run")
     return pipeline
@@ -58,9 +56,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 def _taken_back(repository: Repository) -> Iterator[None]:
     """Take every edit back; the results of the first run are then up to date again."""
     yield
-    repository.run("git", "checkout", "--quiet", ".")
-    repository.run("git", "clean", "--quiet", "--force", "-d")
-    repository.repro()
+    if repository.run("git", "status", "--porcelain"):
+        repository.run("git", "checkout", "--quiet", ".")
+        repository.run("git", "clean", "--quiet", "--force", "-d")
+        repository.repro()
 
 
 def append(repository: Repository, file: str, text: str) -> None:
@@ -105,7 +104,13 @@ RERUNS = {
 }
 
 
-@pytest.mark.parametrize("file", RERUNS)
+# Left out: modules that rerun what another of these does, or two others together.
+FEW_RERUNS = (SMOOTHED, "crossfool/attacks/noise/gaussian.py", "crossfool/models/inference/cpu/fusion.py",
+              "crossfool/pipeline/transforms/jpeg.py", "crossfool/report/figures/heatmap.py",
+              "crossfool/datasets/imagefolder.py")  # fmt: skip
+
+
+@pytest.mark.parametrize("file", a_few(RERUNS, *FEW_RERUNS))
 def test_code_reruns_the_stages_that_compute_with_it(repository: Repository, file: str) -> None:
     append(repository, file, "\nUNUSED = 1\n")
     assert repository.repro() == {"plan"} | RERUNS[file]
@@ -113,6 +118,7 @@ def test_code_reruns_the_stages_that_compute_with_it(repository: Repository, fil
 
 def test_an_attacks_number_reruns_its_cells(repository: Repository) -> None:
     repository.edit(lambda values: values["attacks"]["sg_igsm"].update(sigma=16))
+    assert "attacks.sg_igsm.sigma" in repository.dvc("params", "diff")
     assert repository.repro() == {"plan", "attack@fnn0-sg_igsm", "evaluate@fnn0-sg_igsm", "report"}
 
 
@@ -128,6 +134,7 @@ def test_a_new_target_is_asked_alone(repository: Repository) -> None:
     assert set(repository.metrics("fnn0/fgsm.json")) == {"fnn0", "fnn2", "fnn4"}
     repository.run("git", "checkout", "--quiet", ".")
     repository.run(sys.executable, "-m", "crossfool", "remove-leftovers", "--yes")
+    repository.repro()
 
 
 def test_an_experiment_of_the_same_values_comes_from_the_run_cache(repository: Repository) -> None:
@@ -208,6 +215,7 @@ def test_a_missing_plan_is_refused(repository: Repository) -> None:
     repository.run("rm", "-r", "plan")
     done = repository.run("sh", "stages/run", "attack", "--source", "fnn0", "--attack", "fgsm", code=2)
     assert done.startswith("error: plan/source/fnn0.json is missing; run `dvc ") and done.count("\n") == 1
+    repository.repro("plan")
 
 
 def test_a_plan_that_fails_leaves_nothing_half_done(repository: Repository) -> None:

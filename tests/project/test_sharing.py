@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 import servers
 import yaml
-from builders import ROOT
+from builders import ROOT, a_few
 from click.testing import CliRunner
-from made_datasets import made_digits
-from repositories import Repository, made
+from repositories import Repository, finished
 
 pytestmark = pytest.mark.slow
 CELL = "adversarial/fnn0/fgsm.safetensors"
@@ -29,14 +28,16 @@ TABLE = "predictions/fnn0/sg_igsm.parquet"
 def author(tmp_path_factory) -> Repository:
     """Who ran everything, committed it, and pushed it, the run cache too, to the folder `remote` beside it."""
     folder = tmp_path_factory.mktemp("sharing")
-    (folder / "author").mkdir()
-    found = made(folder / "author", made_digits(folder / "digits", train=12, contrast=150), forked=True)
-    found.edit(lambda values: values.update(sources=["fnn0"]))
-    found.repro()
+    found = finished(folder / "author", tmp_path_factory)
     found.commit("results")
     found.dvc("remote", "add", "--local", "--default", "team", str(folder / "remote"))
     found.dvc("push", "--quiet", "--run-cache")
     return found
+
+
+def digits_of(repository: Repository) -> Path:
+    """The folder of the data set."""
+    return Path(repository.environment["MADE_DIGITS"])
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_one_experiment_of_two_alone_is_pulled(author, tmp_path):
     The second is the first again, noted as if it had been run: what is in the files does not matter here.
     """
     shutil.copytree(author.path, tmp_path / "both")
-    both = Repository(tmp_path / "both", author.path.parent / "digits", forked=True)
+    both = Repository(tmp_path / "both", digits_of(author), forked=True)
     second = both.path / "experiments/second"
     leave = shutil.ignore_patterns("[.]*", "stages", "crossfool", "dvc.lock", "experiments")
     shutil.copytree(author.path, second, ignore=leave)
@@ -172,7 +173,7 @@ def test_one_experiment_of_two_alone_is_pulled(author, tmp_path):
 
 
 def test_a_new_target_costs_its_training_and_evaluations_alone(author, clone, remote):
-    colleague = clone(remote, digits=author.path.parent / "digits")
+    colleague = clone(remote, digits=digits_of(author))
     colleague.edit(lambda values: values["models"].append("fnn4"))
     ran = colleague.repro("--pull")
     own = {"train@fnn4", "predict@fnn4"}
@@ -185,7 +186,7 @@ def test_a_new_target_costs_its_training_and_evaluations_alone(author, clone, re
 
 def test_damage_in_the_remote_is_found_by_the_pull_and_computed_again(author, clone, damaged):
     faults = {CELL: "flipped", OTHER: "truncated", TABLE: "missing"}
-    colleague = clone(damaged(faults), verify=True, digits=author.path.parent / "digits")
+    colleague = clone(damaged(faults), verify=True, digits=digits_of(author))
     printed = colleague.dvc("pull", code=1)
     named = printed.split("Checkout failed for following targets:\n")[1].split("\nIs your cache")[0]
     assert set(named.splitlines()) == set(faults)
@@ -238,7 +239,7 @@ def listing(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("fault", ["flipped", "truncated", "missing"])
+@pytest.mark.parametrize("fault", a_few(["flipped", "truncated", "missing"], "flipped", "missing"))
 def test_damage_in_the_local_cache_is_found_before_anything_is_computed_from_it(
     author, clone, remote, monkeypatch, fault
 ):

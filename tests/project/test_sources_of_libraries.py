@@ -17,7 +17,7 @@ from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile
 
 STAGES = ROOT / "stages"
-MODELS = ["timm_resnet18", "efficientnet_b0", "mobilenet_v3_small"]
+MODELS = ["timm_resnet18", "mobilenet_v3_small", "efficientnet_b0"]
 
 
 def stage(name: str, **options: str) -> None:
@@ -32,12 +32,13 @@ def stage(name: str, **options: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_from_photographs_to_metrics(tmp_path, monkeypatch):
+@pytest.mark.parametrize("models", [MODELS[:2], pytest.param(MODELS, marks=pytest.mark.exhaustive)], ids="+".join)
+def test_from_photographs_to_metrics(tmp_path, monkeypatch, models):
     pytest.importorskip("timm")
     monkeypatch.chdir(tmp_path)
     digests, own = {}, tmp_path / "own"
     own.mkdir()
-    for model in MODELS:
+    for model in models:
         network = calibrated(library_networks.built(model), torch.randn(2, 3, 64, 64))
         if model.startswith("timm_"):
             path = own / f"{model}.safetensors"
@@ -52,12 +53,12 @@ def test_from_photographs_to_metrics(tmp_path, monkeypatch):
     values = {
         "root": ".",
         "dataset": {"name": "imagenet-sample"},
-        "models": MODELS,
+        "models": models,
         "weights": {"dir": "own", "sha256": digests},
         "training": None,
         "subset": {"images": 2, "seed": 0, "of": "all", "targets": "random"},
         "compute": {"precision": "float32", "chunk": 2},
-        "sources": [*MODELS, "+".join(MODELS[:2])],
+        "sources": [*models, "+".join(models[:2])],
         "attacks": {"igsm": {"epsilon": 8, "steps": 2, "step_size": 4}},
         "transforms": {},
     }
@@ -65,7 +66,7 @@ def test_from_photographs_to_metrics(tmp_path, monkeypatch):
     write_plans(tmp_path)
     stage("prepare")
     stage("lpips")
-    for model in MODELS:
+    for model in models:
         stage("train", model=model)
         stage("predict", model=model)
     stage("select")
@@ -78,4 +79,4 @@ def test_from_photographs_to_metrics(tmp_path, monkeypatch):
         moved = np.abs(images - clean)
         assert moved.max() == 8 and (moved > 0).mean() > 0.5
         metrics = json.loads((tmp_path / f"metrics/{source}/igsm.json").read_text())
-        assert all(model in json.dumps(metrics) for model in MODELS)
+        assert all(model in json.dumps(metrics) for model in models)

@@ -5,9 +5,11 @@ import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from builders import ROOT
+from repositories import Repository
 
 sys.path.insert(0, str(ROOT / "stress"))
 
@@ -30,8 +32,13 @@ def test_hostile_input_is_taken_whole_or_refused_in_one_line(name):
     assert found.tried >= SMALL[name] * 0.9 and found.happened[fuzz.REFUSED] > found.tried / 20
 
 
+# Killed stages are exhaustive here: pipeline/test_stages.py kills a cell, and models/test_training.py ends trainings.
+KILLED = [pytest.param(name, count, marks=pytest.mark.exhaustive) for name, count in (("cell", 2), ("train", 1))]
+KILLED.append(pytest.param("repro", 1))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "count"), [("cell", 2), ("train", 1), ("repro", 1)])
+@pytest.mark.parametrize(("name", "count"), KILLED)
 def test_what_was_killed_goes_on_to_the_same_bytes(name, count):
     campaign, _ = kills.CAMPAIGNS[name]
     found = campaign(count, seed=1)
@@ -52,6 +59,12 @@ def test_a_full_disk_is_one_line_and_loses_nothing():
 def test_of_two_repros_one_is_told_to_wait():
     found = kills.two_repros(1, seed=1)
     assert found.lost == 0, found.failures
+
+
+def test_what_is_killed_is_a_process_of_its_own(tmp_path):
+    """And no fork of `forked_python.py`, in which what is left is looked at."""
+    process = kills.started(Repository(tmp_path, tmp_path, forked=True), "sh", "-c", "command -v python")
+    assert process.communicate()[0] == f"{Path(sys.executable).parent / 'python'}\n"
 
 
 BUSY = """ERROR: failed to reproduce 'plan': '/a b/analysis/list.json' is busy, it is being blocked by:

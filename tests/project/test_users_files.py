@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -147,9 +146,8 @@ def test_a_users_weights_survive_every_command(repository, section):
     assert "remove-leftovers" not in said and (
         "give a folder of your own" in said or "move it away, such as to own/" in said
     )
-    stage = [sys.executable, "-P", "stages/select.py"]
-    done = subprocess.run(stage, cwd=folder, env=repository.environment, text=True, capture_output=True)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "remove-leftovers" not in done.stderr
+    said = repository.run(sys.executable, "-P", "stages/select.py", code=2)
+    assert said.count("\n") == 1 and "remove-leftovers" not in said
     for options in ([], ["--yes"]):
         done = CliRunner().invoke(main, ["remove-leftovers", str(folder), *options])
         assert "deleted" not in done.output and done.exit_code == (2 if section["weights"] else 0)

@@ -119,15 +119,26 @@ def _lines_of(axes: Axes) -> list[Line2D]:
     return [container.lines[0] for container in axes.containers if isinstance(container, ErrorbarContainer)]
 
 
-@pytest.mark.parametrize("kind", ["png", "svg"])
+KINDS = ("png", "svg")
+
+
+def _saved(figure: Figure, folder: Path) -> dict[str, bytes]:
+    """The bytes of a figure's files, by kind."""
+    for kind in KINDS:
+        _style.save(figure, folder / f"saved.{kind}")
+    return {kind: (folder / f"saved.{kind}").read_bytes() for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def sweep_bytes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return _saved(_sweep_figure(), tmp_path_factory.mktemp("sweep"))
+
+
 @pytest.mark.parametrize("make", [_sweep_figure, _similarity, _scatter, _agreement, _boundary, _saliency])
-def test_equal_input_gives_equal_bytes(make: Callable[[], Figure], kind: str, tmp_path: Path) -> None:
-    paths = [tmp_path / f"{name}.{kind}" for name in ("first", "second")]
-    for path in paths:
-        _style.save(make(), path)
-    first, second = (path.read_bytes() for path in paths)
+def test_equal_input_gives_equal_bytes(make: Callable[[], Figure], tmp_path: Path) -> None:
+    first, second = (_saved(make(), tmp_path) for _ in range(2))
     assert first == second
-    assert len(first) > 1000
+    assert all(len(first[kind]) > 1000 for kind in KINDS)
 
 
 @pytest.mark.parametrize(
@@ -139,13 +150,12 @@ def test_equal_input_gives_equal_bytes(make: Callable[[], Figure], kind: str, tm
         {"svg.fonttype": "none", "svg.hashsalt": "another", "path.simplify": False, "image.cmap": "gray"},
     ],
 )
-@pytest.mark.parametrize("kind", ["png", "svg"])
-def test_a_matplotlibrc_of_the_users_changes_no_byte(own: dict[str, Any], kind: str, tmp_path: Path) -> None:
-    _style.save(_sweep_figure(), tmp_path / f"first.{kind}")
+def test_a_matplotlibrc_of_the_users_changes_no_byte(
+    own: dict[str, Any], sweep_bytes: dict[str, bytes], tmp_path: Path
+) -> None:
     with matplotlib.rc_context(own):
-        _style.save(_sweep_figure(), tmp_path / f"second.{kind}")
+        assert _saved(_sweep_figure(), tmp_path) == sweep_bytes
         assert all(matplotlib.rcParams[key] == value for key, value in own.items())
-    assert (tmp_path / f"first.{kind}").read_bytes() == (tmp_path / f"second.{kind}").read_bytes()
 
 
 @pytest.mark.parametrize(("scale", "top"), [(4.0, 100), (2.0, 50), (2.2, 50), (2.3, 100), (0.12, 3), (0.01, 1)])

@@ -495,8 +495,15 @@ def test_it_opens_without_complaint(page: Page) -> None:
 
 
 @browser_needed
-@pytest.mark.parametrize("theme", ["", "light", "dark"])
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(
+    ("several", "theme"),
+    [
+        (False, "dark"),
+        (True, "light"),
+        *(pytest.param(*more, marks=pytest.mark.exhaustive)
+          for more in [(False, ""), (False, "light"), (True, ""), (True, "dark")]),
+    ],
+)  # fmt: skip
 def test_axe_finds_nothing_serious(browser: Page, made: Path, tmp_path: Path, theme: str, several: bool) -> None:
     """Deque's axe-core, all its rules of WCAG 2, over the page with everything open."""
     axe = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")

@@ -159,6 +159,7 @@ def test_no_image_right_is_said_by_every_command(tmp_path: Path) -> None:
     assert (tmp_path / "all.html").read_text(encoding="utf-8").count(SAID) == 4
 
 
+TWO = {"models": ("fnn0", "fnn2"), "sources": ("fnn0",)}
 EVERY = {(source, attack, target): 8 for source in ("fnn0", "fnn2+fnn0") for attack in ("fgsm", "sg_fgsm", "far")
          for target in MODELS}  # fmt: skip
 
@@ -168,14 +169,14 @@ EVERY = {(source, attack, target): 8 for source in ("fnn0", "fnn2+fnn0") for att
     ("right", "fooled", "of"),
     [
         (FIRST_ALONE, {}, {}),
-        (ALL[:1], {}, {}),
+        pytest.param(ALL[:1], {}, {}, marks=pytest.mark.exhaustive),
         (ALL, dict.fromkeys(EVERY, 0), {}),
         (ALL, EVERY, {}),
-        (NONE, dict.fromkeys(EVERY, 0), {}),
+        pytest.param(NONE, dict.fromkeys(EVERY, 0), {}, marks=pytest.mark.exhaustive),
         (ALL[:, :1], {}, {"models": ("fnn0",), "sources": ("fnn0",), "attacks": {"fgsm": FGSM}}),
         (NONE[:, :1], {}, {"models": ("fnn0",), "sources": ("fnn0",), "attacks": {"fgsm": FGSM}}),
-        (NONE[:, :2], {}, {"models": ("fnn0", "fnn2"), "sources": ("fnn0",), "attacks": {"far": TARGETED}}),
-        (ALL[:1, :2], {}, {"models": ("fnn0", "fnn2"), "sources": ("fnn0",), "attacks": {"far": TARGETED, "a": SG}}),
+        (NONE[:, :2], {}, {**TWO, "attacks": {"far": TARGETED}}),
+        pytest.param(ALL[:1, :2], {}, {**TWO, "attacks": {"far": TARGETED, "a": SG}}, marks=pytest.mark.exhaustive),
         (NONE, {}, {"transforms": {}}),
     ],
     ids=[

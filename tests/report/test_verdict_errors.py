@@ -9,7 +9,12 @@ from builders import ROOT
 
 from crossfool.report import claim_files
 
-CASES = [("smoothing_equal_cost", 60, 0.9), ("large_steps", 60, 0.3), ("depth", 16, 0.5), ("accuracy", 16, 0.4)]
+CASES = [
+    ("smoothing_equal_cost", 60, 0.9),
+    pytest.param("large_steps", 60, 0.3, marks=pytest.mark.exhaustive),
+    ("depth", 16, 0.5),
+    pytest.param("accuracy", 16, 0.4, marks=pytest.mark.exhaustive),
+]
 
 
 @pytest.mark.parametrize(("claim", "n", "power"), CASES)
