@@ -34,7 +34,7 @@ PROTOCOL = {
             "samples": 4,
             "radius": 14,
         },
-        "sg_igsm_10": {"steps": 5, "step_size": 0.8, "gradient": "smoothed", "samples": 2, "sigma": 15},
+        "sg_igsm_10": {"steps": 5, "step_size": 0.8, "gradient": "smoothed", "samples": 2, "sigma": 4},
         "sg_migsm_10": {
             "steps": 5,
             "step_size": 0.8,
@@ -42,7 +42,7 @@ PROTOCOL = {
             "decay": 1.0,
             "gradient": "smoothed",
             "samples": 2,
-            "sigma": 15,
+            "sigma": 4,
         },
         "igsm_50": {"steps": 50},
         "migsm_50": {"steps": 50, "update": "momentum", "decay": 1.0},
@@ -52,8 +52,8 @@ PROTOCOL = {
         "si_50": {"update": "momentum", "decay": 1.0, "scales": 5},
         "vmi_50": {"update": "momentum", "decay": 1.0, "gradient": "varied", "samples": 4, "radius": 6},
         "gra_50": {"update": "momentum", "decay": 1.0, "gradient": "relevant", "samples": 4, "radius": 14},
-        "sg_igsm_50": {"gradient": "smoothed", "samples": 5, "sigma": 15},
-        "sg_migsm_50": {"update": "momentum", "decay": 1.0, "gradient": "smoothed", "samples": 5, "sigma": 15},
+        "sg_igsm_50": {"gradient": "smoothed", "samples": 5, "sigma": 4},
+        "sg_migsm_50": {"update": "momentum", "decay": 1.0, "gradient": "smoothed", "samples": 5, "sigma": 4},
     },
     "open": (
         "Step sizes, samples and sigma are where a search begins: choose them at 10 evaluations, on the tuning "
