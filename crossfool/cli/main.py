@@ -88,8 +88,9 @@ def list_(kind: str | None, text: str) -> None:
 )
 @click.option("--dataset", shell_complete=completion.datasets, help="Make params.yaml for this data set.")
 @click.option("--path", help="The data set's folder or tar of images, if it is not fetched.")
+@click.option("--seeds", type=click.IntRange(min=2), help="Networks of each trained model, one a training seed.")
 @errors_in_one_line
-def new(name: str, origin: str | None, dataset: str | None, path: str | None) -> None:
+def new(name: str, origin: str | None, dataset: str | None, path: str | None, seeds: int | None) -> None:
     """Make the folder experiments/NAME with the shared graph, a params.yaml and a README to fill in.
 
     \b
@@ -99,10 +100,11 @@ def new(name: str, origin: str | None, dataset: str | None, path: str | None) ->
       crossfool new mine --dataset imagenet --path ~/imagenet/val
       crossfool new smaller-steps --from depth-mnist
       crossfool new mine --from .
+      crossfool new digits --dataset mnist --seeds 5
     """
     from crossfool.cli import new as cli_new
 
-    folder = cli_new.make_experiment(name, Path(), origin, dataset, path)
+    folder = cli_new.make_experiment(name, Path(), origin, dataset, path, seeds)
     print_line(
         f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:"
     )

@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from crossfool.cli import new_params
+from crossfool.cli import new_params, new_seeds
 from crossfool.config import expand_path
 from crossfool.errors import UserError
 from crossfool.experiment import loading, params_file, project
@@ -63,7 +63,12 @@ crossfool show experiments/{name}
 
 
 def make_experiment(
-    name: str, start: Path, origin: str | None = None, dataset: str | None = None, path: str | None = None
+    name: str,
+    start: Path,
+    origin: str | None = None,
+    dataset: str | None = None,
+    path: str | None = None,
+    seeds: int | None = None,
 ) -> Path:
     """Make `experiments/<name>`.
 
@@ -73,13 +78,14 @@ def make_experiment(
         origin: The experiment to take params.yaml from, by name or path.
         dataset: The data set to make a params.yaml for, by name; a small template where both are None.
         path: The data set's key `path`, from the current folder.
+        seeds: How many networks each trained model gets, by seeds of its training; those of the file, if not given.
 
     Returns:
         The folder.
 
     Raises:
         UserError: the name is none, the folder is there already, `origin` is no experiment, or a wrong one, or there
-            is no such data set, or it needs other keys.
+            is no such data set, or it needs other keys; or no model has a seed.
     """
     root = project.find_root(start)
     if not EXPERIMENT_NAME.fullmatch(name):
@@ -97,6 +103,8 @@ def make_experiment(
         text, question = new_params.params_on(data), f"{question}\n\n{new_params.images_sentence(data)}"
     else:
         text = PARAMS_TEMPLATE if origin is None else _copied(project.find_experiment(origin, start), folder)
+    if seeds is not None:
+        text = new_seeds.write_seeds(text, seeds, folder / "params.yaml")
     temporary = folder.with_name(f".{name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)  # outside `try`: a folder that was there already must not be removed below
     try:
