@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 
 help:
 	@echo "make install LOCKED=1   a new environment with the very versions of the committed results (requirements.lock)"
-	@echo "make repro   run the default benchmark and experiments/depth-mnist, print the tables"
+	@echo "make repro   run the default benchmark, print its tables; other experiments: experiments/README.md"
 	@echo "make show    print the tables of the last run"
 	@echo "make smoke   run every experiment's graph in small, on embedded images and models"
 	@echo "make test    run the tests: every promise, for some of its values"
@@ -33,19 +33,16 @@ install: .venv/installed
 	touch $@
 
 repro: install
-	@crossfool repair-locks . experiments/depth-mnist
+	@crossfool repair-locks .
 	dvc repro
-	cd experiments/depth-mnist && dvc repro
-	crossfool show . experiments/depth-mnist
-	@mkdir -p .crossfool
-	@printf 'both on one page: '
-	@crossfool report . depth-mnist --out .crossfool/report.html
+	crossfool show .
+	@echo 'all on one page: report/index.html'
 
 smoke: install
 	crossfool smoke
 
 show: install
-	crossfool show . experiments/depth-mnist
+	crossfool show .
 
 # Files stay together, for their fixtures, and begin in the order of tests/conftest.py: the longest first.
 PYTEST := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

@@ -35,13 +35,14 @@ def experiment(
     grids: Mapping[str, Mapping[str, Any]] | None = None,
     scatter: Mapping[str, Any] | None = None,
 ) -> Experiment:
-    """An experiment on photographs, whose models' weights are published."""
+    """An experiment on photographs, whose models' weights are published; or on digits, where models are trained."""
+    are_digits = models[0].startswith("fnn")
     values = {
         "root": ".",
-        "dataset": {"name": "imagenet-sample"},
+        "dataset": {"name": "mnist" if are_digits else "imagenet-sample"},
         "models": list(models),
         "weights": {},
-        "training": None,
+        "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1} if are_digits else None,
         "subset": {"images": "all"},
         "compute": {"chunk": 8},
         "sources": list(sources),

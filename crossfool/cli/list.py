@@ -102,6 +102,8 @@ def models(start: Path) -> Iterator[Entry]:
         yield Entry(spec.name, what, _origin(spec) + licence + (f"; {described.cite}" if described else ""))
     what = "imagenet, any classifier of timm's; timm_<name>__<tag> has the weights of a tag"
     yield Entry("timm_<name>", what, "timm's default weights; set weights: {sha256}")
+    what = "a further network of a model that is trained here, trained with that seed: fnn0_seed3"
+    yield Entry("<name>_seed<number>", what, "trained here")
 
 
 def _origin(spec: Spec) -> str:

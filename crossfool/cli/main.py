@@ -89,8 +89,11 @@ def list_(kind: str | None, text: str) -> None:
 @click.option("--dataset", shell_complete=completion.datasets, help="Make params.yaml for this data set.")
 @click.option("--path", help="The data set's folder or tar of images, if it is not fetched.")
 @click.option("--protocol", shell_complete=completion.protocols, help="Follow this published protocol.")
+@click.option("--seeds", type=click.IntRange(min=2), help="Networks of each trained model, one a training seed.")
 @errors_in_one_line
-def new(name: str, origin: str | None, dataset: str | None, path: str | None, protocol: str | None) -> None:
+def new(
+    name: str, origin: str | None, dataset: str | None, path: str | None, protocol: str | None, seeds: int | None
+) -> None:
     """Make the folder experiments/NAME with the shared graph, a params.yaml and a README to fill in.
 
     \b
@@ -101,10 +104,11 @@ def new(name: str, origin: str | None, dataset: str | None, path: str | None, pr
       crossfool new mine --protocol transferattack --path ~/nips2017
       crossfool new smaller-steps --from depth-mnist
       crossfool new mine --from .
+      crossfool new digits --dataset mnist --seeds 5
     """
     from crossfool.cli import new as cli_new
 
-    folder = cli_new.make_experiment(name, Path(), origin, dataset, path, protocol)
+    folder = cli_new.make_experiment(name, Path(), origin, dataset, path, protocol, seeds)
     print_line(
         f"made experiments/{folder.name}: dvc.yaml, params.yaml, README.md\nnext, in the root of the repository:"
     )

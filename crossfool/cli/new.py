@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from crossfool.cli import new_params, protocol_params
+from crossfool.cli import new_params, new_seeds, protocol_params
 from crossfool.config import expand_path
 from crossfool.errors import UserError
 from crossfool.experiment import loading, params_file, project, protocol_files
@@ -69,6 +69,7 @@ def make_experiment(
     dataset: str | None = None,
     path: str | None = None,
     protocol: str | None = None,
+    seeds: int | None = None,
 ) -> Path:
     """Make `experiments/<name>`.
 
@@ -78,14 +79,15 @@ def make_experiment(
         origin: The experiment to take params.yaml from, by name or path.
         dataset: The data set to make a params.yaml for, by name; the protocol's where a protocol is given.
         path: The data set's key `path`, from the current folder.
-        protocol: The protocol to follow, by name. Where all four are None, params.yaml is a small template.
+        protocol: The protocol to follow, by name. Where these four are None, params.yaml is a small template.
+        seeds: How many networks each trained model gets, by seeds of its training; those of the file, if not given.
 
     Returns:
         The folder.
 
     Raises:
         UserError: the name is none, the folder is there already, `origin` is no experiment, or a wrong one, or there
-            is no such data set or protocol, or the data set needs other keys.
+            is no such data set or protocol, or the data set needs other keys; or no model has a seed.
     """
     root = project.find_root(start)
     if not EXPERIMENT_NAME.fullmatch(name):
@@ -111,6 +113,8 @@ def make_experiment(
         text, question = new_params.params_on(data), f"{question}\n\n{new_params.images_sentence(data)}"
     else:
         text = PARAMS_TEMPLATE if origin is None else _copied(project.find_experiment(origin, start), folder)
+    if seeds is not None:
+        text = new_seeds.write_seeds(text, seeds, folder / "params.yaml")
     temporary = folder.with_name(f".{name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)  # outside `try`: a folder that was there already must not be removed below
     try:

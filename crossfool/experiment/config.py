@@ -148,12 +148,12 @@ class Experiment(Section):
         self._name_known_models()
         self._attack_names_agree()
         self._transforms_agree()
+        self._retrain()
         self._training_agrees()
         if self.subset.targets == "given":
             self.dataset.refuse_given_targets()
         if self.lpips and self.dataset.family == "mnist":
             raise ValueError("lpips: true is for colour images, and MNIST's are grey; set lpips: false")
-        self._retrain()
         self._attacks_suit()
         for key in self.varies or ():
             if all(row.value(key) is None for row in self.rows.values()):
@@ -235,7 +235,29 @@ class Experiment(Section):
             if model in trained or registry.spec(model).sha256:
                 why = "is trained here" if model in trained else "has its hash pinned by the zoo"
                 raise ValueError(f"weights: sha256: {model} {why}; remove it")
+        self._seeds_agree()
         self.dataset.refuse_training(trained[0] if trained else None)
+
+    def _seeds_agree(self) -> None:
+        """Only models that are trained here have a seed in their names, and no two names stand for one network."""
+        names: dict[tuple[str, int], str] = {}
+        for model in self.models:
+            spec = registry.spec(model)
+            if not self.is_trained(model):
+                if spec.seed is not None:
+                    raise ValueError(
+                        f"models: {model}: {spec.model} has published weights, which depend on no seed here; "
+                        f"write {spec.model}"
+                    )
+                continue
+            assert self.training is not None
+            network = spec.model, self.training.seed if spec.seed is None else spec.seed
+            other = names.setdefault(network, model)
+            if other != model:
+                raise ValueError(
+                    f"models: {other} and {model} are one network, {spec.model} trained with seed {network[1]} "
+                    "(a name without a seed has that of training); remove one"
+                )
 
     def _attacks_suit(self) -> None:
         """Attacks use only what the sources have: several members for `fusion`, layers for another library's attack."""
@@ -268,7 +290,7 @@ class Experiment(Section):
 
     def is_trained(self, model: str) -> bool:
         """Whether the `train` stage trains a model rather than fetching its published weights."""
-        retrained = self.training is not None and model in self.training.retrain
+        retrained = self.training is not None and registry.spec(model).model in self.training.retrain
         return retrained or registry.is_trained(model, self.weights.dir is not None)
 
     def has_unpinned_weights(self, model: str) -> bool:
@@ -278,9 +300,10 @@ class Experiment(Section):
 
     def _retrain(self) -> None:
         """The models of `training: retrain` have published weights, and can be trained here."""
+        named = dict.fromkeys(registry.spec(model).model for model in self.models)  # without their seeds
         for model in self.training.retrain if self.training else ():
-            if model not in self.models:
-                raise ValueError(f"training: retrain: {unknown_name('model', model, self.models)}")
+            if model not in named:
+                raise ValueError(f"training: retrain: {unknown_name('model', model, named)}")
             if registry.is_trained(model, self.weights.dir is not None):
                 raise ValueError(f"training: retrain: {model} is trained here anyway; remove it")
             if registry.spec(model).family == "imagenet":

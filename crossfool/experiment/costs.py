@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.network_sizes import network_sizes
+from crossfool.experiment.network_sizes import network_size
 from crossfool.experiment.output_sizes import SHARED, output_sizes
 from crossfool.models.weights import registry
 
@@ -112,11 +112,11 @@ def cost(
         gradients[model] += count
     for model, count in _passes(experiment, images, evaluated, pending):
         passes[model] += count
-    known = network_sizes()
-    operations = None
-    if all(model in known for model in experiment.models):
-        by_model = (known[model].operations * (2 * gradients[model] + passes[model]) for model in experiment.models)
-        operations = math.fsum(by_model)
+    by_model = []
+    for model in experiment.models:
+        known = network_size(model)
+        by_model += [known.operations * (2 * gradients[model] + passes[model])] if known else []
+    operations = math.fsum(by_model) if len(by_model) == len(experiment.models) else None
     sizes = output_sizes(experiment, images, evaluated, training)
     shared = sum(size for out, size in sizes.items() if out.startswith(SHARED))
     folders: dict[str, int] = {}

@@ -22,6 +22,11 @@ class NetworkSize:
     operations: float
 
 
+def network_size(model: str) -> NetworkSize | None:
+    """The size of a model by its name in params.yaml; None where it is not known."""
+    return network_sizes().get(registry.spec(model).model)
+
+
 @functools.cache
 def network_sizes() -> dict[str, NetworkSize]:
     """The size of every model of the zoo by name, but timm's and those that a network's file does not declare."""

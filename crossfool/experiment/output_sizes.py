@@ -10,7 +10,7 @@ import math
 from crossfool.attacks.config import Attack
 from crossfool.datasets.preparation.class_names import class_names
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.network_sizes import network_sizes
+from crossfool.experiment.network_sizes import network_size
 
 TRAINING_IMAGE_COUNTS = {"mnist": 60_000, "cifar10": 50_000}  # stored where a model is trained
 LPIPS_BYTES = 9_880_000  # of its weights
@@ -40,9 +40,9 @@ def output_sizes(experiment: Experiment, images: int, evaluated: int, training: 
         "data/train.safetensors": training * (size + NUMBER_BYTES),
         "data/lpips.safetensors": LPIPS_BYTES if experiment.lpips else 0,
     }
-    known = network_sizes()
     for model in experiment.models:
-        sizes[f"weights/{model}.safetensors"] = 4 * known[model].parameters if model in known else 0
+        known = network_size(model)
+        sizes[f"weights/{model}.safetensors"] = 4 * known.parameters if known else 0
         sizes[f"predictions/clean/{model}.parquet"] = _table(experiment, evaluated, 1)
     flags = len(experiment.models) if experiment.subset.of == "all" else 0  # which models are right on an image
     sizes["subset/images.safetensors"] = images * (size + 3 * NUMBER_BYTES + flags)

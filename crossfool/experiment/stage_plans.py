@@ -107,7 +107,8 @@ def train(experiment: Experiment, model: str) -> StagePlan[TrainValues]:
     spec = registry.spec(model)
     if experiment.is_trained(model):
         assert experiment.training is not None
-        values = TrainValues(spec, experiment.training.model_copy(update={"retrain": ()}), Weights())
+        seed = {} if spec.seed is None else {"seed": spec.seed}
+        values = TrainValues(spec, experiment.training.model_copy(update={"retrain": (), **seed}), Weights())
         module = "crossfool.models.weights.train_model"
     else:
         pinned = {name: digest for name, digest in experiment.weights.sha256.items() if name == model}

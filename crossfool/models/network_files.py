@@ -17,7 +17,7 @@ from crossfool.models.spec import Spec
 from crossfool.part_files import declaration, part_names, record, summary
 
 _FOLDER = Path(__file__).parent / "networks"
-_SPEC_KEYS = {key.name for key in dataclasses.fields(Spec)} - {"name", "library"}
+_SPEC_KEYS = {key.name for key in dataclasses.fields(Spec)} - {"name", "library", "seed"}
 _PREFIXES = ("timm_", "robust_")  # of other libraries' models
 
 

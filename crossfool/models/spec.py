@@ -22,6 +22,7 @@ class Spec:
         sha256: That of the file; torchvision publishes the first digits only.
         published_top1: Percent on the ImageNet validation set, where known.
         published_preprocessing: Preprocessing of the images for `published_top1`.
+        seed: Seed that the model is trained with, where its name gives one: 3 for `fnn0_seed3`.
     """
 
     name: str
@@ -39,6 +40,12 @@ class Spec:
     sha256: str = ""
     published_top1: float | None = None
     published_preprocessing: str = ""
+    seed: int | None = None
+
+    @property
+    def model(self) -> str:
+        """The name without its seed, which all networks of one model share: `fnn0` for `fnn0_seed3`."""
+        return self.name if self.seed is None else self.name.removesuffix(f"_seed{self.seed}")
 
     @property
     def published(self) -> bool:

@@ -54,6 +54,31 @@ def test_relative_paths_lead_where_they_led(project: Path) -> None:
     assert (experiment.dataset.path, experiment.root) == ("../../my photos", "../..")
 
 
+def test_networks_of_several_seeds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are written out in either of YAML's styles, comments stay, and what is not trained has no seed."""
+    monkeypatch.chdir(project)
+    make(project, {}, sources=("fnn0", "fnn2+fnn0"))
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    text = text.replace("targets: all", "targets: [fnn0, fnn4]  # two").replace("- fnn4\n", "- fnn4  # the last\n", 1)
+    text = text.replace("learning_rate: 0.1", "learning_rate: 0.1\n  seed: 2")
+    (project / "params.yaml").write_text(text, encoding="utf-8")
+    told("new", "mine", "--from", ".", "--seeds", "3")
+    written = (project / "experiments/mine/params.yaml").read_text(encoding="utf-8")
+    experiment = loading.load_experiment(project / "experiments/mine/params.yaml")
+    one, two = "_seed3", "_seed4"
+    assert experiment.models == tuple(f"{model}{seed}" for model in ("fnn0", "fnn2", "fnn4") for seed in ("", one, two))
+    assert experiment.targets == ("fnn0", f"fnn0{one}", f"fnn0{two}", "fnn4", f"fnn4{one}", f"fnn4{two}")
+    ensembles = ("fnn2+fnn0", f"fnn2{one}+fnn0{one}", f"fnn2{two}+fnn0{two}")
+    assert experiment.sources == ("fnn0", f"fnn0{one}", f"fnn0{two}", *ensembles)
+    assert "# two" in written and "# the last" in written and len(written.splitlines()) > 20
+    assert experiment.attacks == loading.load_experiment(project / "params.yaml").attacks
+    assert "several seeds already (fnn0_seed3)" in told("new", "x", "--from", "mine", "--seeds", "2", code=2)
+    assert "trains no model" in told("new", "x", "--seeds", "2", code=2)  # published weights
+    assert not (project / "experiments/x").exists()
+    told("new", "digits", "--dataset", "mnist", "--seeds", "5")
+    assert len(loading.load_experiment(project / "experiments/digits/params.yaml").models) == 15
+
+
 def test_new_outside_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "is not in a crossfool repository" in told("new", "mine", code=2)

@@ -23,9 +23,10 @@ def load(tmp_path: Path, text: str) -> Experiment:
 
 def test_default_loads_as_the_paper_has_it(tmp_path):
     experiment = load(tmp_path, DEFAULT)
-    row = experiment.attacks["sg_migsm"]
-    assert (row.epsilon, row.steps, row.step_size, row.samples, row.sigma, row.decay) == (15, 5, 5, 20, 15, 1)
-    assert row.gradient_evaluations_per_seed == 100 and not row.targeted
+    row, plain = experiment.attacks["sg_igsm"], experiment.attacks["igsm_100"]  # table 3's pair, at equal cost
+    assert (row.epsilon, row.steps, row.step_size, row.samples, row.sigma) == (15, 5, 5, 20, 15)
+    assert (plain.epsilon, plain.steps, plain.step_size, plain.gradient) == (15, 100, 1, "plain")
+    assert row.gradient_evaluations_per_seed == plain.gradient_evaluations_per_seed == 100 and not row.targeted
     assert experiment.attacks["igsm_targeted"].targeted
     assert experiment.subset.images == "all"
     with pytest.raises(ValueError):

@@ -8,7 +8,7 @@ from made_experiments import FGSM, SG
 
 from crossfool.experiment import costs
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.network_sizes import NetworkSize
+from crossfool.experiment.network_sizes import NetworkSize, network_sizes
 from crossfool.experiment.output_sizes import output_sizes
 from crossfool.models.weights import registry
 
@@ -29,7 +29,7 @@ def digits(**changed: Any) -> Experiment:
 def test_costs_by_hand() -> None:
     """One and 5 gradients an image of 100, through one model and then two; evaluated with 2 levels of a transform."""
     found = costs.cost(digits())
-    fnn0, fnn2 = (costs.network_sizes()[name] for name in ("fnn0", "fnn2"))
+    fnn0, fnn2 = (network_sizes()[name] for name in ("fnn0", "fnn2"))
     gradients = {"fnn0": 2 * 600, "fnn2": 600}
     passes = 10_000 + 100 * (4 + 4 * 2)  # each model: the data set, then 4 cells, plain and at two levels
     assert (found.cells, found.gradients, found.passes) == (4, 1_800, 2 * passes)
@@ -76,7 +76,7 @@ def test_operations_are_torchs_and_torchvisions() -> None:
 
     from crossfool.models import build
 
-    known = costs.network_sizes()
+    known = network_sizes()
     assert known.keys() == registry.all_specs().keys()
     for name in ("fnn2", "lenet", "efficientnet_lite0"):
         assert known[name].parameters == sum(p.numel() for p in build.crossfool_network(name).parameters())

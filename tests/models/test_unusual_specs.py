@@ -15,8 +15,9 @@ from crossfool.cli import list as listing
 from crossfool.cli import stand_ins
 from crossfool.cli.main import main
 from crossfool.errors import UserError
-from crossfool.experiment import costs, loading, preflight
+from crossfool.experiment import loading, preflight
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.network_sizes import network_sizes
 from crossfool.models import build, weights_file
 from crossfool.models.spec import Spec
 from crossfool.models.weights import model_description, published, registry
@@ -63,10 +64,10 @@ def spec(request, monkeypatch) -> Iterator[Spec]:
     added = dataclasses.replace(PLAIN, **KINDS[request.param])
     known = dict(registry.all_specs()) | {"mine": added}
     monkeypatch.setattr(registry, "all_specs", lambda: known)
-    costs.network_sizes.cache_clear()
+    network_sizes.cache_clear()
     yield added
     monkeypatch.undo()
-    costs.network_sizes.cache_clear()
+    network_sizes.cache_clear()
 
 
 def experiment(spec: Spec, folder: Path) -> Path:
@@ -134,9 +135,9 @@ def test_it_is_counted_and_told(spec):
     assert " 0 px" not in line.what and "sha256 ," not in f"{line.source}," and "  " not in line.source
     assert ("adversarially" in line.what) == (spec.version == "robustbench")
     assert "set weights: {sha256}" in line.source or spec.sha256 or not spec.published
-    if spec.network in costs.network_sizes():
-        expected = costs.network_sizes()[spec.network].operations
-        assert costs.network_sizes()["mine"].operations == expected
+    if spec.network in network_sizes():
+        expected = network_sizes()[spec.network].operations
+        assert network_sizes()["mine"].operations == expected
     assert all(registry.file_names(spec)) and registry.file_names(spec)[0] in str(
         registry.missing_weights_error(spec, Path("x"))
     )

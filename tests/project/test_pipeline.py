@@ -112,6 +112,36 @@ def test_new_target_is_one_edit_and_attacks_nothing(repository):
     assert repository.repro() == set()
 
 
+def test_a_network_of_another_seed_is_one_edit(repository):
+    """It is trained with the seed in its name, a source and a target like any other; no other one is trained again."""
+    before = repository.metrics("fnn0/fgsm.json")
+
+    def edit(values):
+        values["models"].append("fnn2_seed1")
+        values["sources"].append("fnn2_seed1")
+
+    repository.edit(edit)
+    ran = repository.repro()
+    started = {name for name in ran if name.startswith(("train@", "predict@", "source@", "attack@"))}
+    assert started == {f"{stage}@fnn2_seed1" for stage in ("train", "predict", "source")} | cells(
+        "attack", sources=("fnn2_seed1",)
+    )
+    one, other = (TensorFile(repository.path / f"weights/{name}.safetensors") for name in ("fnn2", "fnn2_seed1"))
+    assert one.names() == other.names()
+    assert [file.metadata_object("model")["recipe"]["seed"] for file in (one, other)] == [0, 1]
+    assert not np.array_equal(one["output.weight"], other["output.weight"])
+    onto = repository.metrics("fnn2_seed1/fgsm.json")
+    assert (onto["fnn2_seed1"]["whitebox"], onto["fnn2"]["whitebox"]) == (True, False)
+    assert {name: repository.metrics("fnn0/fgsm.json")[name] for name in before} == before
+    told = repository.run(sys.executable, "-m", "crossfool", "explain", "fnn2_seed1/fgsm")
+    assert "trained here, 6 epochs, seed 1" in " ".join(told.split())
+    assert "fnn2_seed1" in repository.run(sys.executable, "-m", "crossfool", "show")
+    assert "spread over networks" in (repository.path / "report/tables.md").read_text(encoding="utf-8").lower()
+    repository.run("git", "checkout", "--quiet", ".")
+    repository.run(sys.executable, "-m", "crossfool", "remove-leftovers", "--yes")
+    assert repository.repro() == set()
+
+
 def test_new_attack_is_one_edit(repository):
     row = {"epsilon": 100, "steps": 1, "step_size": 100, "update": "momentum", "decay": 1.0}
     repository.edit(lambda values: values["attacks"].update(migsm=row))

@@ -275,6 +275,36 @@ def test_depth_is_a_test_over_networks(order: int, expected: str) -> None:
     )  # 2 of 4!/(2! 2!) orders
 
 
+SHALLOW, DEEPER, DEEPEST = ([name, f"{name}_seed1", f"{name}_seed2"] for name in ("fnn0", "fnn4", "fnn8"))
+
+
+@pytest.mark.parametrize(("order", "expected"), [(1, "supported"), (-1, "contradicted")])
+def test_depth_over_networks_of_several_seeds(order: int, expected: str) -> None:
+    """Networks of one depth are no targets of one another: were they, the shallow ones' 8 of 8 would turn the sign."""
+    groups = [SHALLOW, DEEPER, DEEPEST]
+    hits = {}
+    for place, sources in enumerate(groups[::order]):
+        for source, (other, targets) in itertools.product(sources, enumerate(groups[::order])):
+            for target in targets:
+                alike = 8 * place // 2  # the deeper, the more alike
+                hits[source, "fgsm", target] = alike if place == other else 6 - 2 * place
+    evidence = made(hits, {"fgsm": FGSM})
+    claim = checked(evidence)["depth"]
+    assert (claim.verdict, claim.units, claim.count) == (expected, "networks", 9)
+    assert claim.p is not None and claim.p < 0.05 and (claim.effect or 0) * order < 0
+    # 6, 4 and 2 of 8 on targets of other depths, whose means are 37.5, 50 and 62.5%: 75 less 50, 75 less 62.5, ...
+    shown = ["depth 0 +18.8", "depth 4 +0.0", "depth 8 -18.8"][::order]
+    for text, name in zip(shown, ("depth 0", "depth 4", "depth 8"), strict=True):
+        assert f"{name} {text.rpartition(' ')[2]} (3 networks, deviation 0.0)" in claim.detail
+
+
+def test_depth_is_not_tested_on_two_depths_that_attack_one_another_alone() -> None:
+    """A target would have sources of one depth, and nothing to compare them with."""
+    pairs = itertools.product([*SHALLOW, *DEEPEST], repeat=2)
+    hits = {(source, "fgsm", target): 8 if source in SHALLOW else 2 for source, target in pairs}
+    assert "depth" not in checked(made(hits, {"fgsm": FGSM}))
+
+
 def test_depth_needs_two_depths_of_one_family() -> None:
     hits = {(source, "fgsm", "alexnet"): 8 for source in ("resnet18", "timm_resnet18", "vgg13_bn", "squeezenet1_0")}
     assert "depth" not in checked(made(hits, {"fgsm": FGSM}))

@@ -102,7 +102,7 @@ def expected(cell: Cell, *, difference: bool = False) -> list[str]:
 def test_every_kind_of_table_is_looked_at(tables: Mapping[str, Table]) -> None:
     assert {name for name, table in tables.items() if table.readable} == READABLE
     assert {name for name in tables if not tables[name].rows} <= {
-        *("grid_a", "grid_b", "scatter", "similarity", "panels"),
+        *("grid_a", "grid_b", "scatter", "similarity", "panels", "networks"),
     }
 
 

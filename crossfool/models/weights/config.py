@@ -31,8 +31,8 @@ class Training(Section):
         label_smoothing: Share of the label that goes to all classes; 0 for none.
         augment: Random shifts of four pixels and mirror images.
         precision: Arithmetic: float32; or tf32 or bfloat16, for a GPU's speed.
-        seed: Decides initial weights, order and augmentation.
-        retrain: Models that are trained here although `weights: dir` holds published weights of them.
+        seed: Decides initial weights, order and augmentation, of models whose names give no seed (`fnn0_seed3`).
+        retrain: Models, without seeds, that are trained here although `weights: dir` holds published weights of them.
     """
 
     epochs: Count

@@ -3,10 +3,11 @@
 A name is one of this package's networks (`fnn0`, `lenet`, `resnet20`, `efficientnet_lite0`, ...), any torchvision
 classifier (`resnet18`; version and hash of the weights are pinned in `torchvision_models.csv`), `timm_<name>`
 (`timm_<name>__<tag>`: other weights than timm's default), or `robust_<Name>`, an adversarially trained model of
-RobustBench.
+RobustBench. A model that is trained here has as many networks as are named: `fnn0_seed3` is `fnn0` with seed 3.
 """
 
 import csv
+import dataclasses
 import functools
 import re
 from importlib import resources
@@ -18,6 +19,7 @@ from crossfool.models.spec import Spec
 
 ENDINGS = (".safetensors", ".pth", ".bin", ".pt", ".th")
 TIMM_NAME = r"timm_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)?"
+SEEDED_NAME = r"([A-Za-z0-9_]+)_seed([0-9]{1,18})"
 
 
 def spec(name: str) -> Spec:
@@ -32,10 +34,23 @@ def spec(name: str) -> Spec:
         return specs[name]
     if re.fullmatch(TIMM_NAME, name):
         return Spec(name, "imagenet", "timm", version="timm", file=name)
+    if seeded := re.fullmatch(SEEDED_NAME, name):
+        return _seeded(*seeded.groups())
     hint = timm_name_hint(name)
     if hint:
         raise UserError(f"unknown model {name!r}; {hint}")
     raise next(iter(network_files.problems()), unknown_name("model", name, [*specs, "timm_<name>"]))
+
+
+def _seeded(model: str, seed: str) -> Spec:
+    """The specification of a model that is trained with a seed of its own, given the two halves of its name."""
+    specs = all_specs()
+    if model not in specs:
+        raise unknown_name("model", f"{model}_seed{seed}", [f"{name}_seed{seed}" for name in specs])
+    if seed != str(int(seed)):
+        raise UserError(f"unknown model '{model}_seed{seed}'; write {model}_seed{int(seed)}, without the zeros")
+    plain = specs[model]
+    return dataclasses.replace(plain, name=f"{model}_seed{seed}", network=plain.network or model, seed=int(seed))
 
 
 def timm_name_hint(name: str) -> str:
@@ -52,8 +67,11 @@ def timm_name_hint(name: str) -> str:
 
 
 def architecture(name: str) -> str:
-    """Name of a model's network in its library: the model's name without `timm_` and a tag."""
-    return name.removeprefix("timm_").partition("__")[0] if name.startswith("timm_") else name
+    """Name of a model's network in its library: the model's name without `timm_` and a tag, or without a seed."""
+    if name.startswith("timm_"):
+        return name.removeprefix("timm_").partition("__")[0]
+    seeded = re.fullmatch(SEEDED_NAME, name)
+    return seeded[1] if seeded else name
 
 
 def is_trained(name: str, has_dir: bool) -> bool:

@@ -1,6 +1,7 @@
 """Transfer from shallow models against transfer from deep ones of their family. The unit is the network."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -22,8 +23,10 @@ FEWEST_A_DEPTH = 2  # networks of each depth, without which their spread over tr
 def check(evidence: Evidence) -> list[Verdict]:
     """Check that success falls with depth over the networks of a family; a verdict on the family with most networks.
 
-    A network's success is its mean over attacks and black-box targets, each rate less its target's mean over the
-    family's sources. p over images is never taken: images do not say how another network of that depth would do.
+    A network's success is its mean over attacks and black-box targets of other depths, each rate less its target's mean
+    over the family's sources. Networks that differ in their training's seed alone are no targets of one another: how
+    alike they are is another question. p over images is never taken: images do not say how another network of that
+    depth would do.
     """
     groups: dict[str, list[str]] = {}
     for source in evidence.experiment.sources:
@@ -38,9 +41,9 @@ def check(evidence: Evidence) -> list[Verdict]:
         return []
     depths = np.array([families.depth(model) or 0 for model in scores])
     success = np.array(list(scores.values()))
-    order = ", ".join(f"{model} {score:+.1f}" for model, score in sorted(scores.items(), key=lambda item: -item[1]))
-    detail = f"attacks {joined_unique(evidence.untargeted)}; points above the mean of the target: {order}"
     rho, fewest = spearman_rho(depths, success), min(Counter(depths.tolist()).values())
+    order = ", ".join(_ordered(scores) if fewest < FEWEST_A_DEPTH else _spread(depths, success))
+    detail = f"attacks {joined_unique(evidence.untargeted)}; points above the mean of the target: {order}"
     if rho is None or fewest < FEWEST_A_DEPTH:
         reason = f"k = {fewest} network{'s' * (fewest > 1)} a depth, at least {FEWEST_A_DEPTH} are needed; {detail}"
         return [not_tested(reason, evidence.images, effect=rho, unit="rank correlation")]
@@ -60,12 +63,38 @@ def check(evidence: Evidence) -> list[Verdict]:
     ]
 
 
+def _ordered(scores: Mapping[str, float]) -> list[str]:
+    """Networks and their scores, the highest first."""
+    return [f"{model} {score:+.1f}" for model, score in sorted(scores.items(), key=lambda item: -item[1])]
+
+
+def _spread(depths: np.ndarray, success: np.ndarray) -> list[str]:
+    """Mean score, number of networks and their sample deviation, a text for each depth."""
+    groups = [(depth, success[depths == depth]) for depth in np.unique(depths)]
+    return [
+        f"depth {depth} {scores.mean():+.1f} ({len(scores)} networks, deviation {scores.std(ddof=1):.1f})"
+        for depth, scores in groups
+    ]
+
+
 def _scores(evidence: Evidence, networks: list[str]) -> dict[str, float]:
-    """Network -> mean over attacks and targets of its rate less the mean rate of the networks on that target."""
+    """Network -> mean over attacks and targets of its rate less the mean rate of the networks on that target.
+
+    Only targets count that networks of two depths attack, for what is compared is the depth of sources.
+    """
     excess: dict[str, list[float]] = {}
     for attack in evidence.untargeted:
-        for all_rates in rates_by_target(evidence, attack).values():
-            rates = {source: rate for source, rate in all_rates.items() if source in networks}
-            for source, rate in rates.items() if len(rates) > 1 else ():
+        for target, all_rates in rates_by_target(evidence, attack).items():
+            alike = _of_depth(target, networks)
+            rates = {source: rate for source, rate in all_rates.items() if source in networks and source not in alike}
+            is_compared = len({families.depth(source) for source in rates}) > 1
+            for source, rate in rates.items() if is_compared else ():
                 excess.setdefault(source, []).append(rate - float(np.mean(list(rates.values()))))
     return {network: float(np.mean(excess[network])) for network in networks if network in excess}
+
+
+def _of_depth(target: str, networks: list[str]) -> set[str]:
+    """Networks of a target's depth, where the target is of their family; none for any other target."""
+    if families.family(target) != families.family(networks[0]):
+        return set()
+    return {network for network in networks if families.depth(network) == families.depth(target)}

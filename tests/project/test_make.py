@@ -1,0 +1,24 @@
+"""What `make` starts, by its own account."""
+
+import shutil
+import subprocess
+
+import pytest
+from builders import ROOT
+
+
+def commands(target: str) -> list[str]:
+    """The commands that make would run for a target, but those that make the environment."""
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("make is not installed")
+    printed = subprocess.run([make, "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [line for line in printed.splitlines() if line.startswith(("dvc ", "crossfool ", "cd "))]
+
+
+def test_repro_runs_the_default_benchmark_alone() -> None:
+    assert commands("repro") == ["crossfool repair-locks .", "dvc repro", "crossfool show ."]
+
+
+def test_show_prints_the_default_benchmark() -> None:
+    assert commands("show") == ["crossfool show ."]
