@@ -50,7 +50,7 @@ class Experiment(Section):
     """A whole params.yaml: a field is a section of that name.
 
     Attributes:
-        protocol: The published protocol that the experiment follows, if any: the rates that were reported under it stand
+        protocol: The published protocol that the experiment follows, if any: the rates reported under it stand
             beside the experiment's.
         varies: Keys of `VARIED_KEYS` in which attacks depart from the paper's ratio to epsilon on purpose, so that the
             paper's claims are tested on them all the same; None where nothing departs on purpose.
