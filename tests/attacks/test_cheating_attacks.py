@@ -39,7 +39,7 @@ def chunk() -> Chunk:
     return Chunk(images, torch.tensor([0, 3, 6]), torch.tensor([1, 2, 3]), [4, 1, 9])
 
 
-class Cheating(torchattack.MIFGSM):  # type: ignore[misc]
+class Cheating(torchattack.MIFGSM):
     """Momentum that takes a second gradient before its steps."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
