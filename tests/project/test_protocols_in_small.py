@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import ROOT
+from builders import ROOT, a_few
 from made_datasets import made_digits
 from small_runs import digit_stand_ins, in_order, run
 
@@ -51,7 +51,7 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("handlers")
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", a_few(PROTOCOLS, "ta-bench"))
 def test_a_protocol_runs_in_small(
     small: tuple[Path, dict[str, list[Any]]], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
