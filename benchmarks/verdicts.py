@@ -164,7 +164,8 @@ def cases() -> list[Case]:
                  {"resnet18": TARGETS}, (0.6, 0.6, 0.8, 0.8), (0.6, 0.6, 0.8, 0.8)),
             destroyed=dict.fromkeys(("rotation", "gaussian_noise", "gaussian_blur", "jpeg"), (0.5, 0.35))),
         Case("nearly_twice", "table 1: 91 and 57% on VGGs; null: 60 and 40%", {"igsm": IGSM},
-             lambda random: on_one_another(lambda a, b: 0.6 if "vgg" in a and "vgg" in b else 0.4),
+             # 0.614: the mean rates are those given only nearly, and this one's is 1.5 times that of 0.4
+             lambda random: on_one_another(lambda a, b: 0.614 if "vgg" in a and "vgg" in b else 0.4),
              lambda random: on_one_another(
                  lambda a, b: 0.91 if "vgg" in a and "vgg" in b else 0.57 if "vgg" in b else 0.4)),
     ]  # fmt: skip

@@ -12,6 +12,7 @@ from crossfool.report import claim_files
 CASES = [
     ("smoothing_equal_cost", 60, 0.9),
     pytest.param("large_steps", 60, 0.3, marks=pytest.mark.exhaustive),
+    pytest.param("smoothing_every_cell", 60, 0.4, marks=pytest.mark.exhaustive),
     ("depth", 16, 0.5),
     pytest.param("accuracy", 16, 0.4, marks=pytest.mark.exhaustive),
 ]
