@@ -3,6 +3,8 @@
 Units: pixels are 0..255, so epsilon, step size and sigma are pixel values (paper section 3.2). A number that is written
 for pixels 0..1 is an error, which says what was meant: see `errors.small_pixel_value_message` and
 `errors.small_steps_message`.
+
+This is one module, over 300 lines long: the sections' checks of one another, to be read in the order of the file.
 """
 
 import functools

@@ -419,11 +419,13 @@ def test_targets_retraining_and_scatter_name_what_there_is(tmp_path):
     assert load(tmp_path, yaml.safe_dump(values | {"targets": ["efficientnet_lite2"]})).answering == (
         "efficientnet_lite2",
     )
-    text = (ROOT / "experiments/depth-cifar10/params.yaml").read_text(encoding="utf-8")
-    experiment = load(tmp_path, text)
+    cifar = yaml.safe_load((ROOT / "experiments/depth-cifar10/params.yaml").read_text(encoding="utf-8"))
+    training = {"epochs": 24, "batch_size": 128, "learning_rate": 0.05, "retrain": ["resnet20"]}
+    cifar |= {"models": ["lenet", *cifar["models"]], "training": training}
+    experiment = load(tmp_path, yaml.safe_dump(cifar))
     assert [model for model in experiment.models if experiment.is_trained(model)] == ["lenet", "resnet20"]
     with pytest.raises(UserError, match="retrain: lenet is trained here anyway"):
-        load(tmp_path, text.replace("retrain: [resnet20]", "retrain: [lenet]"))
+        load(tmp_path, yaml.safe_dump(cifar | {"training": training | {"retrain": ["lenet"]}}))
 
 
 def with_method(tmp_path: Path, row: dict, **sections) -> Experiment:

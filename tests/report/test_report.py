@@ -167,7 +167,7 @@ def test_figures_are_there(made: tuple[Path, Experiment]) -> None:
     shown.append("reported_claims")
     shown += ["destruction_jpeg", "destruction_rotation"]
     others = ["results", "destruction", "destruction_pooled", "pairwise", "budget", "samples", "seeds", "quantisation"]
-    others += ["denominators", "cost", "grid_a", "grid_b", "scatter", "similarity", "panels"]
+    others += ["denominators", "cost", "grid_a", "grid_b", "scatter", "similarity", "panels", "networks"]
     others += [f"{name}_{objective}" for name in ("pairwise", "budget") for objective in ("untargeted", "targeted")]
     tables = [f"tables/{name}.csv" for name in (*shown, *others)] + [f"tables/{name}.tex" for name in shown]
     assert found == sorted(["tables.md", *tables, *pictures])
