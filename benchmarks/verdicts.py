@@ -210,7 +210,7 @@ def verdict_of(
 def _destroyed(
     case: Case, rates: Rates, ease: np.ndarray, random: np.random.Generator, real: bool
 ) -> dict[tuple[str, str, str, str, float], np.ndarray]:
-    """What transforms destroy, drawn: an image of great ease is seldom right again."""
+    """Draw which adversarial images a transform destroys; an image of great ease is seldom right again."""
     destroyed = {}
     for place, (transform, shares) in enumerate(case.destroyed.items()):
         unchanged = not real and place == len(case.destroyed) - 1

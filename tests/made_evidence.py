@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from builders import EMPTY, UNUSED
+from builders import UNUSED
+from made_experiments import params_values
 
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.outcomes import Evidence
@@ -36,21 +37,9 @@ def experiment(
     scatter: Mapping[str, Any] | None = None,
 ) -> Experiment:
     """An experiment on photographs, whose models' weights are published; or on digits, where models are trained."""
-    are_digits = models[0].startswith("fnn")
-    values = {
-        "root": ".",
-        "dataset": {"name": "mnist" if are_digits else "imagenet-sample"},
-        "models": list(models),
-        "weights": {},
-        "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1} if are_digits else None,
-        "subset": {"images": "all"},
-        "compute": {"chunk": 8},
-        "sources": list(sources),
-        "attacks": {name: dict(row) for name, row in attacks.items()},
-        "transforms": {},
-        **EMPTY,
-        "grids": {"a": UNUSED, "b": UNUSED, **(grids or {})},
-    }
+    dataset = {"name": "mnist" if models[0].startswith("fnn") else "imagenet-sample"}
+    values = params_values(models, sources, attacks, dataset=dataset)
+    values["grids"] = {"a": UNUSED, "b": UNUSED, **(grids or {})}
     return Experiment.model_validate(values | ({"scatter": scatter} if scatter else {}))
 
 

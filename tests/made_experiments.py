@@ -6,7 +6,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,30 @@ SUBSET = "c" * 64
 FILES = [f"digit & {number}.png" for number in range(8)]
 
 
+def params_values(
+    models: Sequence[str],
+    sources: Sequence[str],
+    attacks: Mapping[str, Mapping[str, Any]],
+    *,
+    dataset: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The values of a params.yaml, with `training` where models are trained (`fnn0`, ...)."""
+    is_trained = models[0].startswith("fnn")
+    return {
+        "root": ".",
+        "dataset": dataset,
+        "models": list(models),
+        "weights": {},
+        "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1} if is_trained else None,
+        "subset": {"images": "all"},
+        "compute": {"chunk": 8},
+        "sources": list(sources),
+        "attacks": {name: dict(row) for name, row in attacks.items()},
+        "transforms": {},
+        **EMPTY,
+    }
+
+
 def make(
     folder: Path,
     fooled: Mapping[tuple[str, str, str], int],
@@ -77,21 +101,8 @@ def make(
     images = np.full((count, 1, 28, 28), 100, np.uint8) if images is None else images
     attacks = attacks or {"fgsm": FGSM, "sg_fgsm": SG, "far": TARGETED}
     transforms = {"jpeg": [75, 20], "rotation": [5]} if transforms is None else transforms
-    trained = models[0].startswith("fnn")
-    values = {
-        "root": ".",
-        "dataset": dict(dataset or {"name": "mnist"}),
-        "models": list(models),
-        "weights": {},
-        "training": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1} if trained else None,
-        "subset": {"images": "all"},
-        "compute": {"chunk": 8},
-        "sources": list(sources),
-        "attacks": {name: dict(attack) for name, attack in attacks.items()},
-        "transforms": dict(transforms),
-        **EMPTY,
-        **more,
-    }
+    values = params_values(models, sources, attacks, dataset=dict(dataset or {"name": "mnist"}))
+    values |= {"transforms": dict(transforms), **more}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     targets, ids = (labels + 3) % 10, np.arange(count) * 2 + 1

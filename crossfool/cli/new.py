@@ -36,16 +36,8 @@ attacks:
   igsm:    {epsilon: 6, steps: 10, step_size: 1}
   sg_igsm: {epsilon: 6, steps: 5, step_size: 2, gradient: smoothed, samples: 2, sigma: 6}
 
-grids:
-  a: {attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}
-  b: {attack: null, epsilon: [], steps: [], step_size: [], samples: [], sigma: []}
-transforms: {}
-
-similarity: {}
-boundary: {}
-saliency: {}
-scatter: {attacks: [], same_family: false}
 """
+PARAMS_TEMPLATE += new_params.UNUSED_SECTIONS
 README_TEMPLATE = """\
 # Which question does {name} answer?
 

@@ -3,8 +3,6 @@
 Units: pixels are 0..255, so epsilon, step size and sigma are pixel values (paper section 3.2). A number that is written
 for pixels 0..1 is an error, which says what was meant: see `errors.small_pixel_value_message` and
 `errors.small_steps_message`.
-
-This is one module, over 300 lines long: the sections' checks of one another, to be read in the order of the file.
 """
 
 import functools
@@ -22,7 +20,7 @@ from crossfool.datasets.preparation import catalogue as datasets
 from crossfool.datasets.preparation.config import Subset
 from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.errors import UserError, text_for_pixels_message, unknown_name
-from crossfool.experiment import protocol_files
+from crossfool.experiment import model_checks, protocol_files
 from crossfool.models.inference.config import Compute
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
@@ -145,13 +143,15 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> "Experiment":
-        self._models_agree()
+        model_checks.check_models(self.models, self.sources, self.attacks, self.dataset)
         self._sources_agree()
         self._name_known_models()
         self._attack_names_agree()
         self._transforms_agree()
-        self._retrain()
-        self._training_agrees()
+        model_checks.check_retrained(self.models, self.training, self.weights)
+        trained = [model for model in self.models if self.is_trained(model)]
+        model_checks.check_training(self.models, trained, self.training, self.weights)
+        self.dataset.refuse_training(trained[0] if trained else None)
         if self.subset.targets == "given":
             self.dataset.refuse_given_targets()
         if self.lpips and self.dataset.family == "mnist":
@@ -161,24 +161,6 @@ class Experiment(Section):
             if all(row.value(key) is None for row in self.rows.values()):
                 raise ValueError(f"varies: no attack has the key {key}; remove it")
         return self
-
-    def _models_agree(self) -> None:
-        """Models and sources are given once each, and the models classify the data set's images."""
-        family = self.dataset.family
-        for where, names in (("models", self.models), ("sources", self.sources), ("attacks", self.attacks)):
-            if not names:
-                raise ValueError(f"{where}: is empty, expected at least one")
-        for where, names in (("models", self.models), ("sources", self.sources)):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{where}: {twice[0]} occurs twice; remove one")
-        for model in self.models:
-            spec = registry.spec(model)
-            if spec.family != family:
-                raise ValueError(
-                    f"models: {model} classifies {spec.family}, and the data set {self.dataset.name} "
-                    f"is {family}; choose models and images of the same kind"
-                )
 
     def _sources_agree(self) -> None:
         """Sources join models of the experiment, once each, and name files that a file system takes."""
@@ -222,45 +204,6 @@ class Experiment(Section):
             if len(set(levels)) < len(levels):
                 raise ValueError(f"transforms: {name}: a level occurs twice; remove one")
 
-    def _training_agrees(self) -> None:
-        """The sections `training` and `weights`, and the data set's training images, are used by some model."""
-        trained = [model for model in self.models if self.is_trained(model)]
-        if trained and self.training is None:
-            raise ValueError(
-                f"training: is null, but {trained[0]} has no published weights; give epochs, batch_size, learning_rate"
-            )
-        if self.training is not None and not trained:
-            raise ValueError("training: no model here uses it, since all have published weights; set training: null")
-        for model in self.weights.sha256:
-            if model not in self.models:
-                raise ValueError(f"weights: sha256: {unknown_name('model', model, self.models)}")
-            if model in trained or registry.spec(model).sha256:
-                why = "is trained here" if model in trained else "has its hash pinned by the zoo"
-                raise ValueError(f"weights: sha256: {model} {why}; remove it")
-        self._seeds_agree()
-        self.dataset.refuse_training(trained[0] if trained else None)
-
-    def _seeds_agree(self) -> None:
-        """Only models that are trained here have a seed in their names, and no two names stand for one network."""
-        names: dict[tuple[str, int], str] = {}
-        for model in self.models:
-            spec = registry.spec(model)
-            if not self.is_trained(model):
-                if spec.seed is not None:
-                    raise ValueError(
-                        f"models: {model}: {spec.model} has published weights, which depend on no seed here; "
-                        f"write {spec.model}"
-                    )
-                continue
-            assert self.training is not None
-            network = spec.model, self.training.seed if spec.seed is None else spec.seed
-            other = names.setdefault(network, model)
-            if other != model:
-                raise ValueError(
-                    f"models: {other} and {model} are one network, {spec.model} trained with seed {network[1]} "
-                    "(a name without a seed has that of training); remove one"
-                )
-
     def _attacks_suit(self) -> None:
         """Attacks use only what the sources have: several members for `fusion`, layers for another library's attack."""
         ensembles = any("+" in source for source in self.sources)
@@ -299,17 +242,6 @@ class Experiment(Section):
         """Whether a model's weights are published ones whose hash neither the zoo nor `weights: sha256` pins."""
         pinned = registry.spec(model).sha256 or model in self.weights.sha256
         return not pinned and not self.is_trained(model)
-
-    def _retrain(self) -> None:
-        """The models of `training: retrain` have published weights, and can be trained here."""
-        named = dict.fromkeys(registry.spec(model).model for model in self.models)  # without their seeds
-        for model in self.training.retrain if self.training else ():
-            if model not in named:
-                raise ValueError(f"training: retrain: {unknown_name('model', model, named)}")
-            if registry.is_trained(model, self.weights.dir is not None):
-                raise ValueError(f"training: retrain: {model} is trained here anyway; remove it")
-            if registry.spec(model).family == "imagenet":
-                raise ValueError(f"training: retrain: {model} is an ImageNet model; none is trained here; remove it")
 
     def _name_known_models(self) -> None:
         """Every section that names models names some of `models`."""

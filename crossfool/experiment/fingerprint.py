@@ -36,6 +36,7 @@ NO_RESULT = {
     "datasets.preparation.config": _RESOLVED,
     "experiment.config": _RESOLVED,
     "experiment.loading": _RESOLVED,
+    "experiment.model_checks": _RESOLVED,
     "experiment.params_file": _RESOLVED,
     "experiment.protected_folders": _RESOLVED,
     "experiment.protocol_files": _RESOLVED,

@@ -13,7 +13,7 @@ from typing import Any
 from crossfool.errors import unknown_name
 from crossfool.part_files import part_names, read_part, summary
 
-FOLDER = Path(__file__).parent / "protocols"
+_FOLDER = Path(__file__).parent / "protocols"
 COLUMNS = ("attack", "source", "target", "success_rate_percent")  # of a CSV of reported rates
 
 
@@ -61,7 +61,7 @@ class Protocol:
     @property
     def module(self) -> str:
         """Dotted name of the module that declares it."""
-        return f"{__package__}.{FOLDER.name}.{self.name}"
+        return f"{__package__}.{_FOLDER.name}.{self.name}"
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
@@ -72,14 +72,14 @@ class Protocol:
     @property
     def summary(self) -> str:
         """The first line of the docstring: what the protocol measures."""
-        return summary(FOLDER / f"{self.name}.py")
+        return summary(_FOLDER / f"{self.name}.py")
 
     @functools.cached_property
     def reported(self) -> tuple[dict[str, str], ...]:
         """The rows of its CSV of reported rates, with the columns `COLUMNS`; none where none are known here."""
         if not self.rates:
             return ()
-        return tuple(csv.DictReader((FOLDER / self.rates).read_text(encoding="utf-8").splitlines()))
+        return tuple(csv.DictReader((_FOLDER / self.rates).read_text(encoding="utf-8").splitlines()))
 
 
 def protocols() -> dict[str, Protocol]:
@@ -101,8 +101,8 @@ def find_protocol(name: str) -> Protocol:
     """
     if name not in _names():
         raise unknown_name("protocol", name, _names())
-    return read_part(Protocol, FOLDER, name.replace("-", "_"), "PROTOCOL")
+    return read_part(Protocol, _FOLDER, name.replace("-", "_"), "PROTOCOL")
 
 
 def _names() -> list[str]:
-    return [name.replace("_", "-") for name in part_names(FOLDER)]
+    return [name.replace("_", "-") for name in part_names(_FOLDER)]

@@ -51,7 +51,7 @@ class Cheating(torchattack.MIFGSM):
 
 
 class PastTheNormalisation(Cheating):
-    """The same without the function that images go through before the model."""
+    """An attack whose second gradient does not go through the normalisation of images."""
 
     def spend(self, x: Tensor) -> None:
         torch.autograd.grad(self.model(x * 200).sum(), x)

@@ -218,7 +218,7 @@ def test_pixels_apart_by_hand():
     assert module("decoding").difference([a], [b]) == {"equal": 0.5, "mean": 1.0, "most": 3}
 
 
-# That each of the other benchmarks runs: `make test` runs the agreement and the decoding, which have verdicts.
+# The other benchmarks run in `make test-all`; in `make test` run agreement and decoding, whose results are judged.
 
 
 @pytest.mark.slow

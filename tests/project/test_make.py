@@ -1,4 +1,4 @@
-"""What `make` starts, by its own account."""
+"""Commands that `make` would run for each target, as `make --dry-run` prints them."""
 
 import shutil
 import subprocess

@@ -97,7 +97,7 @@ TRANSFORMS = [
 
 @pytest.mark.parametrize(("blur", "jpeg", "effect", "p"), TRANSFORMS)
 def test_every_transform_is_tested_by_itself(blur: tuple, jpeg: tuple, effect: float, p: float) -> None:
-    """Of the seven images that both fool with, so many of the plain attack's are undone, and of the smoothed one's."""
+    """Each transform is judged by the seven images that both attacks succeed on, of which it destroys given numbers."""
     rows = {"sg": {**FGSM, **SMOOTHED}, "plain": FGSM}
     hits = {("resnet18", "sg", "vgg13_bn"): 7, ("resnet18", "plain", "vgg13_bn"): 8}
     destroyed = {

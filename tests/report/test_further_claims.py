@@ -147,7 +147,7 @@ def test_ensembles_without_room_are_not_tested() -> None:
 
 
 def test_sigma_is_best_near_epsilon() -> None:
-    """Of 1, 5 and 25 only 5 is between a half and the double of epsilon, 4; p is of twenty images, 2/2^20."""
+    """The claim on the best sigma: of 1, 5 and 25 only 5 is near epsilon, 4; p is of twenty images, 2/2^20."""
     none, every = np.zeros(40, bool), np.ones(40, bool)
     names = list(sweeps.Grid.model_validate(SIGMAS).cells("b"))
 

@@ -1,7 +1,7 @@
 """Smoothed attacks and their plain counterparts, and the check of one against the other."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from crossfool.experiment.config import Experiment
@@ -65,17 +65,17 @@ def smoothed_against_plain(
 
     Untargeted attacks (top-1) and targeted ones (top-5) are checked by themselves.
     """
-    rows, verdicts = evidence.experiment.attacks, []
+    rows = evidence.experiment.attacks
 
     def costs(smoothed: str, plain: str) -> str:
         gradients = rows[smoothed].gradient_evaluations_per_seed, rows[plain].gradient_evaluations_per_seed
         return f"{smoothed} ({gradients[0]} gradients an image) against {plain} ({gradients[1]})"
 
-    for objective in ("untargeted", "targeted"):
-        alike = [pair for pair in counterparts if rows[pair[0]].objective == objective]
-        found = contrast_of_papers(evidence, alike, lambda a, b: evidence.against(a, b, included), costs)
-        verdicts += [replace(verdict, variant="" if objective == "untargeted" else objective) for verdict in found]
-    return verdicts
+    return [
+        replace(verdict, variant=variant)
+        for variant, alike in by_objective(evidence.experiment, counterparts)
+        for verdict in contrast_of_papers(evidence, alike, lambda a, b: evidence.against(a, b, included), costs)
+    ]
 
 
 def smoothed_against_plain_by_part(
@@ -91,17 +91,15 @@ def smoothed_against_plain_by_part(
         part: (smoothed, plain, source, target) -> the part's name.
         noun: The plural noun for parts.
     """
-    rows, verdicts = evidence.experiment.attacks, []
-    for objective in ("untargeted", "targeted"):
-        alike = [pair for pair in of_any_kind(evidence.experiment) if rows[pair[0]].objective == objective]
+    verdicts = []
+    for variant, alike in by_objective(evidence.experiment, of_any_kind(evidence.experiment)):
         kept, _, varied = instances(evidence.experiment, alike)
         parts: dict[str, list[OutcomePair]] = {}
         for pair in kept:
             for cell, outcomes in zip(evidence.common(*pair), evidence.against(*pair), strict=True):
                 parts.setdefault(part(*pair, *cell), []).append(outcomes)
         if len(parts) > 1:
-            verdict = every(parts, f"smoothed against plain{varied}", noun)
-            verdicts.append(replace(verdict, variant="" if objective == "untargeted" else objective))
+            verdicts.append(replace(every(parts, f"smoothed against plain{varied}", noun), variant=variant))
     return verdicts
 
 
@@ -124,9 +122,20 @@ def contrast_of_papers(
     with_cells = [(pair, cells) for pair in counterparts if (cells := outcomes(*pair))]
     kept, left_out, varied = instances(evidence.experiment, [pair for pair, _ in with_cells])
     if left_out and not kept:
-        return [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
+        return [not_of_the_paper(evidence, left_out)]
     pairs = [cell for pair, cells in with_cells if pair in kept for cell in cells]
     return contrast(pairs, joined_unique(described(*pair) for pair in kept) + varied)
+
+
+def by_objective(experiment: Experiment, counterparts: Counterparts) -> Iterator[tuple[str, Counterparts]]:
+    """Divide counterparts into untargeted and targeted ones, with the variant of a claim on each: "" or "targeted"."""
+    for variant, objective in (("", "untargeted"), ("targeted", "targeted")):
+        yield variant, [pair for pair in counterparts if experiment.attacks[pair[0]].objective == objective]
+
+
+def not_of_the_paper(evidence: Evidence, left_out: Sequence[str]) -> Verdict:
+    """The verdict where all rows depart from the paper's: not tested, and in what they depart."""
+    return not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)
 
 
 def instances(experiment: Experiment, counterparts: Counterparts) -> tuple[Counterparts, list[str], str]:

@@ -1,6 +1,6 @@
 """Lines along an axis of the grids: attacks that are alike but in one setting."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,11 @@ def lines_along(experiment: Experiment, axis: str) -> list[list[Line]]:
         several = [dict(sorted(line.items())) for line in lines.values() if len(line) > 1]
         grids += [several] if several else []
     return grids
+
+
+def listed(values: Iterable[float]) -> str:
+    """Values of an axis in words: "1, 5, 25"."""
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def split_images(n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._lines import best_value, lines_along
+from crossfool.report.claims._lines import best_value, lines_along, listed
 from crossfool.report.claims._verdict import Verdict, contrast
 
 
@@ -27,7 +27,7 @@ def best_step_against(evidence: Evidence, end: Callable[[Sequence[float]], float
             rival = end(values)
             best, pairs = best_value(evidence, lines, (rival,))
             detail = (
-                f"T = {most}; best is step size {best:g} of {', '.join(f'{value:g}' for value in values)}, chosen on "
+                f"T = {most}; best is step size {best:g} of {listed(values)}, chosen on "
                 f"half of the images; against {rival:g} on the others"
             )
             claims += contrast(pairs[rival], detail)

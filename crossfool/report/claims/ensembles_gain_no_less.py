@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._counterparts import Counterparts, instances, of_any_kind
+from crossfool.report.claims._counterparts import Counterparts, by_objective, instances, of_any_kind
 from crossfool.report.claims._verdict import Verdict, detectable_effect, joined_unique, judged, not_tested
 from crossfool.stats.mean_difference import square_and_add
 from crossfool.stats.rates import Z
@@ -32,15 +32,13 @@ def check(evidence: Evidence) -> list[Verdict]:
     Not tested where plain attacks from ensembles leave fewer images than smoothing gains from single models: there the
     gain in points cannot be as large.
     """
-    rows, verdicts = evidence.experiment.attacks, []
-    for objective in ("untargeted", "targeted"):
-        alike = [pair for pair in of_any_kind(evidence.experiment) if rows[pair[0]].objective == objective]
+    verdicts = []
+    for variant, alike in by_objective(evidence.experiment, of_any_kind(evidence.experiment)):
         kept, _, varied = instances(evidence.experiment, alike)
         found = list(_rates(evidence, kept))
         if found:
             compared = f"{joined_unique(name for name, _ in found)}{varied}"
-            verdict = _verdict(np.array([rates for _, rates in found]), compared)
-            verdicts.append(replace(verdict, variant="" if objective == "untargeted" else objective))
+            verdicts.append(replace(_verdict(np.array([rates for _, rates in found]), compared), variant=variant))
     return verdicts
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.report.claims._every import joined
-from crossfool.report.claims._lines import Line, best_value, lines_along
+from crossfool.report.claims._lines import Line, best_value, lines_along, listed
 from crossfool.report.claims._verdict import Verdict, contrast, judged, not_tested, opposite
 
 CLAIM = {
@@ -43,18 +43,16 @@ def check(evidence: Evidence) -> list[Verdict]:
 
 def _near_against_far(evidence: Evidence, lines: Sequence[Line], near: list[float], far: list[float]) -> Verdict:
     """The verdict at one epsilon: negative where the best far sigma is ahead of all that are near."""
-    best, pairs = best_value(evidence, lines, far)
-    named = f"sigma = {best:g}, chosen on half of the images, against {_listed(far)} on the others"
-    ahead = joined({f"{value:g}": contrast(some, "")[0] for value, some in pairs.items()}, named, "values")
+
+    def best_against(rivals: list[float]) -> Verdict:
+        best, pairs = best_value(evidence, lines, rivals)
+        named = f"sigma = {best:g}, chosen on half of the images, against {listed(rivals)} on the others"
+        return joined({f"{value:g}": contrast(some, "")[0] for value, some in pairs.items()}, named, "values")
+
+    ahead = best_against(far)
     if ahead.sign > 0:
         return ahead
-    best, pairs = best_value(evidence, lines, near)
-    named = f"sigma = {best:g}, chosen on half of the images, against {_listed(near)} on the others"
-    behind = joined({f"{value:g}": contrast(some, "")[0] for value, some in pairs.items()}, named, "values")
+    behind = best_against(near)
     if behind.sign > 0:
         return opposite(behind)
     return judged(0.0, 1.0, ahead.comparisons, ahead.images, f"neither is ahead of all others; {ahead.detail}")
-
-
-def _listed(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)

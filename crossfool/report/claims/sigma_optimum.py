@@ -3,7 +3,7 @@
 import numpy as np
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._lines import best_value, lines_along, split_images
+from crossfool.report.claims._lines import best_value, lines_along, listed, split_images
 from crossfool.report.claims._verdict import Verdict, judged, smallest_p
 from crossfool.stats.mean_difference import mean_difference_interval
 from crossfool.stats.paired_tests import compare_pairs
@@ -35,7 +35,7 @@ def check(evidence: Evidence) -> list[Verdict]:
             tested = len(split_images(evidence.images)[1])
             room = int(np.any([~other for _, other in pairs[rival]], 0).sum())
             detail = (
-                f"best inner sigma of {', '.join(f'{value:g}' for value in values)} is {best:g}, chosen on "
+                f"best inner sigma of {listed(values)} is {best:g}, chosen on "
                 f"{evidence.images - tested} images and tested on {tested} others; nearest is sigma = {rival:g}"
             )
             comparisons = sum(end.comparisons for end in ends.values())

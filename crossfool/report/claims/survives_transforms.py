@@ -1,9 +1,9 @@
 """Survival of image transforms, smoothed against plain gradients."""
 
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.claims._counterparts import instances, of_equal_steps
+from crossfool.report.claims._counterparts import instances, not_of_the_paper, of_equal_steps
 from crossfool.report.claims._destruction import survivals
-from crossfool.report.claims._verdict import Verdict, contrast, joined_unique, not_tested
+from crossfool.report.claims._verdict import Verdict, contrast, joined_unique
 
 CLAIM = {
     "statement": (
@@ -20,7 +20,7 @@ def check(evidence: Evidence) -> list[Verdict]:
     found = list(survivals(evidence))
     left_out = instances(evidence.experiment, of_equal_steps(evidence.experiment))[1]
     if evidence.destroyed and left_out and not found and not evidence.empty:
-        return [not_tested(f"rows depart from the paper's: {joined_unique(left_out)}", evidence.images)]
+        return [not_of_the_paper(evidence, left_out)]
     return contrast(
         [one.pair for one in found],
         joined_unique(one.attacks for one in found),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from crossfool.experiment.results.outcomes import Evidence
 from crossfool.report.claims._every import joined
-from crossfool.report.claims._lines import Line, best_value, lines_along
+from crossfool.report.claims._lines import Line, best_value, lines_along, listed
 from crossfool.report.claims._verdict import Verdict, contrast, judged, not_tested, opposite
 
 CLAIM = {
@@ -34,7 +34,7 @@ def check(evidence: Evidence) -> list[Verdict]:
               for name, some in lines.items()}  # fmt: skip
     best = {name: best_value(evidence, some, ())[0] for name, some in shared.items()}
     detail = (
-        f"best of step sizes {', '.join(f'{value:g}' for value in sorted(common))} are {best['targeted']:g} "
+        f"best of step sizes {listed(sorted(common))} are {best['targeted']:g} "
         f"(targeted) and {best['untargeted']:g}, chosen on half of the images"
     )
     if best["targeted"] == best["untargeted"]:

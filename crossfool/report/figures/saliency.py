@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from crossfool.datasets.preparation.class_names import class_names
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.gradient_variation import saliency_path
 from crossfool.pipeline.gradient_analysis.config import Saliency
 from crossfool.report.figures._style import SMALL, add_heading, channels_last, fold_name, report_style, show_image
 from crossfool.report.findings import Findings
@@ -94,7 +95,7 @@ def _analysis(folder: Path, name: str, analysis: Saliency, experiment: Experimen
         analysis: Its parameters.
         experiment: The experiment, for its data set's class names.
     """
-    file = TensorFile(folder / "analysis/saliency" / f"{name}.safetensors")
+    file = TensorFile(saliency_path(folder, name))
     names = class_names(experiment.dataset.family)
     labels = [names[label].split(",")[0] for label in np.asarray(file["labels"])]
     rows: Sequence[tuple[str, np.ndarray, Sequence[np.ndarray]]] = [

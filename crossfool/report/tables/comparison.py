@@ -6,7 +6,7 @@ from crossfool.experiment.protocol_files import Protocol
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import difference_text, rate_text, two_places
 from crossfool.report.reported import paper_agreement
-from crossfool.report.reported.protocol_rates import PAPER, protocol_of
+from crossfool.report.reported.protocol_rates import protocol_of, reporter
 from crossfool.report.reported.published_rates import METRICS, table_text
 from crossfool.report.table import Column, Table
 
@@ -16,7 +16,7 @@ SECTION, ORDER = "paper", 10
 def tables(findings: Findings) -> Iterator[Table]:
     """A table of the reported figures that have a cell here."""
     rows, protocol = findings.agreement, protocol_of(findings.experiment)
-    who = PAPER if protocol is None else protocol.key
+    who = reporter(findings.experiment)
     summary = (_summary(paper_agreement.agreement_summary(rows), who),) if rows else ()
     yield Table(
         name="comparison",

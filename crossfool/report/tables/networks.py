@@ -6,16 +6,13 @@ from crossfool.experiment.results.network_rows import network_rows
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import count_text, rate_text
 from crossfool.report.table import Column, Table
-from crossfool.report.tables._cells import CELL, HEAD
+from crossfool.report.tables._cells import CELL, HEAD, SPREAD
 
 SECTION, ORDER = "ranking", 65
 COLUMNS = (
     *CELL,
     Column("networks"),
-    Column("mean", unit="%", format=rate_text),
-    Column("deviation", unit="points", format=rate_text),
-    Column("least", unit="%", format=rate_text),
-    Column("most", unit="%", format=rate_text),
+    *SPREAD,
     Column("target_networks"),
     Column(
         "target_deviation",

@@ -4,18 +4,15 @@ from collections.abc import Iterator
 
 from crossfool.experiment.results.detail_rows import seed_rows
 from crossfool.report.findings import Findings
-from crossfool.report.number_text import count_text, rate_text
+from crossfool.report.number_text import count_text
 from crossfool.report.table import Column, Table
-from crossfool.report.tables._cells import CELL, HEAD
+from crossfool.report.tables._cells import CELL, HEAD, SPREAD
 
 SECTION, ORDER = "ranking", 60
 COLUMNS = (
     *CELL,
     Column("seeds"),
-    Column("mean", unit="%", format=rate_text),
-    Column("deviation", unit="points", format=rate_text),
-    Column("least", unit="%", format=rate_text),
-    Column("most", unit="%", format=rate_text),
+    *SPREAD,
     Column("n", "images", format=count_text),
 )
 

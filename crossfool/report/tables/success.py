@@ -39,7 +39,6 @@ def tables(findings: Findings) -> Iterator[Table]:
 def _table(results: Results, name: str, attack: Attack, metric: str) -> Table:
     experiment = results.experiment
     rows = tuple(_rows(results, name, attack, metric))
-    protocol = protocol_of(experiment)
     summary = f"{attack_summary(attack)}; {gradients_text(attack.gradient_evaluations_per_seed)}."
     return Table(
         name=f"{name}-{metric}",  # like no other table's, whatever an attack is called: names have no hyphen
@@ -49,11 +48,11 @@ def _table(results: Results, name: str, attack: Attack, metric: str) -> Table:
         notes=(
             f"{summary[:1].upper()}{summary[1:]}",
             _goal(attack, metric),
-            *_origin(rows, protocol),
+            *_origin(rows, protocol_of(experiment)),
         ),
         matrix=Matrix("source", "target", "rate", experiment.sources, experiment.answering),
         command=f"dvc repro --glob 'evaluate@*-{name}'",
-        reporter="paper" if protocol is None else protocol.key,
+        reporter=experiment.protocol or "paper",
     )
 
 

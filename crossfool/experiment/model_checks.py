@@ -1,0 +1,83 @@
+"""Checks of the models that params.yaml names, and of its sections `weights` and `training`: each raises ValueError."""
+
+from collections.abc import Collection, Sequence
+
+from crossfool.datasets.preparation.dataset import Dataset
+from crossfool.errors import unknown_name
+from crossfool.models.weights import registry
+from crossfool.models.weights.config import Training, Weights
+
+
+def check_models(models: Sequence[str], sources: Sequence[str], attacks: Collection[str], dataset: Dataset) -> None:
+    """Check that models and sources are given once each, and that models classify the data set's images."""
+    for where, names in (("models", models), ("sources", sources), ("attacks", attacks)):
+        if not names:
+            raise ValueError(f"{where}: is empty, expected at least one")
+    for where, listed in (("models", models), ("sources", sources)):
+        twice = sorted({name for name in listed if listed.count(name) > 1})
+        if twice:
+            raise ValueError(f"{where}: {twice[0]} occurs twice; remove one")
+    for model in models:
+        spec = registry.spec(model)
+        if spec.family != dataset.family:
+            raise ValueError(
+                f"models: {model} classifies {spec.family}, and the data set {dataset.name} "
+                f"is {dataset.family}; choose models and images of the same kind"
+            )
+
+
+def check_retrained(models: Sequence[str], training: Training | None, weights: Weights) -> None:
+    """Check that the models of `training: retrain` have published weights, and can be trained here."""
+    named = dict.fromkeys(registry.spec(model).model for model in models)  # without their seeds
+    for model in training.retrain if training else ():
+        if model not in named:
+            raise ValueError(f"training: retrain: {unknown_name('model', model, named)}")
+        if registry.is_trained(model, weights.dir is not None):
+            raise ValueError(f"training: retrain: {model} is trained here anyway; remove it")
+        if registry.spec(model).family == "imagenet":
+            raise ValueError(f"training: retrain: {model} is an ImageNet model; none is trained here; remove it")
+
+
+def check_training(models: Sequence[str], trained: Sequence[str], training: Training | None, weights: Weights) -> None:
+    """Check that some model uses the sections `training` and `weights`, and that seeds in names are of trained models.
+
+    Args:
+        models: All models.
+        trained: Those that are trained here.
+        training, weights: The sections.
+    """
+    if trained and training is None:
+        raise ValueError(
+            f"training: is null, but {trained[0]} has no published weights; give epochs, batch_size, learning_rate"
+        )
+    if training is not None and not trained:
+        raise ValueError("training: no model here uses it, since all have published weights; set training: null")
+    for model in weights.sha256:
+        if model not in models:
+            raise ValueError(f"weights: sha256: {unknown_name('model', model, models)}")
+        if model in trained or registry.spec(model).sha256:
+            why = "is trained here" if model in trained else "has its hash pinned by the zoo"
+            raise ValueError(f"weights: sha256: {model} {why}; remove it")
+    _check_seeds(models, trained, training)
+
+
+def _check_seeds(models: Sequence[str], trained: Sequence[str], training: Training | None) -> None:
+    """Check that only models that are trained here have a seed in their names, and that each network has one name."""
+    names: dict[tuple[str, int], str] = {}
+    for model in models:
+        spec = registry.spec(model)
+        if model not in trained:
+            if spec.seed is not None:
+                raise ValueError(
+                    f"models: {model}: {spec.model} has published weights, which depend on no seed here; "
+                    f"write {spec.model}"
+                )
+            continue
+        assert training is not None
+        network = spec.model, training.seed if spec.seed is None else spec.seed
+        other = names.setdefault(network, model)
+        if other != model:
+            raise ValueError(
+                f"models: {other} and {model} are one network, {spec.model} trained with seed {network[1]} "
+                "(a name without a seed has that of training); remove one"
+            )
