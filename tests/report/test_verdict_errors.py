@@ -38,3 +38,13 @@ def test_every_claim_stands_in_the_document_with_its_unit_and_test() -> None:
     table = text.partition("## Claims")[2].partition("## How often")[0]
     named = set(re.findall(r"`(\w+)`", table))
     assert [name for name in claim_files.claims() if name not in named] == []
+
+
+def test_every_claim_is_simulated_and_its_errors_stand_in_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    cases = importlib.import_module("verdict_cases").cases()
+    text = (ROOT / "docs/statistics.md").read_text(encoding="utf-8").partition("## How often")[2]
+    rows = re.findall(r"^\| `(\w+)` \| .* \| ([\d,]+) \|.*%", text, re.MULTILINE)
+    simulated = {case.claim for case in cases}
+    assert sorted(rows) == sorted((name, images) for name in simulated for images in ("16", "400", "5,000"))
+    assert set(claim_files.claims()) <= {name.removesuffix("_targeted") for name in simulated} | simulated
