@@ -285,6 +285,7 @@ def test_whole_networks_gradient_is_the_plain_loops(name):
         assert ours <= 10 * theirs + slack
 
 
+@pytest.mark.exhaustive  # half a minute of a compiler
 @pytest.mark.slow
 def test_compiled_network_is_the_network(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

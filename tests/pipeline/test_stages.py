@@ -149,7 +149,7 @@ def test_a_write_that_the_system_refuses_names_its_file(tmp_path, number):
     assert not list((tmp_path / "a").iterdir())
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.exhaustive), signal.SIGTERM])
 def test_a_killed_attack_leaves_nothing_half_written_and_resumes(folder, how):
     out = folder / "adversarial/fnn2/long.safetensors"
     assert run(*ATTACK, folder=folder)[0] == 0

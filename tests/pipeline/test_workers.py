@@ -461,6 +461,7 @@ def test_a_mistake_in_slurms_options_is_one_line(tmp_path, subset, fnn_weights, 
         elsewhere(cell(subset, fnn_weights), fnn_weights, tmp_path / "out.safetensors", workers_slurm.Slurm(2))
 
 
+@pytest.mark.exhaustive  # 40 s; one of this machine has a test below
 def test_a_ray_cluster_whose_nodes_die_gives_the_same_bytes(tmp_path, subset, fnn_weights):
     """Four nodes; two are killed while they compute: see tests/ray_cluster.py, a process of its own."""
     pytest.importorskip("ray", reason="ray is not installed")

@@ -253,6 +253,7 @@ def test_engines_are_measured(tmp_path):
     assert cost["start"] > 0.3  # a process that imports torch
 
 
+@pytest.mark.exhaustive  # half a minute
 @pytest.mark.slow
 def test_the_agreement_is_measured(tmp_path):
     done = CliRunner().invoke(module("agreement").main, ["--quick", "--json", str(tmp_path / "a.json")])

@@ -12,6 +12,7 @@ from repositories import made
 SCRIPT = ROOT / "docs/dvc-repro.sbatch"
 
 
+@pytest.mark.exhaustive  # test_workers.py and test_evaluate_cell.py run jobs
 def test_the_batch_script_has_jobs_attack_predict_and_evaluate(tmp_path):
     """By submitit's own stand-in for Slurm; in a job, whose variables are not the others'."""
     pytest.importorskip("submitit", reason="submitit is not installed")

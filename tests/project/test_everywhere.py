@@ -54,6 +54,7 @@ def _listing(folder: Path) -> list[tuple[str, int, int]]:
     return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.rglob("*"))]
 
 
+@pytest.mark.exhaustive  # two runs from beginning to end, unforked
 @pytest.mark.slow
 def test_a_name_of_another_script_changes_no_byte(author, tmp_path):
     """Nor do forks (`forked_python.py`), in which the author's is computed, and this one is not."""
@@ -176,7 +177,7 @@ NOBODY = 23456  # a user id without an account
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="root alone can become another user")
-@pytest.mark.parametrize("home", [None, "/"])
+@pytest.mark.parametrize("home", [None, pytest.param("/", marks=pytest.mark.exhaustive)])
 def test_a_user_id_without_an_account(checked, home):
     """As in a container that is run with --user: no name, and no home or one that cannot be written to."""
     if shutil.which("setpriv") is None:
@@ -221,6 +222,7 @@ def test_params_of_any_editor_are_read(checked, tmp_path, start, end):
     assert made == text.decode().replace("root: .\n", "root: ../..\n")
 
 
+@pytest.mark.exhaustive  # test_reruns.py queues one
 @pytest.mark.slow
 def test_queued_experiments_run_side_by_side(author, tmp_path):
     """As docs/sharing.md shows it: two changes, two workers; each reruns its own cells alone."""

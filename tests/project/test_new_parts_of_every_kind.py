@@ -459,6 +459,7 @@ def test_the_new_data_set_is_prepared(grown: Grown) -> None:
     assert naming == ["prepare"]
 
 
+@pytest.mark.exhaustive  # the other tests here run what the examples make
 def test_the_tests_of_the_examples_pass(grown: Grown) -> None:
     """And the project's own tests of what parts declare, with the new ones among them."""
     tests = [path for path in FILES if path.startswith("tests/")]

@@ -84,6 +84,7 @@ def test_attack_number_reruns_its_cells_alone(repository):
     assert repository.repro() == set()  # the old values come from the run cache
 
 
+@pytest.mark.exhaustive  # test_reruns.py queues one
 def test_experiment_by_command_line_reruns_its_cells_alone(repository):
     printed = repository.dvc("exp", "run", "--set-param", "attacks.sg_igsm.sigma=40", "--name", "rough")
     ran = set(re.findall(r"^Running stage '([^']+)'", printed, re.MULTILINE))
@@ -112,6 +113,7 @@ def test_new_target_is_one_edit_and_attacks_nothing(repository):
     assert repository.repro() == set()
 
 
+@pytest.mark.exhaustive  # a training and a source like any other
 def test_a_network_of_another_seed_is_one_edit(repository):
     """It is trained with the seed in its name, a source and a target like any other; no other one is trained again."""
     before = repository.metrics("fnn0/fgsm.json")
@@ -155,6 +157,7 @@ def test_new_attack_is_one_edit(repository):
     assert repository.repro() == set()
 
 
+@pytest.mark.exhaustive  # test_stand_ins.py runs a grid
 def test_a_grid_is_a_cell_each_and_a_new_value_runs_its_cells_alone(repository):
     grid = {"attack": {}, "epsilon": [50], "steps": [1], "step_size": ["epsilon"], "samples": [0, 2], "sigma": [15]}
     grid["figure"] = {"x": "epsilon", "lines": "samples"}

@@ -105,9 +105,7 @@ RERUNS = {
 
 
 # Left out: modules that rerun what another of these does, or two others together.
-FEW_RERUNS = (SMOOTHED, "crossfool/attacks/noise/gaussian.py", "crossfool/models/inference/cpu/fusion.py",
-              "crossfool/pipeline/transforms/jpeg.py", "crossfool/report/figures/heatmap.py",
-              "crossfool/datasets/imagefolder.py")  # fmt: skip
+FEW_RERUNS = (SMOOTHED, "crossfool/models/inference/cpu/fusion.py", "crossfool/report/figures/heatmap.py")
 
 
 @pytest.mark.parametrize("file", a_few(RERUNS, *FEW_RERUNS))
@@ -122,6 +120,7 @@ def test_an_attacks_number_reruns_its_cells(repository: Repository) -> None:
     assert repository.repro() == {"plan", "attack@fnn0-sg_igsm", "evaluate@fnn0-sg_igsm", "report"}
 
 
+@pytest.mark.exhaustive  # test_sharing.py has it after a pull
 def test_a_new_target_is_asked_alone(repository: Repository) -> None:
     kept = repository.path / ".crossfool/predictions"
     before = {path: path.stat().st_ino for path in kept.rglob("*.safetensors")}

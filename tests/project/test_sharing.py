@@ -96,7 +96,7 @@ def damage(file: Path, fault: str) -> None:
     file.chmod(0o444)  # DVC hashes an object again where it can be written to
 
 
-@pytest.mark.parametrize("kind", ["folder", "http", "ssh", "s3"])
+@pytest.mark.parametrize("kind", a_few(["folder", "http", "ssh", "s3"], "folder", "ssh"))
 def test_who_pulls_computes_nothing(author, clone, remote, tmp_path, kind):
     with contextlib.ExitStack() as stack:
         if kind == "ssh":

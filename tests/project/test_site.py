@@ -62,6 +62,7 @@ def printed(path):
     return ["".join("".join(text) for text in some) for some in texts if some]
 
 
+@pytest.mark.exhaustive  # half a minute
 @pytest.mark.slow
 def test_the_tutorial_does_what_it_shows(tmp_path):
     subprocess.run([sys.executable, "-c", RUN, NOTEBOOK, tmp_path / "run.ipynb"], check=True, capture_output=True)

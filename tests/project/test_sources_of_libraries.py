@@ -30,9 +30,10 @@ def stage(name: str, **options: str) -> None:
     main([text for key, value in options.items() for text in (f"--{key}", value)], standalone_mode=False)
 
 
+@pytest.mark.exhaustive  # test_stages.py runs each stage on a trained network
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("models", [MODELS[:2], pytest.param(MODELS, marks=pytest.mark.exhaustive)], ids="+".join)
+@pytest.mark.parametrize("models", [MODELS[:2], MODELS], ids="+".join)
 def test_from_photographs_to_metrics(tmp_path, monkeypatch, models):
     pytest.importorskip("timm")
     monkeypatch.chdir(tmp_path)

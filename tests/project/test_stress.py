@@ -32,13 +32,10 @@ def test_hostile_input_is_taken_whole_or_refused_in_one_line(name):
     assert found.tried >= SMALL[name] * 0.9 and found.happened[fuzz.REFUSED] > found.tried / 20
 
 
-# Killed stages are exhaustive here: pipeline/test_stages.py kills a cell, and models/test_training.py ends trainings.
-KILLED = [pytest.param(name, count, marks=pytest.mark.exhaustive) for name, count in (("cell", 2), ("train", 1))]
-KILLED.append(pytest.param("repro", 1))
-
-
+# Some minutes together: pipeline/test_stages.py kills a cell, and models/test_training.py ends trainings.
+@pytest.mark.exhaustive
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "count"), KILLED)
+@pytest.mark.parametrize(("name", "count"), [("cell", 2), ("train", 1), ("repro", 1)])
 def test_what_was_killed_goes_on_to_the_same_bytes(name, count):
     campaign, _ = kills.CAMPAIGNS[name]
     found = campaign(count, seed=1)
@@ -46,6 +43,7 @@ def test_what_was_killed_goes_on_to_the_same_bytes(name, count):
     assert found.tried == count
 
 
+@pytest.mark.exhaustive  # pipeline/test_stages.py has refused writes
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing():
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
@@ -55,6 +53,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing():
     assert len(found.happened) == found.tried == 3
 
 
+@pytest.mark.exhaustive  # a minute
 @pytest.mark.slow
 def test_of_two_repros_one_is_told_to_wait():
     found = kills.two_repros(1, seed=1)
