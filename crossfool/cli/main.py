@@ -142,6 +142,33 @@ def check(folder: str, rate: float | None) -> None:
 
 
 @main.command()
+@click.argument("folder", default=".", shell_complete=completion.experiments)
+@click.option("--try", "tries", multiple=True, metavar="KEY=NUMBER,...", help="Candidates of a key, again for more.")
+@click.option("--row", "rows", multiple=True, help="Tune this attack alone; give it again for more.")
+@click.option("--write", is_flag=True, help="Write the best values into params.yaml.")
+@errors_in_one_line
+def tune(folder: str, tries: tuple[str, ...], rows: tuple[str, ...], write: bool) -> None:
+    """Try values of attacks on the tuning images of an experiment, and print every trial.
+
+    The experiment has to set images apart (`subset: {tuning: 100}`): they are never among those that it scores.
+    `reach` stands for the step size: steps * step_size / epsilon. If no --try is given, each row of two steps and more
+    is tried with reach 1, 1.67, 2.5 and 5. Several keys are tried in all combinations. The trials are an experiment of
+    their own in FOLDER/tuning, which DVC runs; a second `tune` runs only what is new.
+
+    
+    Examples:
+      crossfool tune mine
+      crossfool tune mine --write
+      crossfool tune mine --row sg_igsm --try reach=1,2.5 --try sigma=2,4,8
+    """
+    from crossfool.cli import console
+    from crossfool.cli import tune as cli_tune
+    from crossfool.experiment import project
+
+    cli_tune.tune(project.find_experiment(folder), console.make_console(), tries=tries, rows=rows, write=write)
+
+
+@main.command()
 @click.argument("folders", nargs=-1, shell_complete=completion.experiments)
 @click.option("--table", "names", multiple=True, help="Print this table of the report instead; give it again for more.")
 @errors_in_one_line
