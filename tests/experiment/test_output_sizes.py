@@ -58,6 +58,7 @@ def test_estimated_bytes_are_those_on_the_disk(tmp_path: Path, monkeypatch: pyte
     assert {path.partition("/")[0] for path in estimated} == sizes.left.folders.keys()
 
 
+@pytest.mark.exhaustive  # pipeline/test_tuning_images.py and report/test_tuning_report.py have the parts
 @pytest.mark.slow
 def test_tuning_images_are_attacked_and_count_for_nothing(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch

@@ -216,6 +216,7 @@ def test_a_worker_that_dies_is_one_line_and_costs_no_finished_chunk(tmp_path, su
     assert elsewhere(one, fnn_weights, out, Backwards(10)).read_bytes() == here.read_bytes()  # ten of eleven are left
 
 
+@pytest.mark.exhaustive  # here and test_cell.py compare the bytes
 def test_workers_change_nothing_that_dvc_hashes(tmp_path, tmp_path_factory):
     """Stages that DVC ran without workers, again by two processes each: cells, metrics and what they depend on."""
     one = finished(tmp_path / "made", tmp_path_factory)

@@ -142,6 +142,7 @@ def test_a_network_of_another_seed_is_one_edit(repository):
     assert repository.repro() == set()
 
 
+@pytest.mark.exhaustive  # test_reruns.py edits one
 def test_new_attack_is_one_edit(repository):
     row = {"epsilon": 100, "steps": 1, "step_size": 100, "update": "momentum", "decay": 1.0}
     repository.edit(lambda values: values["attacks"].update(migsm=row))

@@ -136,6 +136,7 @@ def test_a_new_target_is_asked_alone(repository: Repository) -> None:
     repository.repro()
 
 
+@pytest.mark.exhaustive  # DVC's own promise
 def test_an_experiment_of_the_same_values_comes_from_the_run_cache(repository: Repository) -> None:
     repository.edit(lambda values: values.update(models=["fnn0"], attacks={"fgsm": values["attacks"]["fgsm"]}, **NONE))
     for name in ("first", "second"):
@@ -180,6 +181,7 @@ def test_a_cell_is_refused_when_its_values_were_edited_after_plan(repository: Re
     assert repository.repro() == {"plan", "attack@fnn0-fgsm", "evaluate@fnn0-fgsm", "report"}
 
 
+@pytest.mark.exhaustive  # the cell with code edited after plan is below
 def test_an_edit_while_a_cell_runs_concerns_it_no_more(repository: Repository) -> None:
     """The cell is computed with the code that it has loaded, and what was edited reruns it."""
     repository.edit(lambda values: values["attacks"]["sg_igsm"].update(steps=400, step_size=1))
