@@ -161,7 +161,7 @@ def _values_of(node: MappingNode) -> dict[str, Any]:
 
 
 def _behind(row: MappingNode) -> tuple[int, str, str]:
-    """Where a row takes one more key, and what stands before and behind it."""
+    """The place in the text where a row takes one more key, and the texts to put before and behind the key."""
     if row.flow_style:
         return row.end_mark.index - 1, ", ", ""
     return row.start_mark.index, "", "\n" + " " * row.start_mark.column
