@@ -46,7 +46,7 @@ def test_everything_is_listed_with_its_source(monkeypatch: pytest.MonkeyPatch) -
     assert all(one.what and one.source for entries in found.values() for one in entries)
     by = {one.name: one for entries in found.values() for one in entries}
     assert by["resnet18"].source == "torchvision IMAGENET1K_V1, sha256 f37072fd"
-    assert by["depth-mnist"].source == "Table 2a of the paper" and "12 cells, mnist" in by["depth-mnist"].what
+    assert by["depth-mnist"].source == "Table 2a of the paper" and "40 cells, mnist" in by["depth-mnist"].what
 
 
 def test_listed_attacks_are_rows_of_params() -> None:
