@@ -106,7 +106,7 @@ def test_a_wrong_gradient_is_found(gpu, small, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile looks at it
-@pytest.mark.parametrize("way", ["folded", "compiled", "CUDA graph"])
+@pytest.mark.parametrize("way", ["folded", pytest.param("compiled", marks=pytest.mark.exhaustive), "CUDA graph"])
 def test_all_ways_compute_the_plain_gradient(small, monkeypatch, way):
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu" and way == "CUDA graph":
