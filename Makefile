@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install repro smoke test test-all check lint bench stress audit docs show clean
+.PHONY: help install repro smoke test test-all check lint bench bench-gpu stress audit docs show clean
 
 help:
 	@echo "make install LOCKED=1   a new environment with the very versions of the committed results (requirements.lock)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test    run the tests: every promise, for some of its values"
 	@echo "make test-all  run all tests: every promise for all its values (each experiment, network, attack of a library)"
 	@echo "make bench   measure speed beside other libraries, agreement with a plain loop, scaling; an hour on two cores"
+	@echo "make bench-gpu  gradients a second of large networks on an NVIDIA GPU, and agreement with the CPU; eight minutes"
 	@echo "make stress  kill, fill disks and feed broken files for an hour; rewrites the table in docs/reliability.md"
 	@echo "make audit   look for known holes in the versions of both locks (pip-audit)"
 	@echo "make docs    guides, tutorial and the library's API as a site, in .crossfool/site"
@@ -72,6 +73,10 @@ bench: .venv/tested
 	python benchmarks/engines.py --json .crossfool/bench/engines.json --markdown .crossfool/bench/engines.md
 	python benchmarks/decoding.py --markdown .crossfool/bench/decoding.md
 	@echo "results in .crossfool/bench"
+
+bench-gpu: .venv/tested
+	mkdir -p .crossfool/bench
+	python benchmarks/gpu.py --json .crossfool/bench/gpu.json
 
 stress: .venv/tested
 	python stress/run.py --write
