@@ -139,7 +139,7 @@ def main(seconds: float, device: str, quick: bool, to: Path | None) -> None:
                 continue
             report.timed.append(timed := measure(row, device))
             click.echo(f"{row}: {timed.failure or f'{timed.rate:.1f} gradients/s'}", err=True)
-            if to:  # after every row: the machine may be lent for a short while
+            if to:  # after every row: a run may be cut off
                 to.write_text(report.as_json(), encoding="utf-8")
     if to:
         to.write_text(report.as_json(), encoding="utf-8")
