@@ -38,6 +38,7 @@ def test_sizes_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "of which snapshots 113 kB" in text
 
 
+@pytest.mark.exhaustive  # half a minute
 @pytest.mark.slow
 def test_estimated_bytes_are_those_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exact but for headers where images and weights are stored; tables of predictions within a half and headers."""

@@ -117,7 +117,7 @@ if __name__ == "__main__":  # workers need nothing of it
 """
 
 
-@pytest.mark.parametrize("engine", a_few(["here", "local", "slurm", "ray"], "here", "slurm"))
+@pytest.mark.parametrize("engine", a_few(["here", "local", "slurm", "ray"], "here", "local"))
 def test_files_are_those_of_top5_whichever_engine_computes(experiment, tmp_path, engine):
     if engine in ("slurm", "ray"):
         pytest.importorskip({"slurm": "submitit"}.get(engine, engine), reason="it is not installed")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import ROOT, a_few
+from builders import ROOT
 from made_datasets import made_digits
 from small_runs import digit_stand_ins, in_order, run
 
@@ -50,8 +50,9 @@ def handlers() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.exhaustive  # other tests check each protocol's params and rates
 @pytest.mark.usefixtures("handlers")
-@pytest.mark.parametrize("name", a_few(PROTOCOLS, "ta-bench"))
+@pytest.mark.parametrize("name", sorted(PROTOCOLS))
 def test_a_protocol_runs_in_small(
     small: tuple[Path, dict[str, list[Any]]], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

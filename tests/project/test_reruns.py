@@ -105,7 +105,7 @@ RERUNS = {
 
 
 # Left out: modules that rerun what another of these does, or two others together.
-FEW_RERUNS = (SMOOTHED, "crossfool/models/inference/cpu/fusion.py", "crossfool/report/figures/heatmap.py")
+FEW_RERUNS = (SMOOTHED, "crossfool/report/figures/heatmap.py")
 
 
 @pytest.mark.parametrize("file", a_few(RERUNS, *FEW_RERUNS))
@@ -174,6 +174,7 @@ def test_a_cell_is_refused_when_code_was_edited_after_plan(repository: Repositor
     assert cell.read_bytes() == images
 
 
+@pytest.mark.exhaustive  # the test above refuses one whose code was edited
 def test_a_cell_is_refused_when_its_values_were_edited_after_plan(repository: Repository) -> None:
     repository.edit(lambda values: values["attacks"]["fgsm"].update(epsilon=90, step_size=90))
     line = refused(repository, "attack@fnn0-fgsm")

@@ -96,7 +96,7 @@ def damage(file: Path, fault: str) -> None:
     file.chmod(0o444)  # DVC hashes an object again where it can be written to
 
 
-@pytest.mark.parametrize("kind", a_few(["folder", "http", "ssh", "s3"], "folder", "ssh"))
+@pytest.mark.parametrize("kind", a_few(["folder", "http", "ssh", "s3"], "folder"))
 def test_who_pulls_computes_nothing(author, clone, remote, tmp_path, kind):
     with contextlib.ExitStack() as stack:
         if kind == "ssh":
@@ -141,6 +141,7 @@ def fetched(repository: Repository) -> set[str]:
     return {name for name in ignored if not name.startswith((".dvc/", ".crossfool/")) and "__pycache__" not in name}
 
 
+@pytest.mark.exhaustive  # DVC's own promise
 def test_one_experiment_of_two_alone_is_pulled(author, tmp_path):
     """Its metrics are in git, and nothing is fetched for them; its outputs by its dvc.yaml.
 
