@@ -1,4 +1,4 @@
-"""Write the table of coverage into README.md, between its marks: what of the paper was run here.
+"""Write the table of coverage into docs/coverage.md, between its marks: what of the paper was run here.
 
 python tools/coverage_table.py
 """
@@ -11,11 +11,12 @@ from crossfool.report.renderers.markdown import render_markdown
 from crossfool.report.reported.coverage import read_coverage
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/coverage.md"
 BEGIN, END = "<!-- coverage: written by tools/coverage_table.py -->", "<!-- /coverage -->"
 
 
-def readme(text: str) -> str:
-    """The text of README.md with today's table."""
+def page(text: str) -> str:
+    """The text of docs/coverage.md with today's table."""
     coverage = read_coverage(ROOT)
     for line in coverage.left_out:
         print(f"left out: {line}", file=sys.stderr)
@@ -23,10 +24,9 @@ def readme(text: str) -> str:
     before, found, rest = text.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not (found and ended):
-        raise SystemExit(f"README.md lacks the line {END if found else BEGIN}, between which the table stands")
+        raise SystemExit(f"{PAGE.name} lacks the line {END if found else BEGIN}, between which the table stands")
     return "\n\n".join([before + BEGIN, *table.all_notes, render_markdown(table), END + after])
 
 
 if __name__ == "__main__":
-    place = ROOT / "README.md"
-    place.write_text(readme(place.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

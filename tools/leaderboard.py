@@ -38,7 +38,7 @@ def section(folder: Path) -> str:
     """Section of an experiment: heading, description and tables."""
     results = load_metrics(folder, loading.load_experiment(folder / "params.yaml"))
     name = "The default benchmark" if folder == ROOT else folder.name
-    place = "../README.md" if folder == ROOT else f"../experiments/{folder.name}/README.md"
+    place = "results.md" if folder == ROOT else f"../experiments/{folder.name}/README.md"
     sources = ", ".join(results.experiment.sources)
     about = f"[About it]({place}). {attacked_images_summary(results)}. Sources: {sources}."
     return "\n\n".join([f"## {name}", about, *tables(folder, results)])

@@ -239,7 +239,7 @@ def compare(first: str, second: str, folder: str, **options: Any) -> None:
     A and B are attacks of its params.yaml, or git revisions or DVC experiments, whose predictions are read from
     DVC's cache; `workspace` means the present files. The command prints A minus B in percent points, a 95% confidence
     interval (Newcombe's for paired proportions), the p-value of the exact McNemar test, and this p-value adjusted for
-    the table by Holm's method. For all black-box cells together, it prints Student's t interval over images and the
+    the table by Holm's method. For all black-box cells together, it prints an interval clustered by image and the
     p-value of a permutation test.
 
     \b

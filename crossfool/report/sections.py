@@ -48,8 +48,8 @@ SECTIONS = (
         "destruction",
         "Destruction rates",
         "Of the adversarial images that fool a target, the share that it gets right again after the transform "
-        "(Kurakin et al. 2017). Black-box pairs pooled; they share images, so that the 95% intervals are of "
-        "as many pairs as tell as much. destruction.csv has each pair.",
+        "(Kurakin et al. 2017). All black-box pairs together; they share images, so the 95% intervals are clustered by "
+        "image. destruction.csv has each pair.",
     ),
     Section("data", "Data of the figures", folded=True),
     Section("files", "Further files", folded=True),

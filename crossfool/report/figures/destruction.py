@@ -24,7 +24,7 @@ def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
     units = {name: find_transform(name).unit for name in pools}
     subtitle = (
         "Of the adversarial images that fool a target, the share that it gets right again after the transform. "
-        f"Black-box pairs pooled; {attacked_images_summary(findings.results)}; 95% intervals over images."
+        f"All black-box pairs together; {attacked_images_summary(findings.results)}; 95% intervals clustered by image."
     )
     yield "destruction", draw_destruction("Destruction rates", subtitle, units, pools)
 

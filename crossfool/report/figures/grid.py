@@ -44,7 +44,7 @@ def _sweep(grid: sweeps.Grid, results: Results, rows: Sequence[Row]) -> Figure:
         for axis in sweeps.AXES
         if axis not in (figure.x, figure.lines) and getattr(grid, axis)[0] not in (0,)
     ]
-    intervals = "normal 95% intervals over images" if figure.average else "Wilson 95% intervals"
+    intervals = "normal 95% intervals with images as units" if figure.average else "Wilson 95% intervals"
     mean = "; mean over the sources that do not hold the target" if figure.average else ""
     subtitle = f"{grid.attack.objective}, {', '.join(fixed)}{mean}; {attacked_images_summary(results)}; {intervals}"
     ylabel = f"{'top-1' if figure.metric == 'top1' else 'top-5'} success rate, %"

@@ -38,8 +38,8 @@ def tables(findings: Findings) -> Iterator[Table]:
         rows=tuple(sample_equivalence_rows(findings.evidence)),
         notes=(
             "Equivalent Gaussian samples: the number of samples of independent Gaussian noise at which success is "
-            "equal, interpolated linearly in log m between the rows of Gaussian noise, with a 95% interval over images "
-            "by a bootstrap of 2,000 draws. A cell is empty where no row of Gaussian noise succeeds as seldom, or none "
-            "as often.",
+            "equal, interpolated linearly in log m between the rows of Gaussian noise, with a 95% interval from "
+            "2,000 bootstrap draws of the images. A cell is empty if all rows of Gaussian noise succeed more often, or "
+            "all less often.",
         ),
     )
