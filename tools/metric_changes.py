@@ -73,7 +73,8 @@ def summary(before: Cells, now: Cells, revision: str) -> Iterator[str]:
     changed, new, gone = changed_cells(before, now), rows_alone(now, before), rows_alone(before, now)
     common = sum(cell in before for cell in now)
     yield f"# Metrics beside those of {revision}"
-    yield f"{len(changed)} of {common} cells that both have changed; {len(new)} rows have new cells, {len(gone)} lost some."
+    lost = f"rows that lost cells: {len(gone)}"
+    yield f"{len(changed)} of {common} cells changed; rows with new cells: {len(new)}; {lost}."
     if changed:
         yield "## Changed cells\n\n" + table(
             ["experiment", "source", "attack", "target", "top-1, %", "top-5, %", "images"],

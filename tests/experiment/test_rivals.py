@@ -54,7 +54,7 @@ def test_momentum_alone_is_known_by_its_parts() -> None:
 
 
 def test_agreement_records_the_tests_of_the_pairs_table(tmp_path: Path) -> None:
-    """sg succeeds on 2 of 8 images of each of four black-box cells, momentum on more; far is targeted, without rivals."""
+    """sg succeeds on 2 of 8 images of each of three black-box cells, momentum on 21 of 24; far has no rivals."""
     momentum = {"epsilon": 40, "steps": 5, "step_size": 10, **MIGSM}
     attacks = {"migsm": momentum, "sg": SG, "far": {**SG, "objective": "targeted"}}
     fooled = {("fnn0", "migsm", "fnn2"): 7, ("fnn0", "migsm", "fnn4"): 6, ("fnn2+fnn0", "migsm", "fnn4"): 8}
