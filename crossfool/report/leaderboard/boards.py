@@ -20,7 +20,7 @@ FILTERS: tuple[int | None, ...] = (None, *BUDGETS)  # budgets that the page rank
 
 @dataclass(frozen=True)
 class Setting:
-    """What cells have to share to be compared, as a reader is told it.
+    """A setting that cells have to share to be compared, as a reader is told it.
 
     Attributes:
         dataset: The data set's name.
