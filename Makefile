@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install repro smoke test test-all check lint bench bench-gpu stress audit docs show clean
+.PHONY: help install repro smoke test test-all check lint bench bench-gpu stress audit docs site show clean
 
 help:
 	@echo "make install LOCKED=1   a new environment with the very versions of the committed results (requirements.lock)"
@@ -17,6 +17,7 @@ help:
 	@echo "make stress  kill, fill disks and feed broken files for an hour; rewrites the table in docs/reliability.md"
 	@echo "make audit   look for known holes in the versions of both locks (pip-audit)"
 	@echo "make docs    guides, tutorial and the library's API as a site, in .crossfool/site"
+	@echo "make site    the leaderboard as a page, in .crossfool/leaderboard; BEFORE=REVISION adds changes of ranks since then"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make clean   remove what can be made again (not the DVC cache)"
 
@@ -91,6 +92,9 @@ audit: .venv/installed
 docs: .venv/installed
 	pip install --quiet --editable '.[docs]'
 	python tools/site.py
+
+site: .venv/installed
+	python tools/leaderboard_site.py $(if $(BEFORE),--before $(BEFORE))
 
 clean:
 	rm -rf .venv .crossfool .pytest_cache .mypy_cache .ruff_cache

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crossfool.experiment import loading, project
-from crossfool.experiment.descriptions import attack_summary, attacked_images_summary
-from crossfool.experiment.results import cost_effectiveness
+from crossfool.experiment.descriptions import attacked_images_summary
+from crossfool.experiment.results.detail_rows import rank_among
 from crossfool.experiment.results.metrics import load_metrics
-from crossfool.report.departures import MARK, departures, note
+from crossfool.report.departures import MARK, note
+from crossfool.report.leaderboard.experiment_rows import BoardRow, experiment_rows, few_images_note
+from crossfool.report.number_text import count_text, interval_text, rate_text, two_places
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Leaderboard
@@ -23,8 +25,13 @@ an image and model, and success divided by them. Ranks hold within a table alone
 attacks differ on these images is in each experiment's `report/tables/pairwise.csv` (all cells together) and
 `report/tables/mcnemar.csv` (cell by cell). † marks an attack whose code is known to depart from its paper.
 
+`make site` writes the same rows as a page, `.crossfool/leaderboard/index.html`: to be sorted, and filtered by budget
+and text; with distances, Pareto fronts, paired tests at equal cost as far as they are recorded, each row's parameters
+and the commands that explain and reproduce it. Experiments that attack the very same images with the same models share
+a table there. `make site BEFORE=REVISION` adds what ranks have changed since a git revision.
+
 Written by `tools/leaderboard.py` from `metrics/`, never by hand: a test compares. To be on it:
-[an attack's row and its run, by pull request](contributing.md#a-pull-request)."""
+[a row of the leaderboard](contributing.md#a-row-of-the-leaderboard)."""
 
 
 def main() -> None:
@@ -41,26 +48,25 @@ def section(folder: Path) -> str:
     place = "results.md" if folder == ROOT else f"../experiments/{folder.name}/README.md"
     sources = ", ".join(results.experiment.sources)
     about = f"[About it]({place}). {attacked_images_summary(results)}. Sources: {sources}."
-    return "\n\n".join([f"## {name}", about, *tables(folder, results)])
+    rows = experiment_rows(folder, results, folder.name)
+    few = few_images_note(results.n, rows)
+    return "\n\n".join([f"## {name}", about, *([f"**{few}**"] if few else []), *tables(rows)])
 
 
-def tables(folder: Path, results) -> Iterator[str]:
-    """Yield a table of the untargeted attacks and one of the targeted attacks."""
-    costs, departs = cost_effectiveness.cost_effectiveness_rows(folder, results), departures(results.experiment)
-    for objective in dict.fromkeys(cost.objective for cost in costs):
-        ranked = [cost for cost in costs if cost.objective == objective]
+def tables(rows: list[BoardRow]) -> Iterator[str]:
+    """Yield a table for each objective and epsilon, untargeted attacks before targeted ones."""
+    for objective, epsilon in dict.fromkeys((row.objective, row.epsilon) for row in rows):
+        ranked = [row for row in rows if (row.objective, row.epsilon) == (objective, epsilon)]
+        rates = [row.success for row in ranked]
         lines = [f"| | {objective} attack | success, % | gradients | success a gradient | what |"]
         lines.append("|---:|---|---:|---:|---:|---|")
-        for cost in ranked:
-            place = 1 + sum(other.success > cost.success for other in ranked)
-            rate = f"{cost.success:.1f} [{cost.low:.1f}, {cost.high:.1f}]"
-            summary = attack_summary(results.experiment.attacks[cost.attack]).removeprefix(f"{objective}, ")
-            description = summary.partition(" (†")[0]  # the note below says in what it departs
-            counts = f"{cost.gradients:,} | {cost.per_gradient:.2f}"
-            mark = MARK if cost.attack in departs else ""
-            lines.append(f"| {place} | `{cost.attack}`{mark} | {rate} | {counts} | {description} |")
+        for row in ranked:
+            rate = f"{rate_text(row.success)} {interval_text(row.low, row.high)}"
+            counts = f"{count_text(row.gradients)} | {two_places(row.per_gradient)}"
+            name = f"`{row.attack}`{MARK if row.departs else ''}"
+            lines.append(f"| {rank_among(row.success, rates)} | {name} | {rate} | {counts} | {row.summary} |")
         yield "\n".join(lines)
-        if marked := {cost.attack: departs[cost.attack] for cost in ranked if cost.attack in departs}:
+        if marked := {row.attack: row.departs for row in ranked if row.departs}:
             yield f"{note(marked)} Their rates are the library's, not the papers'."
 
 

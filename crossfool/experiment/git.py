@@ -1,8 +1,10 @@
 """Questions to git about an experiment's folder. Where git refuses, the error gives its reason in one line."""
 
+import io
 import os
 import subprocess
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from crossfool.errors import UserError, brief
@@ -84,6 +86,28 @@ def file(revision: str, name: str, folder: Path) -> bytes | None:
     """
     digest = _output(folder, "rev-parse", "--verify", "--quiet", f"{revision}:./{name}")
     return None if digest is None else _output(folder, "cat-file", "blob", digest.decode("ascii").strip())
+
+
+def export(revision: str, names: Iterable[str], folder: Path, out: Path) -> None:
+    """Write files and folders of a revision into another folder; those that the revision lacks are left out.
+
+    Args:
+        revision: A name that git knows.
+        names: Files and folders, relative to the repository's own folder.
+        folder: The repository's own folder.
+        out: Where to.
+
+    Raises:
+        Refused: git cannot tell, or its copy is damaged.
+    """
+    listed = _output(folder, "ls-tree", "--name-only", revision) or b""
+    present = set(listed.decode("utf-8", "replace").splitlines())
+    wanted = [name for name in names if name in present]
+    if not wanted:
+        return
+    packed = _output(folder, "archive", "--format=zip", revision, "--", *wanted) or b""
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:  # which unpacks nothing outside `out`, and makes no links
+        archive.extractall(out)
 
 
 def patches(folder: Path, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.results import mean_rates, outcomes, pooled_destruction
+from crossfool.experiment.results import mean_rates, outcomes, pooled_destruction, ranking
 from crossfool.experiment.results.mean_rates import MeanRates
 from crossfool.experiment.results.metrics import Results, load_metrics
 from crossfool.report import paper_claims, table_modules
@@ -63,6 +63,11 @@ class Findings:
             return recorded or mean_rates.mean_rates(self.evidence)
         except outcomes.OutcomesMissing:
             return {}
+
+    @cached_property
+    def pairs(self) -> list[dict[str, Any]]:
+        """Every two attacks compared; see `ranking.pairwise_rows`."""
+        return ranking.pairwise_rows(self.evidence)
 
     @cached_property
     def tables(self) -> dict[str, list[Table]]:

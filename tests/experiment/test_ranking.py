@@ -313,7 +313,7 @@ def test_equals_share_a_place(tmp_path):
     assert ranks == [("one", "1"), ("two", "1"), ("igsm", "3")]
 
 
-def test_what_differs_stands_out(monkeypatch):
+def test_what_differs_stands_out():
     some = {"objective": "untargeted", "low": 1.0, "high": 30.0, "cells": 2, "n": 50}
     pairs = [
         {"first": "a", "second": "b", "difference": 12.5, "p": 0.001, "p_holm": 0.003, "differs": True},
@@ -321,8 +321,7 @@ def test_what_differs_stands_out(monkeypatch):
         {"first": "b", "second": "c", "difference": 0.0, "p": 1.0, "p_holm": 1.0},
     ]
     rows = [{**some, "differs": False, **pair} for pair in pairs]
-    monkeypatch.setattr(pairwise, "pairwise_rows", lambda evidence: rows)
-    (table,) = [table for table in pairwise.tables(SimpleNamespace(evidence=None)) if table.readable]
+    (table,) = [table for table in pairwise.tables(SimpleNamespace(pairs=rows)) if table.readable]
     lines = table.grid.lines
     stressed = {one + other for one, row in lines for other, cell in zip("abc", row, strict=True) if cell.stressed}
     assert stressed == {"ab", "ba"} and "1 of 3 pairs, in bold" in table.notes[0]

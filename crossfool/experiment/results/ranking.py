@@ -4,6 +4,7 @@ Intervals of rates are those of `stats.mean_rate`, of differences those of `stat
 """
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,18 +27,28 @@ def ranking_rows(results: Results, evidence: Evidence) -> Rows:
     rows: Rows = []
     for attack, mean in mean_rates(evidence).items():
         row, sources = evidence.experiment.attacks[attack], dict.fromkeys(cell[0] for cell in evidence.cells(attack))
-        sizes = [results.detail[source, attack]["size"] for source in sources]
         entry: dict[str, Any] = {"attack": attack, "objective": row.objective}
         entry |= {"success": mean.percent, "low": mean.low, "high": mean.high}
         entry |= {"cells": mean.cells, "n": mean.n, "gradients": row.gradient_evaluations_per_seed}
         entry |= {"success_per_gradient": round(mean.percent / row.gradient_evaluations_per_seed, 4)}
-        entry |= {key: round(float(np.mean([size[key] for size in sizes])), 4) for key in ("l2", "linf", "ssim")}
-        distances = [size.get("lpips") for size in sizes]
-        entry["lpips"] = None if None in distances else round(float(np.mean(distances)), 4)
+        entry |= image_distances(results, attack, sources)
         rows.append(entry)
     rows.sort(key=lambda row: (row["objective"] == "targeted", -row["success"], row["gradients"]))
     rivals = {objective: [row["success"] for row in rows if row["objective"] == objective] for objective in OBJECTIVES}
     return [{"rank": rank_among(row["success"], rivals[row["objective"]]), **row} for row in rows]
+
+
+def image_distances(results: Results, attack: str, sources: Iterable[str]) -> dict[str, float | None]:
+    """Mean distances of an attack's adversarial images from clean ones over cells: l2, linf, ssim, lpips.
+
+    Norms are in pixel values; lpips is None where a cell has none.
+    """
+    sizes = [results.detail[source, attack]["size"] for source in sources]
+    distances: dict[str, float | None] = {
+        key: round(float(np.mean([size[key] for size in sizes])), 4) for key in ("l2", "linf", "ssim")
+    }
+    perceptual = [size.get("lpips") for size in sizes]
+    return distances | {"lpips": None if None in perceptual else round(float(np.mean(perceptual)), 4)}
 
 
 def pairwise_rows(evidence: Evidence) -> Rows:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from crossfool.experiment.results.detail_rows import OBJECTIVES
-from crossfool.experiment.results.ranking import pairwise_rows
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import interval_text, p_equation
 from crossfool.report.table import Column, Matrix, Row, Table
@@ -32,7 +31,7 @@ COLUMNS = (
 
 def tables(findings: Findings) -> Iterator[Table]:
     """All pairs as a file, and a matrix of those of each objective, whose p-values are adjusted for all."""
-    rows = tuple(pairwise_rows(findings.evidence))
+    rows = tuple(findings.pairs)
     yield Table("pairwise", "Every two attacks", COLUMNS, rows, most=0)
     for objective in OBJECTIVES:
         yield _matrix(objective, tuple(row for row in rows if row["objective"] == objective))
