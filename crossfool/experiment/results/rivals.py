@@ -90,10 +90,11 @@ def paired_record(
     """
     tests = dict[tuple[str, str], PairedTest]()
     for row in pairs:
-        first, second, p_values = row["first"], row["second"], (row["p"], row["p_holm"])
-        tests[first, second] = PairedTest(second, row["difference"], row["low"], row["high"], *p_values)
-        mirrored = (0.0 - row[key] for key in ("difference", "high", "low"))  # 0, not -0, where they are equal
-        tests[second, first] = PairedTest(first, *mirrored, *p_values)
+        first, second, p, p_holm = row["first"], row["second"], row["p"], row["p_holm"]
+        difference, low, high = row["difference"], row["low"], row["high"]
+        tests[first, second] = PairedTest(second, difference, low, high, p, p_holm)
+        # 0 less it: 0, not -0, where they are equal
+        tests[second, first] = PairedTest(first, 0.0 - difference, 0.0 - high, 0.0 - low, p, p_holm)
     success = {attack: rate.percent for attack, rate in rates.items()}
     record = dict[str, dict[str, dict[str, Any]]]()
     for attack in success:
