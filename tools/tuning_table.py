@@ -81,6 +81,8 @@ def table(folder: Path) -> str:
     for kind, names in tuned_rows(experiment, tried).items():
         best = best_values(tried[kind])
         quoted = ", ".join(f"`{name}`" for name in names) or f"`{names_of[kind]}`, not scored"
+        if len(names) > 3:
+            quoted = f"`{names[0]}` to `{names[-1]}`"
         for values, rate in tried[kind].items():
             numbers = " | ".join("" if value is None else f"{value:g}" for value in values)
             lines.append(f"| {quoted} | {numbers} | {rate_text(rate)} | {'best' if values == best else ''} |")
