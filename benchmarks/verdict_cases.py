@@ -51,7 +51,7 @@ class Case:
     `clean` says what rises from source to source (`error` or `size`, the other in any order), where the claim asks.
     `destroyed` has for each transform the shares that are right again of the attacks `plain` and `sg`, at the effect;
     under the null the last transform destroys as many of both. `cosines` and `variation` draw the analyses of gradients
-    of N images, at the effect or under the null; `similarity` has the cosines' rows.
+    of N images, at the effect or under the null; `similarity` has the cosines' rows. `images` are the Ns to simulate.
     """
 
     claim: str
@@ -63,6 +63,7 @@ class Case:
     clean: str = ""
     destroyed: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     similarity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    images: tuple[int, ...] = (16, 400, 5_000)
     cosines: Callable[[np.random.Generator, int, bool], Analyses] = lambda random, n, real: {}
     variation: Callable[[np.random.Generator, int, bool], Analyses] = lambda random, n, real: {}
 
@@ -166,7 +167,9 @@ def of_gradients(claim: str, effect: str, **given: Any) -> Case:
     rates = {("resnet18", "fgsm", to): 0.5 for to in TARGETS}
     similarity = {"across": {"source": "resnet18", "target": "vgg13_bn", **ALIKE}}
     similarity["itself"] = {"source": "resnet18", "target": "resnet18", **ALIKE}
-    return Case(claim, effect, {"fgsm": FGSM}, *[lambda random: rates] * 2, similarity=similarity, **given)
+    return Case(
+        claim, effect, {"fgsm": FGSM}, *[lambda random: rates] * 2, similarity=similarity, images=(16, 400), **given
+    )
 
 
 def cases() -> list[Case]:

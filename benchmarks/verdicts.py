@@ -86,7 +86,7 @@ def main(draws: int, claim: tuple[str, ...]) -> None:
     print("|---|---|---:|---:|---:|---:|")
     for case in (case for case in cases() if not claim or case.claim in claim):
         values = experiment(case, case.null(np.random.default_rng(0)))
-        for n in (16, 400, 5000):
+        for n in case.images:
             random = np.random.default_rng(n)
             count = draws if n < 5000 else draws // 2
             null, real = (

@@ -93,11 +93,20 @@ def varied(**analyses: list[float]) -> dict[str, Claim]:
 
 def test_the_smoothed_gradient_varies_less() -> None:
     claim = varied(one=[2.0, 1.5, 1.0])["gradient_variation"]
-    assert (claim.verdict, claim.effect, claim.unit, claim.p) == ("supported", 50, "percent", 2 / 64)
-    assert "one, m = 50: 2.00 to 1.00, fall in percent +50 (p 0.031)" in claim.detail
+    assert (claim.verdict, claim.unit, claim.p) == ("supported", "percent", 2 / 64)
+    assert claim.effect == pytest.approx(100 / 1.5)
+    assert "one, m = 50: 2.00 to 1.00, fall in percent +66.7 (p 0.031)" in claim.detail
     claim = varied(one=[2.0, 1.5, 1.0], two=[1.0, 1.0, 1.25])["gradient_variation"]
-    assert (claim.effect, claim.sign, claim.p) == (-25, -1, 2 * 2 / 64)
+    assert (claim.sign, claim.p) == (-1, 2 * 2 / 64) and claim.effect == pytest.approx(-25 / 1.125)
     assert varied(one=[0.0, 0.0, 0.0]) == {}
+
+
+def test_variation_that_goes_up_as_often_as_down_has_no_effect() -> None:
+    """A fall relative to the plain gradient's would be -25 percent here."""
+    evidence = made(ONE_CELL, {"fgsm": FGSM})
+    variation = {"one": ((0, 50), np.array([[1.0, 2.0], [2.0, 1.0]] * 3))}
+    claim = checked(Evidence(evidence.experiment, evidence.hits, evidence.hits5, {}, {}, {}, {}, variation))
+    assert claim["gradient_variation"].verdict == "undecided" and claim["gradient_variation"].effect == 0
 
 
 def test_variation_is_read_from_the_analysis_of_saliency(tmp_path: Path) -> None:
