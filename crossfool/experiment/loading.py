@@ -55,6 +55,9 @@ def parse_experiment(text: str, path: str | Path) -> Experiment:
         raise UserError(f"{path}: {_first(error)}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    except OSError as error:  # a name that is too long for the file system
+        name = max(Path(error.filename or "a path").parts, key=len)
+        raise UserError(f"{path}: {name[:40]}... cannot be looked up: {error.strerror}; give a shorter path") from None
     return experiment
 
 

@@ -297,3 +297,15 @@ def test_a_folder_named_with_a_dollar_is_found(tmp_path):
 
 def test_nobodys_home_is_no_traceback():
     assert str(expand_path("~nobody-of-this-name/x")) == "~nobody-of-this-name/x"
+
+
+@pytest.mark.parametrize("key", ["root", "weights"])
+def test_a_name_that_no_file_system_takes_is_one_line(tmp_path, key):
+    """Found by a campaign (`stress/run.py --only valid`): a long `root` ended in a traceback."""
+    long = "x" * 300
+    values = params_file.parse_strict((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values |= {"root": long} if key == "root" else {"weights": {"dir": long}}
+    values["dataset"] = {"name": "nips2017", "path": "images"}
+    (tmp_path / "images").mkdir()
+    with pytest.raises(UserError, match=r": x{40}\.\.\. cannot be looked up: File name too long; give a shorter path"):
+        loading.parse_experiment(params_file.to_yaml(values), tmp_path / "params.yaml")
