@@ -130,8 +130,9 @@ def test_data_that_a_module_reads_is_in_its_fingerprint():
         "report/reported/paper_attacks.csv": "report.reported.published_rates",
         "report/reported/paper_panels.csv": "report.reported.published_panels",
         **{
-            path.relative_to(fingerprint._PACKAGE).as_posix(): "report.html.environment"
-            for path in (fingerprint._PACKAGE / "report/html/templates").iterdir()
+            path.relative_to(fingerprint._PACKAGE).as_posix(): module
+            for folder, module in (("html", "report.html.environment"), ("leaderboard", "report.leaderboard.site"))
+            for path in (fingerprint._PACKAGE / f"report/{folder}/templates").iterdir()
         },
         **{
             f"experiment/protocols/{path.name}": f"experiment.protocols.{path.stem}"

@@ -107,7 +107,8 @@ def test_links_lead_to_the_metrics_and_the_readme_of_the_row(folder: Path) -> No
         assert (folder / "files/default" / place).read_bytes() == (ROOT / place).read_bytes()
     noise = ROOT / "experiments/noise"
     assert (folder / "files/noise/README.txt").read_bytes() == (noise / "README.md").read_bytes()
-    assert json.loads((folder / "files/noise/metrics/fnn8/latin_8.json").read_text())["fnn0"]["n"] == 5000
+    rates = json.loads((folder / "files/noise/metrics/efficientnet_lite0/latin_8.json").read_text())
+    assert rates["efficientnet_lite1"]["n"] == 300
 
 
 def test_each_row_has_its_params_and_the_commands_to_type(text: str) -> None:
