@@ -100,12 +100,12 @@ def folded(setting: Setting, compile: bool = False) -> Evaluate:
 
 
 def compiled(setting: Setting) -> Evaluate:
-    """The same with `compile: true`: torch.compile, with CUDA graphs of the network's passes."""
+    """Compute gradients of the folded network by torch.compile (`compile: true`), with CUDA graphs of its passes."""
     return folded(setting, compile=True)
 
 
 def captured(setting: Setting) -> Evaluate:
-    """Folded, forward and backward pass captured as one CUDA graph, without torch.compile."""
+    """Compute gradients of the folded network by one CUDA graph of both passes, without torch.compile."""
     evaluate = folded(setting)
     warm_up = torch.cuda.Stream()
     warm_up.wait_stream(torch.cuda.current_stream())

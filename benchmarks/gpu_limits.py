@@ -1,4 +1,4 @@
-"""What a device does at most, a matrix product and a copy; and what a network's gradient asks of it in bytes."""
+"""Measure a device's limits, by a matrix product and a copy, and count the bytes that a network's gradient moves."""
 
 import copy
 import functools

@@ -25,7 +25,7 @@ HEAD = """\
 
 @dataclass(frozen=True)
 class Row:
-    """What is timed: input gradients of a network in a precision, a batch at a time, in one of the ways."""
+    """A setting that is timed: input gradients of a network in a precision, a batch at a time, in one of the ways."""
 
     network: str
     precision: str

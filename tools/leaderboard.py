@@ -11,8 +11,8 @@ from crossfool.experiment import loading, project
 from crossfool.experiment.descriptions import attacked_images_summary
 from crossfool.experiment.results.detail_rows import rank_among
 from crossfool.experiment.results.metrics import load_metrics
-from crossfool.report.departures import MARK, note
-from crossfool.report.leaderboard.experiment_rows import BoardRow, experiment_rows, few_images_note
+from crossfool.report.departures import MARK
+from crossfool.report.leaderboard.experiment_rows import BoardRow, departures_note, experiment_rows, few_images_note
 from crossfool.report.number_text import count_text, interval_text, rate_text, two_places
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,8 +66,8 @@ def tables(rows: list[BoardRow]) -> Iterator[str]:
             name = f"`{row.attack}`{MARK if row.departs else ''}"
             lines.append(f"| {rank_among(row.success, rates)} | {name} | {rate} | {counts} | {row.summary} |")
         yield "\n".join(lines)
-        if marked := {row.attack: row.departs for row in ranked if row.departs}:
-            yield f"{note(marked)} Their rates are the library's, not the papers'."
+        if departing := departures_note(ranked):
+            yield departing
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ It reads the metrics files of both, which are in git: it needs no predictions, a
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import mean
@@ -45,12 +44,8 @@ def read_cells_at(root: Path, revision: str) -> dict[Cell, dict[str, Any]]:
     Raises:
         UserError: there is no such revision.
     """
-    commit = git.commit(revision, root)
-    if commit is None:
-        raise UserError(f"{revision} is no git revision; see `git log`{git.shallow_clone_hint(root)}")
-    with tempfile.TemporaryDirectory() as temporary:
-        git.export(commit, ["metrics", "experiments"], root, Path(temporary))
-        return read_cells(Path(temporary))
+    with git.exported(revision, ["metrics", "experiments"], root) as folder:
+        return read_cells(folder)
 
 
 def changed_cells(before: Cells, now: Cells) -> list[Cell]:

@@ -16,14 +16,15 @@ from pathlib import Path
 from crossfool.attacks.config import Attack
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.cost_effectiveness import cost_effectiveness_rows
 from crossfool.experiment.results.metrics import load_metrics
+from crossfool.experiment.tuning import RECORDED, preference
 from crossfool.report.number_text import rate_text
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- tuning: written by tools/tuning_table.py -->", "<!-- /tuning -->"
 VARIED = {"step_size": "step size", "sigma": "σ", "radius": "radius"}
 SHARED = ("noise", "samples")
-RECORDED = ("record_steps", "seeds", "quantisation")
 NOT_TUNED = "_paper"
 
 Values = tuple[float | None, ...]  # of the varied keys; None where a row lacks the key
@@ -37,22 +38,23 @@ def tuned_folders() -> list[Path]:
 def tried_values(folder: Path) -> dict[str, dict[Values, float]]:
     """Kind of row -> values that were tried -> mean success in percent over black-box cells and candidates."""
     tuning = loading.load_experiment(folder / "tuning/params.yaml")
-    success = load_metrics(folder / "tuning", tuning).success
     rates: dict[str, dict[Values, list[float]]] = {}
-    for (_, attack), targets in success.items():
-        row = tuning.attacks[attack]
-        black_box = [target["top1"] for target in targets.values() if not target["whitebox"]]
-        rates.setdefault(kind_of(row), {}).setdefault(varied_values(row), []).extend(black_box)
+    success = {
+        cost.attack: cost.success
+        for cost in cost_effectiveness_rows(folder / "tuning", load_metrics(folder / "tuning", tuning))
+    }
+    for attack, row in tuning.attacks.items():
+        rates.setdefault(kind_of(row), {}).setdefault(varied_values(row), []).append(success[attack])
     return {kind: {values: sum(some) / len(some) for values, some in tried.items()} for kind, tried in rates.items()}
 
 
 def best_values(tried: Mapping[Values, float]) -> Values:
     """The values of the greatest rate; of equals the smallest."""
-    return min(tried, key=lambda values: (-round(tried[values], 6), [value or 0 for value in values]))
+    return min(tried, key=lambda values: preference(tried[values], values))
 
 
 def kind_of(row: Attack) -> str:
-    """What a row has in common with its candidates."""
+    """The kind of a row as JSON: all keys that the row and its candidates have in common."""
     return row.model_dump_json(exclude={*VARIED, *SHARED, *RECORDED})
 
 

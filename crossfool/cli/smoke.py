@@ -1,14 +1,12 @@
 """Run all experiments in small by DVC, to test that every graph runs end to end; see `stand_ins`."""
 
 import importlib.util
-import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from crossfool.attacks.torchattack import catalogue
-from crossfool.cli import stand_ins
+from crossfool.cli import dvc_repro, stand_ins
 from crossfool.errors import UserError, brief
 from crossfool.experiment import loading
 from crossfool.experiment.config import Experiment
@@ -31,15 +29,9 @@ def run(root: Path, folder: Path) -> None:
             continue
         started, log = time.monotonic(), experiment / "repro.log"
         with open(log, "w", encoding="utf-8") as output:
-            done = subprocess.run(
-                [sys.executable, "-m", "dvc", "repro"],
-                cwd=experiment,
-                env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+            status = dvc_repro.run(experiment, stdout=output, stderr=subprocess.STDOUT)
         seconds = time.monotonic() - started
-        if done.returncode:
+        if status:
             failed.append(experiment.name)
             print_line(f"{experiment.name:20} failed after {seconds:.0f} s{_reason(log)}: see {log}")
             continue

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from crossfool.cli import new_params, remove_leftovers
+from crossfool.cli import dvc_repro, new_params, remove_leftovers
 from crossfool.config import expand_path
 from crossfool.errors import UserError
 from crossfool.experiment import costs, loading, params_file, project, tuning
 from crossfool.experiment.config import Experiment
+from crossfool.experiment.results.cost_effectiveness import cost_effectiveness_rows
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.experiment.tuning import Trial
 from crossfool.pipeline.stage import print_line
@@ -41,13 +40,16 @@ def tune(
         write: Whether to write the best values into the experiment's params.yaml.
 
     Raises:
-        UserError: the experiment sets no images apart, a candidate is of no use, or a stage failed.
+        UserError: the experiment sets no images apart, or has no black-box cell; a candidate is of no use; or a stage
+            failed.
     """
     place, path = folder / FOLDER, folder / "params.yaml"
     text = params_file.read_text(path)
     experiment = loading.parse_experiment(text, path)
     if experiment.subset.uses_tuning or not experiment.subset.tuning:
         raise UserError(f"{path} sets no images apart for tuning; give subset a number of them, such as tuning: 100")
+    if all(target in source.split("+") for source in experiment.sources for target in experiment.answering):
+        raise UserError(f"{path}: no target is another model than the source, so that nothing transfers; add a model")
     candidates = tuning.parse_candidates(tries) or {tuning.REACH: tuning.REACHES}
     values = params_file.parse_strict(text)
     trials = tuning.make_trials(experiment, values["attacks"], candidates, rows)
@@ -59,7 +61,8 @@ def tune(
         f"{gradients} gradient evaluations; in {place}"
     )
     remove_leftovers.remove(place, confirmed=True)
-    _run(place)
+    if dvc_repro.run(place):
+        raise UserError(f"`dvc repro` failed in {place}: see the lines above")
     success = mean_success(place, tried)
     best = tuning.best_trials(trials, success)
     table = table_of(trials, success, best)
@@ -76,18 +79,8 @@ def tune(
 
 
 def mean_success(folder: Path, experiment: Experiment) -> dict[str, float]:
-    """Trial -> mean success in percent over its black-box cells; top-5 of a targeted attack.
-
-    Raises:
-        UserError: there is no black-box cell.
-    """
-    rates: dict[str, list[float]] = {name: [] for name in experiment.attacks}
-    for (_, attack), targets in load_metrics(folder, experiment).success.items():
-        key = "top5" if experiment.attacks[attack].targeted else "top1"
-        rates[attack] += [target[key] for target in targets.values() if not target["whitebox"]]
-    if not all(rates.values()):
-        raise UserError(f"{folder}: no target is another model than the source, so that nothing transfers; add a model")
-    return {attack: sum(some) / len(some) for attack, some in rates.items()}
+    """Trial -> mean success in percent over its black-box cells; top-5 of a targeted attack."""
+    return {cost.attack: cost.success for cost in cost_effectiveness_rows(folder, load_metrics(folder, experiment))}
 
 
 def table_of(trials: Sequence[Trial], success: Mapping[str, float], best: Mapping[str, Trial]) -> Table:
@@ -151,15 +144,3 @@ def _moved(section: Mapping[str, Any], key: str) -> dict[str, Any]:
     if path is None or "$" in path or expand_path(path).is_absolute():
         return dict(section)
     return {**section, key: os.path.normpath(os.path.join("..", path))}
-
-
-def _run(place: Path) -> None:
-    """Run `dvc repro` in a folder; its output is the user's to read.
-
-    Raises:
-        UserError: it failed.
-    """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=place, env={**os.environ, "PATH": path})
-    if done.returncode:
-        raise UserError(f"`dvc repro` failed in {place}: see the lines above")

@@ -1,8 +1,10 @@
 """Questions to git about an experiment's folder. Where git refuses, the error gives its reason in one line."""
 
+import contextlib
 import io
 import os
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ def commit(name: str, folder: Path) -> str | None:
 
     Raises:
         UserError: the name means several commits, or one that this clone does not have.
-        Refused: git cannot tell.
+        GitError: git cannot tell.
     """
     if name.startswith("-"):
         return None
@@ -82,32 +84,35 @@ def file(revision: str, name: str, folder: Path) -> bytes | None:
         folder: A folder of the repository.
 
     Raises:
-        Refused: git cannot tell, or its copy is damaged.
+        GitError: git cannot tell, or its copy is damaged.
     """
     digest = _output(folder, "rev-parse", "--verify", "--quiet", f"{revision}:./{name}")
     return None if digest is None else _output(folder, "cat-file", "blob", digest.decode("ascii").strip())
 
 
-def export(revision: str, names: Iterable[str], folder: Path, out: Path) -> None:
-    """Write files and folders of a revision into another folder; those that the revision lacks are left out.
+@contextlib.contextmanager
+def exported(revision: str, names: Iterable[str], folder: Path) -> Iterator[Path]:
+    """Give a temporary folder with files and folders of a revision; those that the revision lacks are left out.
 
     Args:
         revision: A name that git knows.
         names: Files and folders, relative to the repository's own folder.
         folder: The repository's own folder.
-        out: Where to.
 
     Raises:
-        Refused: git cannot tell, or its copy is damaged.
+        UserError: there is no such revision; or, a GitError, git cannot tell, or its copy is damaged.
     """
-    listed = _output(folder, "ls-tree", "--name-only", revision) or b""
+    digest = commit(revision, folder)
+    if digest is None:
+        raise UserError(f"{revision} is no git revision; see `git log`{shallow_clone_hint(folder)}")
+    listed = _output(folder, "ls-tree", "--name-only", digest) or b""
     present = set(listed.decode("utf-8", "replace").splitlines())
-    wanted = [name for name in names if name in present]
-    if not wanted:
-        return
-    packed = _output(folder, "archive", "--format=zip", revision, "--", *wanted) or b""
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:  # which unpacks nothing outside `out`, and makes no links
-        archive.extractall(out)
+    with tempfile.TemporaryDirectory() as temporary:
+        if wanted := [name for name in names if name in present]:
+            packed = _output(folder, "archive", "--format=zip", digest, "--", *wanted) or b""
+            with zipfile.ZipFile(io.BytesIO(packed)) as archive:  # unpacks nothing outside the folder, makes no links
+                archive.extractall(temporary)
+        yield Path(temporary).resolve()
 
 
 def patches(folder: Path, name: str) -> str:

@@ -15,7 +15,7 @@ from crossfool.experiment.config import Experiment
 REACH = "reach"  # steps * step_size / epsilon: how far all steps together could go, in units of epsilon
 REACHES = (1.0, 1.67, 2.5, 5.0)  # the usual step; the paper's with smoothed gradients (tables 3 and 5); larger ones
 SEPARATOR = "__"  # between a row's name and the number of a trial
-NOT_TRIED = ("record_steps", "seeds", "quantisation")  # keys of a row that only say what is recorded
+RECORDED = ("record_steps", "seeds", "quantisation")  # keys of a row that only say what is recorded
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,23 @@ def best_trials(trials: Sequence[Trial], success: Mapping[str, float]) -> dict[s
         trials: All trials.
         success: Trial, by name -> mean success in percent.
     """
-    best: dict[str, Trial] = {}
+    by_row: dict[str, list[Trial]] = {}
     for trial in trials:
-        rank = (-round(success[trial.name], 6), *trial.values.values())
-        other = best.get(trial.row)
-        if other is None or rank < (-round(success[other.name], 6), *other.values.values()):
-            best[trial.row] = trial
-    return best
+        by_row.setdefault(trial.row, []).append(trial)
+    return {
+        row: min(tried, key=lambda trial: preference(success[trial.name], trial.values.values()))
+        for row, tried in by_row.items()
+    }
+
+
+def preference(success: float, values: Iterable[float | None]) -> tuple[float, ...]:
+    """The key to sort tried values by, the best first: the greatest success; of equals the smallest values.
+
+    Args:
+        success: Mean success in percent.
+        values: The values; None where a row has none of a key.
+    """
+    return -round(success, 6), *(value or 0 for value in values)
 
 
 def write_values(text: str, best: Mapping[str, Trial]) -> str:
@@ -136,7 +146,7 @@ def _trials_of(
     trials = []
     for number, tried in enumerate(itertools.product(*(candidates[key] for key in keys)) if keys else (), 1):
         values = dict(_value(row, key, value) for key, value in zip(keys, tried, strict=True))
-        changed = {key: value for key, value in given.items() if key not in NOT_TRIED} | values
+        changed = {key: value for key, value in given.items() if key not in RECORDED} | values
         if "seeds" in given:
             changed["seed"] = given["seeds"][0]
         try:

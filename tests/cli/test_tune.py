@@ -128,6 +128,14 @@ def test_an_experiment_without_tuning_images_is_refused(tmp_path):
     assert "sets no images apart for tuning; give subset a number of them, such as tuning: 100" in said
 
 
+def test_an_experiment_without_black_box_cells_is_refused_before_anything_runs(tmp_path):
+    (tmp_path / "params.yaml").write_text(
+        TEXT.replace("[efficientnet_lite0, efficientnet_lite1]", "[efficientnet_lite0]")
+    )
+    assert "no target is another model than the source" in told("tune", str(tmp_path), code=2)
+    assert not (tmp_path / "tuning").exists()
+
+
 def test_a_folder_written_by_hand_is_left_alone(tmp_path, monkeypatch):
     for name in ("dvc.yaml", "stages"):
         (tmp_path / name).touch() if "." in name else (tmp_path / name).mkdir()

@@ -11,7 +11,7 @@ from crossfool.experiment.results import cost_effectiveness, pooled_destruction,
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.ranking import image_distances
 from crossfool.experiment.results.rivals import PairedTest
-from crossfool.report.departures import departures
+from crossfool.report.departures import departures, note
 
 LARGER = 1.05  # an L2 beyond so many times that of momentum alone is marked
 FEW_IMAGES = 100  # of fewer, the text says how little they tell
@@ -126,3 +126,9 @@ def few_images_note(images: int, rows: Sequence[BoardRow]) -> str:
         f"{images} images alone: intervals of ±{least} to ±{most} points. "
         "A paired test, not a rank, says whether two attacks differ here."
     )
+
+
+def departures_note(rows: Sequence[BoardRow]) -> str:
+    """The sentences on rows whose code is known to depart from their papers; "" where there is none."""
+    marked = {row.attack: row.departs for row in rows if row.departs}
+    return f"{note(marked)} Their rates are the library's, not the papers'." if marked else ""

@@ -1,6 +1,5 @@
 """Rank changes of the leaderboard since a git revision, whose metrics are read through git."""
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +54,7 @@ def read_before(root: Path, revision: str) -> Before:
     Raises:
         UserError: there is no such revision, or git cannot read it.
     """
-    commit = git.commit(revision, root)
-    if commit is None:
-        raise UserError(f"{revision} is no git revision; see `git log`{git.shallow_clone_hint(root)}")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary).resolve()
-        git.export(commit, READ, root, folder)
+    with git.exported(revision, READ, root) as folder:
         try:
             boards, left_out = read_boards(folder)
         except UserError as error:

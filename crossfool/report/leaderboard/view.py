@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from shlex import quote
 
 from crossfool.experiment.results.rivals import BEST, MIGSM, PairedTest
-from crossfool.report.departures import note
 from crossfool.report.leaderboard.boards import FILTERS, Board, Setting
-from crossfool.report.leaderboard.experiment_rows import BoardRow, few_images_note
+from crossfool.report.leaderboard.experiment_rows import BoardRow, departures_note, few_images_note
 from crossfool.report.leaderboard.pareto import Drawing, draw
 from crossfool.report.leaderboard.rank_changes import Before, RankChange, gone_rows, rank_changes
 from crossfool.report.number_text import difference_text, interval_text, p_equation
@@ -159,9 +158,7 @@ def _reproduce(row: BoardRow) -> str:
 
 def _notes(board: Board) -> list[str]:
     """Sentences on a table: how little few images tell, what marks mean, and why paired tests are missing."""
-    notes = [few_images_note(board.setting.images, board.rows)]
-    if marked := {row.attack: row.departs for row in board.rows if row.departs}:
-        notes.append(f"{note(marked)} Their rates are the library's, not the papers'.")
+    notes = [few_images_note(board.setting.images, board.rows), departures_note(board.rows)]
     if any(row.larger for row in board.rows):
         notes.append(
             "▲ beside L2: better than momentum alone (mIGSM) at its budget, but with images that changed more (L2 "
