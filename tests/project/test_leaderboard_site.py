@@ -16,6 +16,7 @@ import pytest
 import yaml
 from browser import Page, chromium, executable
 from builders import ROOT
+from command_line import git
 from made_experiments import FGSM, SG, make, write_report
 from parsed_page import Parsed
 
@@ -25,7 +26,6 @@ from crossfool.report.leaderboard.rank_changes import read_before
 from crossfool.version import LEADERBOARD_VERSION
 
 MOMENTUM = {"epsilon": 40, "steps": 20, "step_size": 10, "update": "momentum", "decay": 1.0}
-AUTHOR = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +165,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_report(root, make(root, hits, attacks=second, **more), root / "report")
     commit(root)
     return root
-
-
-def git(root: Path, *arguments: str) -> None:
-    subprocess.run(["git", *AUTHOR, *arguments], cwd=root, check=True, capture_output=True)
 
 
 def commit(root: Path) -> None:
