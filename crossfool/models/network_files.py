@@ -131,6 +131,8 @@ def find_network(name: str) -> Network:
     own = find_own(name)
     if own is not None:
         return Network("own_network", "build", own.spec, cite="", arguments=(own.key,))
+    if "@" in name:
+        raise UserError(f"{name.partition('@')[0]} is no model here, or its code changed; run `dvc repro`")
     if name not in networks():
         raise next(iter(problems()), unknown_name("network", name, networks()))
     return networks()[name]

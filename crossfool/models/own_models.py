@@ -145,8 +145,9 @@ def register(models: Mapping[str, OwnModel], root: Path, family: str) -> None:
     Raises:
         UserError: a file is missing, lies outside `own/` or is no Python, or a value does not fit the data set.
     """
+    folder = Path(os.path.realpath(root / FOLDER))
     for name, model in models.items():
-        _registered[name] = _found(name, model, root / FOLDER, family)
+        _registered[name] = _found(name, model, folder, family)
     os.environ[_INHERITED] = json.dumps([dataclasses.asdict(own) for own in _registered.values()])
 
 

@@ -30,10 +30,7 @@ def build(key: str) -> nn.Module:
         UserError: its code fails, is not the code that was planned, or gives no logits of the data set's classes.
     """
     own = own_models.find_own(key)
-    if own is None:
-        raise UserError(
-            f"{key.partition('@')[0]} is a model of another own_models, or its code changed; run `dvc repro`"
-        )
+    assert own is not None, key
     return to_logits(build_as_written(own), own)
 
 
@@ -43,7 +40,7 @@ def build_as_written(own: OwnNetwork) -> nn.Module:
     Raises:
         UserError: it fails, or returns no network that can be evaluated.
     """
-    module, where = _module(own.key), f"{own.name}: {own.shown}"
+    module, where = _module(own.key, own.path), f"{own.name}: {own.shown}"
     function = getattr(module, own.function, None)
     if not callable(function):
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
@@ -128,7 +125,7 @@ def _no_logits(own: OwnNetwork, output: Any, outputs: Mapping[Any, Any], fitting
 
 
 @functools.cache
-def _module(key: str) -> ModuleType:
+def _module(key: str, path: str) -> ModuleType:
     """Import the user's file, and what it imports from its folder.
 
     Raises:
@@ -136,9 +133,8 @@ def _module(key: str) -> ModuleType:
     """
     own = own_models.find_own(key)
     assert own is not None, key
-    path = Path(own.path)
-    folder, start = path.parent, next(iter(own.files))
-    root = Path(own.path.removesuffix(start))
+    folder, start = Path(path).parent, next(iter(own.files))
+    root = Path(path.removesuffix(start))
     for file in own.files:
         _refuse_hidden(own, root / file, folder)
     before, name = set(sys.modules), f"own_model_{own.name}"

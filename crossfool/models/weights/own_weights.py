@@ -1,6 +1,7 @@
 """Load the weights of a model of the user's own, try the model on a few images, and write its weights file."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -58,21 +59,25 @@ def _refuse_other_normalisation(own: OwnNetwork, network: nn.Module, in_file: di
     Raises:
         UserError: they would be.
     """
-    stated = {"mean": list(own.mean), "std": list(own.std)}
+    stated = {"mean": own.mean, "std": own.std}
     for kind, values in in_file.items():
         if not torch.allclose(torch.tensor(values), torch.tensor(stated[kind]), rtol=_CLOSE):
             raise UserError(
-                f"{own.name}: the weights file has {kind} {values} (pixels 0..255), and params.yaml {stated[kind]}; "
-                "write the right one into params.yaml, and remove the other from the file"
+                f"{own.name}: the weights file has {kind} {_text(values)} (pixels 0..255), and params.yaml "
+                f"{_text(stated[kind])}; write the right one into params.yaml, and remove the other from the file"
             )
     inside = {normalisation_kind(key, value): key for key, value in network.state_dict().items()}
     is_plain = not any(own.mean) and set(own.std) <= {1.0, 255.0}
     if {"mean", "std"} <= inside.keys() and not is_plain:
         raise UserError(
             f"{own.name}: the network normalises by {inside['mean']} and {inside['std']} itself, and params.yaml by "
-            f"{stated['mean']} and {stated['std']} before it; set mean to zeros, and std to 255 where the network "
+            f"{_text(own.mean)} and {_text(own.std)} before it; set mean to zeros, and std to 255 where the network "
             "takes pixels 0..1, to 1 where it takes 0..255"
         )
+
+
+def _text(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)
 
 
 def try_model(own: OwnNetwork, network: nn.Module) -> None:
@@ -98,15 +103,16 @@ def try_model(own: OwnNetwork, network: nn.Module) -> None:
 
     x = (images - mean) / std
     first = logits(network, x)
-    tolerance = _CLOSE * float(first.abs().max())
 
-    def refuse_otherwise(others: Tensor, why: str) -> None:
-        if float((others - first).abs().max()) > tolerance:
+    def refuse_otherwise(others: Tensor, why: str, *, close: float = _CLOSE) -> None:
+        if float((others - first).abs().max()) > close * float(first.abs().max()):
             raise UserError(f"{own.name}: {why}")
 
     if bool((first >= 0).all()) and bool(((first.sum(1) - 1).abs() < _CLOSE).all()):
         raise UserError(f"{own.name}: the network gives probabilities, expected logits; leave out its softmax")
-    refuse_otherwise(logits(network, x), "an image's logits differ from call to call; draw no random numbers in eval()")
+    refuse_otherwise(
+        logits(network, x), "an image's logits differ from call to call; draw no random numbers in eval()", close=0
+    )
     alone = torch.cat([logits(network, x[place : place + 1]) for place in range(TRIED)])
     refuse_otherwise(
         alone, "logits of an image depend on the others of its batch, as with statistics of the batch; use running ones"
