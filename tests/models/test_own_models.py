@@ -1,12 +1,16 @@
 """Models of the user's own: every wrapper that weights and outputs come in, and one line for all that can be wrong."""
 
+import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
+from builders import ROOT
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -268,3 +272,21 @@ def test_code_that_is_edited_while_it_is_loaded_is_refused(tmp_path: Path) -> No
     Path(own.path).write_text(f"{LINEAR}# edited\n")
     with pytest.raises(UserError, match=r"own/mynet\.py changed while the stage was loading it; run `dvc repro`"):
         build.build(own.key, "crossfool")
+
+
+def test_the_example_of_the_documentation_is_such_a_model(tmp_path: Path) -> None:
+    page = (ROOT / "docs/your-own.md").read_text(encoding="utf-8")
+    part = page.partition("### A model of your own")[2]
+    code, rows = (re.search(rf"```{kind}\n(.*?)```", part, re.DOTALL) for kind in ("python", "yaml"))
+    assert code is not None and rows is not None
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/mynet.py").write_text(textwrap.dedent(code[1]))
+    ((name, row),) = yaml.safe_load(textwrap.dedent(rows[1]))["own_models"].items()
+    own_models.register({name: OwnModel.model_validate(row)}, tmp_path, "imagenet")
+    own = own_models.find_own(name)
+    assert own is not None and own.std == pytest.approx((58.395, 57.12, 57.375))
+    torch.manual_seed(0)
+    network = build.build(own.key, "crossfool")
+    torch.save(network.state_dict(), own.weights)
+    write_own_weights(own.spec, sha256(own.weights), tmp_path / "mynet.safetensors")
+    assert pixel_model.load(tmp_path / "mynet.safetensors", device=CPU)(IMAGES.expand(3, 3, 28, 28)).shape == (3, 1000)
