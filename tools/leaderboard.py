@@ -26,7 +26,7 @@ attacks differ on these images is in each experiment's `report/tables/pairwise.c
 `report/tables/mcnemar.csv` (cell by cell). † marks an attack whose code is known to depart from its paper.
 
 `make site` writes the same rows as a page, `.crossfool/leaderboard/index.html`: to be sorted, and filtered by budget
-and text; with distances, Pareto fronts, paired tests at equal cost as far as they are recorded, each row's parameters
+and text; with distances, Pareto fronts, paired tests at equal cost from the predictions in git, each row's parameters
 and the commands that explain and reproduce it. Experiments that attack the very same images with the same models share
 a table there. `make site BEFORE=REVISION` adds what ranks have changed since a git revision.
 

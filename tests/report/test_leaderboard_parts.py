@@ -19,8 +19,8 @@ def row(attack: str, success: float, gradients: int, experiment: str = "one") ->
     ends = (success - 5, success + 5)
     texts = {"departs": "", "summary": attack, "params": f"{attack}: {{}}", "sources": ("fnn0",)}
     return BoardRow(
-        experiment, attack, "untargeted", 4.0, success, *ends, gradients, success / gradients, 100.0, None, False,
-        **texts, tests={}, opponents={},
+        experiment, attack, "untargeted", 4.0, success, *ends, gradients, success / gradients, 100.0, None,
+        **texts, momentum_alone=False, of_all=False,
     )  # fmt: skip
 
 
@@ -121,6 +121,6 @@ def test_larger_perturbations_are_marked_where_they_come_with_a_gain(tmp_path: P
         details = read_json(path)
         write_json(path, details | {"size": details["size"] | {"l2": l2}})
     (found,), _ = boards.read_boards(tmp_path)
-    assert {one.attack: one.larger for one in found.rows} == {"migsm": False, "gain": True, "slight": False,
+    assert {one.attack: found.is_larger(one) for one in found.rows} == {"migsm": False, "gain": True, "slight": False,
                                                               "loss": False}  # fmt: skip
     assert {one.attack: (one.l2, one.lpips) for one in found.rows}["gain"] == (106.0, None)
