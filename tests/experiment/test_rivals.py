@@ -22,8 +22,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "sg40": {"epsilon": 4, "steps": 8, "step_size": 1, "gradient": "smoothed", "samples": 5, "sigma": 15, **MIGSM},
     "wide": {"epsilon": 8, "steps": 10, "step_size": 1},
     "far": {"epsilon": 4, "steps": 10, "step_size": 1, "objective": "targeted"},
+    "l2": {"epsilon": 4, "steps": 10, "step_size": 1, "norm": "l2"},
 }
-SUCCESS = {"mi10": 50, "mi50": 70, "mi300": 90, "di10": 60, "plain30": 40, "sg40": 70, "wide": 99, "far": 99}
+SUCCESS = {"mi10": 50, "mi50": 70, "mi300": 90, "di10": 60, "plain30": 40, "sg40": 70, "wide": 99, "far": 99, "l2": 99}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ SUCCESS = {"mi10": 50, "mi50": 70, "mi300": 90, "di10": 60, "plain30": 40, "sg40
         ("mi300", {}),  # beyond all budgets it is the best, and momentum alone
         ("wide", {}),  # another epsilon
         ("far", {}),  # another objective
+        ("l2", {}),  # another norm
     ],
 )
 def test_rivals_cost_no_more_than_the_budget(attack: str, found: dict[str, str]) -> None:

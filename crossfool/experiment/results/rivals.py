@@ -1,7 +1,7 @@
 """Rivals of an attack at equal cost, and the paired tests against them that agreement.json records. Imports no torch.
 
-An attack's budget is the smallest of `BUDGETS` that its cost fits in. Its rivals are of its objective and epsilon and
-cost no more than that budget: the best of them, and the costliest that is momentum alone (mIGSM, the field's baseline).
+An attack's budget is the smallest of `BUDGETS` that its cost fits in. Its rivals have its objective, norm and epsilon
+and cost no more than that budget: the best, and the costliest that is momentum alone (mIGSM, the field's baseline).
 """
 
 from collections.abc import Iterable, Mapping
@@ -64,7 +64,7 @@ def find_rivals(experiment: Experiment, success: Mapping[str, float], attack: st
     alike = [
         name
         for name in success
-        if (rows[name].objective, rows[name].epsilon) == (own.objective, own.epsilon)
+        if all(rows[name].value(key) == own.value(key) for key in ("objective", "norm", "epsilon"))
         and (budget is None or rows[name].gradient_evaluations_per_seed <= budget)
     ]
 

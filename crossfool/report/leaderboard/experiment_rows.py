@@ -23,7 +23,7 @@ class BoardRow:
 
     Attributes:
         experiment: The folder's name; "." for the default benchmark.
-        attack, objective, epsilon: As in params.yaml.
+        attack, objective, epsilon, norm: As in params.yaml; the norm None for L-inf.
         success, low, high: Mean success rate over black-box cells, and its 95% interval, in percent.
         gradients: Gradient evaluations an image and model.
         per_gradient: Percent points of success a gradient evaluation.
@@ -56,6 +56,7 @@ class BoardRow:
     sources: tuple[str, ...]
     tests: Mapping[str, PairedTest]
     opponents: Mapping[str, str]
+    norm: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -111,6 +112,7 @@ def experiment_rows(folder: Path, results: Results, name: str) -> list[BoardRow]
                 sources=sources[attack],
                 tests=tests.get(attack, {}),
                 opponents=opponents,
+                norm=row.norm,
             )
         )
     return rows
