@@ -26,7 +26,7 @@ attacks differ on these images is in each experiment's `report/tables/pairwise.c
 `report/tables/mcnemar.csv` (cell by cell). † marks an attack whose code is known to depart from its paper.
 
 `make site` writes the same rows as a page, `.crossfool/leaderboard/index.html`: to be sorted, and filtered by budget
-and text; with distances, Pareto fronts, paired tests at equal cost as far as they are recorded, each row's parameters
+and text; with distances, Pareto fronts, paired tests at equal cost from the predictions in git, each row's parameters
 and the commands that explain and reproduce it. Experiments that attack the very same images with the same models share
 a table there. `make site BEFORE=REVISION` adds what ranks have changed since a git revision.
 
@@ -54,11 +54,11 @@ def section(folder: Path) -> str:
 
 
 def tables(rows: list[BoardRow]) -> Iterator[str]:
-    """Yield a table for each objective and epsilon, untargeted attacks before targeted ones."""
-    for objective, epsilon in dict.fromkeys((row.objective, row.epsilon) for row in rows):
-        ranked = [row for row in rows if (row.objective, row.epsilon) == (objective, epsilon)]
+    """Yield a table for each objective, norm and epsilon, untargeted attacks before targeted ones."""
+    for setting in dict.fromkeys((row.objective, row.norm, row.epsilon) for row in rows):
+        ranked = [row for row in rows if (row.objective, row.norm, row.epsilon) == setting]
         rates = [row.success for row in ranked]
-        lines = [f"| | {objective} attack | success, % | gradients | success a gradient | what |"]
+        lines = [f"| | {setting[0]} attack | success, % | gradients | success a gradient | what |"]
         lines.append("|---:|---|---:|---:|---:|---|")
         for row in ranked:
             rate = f"{rate_text(row.success)} {interval_text(row.low, row.high)}"

@@ -111,7 +111,7 @@ class OwnNetwork:
 
     @property
     def spec(self) -> Spec:
-        """Specification as a model, whose network is the key."""
+        """The specification as a model, whose network is the key."""
         return Spec(
             self.name,
             self.family,

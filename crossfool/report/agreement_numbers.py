@@ -4,7 +4,6 @@ from typing import Any
 
 from crossfool.experiment.descriptions import TUNING_NOTICE, no_compared_images_note
 from crossfool.experiment.results.mean_rates import mean_rate_record
-from crossfool.experiment.results.rivals import paired_record
 from crossfool.report import paper_claims
 from crossfool.report.findings import Findings
 from crossfool.report.reported import paper_agreement
@@ -15,7 +14,7 @@ CLAIM_KEYS = ("verdict", "effect", "low", "high", "p", "p_holm", "smallest_p", "
 def agreement_numbers(findings: Findings) -> dict[str, Any]:
     """Agreement with reported figures, each claim's verdict, and why no claim was tested, where none could be.
 
-    Mean success rates, and paired tests against rivals at equal cost, stand here too, since predictions are not in git.
+    Mean success rates with their intervals stand here too, so that `show` reads no predictions.
     The agreement's key is `paper`; in an experiment that follows a protocol, `protocol`.
     """
     rows = paper_claims.claim_rows(findings.claims)
@@ -28,7 +27,6 @@ def agreement_numbers(findings: Findings) -> dict[str, Any]:
     return {
         reporter: paper_agreement.agreement_summary(findings.agreement),
         "success": mean_rate_record(findings.mean_rates),
-        "paired": paired_record(findings.experiment, findings.mean_rates, findings.pairs),
         "verdicts": paper_claims.count_verdicts(findings.claims),
         "claims": claims,
         **reason,

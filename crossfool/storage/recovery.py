@@ -30,13 +30,18 @@ def how_to_get(path: str | Path) -> str:
     folder = _experiment(path)
     stage = None if folder is None else _stage(folder, os.path.relpath(path, folder))
     alone = f" (it alone: `{repro_command(folder, stage)}`)" if stage else ""
-    if folder is not None and Path(os.path.relpath(path, folder)).parts[0] == "metrics":  # in git, and in no cache
+    if folder is not None and _is_in_git(Path(os.path.relpath(path, folder))):
         checkout = f"`git checkout -- {shlex.quote(str(path))}`"
         return f"run `{repro_command(folder)}` to make it{alone}, or {checkout} if it was committed"
     pull = None if folder is None else pull_command(folder)
     if pull is None:
         return f"run `{repro_command(folder)}` to make it{alone}"
     return f"run `{repro_command(folder)}` or `{pull} {shlex.quote(str(path))}` to make or fetch it{alone}"
+
+
+def _is_in_git(place: Path) -> bool:
+    """Whether a stage's output is one that git keeps: metrics, and predictions of cells."""
+    return place.parts[0] in ("metrics", "predictions", "transformed") and place.parts[:2] != ("predictions", "clean")
 
 
 def how_to_restore(path: str | Path) -> str:

@@ -125,18 +125,29 @@ def test_the_workspace_and_a_dvc_experiment_are_versions(project: Path, small: P
     assert points[0] == points[1] != {}
 
 
+def test_predictions_in_git_need_no_cache(project: Path, small: Path) -> None:
+    git(project, "add", "--force", str(small / "predictions"))
+    git(project, "commit", "--quiet", "--message", "predictions")
+    (project / ".gitignore").write_text("", encoding="utf-8")
+    second(project, small)
+    shutil.rmtree(project / ".dvc/cache")
+    shutil.rmtree(small / "predictions")
+    changed = {(row.source, row.target) for row in comparison.compare("HEAD", "HEAD~1", small).shown}
+    assert changed == {("fnn0", "fnn0"), ("fnn0", "fnn2"), ("fnn0", "fnn4")}
+
+
 def test_what_is_not_in_the_cache_is_named(project: Path, small: Path) -> None:
     second(project, small)
     shutil.rmtree(project / ".dvc/cache")
     shutil.rmtree(small / "predictions")
     text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
-    assert "predictions/fnn0/fgsm.parquet of HEAD~1" in text and "is not in DVC's cache" in text
+    assert "predictions/fnn0/fgsm.parquet of HEAD~1" in text and "is neither in git nor in DVC's cache" in text
     again = f"`git checkout HEAD~1 && dvc repro {os.path.relpath(small)}/dvc.yaml`"
     assert f"and no DVC remote is configured; compute that revision's with {again}" in text
     (project / ".dvc/config").write_text("[core]\n    remote = a\n['remote \"a\"']\n    url = /a\n", encoding="utf-8")
     revisions.cache_folder.cache_clear()
     text = told("compare", "HEAD~1", "HEAD", "--folder", str(small), code=2)
-    assert "is not in DVC's cache; fetch that revision's predictions with `git checkout HEAD~1 && dvc fetch " in text
+    assert "nor in DVC's cache; fetch that revision's predictions with `git checkout HEAD~1 && dvc fetch " in text
     assert "`dvc fetch --all-commits`" in text
 
 

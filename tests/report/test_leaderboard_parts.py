@@ -19,8 +19,8 @@ def row(attack: str, success: float, gradients: int, experiment: str = "one") ->
     ends = (success - 5, success + 5)
     texts = {"departs": "", "summary": attack, "params": f"{attack}: {{}}", "sources": ("fnn0",)}
     return BoardRow(
-        experiment, attack, "untargeted", 4.0, success, *ends, gradients, success / gradients, 100.0, None, False,
-        **texts, tests={}, opponents={},
+        experiment, attack, "untargeted", 4.0, success, *ends, gradients, success / gradients, 100.0, None,
+        **texts, momentum_alone=False, of_all=False,
     )  # fmt: skip
 
 
@@ -53,6 +53,10 @@ def test_the_front_has_rows_than_which_none_is_better_for_less() -> None:
     assert places["e"][0] < places["a"][0] == places["b"][0] < places["c"][0] < places["d"][0]
     assert places["d"][1] < places["b"][1] == places["c"][1] < places["a"][1] < places["e"][1]
     assert [text for _, text in drawing.gradients] == ["1", "2", "5", "10", "20", "50", "100", "200"]
+
+
+def test_a_setting_says_its_norm_where_it_is_not_linf() -> None:
+    assert (SETTING.radius, dataclasses.replace(SETTING, norm="l2").radius) == ("ε = 4", "ε = 4 in L2")
 
 
 @pytest.mark.parametrize("success", [0.0, 100.0])
@@ -121,6 +125,6 @@ def test_larger_perturbations_are_marked_where_they_come_with_a_gain(tmp_path: P
         details = read_json(path)
         write_json(path, details | {"size": details["size"] | {"l2": l2}})
     (found,), _ = boards.read_boards(tmp_path)
-    assert {one.attack: one.larger for one in found.rows} == {"migsm": False, "gain": True, "slight": False,
+    assert {one.attack: found.is_larger(one) for one in found.rows} == {"migsm": False, "gain": True, "slight": False,
                                                               "loss": False}  # fmt: skip
     assert {one.attack: (one.l2, one.lpips) for one in found.rows}["gain"] == (106.0, None)

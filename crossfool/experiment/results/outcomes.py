@@ -16,8 +16,11 @@ from crossfool.pipeline.evaluation import predictions_file
 from crossfool.pipeline.evaluation import success as evaluation_success
 from crossfool.pipeline.gradient_analysis.config import Similarity
 from crossfool.stats.paired_tests import OutcomePair
+from crossfool.storage import recovery
 from crossfool.storage.csv_files import read_csv
 from crossfool.storage.tensors import TensorFile
+
+SUBSET = Path("subset/images.safetensors")
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ class OutcomesMissing(Exception):
 
 def files(folder: Path, experiment: Experiment) -> Iterator[Path]:
     """The files that `read_evidence` reads."""
-    if experiment.sources:
-        yield folder / "subset/images.safetensors"
+    if experiment.sources and experiment.subset.of == "all":
+        yield folder / SUBSET
     for source in experiment.sources:
         yield from (folder / "predictions" / source / f"{attack}.parquet" for attack in experiment.rows)
         yield from (folder / "transformed" / source / f"{attack}.parquet" for attack in experiment.attacks)
@@ -118,7 +121,9 @@ def read_evidence(folder: Path, results: Results) -> Evidence:
         UserError: a table is missing, damaged or of other images.
     """
     experiment = results.experiment
-    counted = _counted(folder) if experiment.sources else slice(None)
+    counted = counted_images(folder, experiment.subset.of == "all") if experiment.sources else slice(None)
+    if counted is None:
+        raise recovery.missing_file(folder / SUBSET)
     hits: dict[tuple[str, str, str], np.ndarray] = {}
     hits5: dict[tuple[str, str, str], np.ndarray] = {}
     wrong: dict[tuple[str, str, str], np.ndarray] = {}
@@ -149,9 +154,24 @@ def read_evidence(folder: Path, results: Results) -> Evidence:
     return Evidence(experiment, hits, hits5, destroyed, results.clean, similarity, wrong, variation)
 
 
-def _counted(folder: Path) -> slice | np.ndarray:
-    """Attacked images that all models get right, as (N,) bool; a whole slice where only such images are attacked."""
-    right = predictions_file.right_by_model(TensorFile(folder / "subset/images.safetensors"))
+def counted_images(folder: Path, of_all: bool) -> slice | np.ndarray | None:
+    """Attacked images that all models get right, as (N,) bool; a whole slice where only such images are attacked.
+
+    Args:
+        folder: The experiment's.
+        of_all: Whether the attacked images are drawn from all images (`subset: {of: all}`), right or not.
+
+    Returns:
+        None where the subset would tell, and is not in the folder, as in a clone.
+
+    Raises:
+        UserError: the subset is damaged.
+    """
+    if not of_all:
+        return slice(None)
+    if not (folder / SUBSET).exists():
+        return None
+    right = predictions_file.right_by_model(TensorFile(folder / SUBSET))
     return slice(None) if right is None else np.logical_and.reduce(list(right.values()))
 
 

@@ -12,7 +12,6 @@ from crossfool.experiment.results.revisions import WORKSPACE, Version
 from crossfool.pipeline.evaluation import success
 from crossfool.pipeline.evaluation.predictions_file import TOP_COLUMNS
 from crossfool.storage import recovery
-from crossfool.storage.parquet import read_table
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def read(cell: CellVersion) -> CellPredictions:
     Raises:
         UserError: the file is damaged, or DVC's cache does not have it.
     """
-    table = read_table(cell.version.table(cell.cell))
+    table = cell.version.table(cell.cell)
     model_column = np.asarray(table["model"])
     models = list(dict.fromkeys(model_column.tolist()))
     top = np.stack([table[name].to_numpy() for name in TOP_COLUMNS], 1)

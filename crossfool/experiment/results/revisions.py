@@ -1,16 +1,21 @@
-"""Versions of an experiment's predictions: its files as they are, or those in DVC's cache of a git revision."""
+"""Versions of an experiment's predictions: its files as they are, or those of a git revision, in DVC's cache or git."""
 
 import functools
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crossfool.errors import UserError
 from crossfool.experiment import dvc_records, git, loading, params_file
 from crossfool.storage import recovery
 from crossfool.storage.dvc_lock import parse_outputs
 from crossfool.storage.hashing import md5
+from crossfool.storage.parquet import read_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WORKSPACE = "workspace"  # DVC's name, too, for the files as they are
 
@@ -28,12 +33,14 @@ class Version:
         values: The version's params.yaml, not validated: today's rules need not be those of an old revision.
         tables: (source, attack) -> md5 of the predictions, for each cell that has any.
         folder: The experiment's.
+        commit: The revision's hash; "" for the files as they are.
     """
 
     name: str
     values: Mapping[str, Any]
     tables: Mapping[tuple[str, str], str]
     folder: Path
+    commit: str = ""
 
     @property
     def uses_tuning(self) -> bool:
@@ -52,19 +59,22 @@ class Version:
             row = ((self.values.get("grids") or {}).get(attack[0]) or {}).get("attack")
         return row if isinstance(row, Mapping) else {}
 
-    def table(self, cell: tuple[str, str]) -> Path:
-        """The file of a cell's predictions, in the folder or in DVC's cache.
+    def table(self, cell: tuple[str, str]) -> "pa.Table":
+        """The table of a cell's predictions, from the folder, DVC's cache or git.
 
         Raises:
-            UserError: DVC's cache does not have it.
+            UserError: neither has it, or it is damaged.
         """
         place = f"predictions/{cell[0]}/{cell[1]}.parquet"
         if self.name == WORKSPACE:
-            return self.folder / place
+            return read_table(self.folder / place)
         digest = self.tables[cell]
         path = cache_folder(self.folder) / digest[:2] / digest[2:]
-        if not path.is_file():
-            message = f"{place} of {self.name} (md5 {digest}) is not in DVC's cache"
+        if path.is_file():
+            return read_table(path)
+        committed = git.file(self.commit, place, self.folder)
+        if committed is None:
+            message = f"{place} of {self.name} (md5 {digest}) is neither in git nor in DVC's cache"
             pull = recovery.pull_command(self.folder.absolute())
             if pull is None:
                 again = f"`git checkout {self.name} && {recovery.repro_command(self.folder)}`"
@@ -74,7 +84,10 @@ class Version:
                 f"{message}; fetch that revision's predictions with "
                 f"`git checkout {self.name} && {fetch} dvc.yaml`{where}, or `{fetch} --all-commits`"
             )
-        return path
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, path.name)
+            copy.write_bytes(committed)
+            return read_table(copy)
 
 
 def workspace_version(folder: Path) -> Version:
@@ -116,7 +129,7 @@ def version_at(name: str, folder: Path) -> Version:
     outs = parse_outputs(lock)
     places = {Path(place): out["md5"] for place, out in outs.items() if place.startswith("predictions/")}
     tables = {(path.parent.name, path.stem): digest for path, digest in places.items() if path.parent.name != "clean"}
-    return Version(name, values if isinstance(values, dict) else {}, tables, folder)
+    return Version(name, values if isinstance(values, dict) else {}, tables, folder, commit)
 
 
 def _file(name: str, commit: str, file: str, folder: Path) -> str:

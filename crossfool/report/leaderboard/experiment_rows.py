@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossfool.attacks.config import Attack
 from crossfool.experiment import params_file
 from crossfool.experiment.descriptions import attack_summary
-from crossfool.experiment.results import cost_effectiveness, pooled_destruction, rivals
+from crossfool.experiment.results import cost_effectiveness, pooled_destruction
 from crossfool.experiment.results.metrics import Results
 from crossfool.experiment.results.ranking import image_distances
-from crossfool.experiment.results.rivals import PairedTest
 from crossfool.report.departures import departures, note
 
-LARGER = 1.05  # an L2 beyond so many times that of momentum alone is marked
 FEW_IMAGES = 100  # of fewer, the text says how little they tell
 
 
@@ -23,19 +22,18 @@ class BoardRow:
 
     Attributes:
         experiment: The folder's name; "." for the default benchmark.
-        attack, objective, epsilon: As in params.yaml.
+        attack, objective, epsilon, norm: As in params.yaml; the norm None for L-inf.
         success, low, high: Mean success rate over black-box cells, and its 95% interval, in percent.
         gradients: Gradient evaluations an image and model.
         per_gradient: Percent points of success a gradient evaluation.
         l2: Mean L2 norm of the change, in pixel values.
         lpips: Mean perceptual distance; None where it was not measured.
-        larger: Whether the attack does better than momentum alone at its budget by images of a clearly larger L2.
         departs: In what the code is known to depart from its paper; "".
         summary: The parameters in words, without the objective and the departure.
         params: The row of params.yaml, as YAML of one line.
         sources: The source models that the row has cells of.
-        tests: Role of a rival (`rivals.BEST`, `rivals.MIGSM`) -> the paired test against it, where one is recorded.
-        opponents: Role -> the rival's name, whether or not a test is recorded.
+        momentum_alone: Whether it is equation 5 without any other part.
+        of_all: Whether its images are drawn from all images, whether or not all models classify them correctly.
     """
 
     experiment: str
@@ -49,13 +47,13 @@ class BoardRow:
     per_gradient: float
     l2: float
     lpips: float | None
-    larger: bool
     departs: str
     summary: str
     params: str
     sources: tuple[str, ...]
-    tests: Mapping[str, PairedTest]
-    opponents: Mapping[str, str]
+    momentum_alone: bool
+    of_all: bool
+    norm: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -73,24 +71,18 @@ def experiment_rows(folder: Path, results: Results, name: str) -> list[BoardRow]
     """
     experiment = results.experiment
     costs = cost_effectiveness.cost_effectiveness_rows(folder, results)
-    success = {cost.attack: cost.success for cost in costs}
-    tests, departs = rivals.recorded_tests(folder, success), departures(experiment)
+    attacks = [cost.attack for cost in costs]
+    departs = departures(experiment)
     given: Mapping[str, Any] = params_file.parse_strict(params_file.read_text(folder / "params.yaml"))["attacks"]
     sources = {
         attack: tuple(dict.fromkeys(source for source, _ in pooled_destruction.black_box_cells(results, attack)))
-        for attack in success
+        for attack in attacks
     }
-    distances = {attack: image_distances(results, attack, sources[attack]) for attack in success}
-
-    def is_larger(attack: str, opponent: str | None) -> bool:
-        if opponent is None or success[attack] <= success[opponent]:
-            return False
-        return (distances[attack]["l2"] or 0.0) > LARGER * (distances[opponent]["l2"] or 0.0)
-
+    distances = {attack: image_distances(results, attack, sources[attack]) for attack in attacks}
     rows = []
     for cost in costs:
         attack = cost.attack
-        row, opponents = experiment.attacks[attack], rivals.find_rivals(experiment, success, attack)
+        row = experiment.attacks[attack]
         rows.append(
             BoardRow(
                 experiment=name,
@@ -104,16 +96,23 @@ def experiment_rows(folder: Path, results: Results, name: str) -> list[BoardRow]
                 per_gradient=cost.per_gradient,
                 l2=distances[attack]["l2"] or 0.0,
                 lpips=distances[attack]["lpips"],
-                larger=is_larger(attack, opponents.get(rivals.MIGSM)),
                 departs=departs.get(attack, ""),
                 summary=attack_summary(row).removeprefix(f"{cost.objective}, ").partition(" (†")[0],
                 params=params_file.to_yaml({attack: given[attack]}, flow=True)[1:-1],
                 sources=sources[attack],
-                tests=tests.get(attack, {}),
-                opponents=opponents,
+                momentum_alone=_is_momentum_alone(row),
+                of_all=experiment.subset.of == "all",
+                norm=row.norm,
             )
         )
     return rows
+
+
+def _is_momentum_alone(row: Attack) -> bool:
+    """Whether a row of `attacks` is equation 5 without any other part."""
+    if row.method is not None or row.loss is not None:
+        return False
+    return row.update == "momentum" and row.gradient == "plain" and not row.parts.inputs
 
 
 def few_images_note(images: int, rows: Sequence[BoardRow]) -> str:

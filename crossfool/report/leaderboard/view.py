@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
-from crossfool.experiment.results.rivals import BEST, MIGSM, PairedTest
 from crossfool.report.leaderboard.boards import FILTERS, Board, Setting
 from crossfool.report.leaderboard.experiment_rows import BoardRow, departures_note, few_images_note
 from crossfool.report.leaderboard.pareto import Drawing, draw
 from crossfool.report.leaderboard.rank_changes import Before, RankChange, gone_rows, rank_changes
+from crossfool.report.leaderboard.rivals import BEST, MIGSM, PairedTest
 from crossfool.report.number_text import difference_text, interval_text, p_equation
 
 ROOT_NAME = "default"  # the default benchmark's folder among the page's files
@@ -27,6 +27,8 @@ class RowView:
         metrics: Source -> the page's copy of the metrics file.
         readme: The page's copy of the experiment's README.
         place: The experiment's folder, as the page names it.
+        tests: Role -> the paired test against that rival as two texts, and its difference.
+        larger: Whether it does better than momentum alone by a larger L2.
     """
 
     row: BoardRow
@@ -39,6 +41,8 @@ class RowView:
     metrics: Mapping[str, str]
     readme: str
     place: str
+    tests: Mapping[str, tuple[str, str, float]]
+    larger: bool
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class BoardView:
         drawing: The Pareto front.
         notes: Sentences on the table.
         gone: The rows that it had and has no more, as texts.
-        roles: The roles of rivals that some row has a recorded test against.
+        roles: The roles of rivals that some row has a test against.
         has_lpips: Whether any row has a perceptual distance.
     """
 
@@ -73,7 +77,7 @@ class BoardView:
 
 def short_name(setting: Setting) -> str:
     """A setting in a few words: data set, epsilon, objective."""
-    return f"{setting.dataset}, ε = {setting.epsilon:g}, {setting.objective}"
+    return f"{setting.dataset}, {setting.radius}, {setting.objective}"
 
 
 def shown_name(experiment: str) -> str:
@@ -81,10 +85,10 @@ def shown_name(experiment: str) -> str:
     return "the default benchmark" if experiment == "." else experiment
 
 
-def test_text(test: PairedTest) -> tuple[str, str]:
-    """A paired test as the difference, and as interval, adjusted p and rival."""
-    under = f"{interval_text(test.low, test.high)}\n{p_equation(test.p_holm)}\n{test.rival}"
-    return difference_text(test.difference), under
+def test_texts(test: PairedTest, rival: str) -> tuple[str, str, float]:
+    """A paired test as the difference, as interval, adjusted p and rival, and as the number to sort by."""
+    under = f"{interval_text(test.low, test.high)}\n{p_equation(test.p_holm)}\n{rival}"
+    return difference_text(test.difference), under, test.difference
 
 
 def folder_name(experiment: str) -> str:
@@ -124,11 +128,18 @@ def board_view(board: Board, number: int, before: Before | None) -> BoardView:
             reproduce=_reproduce(row),
             compare=[
                 f"crossfool compare {row.attack} {rival}{_folder_option(row)}"
-                for rival in dict.fromkeys(row.opponents.values())
+                for rival in dict.fromkeys(
+                    other.attack for other in board.rivals(row).values() if other.experiment == row.experiment
+                )
             ],
             metrics={source: metrics_place(row.experiment, source, row.attack) for source in row.sources},
             readme=readme_place(row.experiment),
             place=shown_name(row.experiment),
+            tests={
+                role: test_texts(test, _rival_name(row, board.rivals(row)[role]))
+                for role, test in board.tests.get(row.key, {}).items()
+            },
+            larger=board.is_larger(row),
         )
         for row in board.rows
     ]
@@ -140,7 +151,7 @@ def board_view(board: Board, number: int, before: Before | None) -> BoardView:
         drawing=draw(board.rows),
         notes=_notes(board),
         gone=[f"{attack} of {shown_name(name)} (its rank was {rank})" for (name, attack), rank in gone.items()],
-        roles=[role for role in (BEST, MIGSM) if any(role in row.tests for row in board.rows)],
+        roles=[role for role in (BEST, MIGSM) if any(role in tests for tests in board.tests.values())],
         has_lpips=any(row.lpips is not None for row in board.rows),
     )
 
@@ -148,6 +159,11 @@ def board_view(board: Board, number: int, before: Before | None) -> BoardView:
 def _folder_option(row: BoardRow) -> str:
     """The option that names the row's experiment to a command; "" for the root's."""
     return "" if row.experiment == "." else f" --folder {quote(row.experiment)}"
+
+
+def _rival_name(row: BoardRow, rival: BoardRow) -> str:
+    """A rival's name, with its experiment where that is another."""
+    return rival.attack if rival.experiment == row.experiment else f"{rival.attack} of {shown_name(rival.experiment)}"
 
 
 def _reproduce(row: BoardRow) -> str:
@@ -159,24 +175,23 @@ def _reproduce(row: BoardRow) -> str:
 def _notes(board: Board) -> list[str]:
     """Sentences on a table: how little few images tell, what marks mean, and why paired tests are missing."""
     notes = [few_images_note(board.setting.images, board.rows), departures_note(board.rows)]
-    if any(row.larger for row in board.rows):
+    if any(board.is_larger(row) for row in board.rows):
         notes.append(
             "▲ beside L2: better than momentum alone (mIGSM) at its budget, but with images that changed more (L2 "
             "larger by over 5%), so that a part of the gain may be the larger perturbation's."
         )
     untested = [
-        name for name in board.experiments if _lacks_tests([row for row in board.rows if row.experiment == name])
+        name for name in board.experiments if _lacks_tests(board, [row for row in board.rows if row.experiment == name])
     ]
     if untested:
         names = " and ".join(shown_name(name) for name in untested)
         notes.append(
-            f"No paired tests of {names}: outcomes image by image are not in git, and agreement.json has no tests that "
-            "fit the metrics. Where predictions are at hand, dvc repro report records them there, and crossfool "
-            "compare (below, in each row) prints them."
+            f"No paired tests of {names}: its folder predictions is not in git. Where it is at hand, crossfool "
+            "compare (below, in each row) prints the tests."
         )
     return [text for text in notes if text]
 
 
-def _lacks_tests(rows: Sequence[BoardRow]) -> bool:
-    """Whether an experiment's rows have rivals, and no recorded test against any."""
-    return any(row.opponents for row in rows) and not any(row.tests for row in rows)
+def _lacks_tests(board: Board, rows: Sequence[BoardRow]) -> bool:
+    """Whether an experiment's rows have rivals, and no test against any."""
+    return any(board.rivals(row) for row in rows) and not any(board.tests.get(row.key) for row in rows)
