@@ -113,7 +113,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [  # changed sections of params.yam
             ),
             ({**LOOP, "shifts": 1}, "attacks: row: shifts is 1: input should be greater than or equal to 2"),
             ({**LOOP, "gradient": "mirrored", "shifts": 2}, "shifts is not used by gradient: mirrored; remove it"),
-            ({**LOOP, "gradient": "mirrored", "seed": 2}, "seed is used only with gradient: relevant, smoothed or"),
+            ({**LOOP, "gradient": "mirrored", "seed": 2}, "seed is used only with gradient: "),
         )
     ),
     ({"models": ["fnn0", "conv_16"]}, "unknown model 'conv_16'; did you mean conv16"),
