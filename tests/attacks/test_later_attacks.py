@@ -218,6 +218,8 @@ COMPOSED = {
     "antithetic": {"gradient": "smoothed", "samples": 4, "sigma": 15.0, "noise": "antithetic"},
     "latin_si": {"gradient": "smoothed", "samples": 4, "sigma": 15.0, "noise": "latin", "scales": 2},
     "varied_di_si": {"gradient": "varied", "samples": 3, "radius": 20.0, "diversity": 0.7, "scales": 2, **MOMENTUM},
+    "bsr_di_ti": {"bsr": 3, "diversity": 0.7, "kernel": 3, **MOMENTUM},
+    "varied_sia_si": {"gradient": "varied", "samples": 1, "radius": 20.0, "sia": 2, "scales": 2, **MOMENTUM},
     "relevant_ti": {"gradient": "relevant", "samples": 3, "radius": 50.0, "kernel": 3, **MOMENTUM},
 }
 
@@ -251,7 +253,10 @@ def test_evaluations_are_counted_to_the_last(name):
 
 @pytest.mark.parametrize(
     ("name", "copies"),
-    [("nesterov", 1), ("di_ti_si_ni", 3), ("sg_mi_di", 3), ("latin_si", 8), ("varied_di_si", 8), ("relevant_ti", 4)],
+    [
+        *(("nesterov", 1), ("di_ti_si_ni", 3), ("sg_mi_di", 3), ("latin_si", 8), ("varied_di_si", 8)),
+        *(("bsr_di_ti", 3), ("varied_sia_si", 8), ("relevant_ti", 4)),
+    ],
 )
 def test_copies_a_step(name, copies):
     assert Attack(epsilon=15, steps=3, step_size=5, **COMPOSED[name]).gradient_evaluations_per_step == copies
