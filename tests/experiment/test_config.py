@@ -135,7 +135,7 @@ MISTAKES = [
     (
         "  igsm:     {",
         "  igsm:     {seed: 1, ",
-        "seed is used only with gradient: relevant, smoothed or varied, or with diversity",
+        "seed is used only with gradient: relevant, smoothed or varied, or with bsr, diversity or sia",
     ),
     (
         "  igsm:     {",
