@@ -21,7 +21,7 @@ from crossfool.attacks.inputs import bsr, sia
 from crossfool.attacks.loop import Budget, attack
 from crossfool.errors import UserError
 
-EPSILON, STEP, STEPS, MU, COPIES = 16, 3, 3, 0.8, 3
+EPSILON, STEP, STEPS, MU, COPIES = 16, 3, 3, 0.8, 2
 LABELS, IDS = torch.tensor([0, 3, 6]), [4, 1, 9]
 
 

@@ -99,13 +99,16 @@ def rearranged(image: Tensor, layout: Layout) -> Tensor:
     What turns in from beyond a block's edge is 0. All pixels are gathered at once; the gradient of that is the same
     every time on a GPU, too, where torch's sampling on a grid adds in any order.
     """
+    import torch
+
     top, row, height, place = _along(layout.heights, layout.rows)
     left, column, width, place_across = _along(layout.widths, layout.columns)
     down, right = (row - (height - 1) / 2)[:, None], (column - (width - 1) / 2)[None]  # from the block's middle
     angle = layout.angles.deg2rad()[place][:, place_across]
     y = angle.cos() * down + angle.sin() * right + (height[:, None] - 1) / 2
     x = angle.cos() * right - angle.sin() * down + (width[None] - 1) / 2
-    flat, total = image.flatten(2), 0
+    flat = image.flatten(2)
+    total = torch.zeros_like(flat)
     for corner_y in (y.floor(), y.floor() + 1):
         for corner_x in (x.floor(), x.floor() + 1):
             weight = (1 - (y - corner_y).abs()) * (1 - (x - corner_x).abs())

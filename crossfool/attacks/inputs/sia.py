@@ -169,7 +169,8 @@ def _low_pass(side: int) -> Tensor:
     kept = torch.arange(side - int(side * CUT_FREQUENCIES), dtype=torch.float64)[:, None]
     waves = torch.cos(math.pi * kept * (torch.arange(side, dtype=torch.float64) + 0.5) / side)
     waves = waves / waves.norm(dim=1, keepdim=True)
-    return waves.T @ waves
+    matrix: Tensor = waves.T @ waves
+    return matrix
 
 
 Transform = Callable[["Tensor", "torch.Generator"], "Tensor"]
