@@ -221,6 +221,8 @@ COMPOSED = {
     "antithetic": {"gradient": "smoothed", "samples": 4, "sigma": 15.0, "noise": "antithetic"},
     "latin_si": {"gradient": "smoothed", "samples": 4, "sigma": 15.0, "noise": "latin", "scales": 2},
     "varied_di_si": {"gradient": "varied", "samples": 3, "radius": 20.0, "diversity": 0.7, "scales": 2, **MOMENTUM},
+    "bsr_di_ti": {"bsr": 3, "diversity": 0.7, "kernel": 3, **MOMENTUM},
+    "varied_sia_si": {"gradient": "varied", "samples": 1, "radius": 20.0, "sia": 2, "scales": 2, **MOMENTUM},
     "relevant_ti": {"gradient": "relevant", "samples": 3, "radius": 50.0, "kernel": 3, **MOMENTUM},
     "maximin_si_ni": {**MAXIMIN, "scales": 2, "update": "nesterov", "decay": MU},
     "penalised_di_si": {**PENALISED, "diversity": 0.7, "scales": 2, **MOMENTUM},
@@ -258,7 +260,15 @@ def test_evaluations_are_counted_to_the_last(name):
 
 
 COPIES = {"nesterov": 1, "di_ti_si_ni": 3, "sg_mi_di": 3, "latin_si": 8, "varied_di_si": 8, "relevant_ti": 4}
-COPIES |= {"maximin_si_ni": 6, "penalised_di_si": 12, "enhanced_di_ti": 3, "sg_gi": 3, "sg_raw": 3}
+COPIES |= {
+    "bsr_di_ti": 3,
+    "varied_sia_si": 8,
+    "maximin_si_ni": 6,
+    "penalised_di_si": 12,
+    "enhanced_di_ti": 3,
+    "sg_gi": 3,
+    "sg_raw": 3,
+}
 
 
 @pytest.mark.parametrize(("name", "copies"), COPIES.items())

@@ -42,7 +42,10 @@ ROWS: dict[str, tuple[dict[str, object], list[str]]] = {  # name -> keys of the 
     "enhanced": ({"gradient": "enhanced", "samples": 2, "reach": 9}, ["gradients.enhanced", SIGN, LOSS]),
     "scaled": ({"scales": 2}, [PLAIN, "inputs.scales", SIGN, LOSS]),
     "convolved": ({"kernel": 3}, [PLAIN, "inputs.kernel", SIGN, LOSS]),
+    "shuffled": ({"bsr": 2}, [PLAIN, "inputs.bsr", SIGN, LOSS]),
+    "in_blocks": ({"sia": 2}, [PLAIN, "inputs.sia", SIGN, LOSS]),
     "diverse": ({"diversity": 0.5}, [PLAIN, "inputs.diversity", SIGN, LOSS]),
+    "margin": ({"loss": "margin"}, [PLAIN, SIGN, "losses.margin"]),
     "momentum": (MOMENTUM, [PLAIN, "updates.momentum", LOSS]),
     "nesterov": ({"update": "nesterov", "decay": 1.0}, [PLAIN, "updates.nesterov", LOSS]),
     "initialised": (

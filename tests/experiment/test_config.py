@@ -135,7 +135,8 @@ MISTAKES = [
     (
         "  igsm:     {",
         "  igsm:     {seed: 1, ",
-        "seed is used only with gradient: maximin, penalised, relevant, smoothed or varied, or with diversity",
+        "seed is used only with gradient: maximin, penalised, relevant, smoothed or varied, or with bsr, diversity or "
+        "sia",
     ),
     (
         "  igsm:     {",
