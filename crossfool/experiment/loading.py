@@ -53,7 +53,7 @@ def parse_experiment(text: str, path: str | Path) -> Experiment:
             Path(path).parent, experiment.root, _named_files(experiment, Path(path).parent)
         )
     except ValidationError as error:
-        raise UserError(f"{path}: {_first(error)}") from None
+        raise UserError(f"{path}: {first_message(error)}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except OSError as error:  # a name that is too long for the file system
@@ -80,7 +80,7 @@ def _named_files(experiment: Experiment, folder: Path) -> Iterator[tuple[str, st
         yield from (("weights: dir", str(file), file) for file in files if file is not None)  # links may lead elsewhere
 
 
-def _first(error: ValidationError) -> str:
+def first_message(error: ValidationError) -> str:
     """The first of pydantic's errors, as one line."""
     errors = error.errors(include_url=False)
     # a misspelt key is both unknown and missing: report it as unknown, which names the nearest key
