@@ -1,7 +1,7 @@
 """Fusion of an ensemble: log-probabilities of a source from its members' logits.
 
 `fusion` says what an ensemble takes the mean of (paper equation 3 leaves it open). All three fusions give
-log-probabilities, so that the same losses serve them.
+log-probabilities, so that the same losses serve them. Losses of logits take the mean of those.
 """
 
 import math
@@ -35,3 +35,8 @@ def source_log_probabilities(members: Sequence[Model], fusion: str) -> Model:
     """A source's log-probabilities (N,K). An ensemble of one member is that model, whatever the fusion."""
     fuse = FUSIONS[fusion]
     return lambda x: fuse(torch.stack([member(x).float() for member in members]))
+
+
+def source_logits(members: Sequence[Model]) -> Model:
+    """A source's logits (N,K), for losses that take these: the mean of its members'."""
+    return lambda x: torch.stack([member(x).float() for member in members]).mean(0)

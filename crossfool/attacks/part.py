@@ -156,13 +156,33 @@ class UpdatePart(BasePart, whole_steps=False):
 
 
 class LossPart(BasePart):
-    """A loss that is driven up: the row's `loss`."""
+    """A loss that is driven up: the row's `loss`.
+
+    Attributes:
+        takes_logits: Whether it takes logits in place of log-probabilities, of an ensemble the mean of its members'. It
+            cannot work by `fusion: probabilities`, which is a mean of no logits.
+    """
+
+    takes_logits: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, takes_logits: bool = False, **options: Any) -> None:
+        cls.takes_logits = takes_logits
+        super().__init_subclass__(**options)
+
+    def misuse(self, row: Any) -> str:
+        probabilities = self.takes_logits and row.fusion == "probabilities"
+        return (
+            f"loss: {self.part_name()} takes logits, of an ensemble their mean; set fusion: logits"
+            if probabilities
+            else ""
+        )
 
     def loss(self, log_probabilities: Model, labels: Tensor, targeted: bool) -> Loss:
         """Make the loss of images (kN,C,H,W), k copies of N images one behind the other.
 
         Args:
-            log_probabilities: The source: images -> log-probabilities (kN,K); of one model log-softmax of its logits.
+            log_probabilities: The source: images -> log-probabilities (kN,K), of one model log-softmax of its logits;
+                or where the part `takes_logits`, the logits.
             labels: Classes to leave, or to reach where `targeted`, (N,).
             targeted: Whether the attack aims at the labels.
         """

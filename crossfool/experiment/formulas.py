@@ -121,7 +121,10 @@ def update_facts(attack: Attack, members: int) -> Iterator[Fact]:
     parts = attack.parts
     names = {"label": "target label" if attack.targeted else "true label", "sign": "" if attack.targeted else "−"}
     loss = part_formula(parts.loss, names, "J(x)")
-    fusion = FUSION_FORMULAS[attack.fusion] if members > 1 else "f the source's log-probabilities"
+    logits = parts.loss.takes_logits
+    alone = "f the source's logits" if logits else "f the source's log-probabilities"
+    together = "f = mean of the members' logits (equation 3)" if logits else FUSION_FORMULAS[attack.fusion]
+    fusion = together if members > 1 else alone
     yield from loss.facts[:-1]
     yield loss.facts[-1][0], f"{loss.facts[-1][1]}; {fusion}"
     yield "start", "x₀ = the clean image, no random start"

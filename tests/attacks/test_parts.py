@@ -45,6 +45,7 @@ ROWS: dict[str, tuple[dict[str, object], list[str]]] = {  # name -> keys of the 
     "shuffled": ({"bsr": 2}, [PLAIN, "inputs.bsr", SIGN, LOSS]),
     "in_blocks": ({"sia": 2}, [PLAIN, "inputs.sia", SIGN, LOSS]),
     "diverse": ({"diversity": 0.5}, [PLAIN, "inputs.diversity", SIGN, LOSS]),
+    "logit": ({"loss": "logit", "fusion": "logits"}, [PLAIN, SIGN, "losses.logit"]),
     "margin": ({"loss": "margin"}, [PLAIN, SIGN, "losses.margin"]),
     "momentum": (MOMENTUM, [PLAIN, "updates.momentum", LOSS]),
     "nesterov": ({"update": "nesterov", "decay": 1.0}, [PLAIN, "updates.nesterov", LOSS]),

@@ -40,8 +40,9 @@ def craft(
         images had finite gradients throughout, (N,) bool.
     """
     x = chunk.images.float().contiguous(memory_format=torch.channels_last)
-    norm = compose.build_norm(row)
-    source, labels = fusion.source_log_probabilities(members, row.fusion), (chunk.labels, chunk.target_labels)
+    norm, of_logits = compose.build_norm(row), row.parts.loss.takes_logits
+    source = fusion.source_logits(members) if of_logits else fusion.source_log_probabilities(members, row.fusion)
+    labels = chunk.labels, chunk.target_labels
     loss = compose.build_source_loss(row, source, labels[row.targeted])
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
