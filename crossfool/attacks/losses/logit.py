@@ -16,8 +16,9 @@ class Part(LossPart, takes_logits=True, cite="Zhao et al. 2021; arXiv 2012.11207
 
     Summary: logit loss
     Rows:
-        logit_targeted: towards a target label by its logit: {epsilon: 16, steps: 300, step_size: 2,
-            objective: targeted, loss: logit, fusion: logits, update: momentum, decay: 1.0, diversity: 0.7, kernel: 5}
+        logit_targeted: towards a target label by its logit (the paper has 300 steps): {epsilon: 16, steps: 20,
+            step_size: 2, objective: targeted, loss: logit, fusion: logits, update: momentum, decay: 1.0,
+            diversity: 0.7, kernel: 5}
     Formula:
         loss: J(x) = {sign}f(x)[{label}]
     """
