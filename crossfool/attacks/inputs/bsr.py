@@ -120,7 +120,7 @@ def rearranged(image: Tensor, layout: Layout) -> Tensor:
 
 
 def _along(sides: Tensor, order: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Where the pixels along one side of a rearranged image come from.
+    """Source positions of the pixels along one side of a rearranged image.
 
     Args:
         sides: Of the blocks along it, (n,).
