@@ -36,6 +36,9 @@ NotNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Pixels = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False), RefuseUnitScale, RefuseText]
+Length = Annotated[
+    float, Field(ge=0, le=1e6, allow_inf_nan=False), RefuseUnitScale, RefuseText
+]  # of a perturbation, in some norm
 Radius = Annotated[float, Field(gt=0, le=255, allow_inf_nan=False), RefuseUnitScale, RefuseText]
 NoiseDeviation = Annotated[
     float, Field(ge=0, le=1e6, allow_inf_nan=False), RefuseUnitScale, RefuseText

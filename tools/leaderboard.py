@@ -54,11 +54,11 @@ def section(folder: Path) -> str:
 
 
 def tables(rows: list[BoardRow]) -> Iterator[str]:
-    """Yield a table for each objective and epsilon, untargeted attacks before targeted ones."""
-    for objective, epsilon in dict.fromkeys((row.objective, row.epsilon) for row in rows):
-        ranked = [row for row in rows if (row.objective, row.epsilon) == (objective, epsilon)]
+    """Yield a table for each objective, norm and epsilon, untargeted attacks before targeted ones."""
+    for setting in dict.fromkeys((row.objective, row.norm, row.epsilon) for row in rows):
+        ranked = [row for row in rows if (row.objective, row.norm, row.epsilon) == setting]
         rates = [row.success for row in ranked]
-        lines = [f"| | {objective} attack | success, % | gradients | success a gradient | what |"]
+        lines = [f"| | {setting[0]} attack | success, % | gradients | success a gradient | what |"]
         lines.append("|---:|---|---:|---:|---:|---|")
         for row in ranked:
             rate = f"{rate_text(row.success)} {interval_text(row.low, row.high)}"

@@ -1,12 +1,15 @@
 """The loss, the gradient estimator and the update rule that a row of `attacks` in params.yaml describes."""
 
 import functools
+import importlib
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from crossfool.attacks.config import Attack
-from crossfool.attacks.types import Context, Estimate, Loss, Model, Update
+from crossfool.attacks.config import NORM_MODULES, Attack
+from crossfool.attacks.projection import LINF
+from crossfool.attacks.types import Context, Estimate, Loss, Model, Norm, Update
 
 
 def build_source_loss(row: Attack, log_probabilities: Model, labels: Tensor) -> Loss:
@@ -52,9 +55,26 @@ def build_estimator(row: Attack, ids: Sequence[int], together: int = 1) -> Estim
     return transformed
 
 
-def build_update(row: Attack) -> Update:
-    """A row's update rule, adjusted to its estimator."""
-    return row.parts.gradient.adjusted(row.parts.update.update(row.step_size))
+def build_update(row: Attack, values: int | None = None) -> Update:
+    """A row's update rule, adjusted to its estimator.
+
+    Args:
+        row: The attack.
+        values: Number of an image's values (C·H·W), which a row with `norm: l2` needs.
+    """
+    step_size = row.step_size
+    if row.norm == "l2":
+        assert values is not None
+        step_size /= math.sqrt(values)  # what a step adds to each value where it adds the same to all
+    return row.parts.gradient.adjusted(row.parts.update.update(step_size))
+
+
+def build_norm(row: Attack) -> Norm:
+    """The norm of a row's ball; the module of L2 is loaded for rows that name it alone."""
+    if row.norm is None:
+        return LINF
+    norm: Norm = importlib.import_module(NORM_MODULES[row.norm]).NORM
+    return norm
 
 
 def _context(row: Attack, ids: Sequence[int], together: int = 1) -> Context:

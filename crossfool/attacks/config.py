@@ -12,12 +12,14 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from crossfool.attacks import parts, selection
 from crossfool.attacks.torchattack import catalogue
-from crossfool.config import Count, Pixels, Section, Seed, Step
-from crossfool.errors import small_steps_message
+from crossfool.config import Count, Length, Section, Seed, Step
+from crossfool.errors import MAX_PIXEL, small_steps_message
 
+NORM_MODULES = {"l2": "crossfool.attacks.l2"}  # loaded for rows that name the norm
 # the keys that a row with a method may have
 METHOD_KEYS = ("method", "options", "epsilon", "steps", "step_size", "seed", "objective", "fusion")
 # The order of keys in the metadata of cells, by which a cell is known again; other keys stand behind these, by name.
@@ -39,7 +41,9 @@ class Attack(Section):
     Keys of its parts (`samples`, `sigma`, ...) are not among the attributes; `value` gives them.
 
     Attributes:
-        epsilon: Radius of the L-inf ball, in pixel values.
+        norm: The norm of the ball, of epsilon and of step_size: `l2`; None for L-inf, also where `linf` is written.
+        epsilon: Radius of the ball around the clean image, in pixel values: in L-inf of each value, in L2 of the whole
+            image.
         steps: T, the number of iterations; with `method`, the library's own number where not given.
         step_size: alpha, in pixel values; with `method`, epsilon / steps where not given.
         method: Another library's attack (`torchattack/MIFGSM`) in place of the loop.
@@ -59,7 +63,8 @@ class Attack(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    epsilon: Pixels
+    norm: Literal["linf", "l2"] | None = None  # before epsilon, whose limit depends on it
+    epsilon: Length
     steps: Count
     step_size: Step
     method: str | None = None
@@ -98,6 +103,20 @@ class Attack(Section):
     @classmethod
     def key_names(cls) -> tuple[str, ...]:
         return (*cls.model_fields, *parts.key_names())
+
+    @field_validator("norm")
+    @classmethod
+    def _default_norm(cls, norm: str | None) -> str | None:
+        """Take `linf` for a key that is not there: such rows are the same."""
+        return None if norm == "linf" else norm
+
+    @field_validator("epsilon")
+    @classmethod
+    def _check_epsilon(cls, epsilon: float, known: ValidationInfo) -> float:
+        """Refuse a radius in L-inf that no pixel can use."""
+        if epsilon > MAX_PIXEL and known.data.get("norm") is None:
+            raise PydanticKnownError("less_than_equal", {"le": MAX_PIXEL})
+        return epsilon
 
     @field_validator("record_steps")
     @classmethod
@@ -208,13 +227,13 @@ class Attack(Section):
     @property
     def whole(self) -> bool:
         """Whether every step leaves whole numbers: the parts' steps are, and a method's are not known to be."""
-        fixed_steps = self.method is None and all(part.whole_steps for part in self.parts)
+        fixed_steps = self.method is None and self.norm is None and all(part.whole_steps for part in self.parts)
         return fixed_steps and all(value == int(value) for value in (self.epsilon, self.step_size))
 
     @property
     def has_later_parts(self) -> bool:
-        """Whether the row has parts that the paper's attacks do not have."""
-        return self.method is not None or not all(part.paper for part in self.parts)
+        """Whether the row has parts, or a norm, that the paper's attacks do not have."""
+        return self.method is not None or self.norm is not None or not all(part.paper for part in self.parts)
 
     @property
     def gradient_evaluations_per_step(self) -> int:

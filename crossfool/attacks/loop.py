@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from crossfool.attacks.projection import project_linf
-from crossfool.attacks.types import Estimate, Loss, Update, as_rule
+from crossfool.attacks.projection import LINF
+from crossfool.attacks.types import Estimate, Loss, Norm, Update, as_rule
 from crossfool.errors import MAX_PIXEL, UserError, refuse_small_pixel_value, refuse_unit_images, small_steps_message
 
 
@@ -38,9 +38,10 @@ def attack(
     *,
     estimate: Estimate,
     update: Update,
+    norm: Norm = LINF,
     each: Callable[[int, Tensor], object] = lambda step, x_adv: None,
 ) -> Tensor:
-    """Maximise a per-example loss in the L-inf ball around x (paper equations 4, 5 and 8).
+    """Maximise a per-example loss in the ball around x (paper equations 4, 5 and 8).
 
     Args:
         loss: The loss to maximise, an image at a time; a targeted attack passes the negative.
@@ -48,10 +49,11 @@ def attack(
         budget: Radius, number of steps, step size.
         estimate: Gradient estimator (`gradients/`).
         update: Makes a fresh update rule (`updates/`).
+        norm: The ball's norm, L-inf as in the paper, or `l2.L2`; epsilon and step size are lengths in it.
         each: Called with the step, numbered from 1, and the images after it.
 
     Returns:
-        Adversarial images, shaped as x. With integer x, epsilon and step size they are integers.
+        Adversarial images, shaped as x. With integer x, epsilon and step size they are integers in the L-inf norm.
 
     Raises:
         UserError: the images' pixels are not 0..255, but 0..1, say, or normalised.
@@ -65,7 +67,10 @@ def attack(
     update_rule, x_adv = as_rule(update()), x
     for number in range(1, budget.steps + 1):
         gradient = estimate(loss, update_rule.look(x_adv))  # raw: not signed, not normalised
-        step = budget.step_size * update_rule.step(update_rule.direction(gradient))
-        x_adv = project_linf(x_adv + step, x, budget.epsilon)
+        direction = update_rule.direction(gradient)
+        step = norm.unit(direction)
+        if update_rule.lengths is not None:
+            step = update_rule.lengths(direction) * step
+        x_adv = norm.project(x_adv + budget.step_size * step, x, budget.epsilon)
         each(number, x_adv)
     return x_adv

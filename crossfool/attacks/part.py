@@ -148,7 +148,8 @@ class UpdatePart(BasePart, whole_steps=False):
         """Make the rule, whose state begins anew with each attack.
 
         Args:
-            step_size: α, in pixel values.
+            step_size: α, in pixel values; in a row with `norm: l2` α/√n for images of n values, so that a step
+                of equal changes has the length α.
         """
         raise NotImplementedError
 

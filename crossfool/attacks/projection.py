@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from crossfool.attacks.types import Norm
 from crossfool.errors import refuse_small_pixel_value
 
 
@@ -21,3 +22,6 @@ def quantise(x_adv: Tensor, x: Tensor, epsilon: float) -> Tensor:
     """
     refuse_small_pixel_value("epsilon", epsilon)
     return project_linf(x_adv.round(), x, float(int(epsilon))).to(torch.uint8)
+
+
+LINF = Norm(torch.sign, project_linf, quantise)

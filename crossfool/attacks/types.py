@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Model = Callable[["Tensor"], "Tensor"]  # images (N,C,H,W), pixels 0..255 -> logits or log-probabilities (N,K)
 Loss = Callable[["Tensor"], "Tensor"]  # images (N,C,H,W), pixels 0..255 -> a loss for each image (N,)
 Estimate = Callable[[Loss, "Tensor"], "Tensor"]  # loss, images -> raw gradient, shaped as the images
-Direction = Callable[["Tensor"], "Tensor"]  # raw gradient -> direction, whose sign is the step
+Direction = Callable[["Tensor"], "Tensor"]  # raw gradient -> direction, whose sign is the step (in L2: it, normalised)
 # step (the first is 0), images -> samples, each shaped as the images
 Noise = Callable[[int, "Tensor"], Iterator["Tensor"]]
 
@@ -24,19 +24,34 @@ class Rule:
     Attributes:
         direction: Raw gradient -> direction.
         look: Images -> points where the next gradient is taken; not clipped.
-        step: Direction -> the step, in step sizes.
+        lengths: Direction -> what each value of the step is multiplied by; None for steps as they are.
     """
 
     direction: Direction
     look: Callable[[Tensor], Tensor] = lambda x: x
-    step: Callable[[Tensor], Tensor] = lambda direction: direction.sign()
+    lengths: Callable[[Tensor], Tensor] | None = None
 
 
 Update = Callable[[], Direction | Rule]  # makes a fresh update rule
 
 
+@dataclass(frozen=True)
+class Norm:
+    """The norm of an attack's ball; images (N,C,H,W), pixels 0..255, an image at a time.
+
+    Attributes:
+        unit: Direction -> the step along it whose norm is 1, or below where the direction has zeros.
+        project: (images, clean images, epsilon) -> images in the ball of radius epsilon and in 0..255.
+        quantise: Likewise -> uint8 images in the ball.
+    """
+
+    unit: Callable[[Tensor], Tensor]
+    project: Callable[[Tensor, Tensor, float], Tensor]
+    quantise: Callable[[Tensor, Tensor, float], Tensor]
+
+
 def as_rule(direction: Direction | Rule) -> Rule:
-    """Wrap a direction as a rule that steps by its sign; a rule is returned as it is."""
+    """Wrap a direction as a rule; a rule is returned as it is."""
     return direction if isinstance(direction, Rule) else Rule(direction)
 
 

@@ -37,6 +37,8 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
         "params",
         f"valid: {_many(len(experiment.models), 'model')}, {_many(sources, 'source')} × {_many(rows, 'attack')}",
     )
+    if in_l2 := [name for name, row in experiment.rows.items() if row.norm == "l2"]:
+        yield "norm", f"L2: {', '.join(in_l2)}; their epsilon and step_size are lengths over the whole image"
     yield from (("note", line) for line in _doubts(experiment))
     yield from (("note", line) for line in preflight.notes)
     yield "images", f"{preflight.images}: {_image_count(preflight)}"

@@ -27,11 +27,16 @@ def attack_summary(attack: Attack) -> str:
     else:
         parts += words.summaries(attack.parts)
     steps = "one step" if attack.steps == 1 else f"T = {attack.steps} steps"
-    parts += [f"{steps} of α = {attack.step_size:g}", f"ε = {attack.epsilon:g}"]
+    parts += [f"{steps} of α = {attack.step_size:g}", f"ε = {attack.epsilon:g}{norm_note(attack.norm)}"]
     if attack.fusion != "probabilities":
         parts.append(f"ensembles by mean {attack.fusion}")
     departs = departure(attack)
     return ", ".join(parts) + (f" († departs from its paper: {departs})" if departs else "")
+
+
+def norm_note(norm: str | None) -> str:
+    """The norm of an attack's ball, to stand behind its epsilon; "" for None, L-inf."""
+    return f" in {norm.capitalize()}" if norm else ""
 
 
 def departure(attack: Attack) -> str:

@@ -25,6 +25,11 @@ ROW_MEANINGS = {
     "method": "another library's attack, in place of the loop",
     "options": "of that attack",
 }
+L2_MEANINGS = {
+    "epsilon": "ε, radius of the L2 ball around the clean image, in pixel values over the whole image",
+    "step_size": "α, L2 norm of a step, in pixel values over the whole image",
+    "norm": "of the ball, ε and α",
+}
 FUSION_FORMULAS = {
     "probabilities": "f = log of the mean of the members' softmax (equation 3, by probabilities)",
     "logits": "f = log-softmax of the mean of the members' logits (equation 3, by logits)",
@@ -35,7 +40,8 @@ FUSION_FORMULAS = {
 def parameter_meanings(attack: Attack) -> dict[str, str]:
     """The meaning of each key of a row that has one."""
     parts = () if attack.method is not None else attack.parts
-    return ROW_MEANINGS | {key: text for part in parts for key, text in words.words(type(part)).meanings.items()}
+    row_meanings = ROW_MEANINGS | (L2_MEANINGS if attack.norm == "l2" else {})
+    return row_meanings | {key: text for part in parts for key, text in words.words(type(part)).meanings.items()}
 
 
 def evaluations_formula(attack: Attack) -> str:
@@ -47,6 +53,13 @@ def evaluations_formula(attack: Attack) -> str:
         if symbol or part.evaluations > 1:
             factors.append(symbol or str(part.evaluations))
     return " · ".join(factors)
+
+
+class _Spread(float):
+    """A step size in L2 as formulas show it where it stands for the change of each value."""
+
+    def __format__(self, spec: str) -> str:
+        return f"{float(self):{spec}}/√n"
 
 
 @dataclass(frozen=True)
@@ -109,10 +122,11 @@ def update_facts(attack: Attack, members: int) -> Iterator[Fact]:
     yield from loss.facts[:-1]
     yield loss.facts[-1][0], f"{loss.facts[-1][1]}; {fusion}"
     yield "start", "x₀ = the clean image, no random start"
+    step_size = attack.step_size if attack.norm is None else _Spread(attack.step_size)
     looks = [text for label, text in words.words(type(parts.update)).formula if label == "look"]
     point = "xₜ"
     for template in looks:
-        if text := words.filled(template, parts.update, {"step_size": attack.step_size}):
+        if text := words.filled(template, parts.update, {"step_size": step_size}):
             point = text.partition(" = ")[0]
             yield "look", text
     of_images = [part for part in parts.inputs if part.stage() < 2]
@@ -126,12 +140,17 @@ def update_facts(attack: Attack, members: int) -> Iterator[Fact]:
             formula = part_formula(part, {"gradient": symbol}, "Kₜ")
             yield from formula.facts
             symbol = formula.symbol
-    update = part_formula(parts.update, {"gradient": symbol, "step_size": attack.step_size}, "dₜ")
+    update = part_formula(parts.update, {"gradient": symbol, "step_size": step_size}, "dₜ")
     if attack.update != DEFAULTS["update"]:
         yield from (fact for fact in update.facts if fact[0] != "look")
         symbol = update.symbol
     epsilon, step = f"{attack.epsilon:g}", f"{attack.step_size:g}{gradient.step}{update.step}"
     times = "once: t = 0" if attack.steps == 1 else f"{attack.steps} times: t = 0 … {attack.steps - 1}"
+    if attack.norm == "l2":
+        moved = f"xₜ + {step} · {symbol} / ‖{symbol}‖₂"
+        yield "step", f"xₜ₊₁ = {moved}, scaled to ‖x − x₀‖₂ ≤ {epsilon}, then clipped to [0, 255]; {times}"
+        yield "stored", f"rounded, toward x₀ where else ‖x − x₀‖₂ > {epsilon}"
+        return
     yield "step", f"xₜ₊₁ = clip(xₜ + {step} · sign {symbol}) to [0, 255] and |x − x₀| ≤ {epsilon}; {times}"
     stored = "whole numbers throughout: uint8 loses nothing"
     yield "stored", stored if attack.whole else f"rounded, and clipped again to |x − x₀| ≤ {int(attack.epsilon)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from crossfool.attacks import parts
-from crossfool.attacks.config import Attack
+from crossfool.attacks.config import NORM_MODULES, Attack
 from crossfool.attacks.torchattack import catalogue as methods
 from crossfool.datasets.preparation import catalogue as datasets
 from crossfool.datasets.preparation.config import Subset
@@ -178,7 +178,8 @@ def craft(experiment: Experiment, attack: str) -> StagePlan[CraftValues]:
     """
     row = experiment.row(attack)
     named = row.parts.modules if row.method is None else (parts.ADAPTER,)
-    modules = ("crossfool.pipeline.crafting.craft_cell", *named)
+    norm = () if row.norm is None else (NORM_MODULES[row.norm],)
+    modules = ("crossfool.pipeline.crafting.craft_cell", *named, *norm)
     libraries = () if row.method is None else (methods.LIBRARY,)
     derived = _derived(row) | {"parts": named}  # in the order in which they are composed
     return StagePlan(f"attack/{attack}", CraftValues(row, experiment.compute), modules, derived, libraries)

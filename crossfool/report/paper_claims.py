@@ -8,7 +8,7 @@ Holm's method for all claims of the experiment: `claims/_verdict.py`, docs/stati
 
 import importlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crossfool.experiment.results.outcomes import Evidence
@@ -36,11 +36,12 @@ class Claim(Verdict):
 
 
 def check_claims(evidence: Evidence) -> list[Claim]:
-    """Check the claims that the experiment has cells for, in the order of the paper.
+    """Check the claims that the experiment has cells for, in the order of the paper, on attacks in an L-inf ball.
 
     Raises:
         UserError: a claim's file declares wrongly.
     """
+    evidence = _in_linf(evidence)
     found = [
         (declared, verdict)
         for declared in claim_files.claims().values()
@@ -48,6 +49,17 @@ def check_claims(evidence: Evidence) -> list[Claim]:
     ]
     p_values = adjusted([verdict for _, verdict in found])
     return [_claim(declared, decided_again(verdict, p)) for (declared, verdict), p in zip(found, p_values, strict=True)]
+
+
+def _in_linf(evidence: Evidence) -> Evidence:
+    """The evidence of attacks in an L-inf ball, which is the paper's; all of it where there are no others."""
+    experiment = evidence.experiment
+    attacks = {name: row for name, row in experiment.attacks.items() if row.norm is None}
+    if len(attacks) == len(experiment.attacks):
+        return evidence
+    drawn = tuple(name for name in experiment.scatter.attacks if name in attacks)
+    scatter = experiment.scatter.model_copy(update={"attacks": drawn})
+    return replace(evidence, experiment=experiment.model_copy(update={"attacks": attacks, "scatter": scatter}))
 
 
 def _claim(declared: claim_files.DeclaredClaim, verdict: Verdict) -> Claim:

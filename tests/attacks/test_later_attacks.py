@@ -159,9 +159,9 @@ def test_relevant_is_its_papers_algorithm(images):
 
 def test_settling_by_hand():
     own = _shrinking.shrinking_steps(sign.sign, 0.5)()
-    steps = [
-        own.step(own.direction(torch.tensor([first, second]))) for first, second in ((2, 0), (-1, 0), (-3, 4), (1, 4))
-    ]
+    assert own.lengths is not None
+    gradients = [torch.tensor([first, second]) for first, second in ((2, 0), (-1, 0), (-3, 4), (1, 4))]
+    steps = [own.lengths(direction) * direction.sign() for direction in map(own.direction, gradients)]
     assert [step.tolist() for step in steps] == [[1, 0], [-0.5, 0], [-0.5, 1], [0.25, 1]]
 
 

@@ -213,6 +213,14 @@ def test_check_doubts_steps_that_do_not_fit_the_ball(tmp_path: Path) -> None:
     ]
 
 
+def test_check_names_the_norm_of_attacks_in_l2(repository: Repository) -> None:
+    assert "norm " not in told("check", str(repository.path))
+    in_l2 = {"epsilon": 300, "steps": 2, "step_size": 150, "norm": "l2"}
+    repository.edit(lambda values: values["attacks"].update(near=in_l2, wide={**in_l2, "epsilon": 400}))
+    text = told("check", str(repository.path))
+    assert "norm      L2: near, wide; their epsilon and step_size are lengths over the whole image\n" in text
+
+
 def test_check_doubts_names_that_are_one_file_on_some_disks(tmp_path: Path) -> None:
     experiment = make(tmp_path, FOOLED, attacks={"fgsm": FGSM, "FGSM": FGSM, "other": FGSM})
     (line,) = check._doubts(experiment)

@@ -409,6 +409,22 @@ def test_smoothing_of_other_steps_and_cost() -> None:
         assert not two(sg, {**plain, **other}, 7, 1)
 
 
+def test_attacks_in_l2_test_no_claim() -> None:
+    in_l2 = {"norm": "l2"}
+    assert two({**FGSM, **SMOOTHED}, FGSM, 4, 1)
+    assert not two({**FGSM, **SMOOTHED, **in_l2}, {**FGSM, **in_l2}, 4, 1)
+    pair = (("resnet18", "vgg13_bn"), ("vgg13_bn", "resnet18"))
+    hits = {(a, attack, b): 8 - 4 * (a == "vgg13_bn") for a, b in pair for attack in ("fgsm", "fgm")}
+    both = made(hits, {"fgsm": FGSM, "fgm": {**FGSM, **in_l2}}, scatter=["fgsm", "fgm"])
+    assert checked(both)["asymmetry"].comparisons == 1
+    assert "asymmetry" not in checked(made(hits, {name: {**FGSM, **in_l2} for name in ("fgsm", "fgm")}))
+    hits, clean = scattered(-1, 0)
+    hits |= {(source, "fgm", target): 0 for source, _, target in hits}
+    attacks = {"fgsm": FGSM, "fgm": {**FGSM, **in_l2}}
+    claims = checked(made(hits, attacks, clean=clean, scatter=["fgsm", "fgm"]))
+    assert claims["accuracy"].effect == pytest.approx(-1) and claims["accuracy"].comparisons == 1
+
+
 def test_later_attacks_are_no_counterparts() -> None:
     for more in ({"diversity": 0.5}, {"kernel": 7}, {"noise": "latin"}):
         assert not two({**FGSM, **SMOOTHED, **more}, FGSM, 4, 1)

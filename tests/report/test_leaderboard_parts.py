@@ -55,6 +55,10 @@ def test_the_front_has_rows_than_which_none_is_better_for_less() -> None:
     assert [text for _, text in drawing.gradients] == ["1", "2", "5", "10", "20", "50", "100", "200"]
 
 
+def test_a_setting_says_its_norm_where_it_is_not_linf() -> None:
+    assert (SETTING.radius, dataclasses.replace(SETTING, norm="l2").radius) == ("ε = 4", "ε = 4 in L2")
+
+
 @pytest.mark.parametrize("success", [0.0, 100.0])
 def test_a_single_row_can_be_drawn(success: float) -> None:
     (mark,) = pareto.draw([dataclasses.replace(row("a", success, 7), low=0.0, high=100.0)]).marks

@@ -272,7 +272,7 @@ GENERATOR = "is a generator trained beforehand, and attacks no model"
 REFUSAL_REASONS = {
     **dict.fromkeys(("BIA", "CDA", "GAMA", "LTP"), GENERATOR),
     "SSP": "disturbs the features of a VGG16 of its own, and attacks no model",
-    "PGDL2": "keeps to an L2 ball, and epsilon is of an L-inf ball",
+    "PGDL2": "keeps to an L2 ball, as rows of the loop with norm: l2 do",
     **dict.fromkeys(("DeepFool", "GeoDA"), "looks for the smallest change, and knows no epsilon"),
     "L2T": "draws how many gradients it takes, and runs on CUDA alone",
 }

@@ -18,13 +18,14 @@ def shrinking_steps(inner: Update, factor: float) -> Update:
         last_sign: Tensor | None = None
         changes = torch.zeros(())
 
-        def step(direction: Tensor) -> Tensor:
+        def lengths(direction: Tensor) -> Tensor:
             nonlocal last_sign, changes
             sign = direction.sign()
             changes = changes.to(sign) + (sign != (torch.zeros_like(sign) if last_sign is None else last_sign))
             last_sign = sign
-            return factor ** (changes - 1) * inner_rule.step(direction)
+            own = factor ** (changes - 1)
+            return own if inner_rule.lengths is None else own * inner_rule.lengths(direction)
 
-        return Rule(inner_rule.direction, inner_rule.look, step)
+        return Rule(inner_rule.direction, inner_rule.look, lengths)
 
     return update

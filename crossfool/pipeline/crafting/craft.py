@@ -10,7 +10,6 @@ from crossfool.attacks import compose, fusion, parts
 from crossfool.attacks.chunk import Chunk, Crafted
 from crossfool.attacks.config import Attack
 from crossfool.attacks.loop import Budget, attack
-from crossfool.attacks.projection import quantise
 from crossfool.attacks.types import Loss, Model
 from crossfool.models.inference.batch_size import Fit
 from crossfool.models.weights import registry
@@ -41,6 +40,7 @@ def craft(
         images had finite gradients throughout, (N,) bool.
     """
     x = chunk.images.float().contiguous(memory_format=torch.channels_last)
+    norm = compose.build_norm(row)
     source, labels = fusion.source_log_probabilities(members, row.fusion), (chunk.labels, chunk.target_labels)
     loss = compose.build_source_loss(row, source, labels[row.targeted])
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
@@ -62,17 +62,17 @@ def craft(
 
         def keep_snapshot(step: int, x_adv: Tensor) -> None:
             if (seed, step) in row.snapshots:
-                snapshots[seed, step] = quantise(x_adv, x, row.epsilon)
+                snapshots[seed, step] = norm.quantise(x_adv, x, row.epsilon)
 
         budget = Budget(row.epsilon, row.steps, row.step_size)
         attacked_loss = compose.build_loss(seeded_row, counted, chunk.ids)
-        update = compose.build_update(seeded_row)
-        return attack(attacked_loss, x, budget, estimate=checked, update=update, each=keep_snapshot)
+        update = compose.build_update(seeded_row, x[0].numel())
+        return attack(attacked_loss, x, budget, estimate=checked, update=update, norm=norm, each=keep_snapshot)
 
     x_adv = attacked(row.first_seed)
     for seed in (row.seeds or ())[1:]:
         attacked(seed)
-    crafted = {"images": quantise(x_adv, x, row.epsilon)}
+    crafted = {"images": norm.quantise(x_adv, x, row.epsilon)}
     if row.snapshots:
         crafted["takes"] = torch.stack([snapshots[seed, step] for seed, step in row.snapshots], 1)
     if row.quantisation:

@@ -12,7 +12,7 @@ from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile
 
 _BLOCK = 256  # images checked at a time
-_ROUNDING = 1e-3  # greatest rounding error of float32, in pixel values
+_ROUNDING = 1e-3  # greatest rounding error of float32, in pixel values; in L2, of a length, relative
 
 
 def read_adversarial(path: Path, subset: Path, source: str, row: Attack) -> np.ndarray:
@@ -36,7 +36,7 @@ def read_adversarial(path: Path, subset: Path, source: str, row: Attack) -> np.n
             raise UserError(
                 f"{path}: its {key} is {brief(value, 400)}, expected {expected}; delete it and run `dvc repro`"
             )
-    _refuse_outside(path, images, originals, row.epsilon)
+    _refuse_outside(path, images, originals, row.epsilon, row.norm)
     return images
 
 
@@ -57,7 +57,7 @@ def read_snapshots(path: Path, subset: Path, row: Attack) -> Iterator[tuple[tupl
     count, *shape = originals.shape
     snapshots = _shaped(TensorFile(path), "takes", np.uint8, (count, len(row.snapshots), *shape))
     for place, seed_and_step in enumerate(row.snapshots):
-        _refuse_outside(path, snapshots[:, place], originals, row.epsilon)
+        _refuse_outside(path, snapshots[:, place], originals, row.epsilon, row.norm)
         yield seed_and_step, snapshots[:, place]
 
 
@@ -73,7 +73,11 @@ def read_floats(path: Path, subset: Path, row: Attack) -> np.ndarray:
     originals = TensorFile(subset)["images"]
     file = TensorFile(path)
     images = _shaped(file, "floats", np.float32, originals.shape)
-    _refuse_outside(path, images, originals, row.epsilon + _ROUNDING)
+    if row.norm == "l2":
+        _refuse_outside(path, images, originals, row.epsilon * (1 + _ROUNDING), row.norm)
+        _refuse_unlike(path, images, file["images"], originals)
+        return images
+    _refuse_outside(path, images, originals, row.epsilon + _ROUNDING, row.norm)
     _refuse_otherwise_rounded(path, images, file["images"], originals, int(row.epsilon))
     return images
 
@@ -90,7 +94,7 @@ def _shaped(file: TensorFile, name: str, kind: type, shape: tuple[int, ...]) -> 
 def _refuse_otherwise_rounded(
     path: Path, floats: np.ndarray, images: np.ndarray, originals: np.ndarray, epsilon: int
 ) -> None:
-    """Refuse images that are not their floats as `loop.quantise` rounds them."""
+    """Refuse images that are not their floats as `projection.quantise` rounds them."""
     for start in range(0, len(images), _BLOCK):
         part = slice(start, start + _BLOCK)
         clean = originals[part].astype(np.float32)
@@ -99,12 +103,28 @@ def _refuse_otherwise_rounded(
             raise UserError(f"{path}: images are not its floats, rounded; delete it and run `dvc repro`")
 
 
-def _refuse_outside(path: Path, images: np.ndarray, originals: np.ndarray, epsilon: float) -> None:
+def _refuse_unlike(path: Path, floats: np.ndarray, images: np.ndarray, originals: np.ndarray) -> None:
+    """Refuse images whose values are not their floats rounded, or one nearer to the clean image, as in L2 balls."""
+    for start in range(0, len(images), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        clean, rounded = originals[part].astype(np.float32), np.rint(floats[part])
+        nearer = rounded + np.sign(clean - rounded)
+        if not ((images[part] == rounded) | (images[part] == nearer)).all():
+            raise UserError(f"{path}: images are not its floats, rounded; delete it and run `dvc repro`")
+
+
+def _refuse_outside(
+    path: Path, images: np.ndarray, originals: np.ndarray, epsilon: float, norm: str | None = None
+) -> None:
     """Refuse images outside the attack's ball, outside 0..255, or with values that are not numbers."""
     kind = np.int16 if images.dtype == np.uint8 else np.float32
     for start in range(0, len(images), _BLOCK):
         part = images[start : start + _BLOCK].astype(kind)
-        distance = np.abs(part - originals[start : start + _BLOCK]).max(initial=0)
+        change = part - originals[start : start + _BLOCK]
+        if norm == "l2":  # uint8 images exactly: squares of whole numbers
+            distance = np.sqrt(np.square(change, dtype=np.float64).sum((1, 2, 3)).max(initial=0))
+        else:
+            distance = np.abs(change).max(initial=0)
         if not distance <= epsilon:
             raise UserError(f"{path}: an image is {distance} from its clean one, more than its epsilon {epsilon:g}")
         if not (part.min(initial=0) >= 0 and part.max(initial=0) <= 255):

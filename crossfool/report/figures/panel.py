@@ -113,8 +113,9 @@ def _first_images(folder: Path, results: Results) -> Figure:
         adversarial = np.asarray(file["images"][:IMAGES])
         path = folder / "predictions" / source / f"{attack}.parquet"
         after = {model: _predicted_classes(path, model, results.n) for model in targets}
-        epsilon = experiment.attacks[attack].epsilon
-        gain = 127 / epsilon if epsilon else 1.0
+        settings = experiment.attacks[attack]
+        most = settings.epsilon if settings.norm is None else np.abs(adversarial.astype(int) - clean).max(initial=0)
+        gain = 127 / most if most else 1.0
         columns += [attack, f"perturbation\n× {gain:.3g}"]
         for row, row_shots in enumerate(shots):
             row_shots.append(_shot(adversarial[row], [after[model][row] for model in targets], labels[row], names))

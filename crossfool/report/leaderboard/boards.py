@@ -7,7 +7,7 @@ from pathlib import Path
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.descriptions import attacked_images_summary
+from crossfool.experiment.descriptions import attacked_images_summary, norm_note
 from crossfool.experiment.results.detail_rows import rank_among
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.report.leaderboard import rivals
@@ -30,6 +30,7 @@ class Setting:
         chosen: How they were chosen, in words.
         objective, epsilon: Of the attacks.
         sources, targets: Names of source and target models.
+        norm: Of the attacks' balls; None for L-inf.
     """
 
     dataset: str
@@ -39,6 +40,12 @@ class Setting:
     epsilon: float
     sources: tuple[str, ...]
     targets: tuple[str, ...]
+    norm: str | None = None
+
+    @property
+    def radius(self) -> str:
+        """Epsilon in words, with the norm where it is not L-inf."""
+        return f"ε = {self.epsilon:g}{norm_note(self.norm)}"
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ def read_boards(root: Path, *, tested: bool = True) -> tuple[list[Board], list[s
                 epsilon=row.epsilon,
                 sources=tuple(sorted(experiment.sources)),
                 targets=tuple(sorted(experiment.answering)),
+                norm=row.norm,
             )
             groups.setdefault((setting, files), []).append(row)
     places = {names[folder]: folder for folder in folders}

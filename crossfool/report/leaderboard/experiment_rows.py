@@ -22,7 +22,7 @@ class BoardRow:
 
     Attributes:
         experiment: The folder's name; "." for the default benchmark.
-        attack, objective, epsilon: As in params.yaml.
+        attack, objective, epsilon, norm: As in params.yaml; the norm None for L-inf.
         success, low, high: Mean success rate over black-box cells, and its 95% interval, in percent.
         gradients: Gradient evaluations an image and model.
         per_gradient: Percent points of success a gradient evaluation.
@@ -53,6 +53,7 @@ class BoardRow:
     sources: tuple[str, ...]
     momentum_alone: bool
     of_all: bool
+    norm: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -101,6 +102,7 @@ def experiment_rows(folder: Path, results: Results, name: str) -> list[BoardRow]
                 sources=sources[attack],
                 momentum_alone=_is_momentum_alone(row),
                 of_all=experiment.subset.of == "all",
+                norm=row.norm,
             )
         )
     return rows

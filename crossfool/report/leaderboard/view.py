@@ -77,7 +77,7 @@ class BoardView:
 
 def short_name(setting: Setting) -> str:
     """A setting in a few words: data set, epsilon, objective."""
-    return f"{setting.dataset}, ε = {setting.epsilon:g}, {setting.objective}"
+    return f"{setting.dataset}, {setting.radius}, {setting.objective}"
 
 
 def shown_name(experiment: str) -> str:
