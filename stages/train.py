@@ -12,6 +12,11 @@ from crossfool.pipeline.stage import stage
 @click.option("--model", required=True, help="A name from models in params.yaml.")
 def main(model: str) -> None:
     values, out = plan_files.verified(stage_plans.train, model), Path("weights") / f"{model}.safetensors"
+    if values.own_sha256 is not None:
+        from crossfool.models.weights.own_weights import write_own_weights
+
+        write_own_weights(values.spec, values.own_sha256, out)
+        return
     if values.recipe is None:
         from crossfool.models.weights.fetch_model import fetch_model
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -12,6 +13,7 @@ from hypothesis import settings
 from torch import Tensor, nn
 
 from crossfool.experiment import loading, plan_files
+from crossfool.storage.tensors import write_tensors
 
 ROOT = Path(__file__).parents[1]  # of the repository
 SEEDED = settings(derandomize=True, deadline=None, database=None)  # of hypothesis
@@ -52,6 +54,24 @@ def a_few(values: Iterable[str], *kept: str) -> list[Any]:
 def write_plans(folder: Path) -> None:
     """Write the plan files of the experiment in a folder, as the stage `plan` does."""
     plan_files.write_plans(loading.load_experiment(folder / "params.yaml"), folder / plan_files.FOLDER)
+
+
+def make_subset(folder: Path) -> Path:
+    """Write a subset of eleven made images of 1x28x28, with ids that are not their places."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(11) % 10
+    path = folder / "subset" / "images.safetensors"
+    write_tensors(
+        path,
+        {
+            "images": generator.integers(0, 256, (11, 1, 28, 28), np.uint8),
+            "labels": labels,
+            "target_labels": (labels + 3) % 10,
+            "index": np.arange(11) * 7 + 2,
+        },
+        {"dataset": "made", "family": "mnist", "classes": "10"},
+    )
+    return path
 
 
 def metadata(path: Path) -> dict[str, str]:

@@ -5,14 +5,11 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from builders import ROOT
+from builders import ROOT, make_subset
 from command_line import git
 from made_experiments import FOOLED, lock, make
-
-from crossfool.storage.tensors import write_tensors
 
 # Processes that tests start: as many test processes as cores, whose threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,6 +25,7 @@ LONG = (
     "pipeline/test_evaluate_cell.py",
     "project/test_pipeline.py",
     "project/test_new_parts_of_every_kind.py",
+    "project/test_own_models_in_experiments.py",
     "project/test_stand_ins.py",
     "pipeline/test_stages.py",
     "project/test_site.py",
@@ -66,34 +64,15 @@ def _one_thread():
 @pytest.fixture
 def subset(tmp_path: Path) -> Path:
     """Eleven made images of 1x28x28 with labels, target labels and ids that are not their places."""
-    generator = np.random.default_rng(0)
-    labels = np.arange(11) % 10
-    path = tmp_path / "subset" / "images.safetensors"
-    write_tensors(
-        path,
-        {
-            "images": generator.integers(0, 256, (11, 1, 28, 28), np.uint8),
-            "labels": labels,
-            "target_labels": (labels + 3) % 10,
-            "index": np.arange(11) * 7 + 2,
-        },
-        {"dataset": "made", "family": "mnist", "classes": "10"},
-    )
-    return path
+    return make_subset(tmp_path)
 
 
 @pytest.fixture
 def fnn_weights(tmp_path: Path) -> Path:
     """A folder with weights files of fnn0 and fnn2, random but seeded."""
-    from crossfool.models import build, weights_file
-    from crossfool.models.weights import model_description, registry
+    from made_cells import make_weights
 
-    for seed, name in enumerate(("fnn0", "fnn2")):
-        torch.manual_seed(seed)
-        network = build.crossfool_network(name)
-        about = model_description.describe(registry.spec(name), network)
-        weights_file.write_weights(tmp_path / "weights" / f"{name}.safetensors", network.state_dict(), about)
-    return tmp_path / "weights"
+    return make_weights(tmp_path)
 
 
 @pytest.fixture

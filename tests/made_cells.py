@@ -5,8 +5,10 @@ from pathlib import Path
 import torch
 
 from crossfool.attacks.config import Attack
+from crossfool.models import build, weights_file
 from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
+from crossfool.models.weights import model_description, registry
 from crossfool.pipeline.crafting import compute_cell, weights_record
 from crossfool.pipeline.crafting.cell_inputs import Cell
 
@@ -34,6 +36,16 @@ ROWS = {
         "decay": 1.0,
     },
 }
+
+
+def make_weights(folder: Path) -> Path:
+    """Write weights files of fnn0 and fnn2, random but seeded, and return their folder."""
+    for seed, name in enumerate(("fnn0", "fnn2")):
+        torch.manual_seed(seed)
+        network = build.crossfool_network(name)
+        about = model_description.describe(registry.spec(name), network)
+        weights_file.write_weights(folder / "weights" / f"{name}.safetensors", network.state_dict(), about)
+    return folder / "weights"
 
 
 def cell(subset: Path, weights: Path, row: str = "sg", *, source: str = "fnn2", chunk: int = 4) -> Cell:

@@ -105,7 +105,7 @@ class Repository:
 
 def made(path: Path, digits: Path, *, forked: bool = False) -> Repository:
     """A repository in an empty folder, its first commit made, nothing run."""
-    for name in ("stages", "crossfool", ".dvc/config", ".dvcignore", ".gitattributes", ".gitignore", "dvc.yaml"):
+    for name in ("stages", "crossfool", "own", ".dvc/config", ".dvcignore", ".gitattributes", ".gitignore", "dvc.yaml"):
         source, target = ROOT / name, path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -20,7 +20,7 @@ import crossfool
 from crossfool.config import Section
 
 ROOT = Path(__file__).resolve().parents[1]
-PUBLIC = ["attacks", "config", "datasets", "experiment", "models", "pipeline", "stats", "storage"]
+PUBLIC = ["api", "attacks", "config", "datasets", "experiment", "models", "pipeline", "stats", "storage"]
 FRONT = {"README.md": "crossfool.html"}  # file of the repository -> its page
 GUIDES = {
     path.relative_to(ROOT).as_posix(): path.relative_to(ROOT).with_suffix(".html").as_posix()

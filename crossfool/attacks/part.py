@@ -111,8 +111,9 @@ class NoisePart(BasePart, random=True):
 
 
 class InputPart(BasePart):
-    """An input transformation; a row has it by the key of its name. It overrides one method of the three that compute.
+    """An input transformation; a row has it by the key of its name.
 
+    It overrides one method of the three that compute, or `views` and `loss` for copies that are transformed at random.
     Views come first, then transformations of the loss, then of the gradient; several of a kind by name.
     """
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -48,7 +48,10 @@ def values_text(field: FieldInfo) -> str:
     """The values that a key takes: `a whole number, at least 1`, `a number above 0, at most 1, default 0.9`."""
     kinds: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     limits = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    text = [kinds.get(field.annotation, str(field.annotation).removeprefix("typing."))]
+    if get_origin(field.annotation) is Literal:
+        text = [" or ".join(words.value_text(value) for value in get_args(field.annotation))]
+    else:
+        text = [kinds.get(field.annotation, str(field.annotation).removeprefix("typing."))]
     for limit in field.metadata:
         given = {word: getattr(limit, name) for name, word in limits.items() if hasattr(limit, name)}
         text += [

@@ -281,6 +281,55 @@ def explain(cell: str, folder: str) -> None:
 
 
 @main.command()
+@click.argument("cells", metavar="CELL...", nargs=-1, required=True, shell_complete=completion.cells)
+@FOLDER
+@click.option("--to", "out", required=True, type=click.Path(path_type=Path), help="The folder to make.")
+@click.option("--npz", is_flag=True, help="Write the images as one file of numpy arrays, too.")
+@errors_in_one_line
+def export(cells: tuple[str, ...], folder: str, out: Path, npz: bool) -> None:
+    """Write clean and adversarial images of CELLs as PNG files, with labels, hashes and a description, into a folder.
+
+    CELL is as for `explain`. Nothing is lost: what was written is read back and compared. The folder also has a
+    README.md, which says what the attacks are, and a description by Croissant 1.0.
+
+    \b
+    Examples:
+      crossfool export efficientnet_lite0/sg_igsm --to ~/images
+      crossfool export fnn4/fgsm fnn4/sg_fgsm --folder depth-mnist --to digits --npz
+    """
+    from crossfool.experiment import project
+    from crossfool.experiment.export import write_folder
+
+    count = write_folder.export_cells(cells, project.find_experiment(folder), out, arrays=npz)
+    print_line(f"{out}: {count:,} images, each read back and equal to its cell's")
+
+
+@main.command()
+@click.argument("exported", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option("--model", "models", multiple=True, required=True, help="The target model; give it again for more.")
+@FOLDER
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with numbers as numbers.")
+@errors_in_one_line
+def score(exported: Path, models: tuple[str, ...], folder: str, as_json: bool) -> None:
+    """Count how often the images in FOLDER, which `export` wrote, fool a model.
+
+    Any model of `crossfool list models` will do whose classes are those of the images. Its weights are those in
+    weights/ of the experiment that --folder names; where none are there, published ones are fetched. Success is
+    counted over all images, as in metrics/, and over those that the model classifies correctly when they are clean.
+
+    \b
+    Examples:
+      crossfool score ~/images --model resnet18
+      crossfool score digits --model fnn0 --model fnn8 --folder depth-mnist --json
+    """
+    from crossfool.cli import console
+    from crossfool.cli import score as cli_score
+    from crossfool.experiment import project
+
+    cli_score.show(exported, models, project.find_experiment(folder), console.make_console(), as_json=as_json)
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with numbers as numbers.")
 @errors_in_one_line
 def coverage(as_json: bool) -> None:

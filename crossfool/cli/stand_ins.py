@@ -19,7 +19,7 @@ from crossfool.datasets.preparation import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import params_file
 
-COPIED_PATHS = ("stages", "crossfool", ".dvcignore")
+COPIED_PATHS = ("stages", "crossfool", "own", ".dvcignore")
 DVC_CONFIG = (
     "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n[cache]\n    type = hardlink,copy\n"
 )
@@ -117,7 +117,7 @@ def _is_writable(folder: Path, config: Path) -> bool:
 
 def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
     """A params.yaml in small: same attacks, transforms, grids and analyses by name, on the pool's models and images."""
-    small = copy.deepcopy(dict(values))
+    small = {key: value for key, value in copy.deepcopy(dict(values)).items() if key != "own_models"}
     stand_in = {model: pool.models[number % len(pool.models)] for number, model in enumerate(values["models"])}
     small |= {
         "dataset": dict(pool.dataset),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import SerializeAsAny, field_validator, model_validator
+from pydantic import SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from crossfool.attacks.config import Attack
 from crossfool.attacks.sweeps import Grids
@@ -21,7 +21,9 @@ from crossfool.datasets.preparation.config import Subset
 from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.errors import UserError, text_for_pixels_message, unknown_name
 from crossfool.experiment import model_checks, protocol_files
+from crossfool.models import own_models
 from crossfool.models.inference.config import Compute
+from crossfool.models.own_models import OwnModel
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
 from crossfool.pipeline.evaluation import transform_levels
@@ -52,6 +54,7 @@ class Experiment(Section):
     Attributes:
         protocol: The published protocol that the experiment follows, if any: the rates reported under it stand
             beside the experiment's.
+        own_models: Models of the user's own by name; None where there are none.
         varies: Keys of `VARIED_KEYS` in which attacks depart from the paper's ratio to epsilon on purpose, so that the
             paper's claims are tested on them all the same; None where nothing departs on purpose.
     """
@@ -60,6 +63,7 @@ class Experiment(Section):
     protocol: str | None = None
     dataset: SerializeAsAny[Dataset]
     models: tuple[Name, ...]
+    own_models: dict[Name, OwnModel] | None = None
     targets: tuple[Name, ...] | Literal["all"]
     weights: Weights
     training: Training | None
@@ -142,7 +146,10 @@ class Experiment(Section):
         return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 
     @model_validator(mode="after")
-    def _agree(self) -> "Experiment":
+    def _agree(self, info: ValidationInfo) -> "Experiment":
+        folder = (info.context or {}).get("folder", Path())
+        model_checks.check_own_models(self.own_models or {}, self.models, self.weights)
+        own_models.register(self.own_models or {}, folder / self.root, self.dataset.family)
         model_checks.check_models(self.models, self.sources, self.attacks, self.dataset)
         self._sources_agree()
         self._name_known_models()
@@ -240,7 +247,7 @@ class Experiment(Section):
 
     def has_unpinned_weights(self, model: str) -> bool:
         """Whether a model's weights are published ones whose hash neither the zoo nor `weights: sha256` pins."""
-        pinned = registry.spec(model).sha256 or model in self.weights.sha256
+        pinned = registry.spec(model).sha256 or model in self.weights.sha256 or own_models.find_own(model)
         return not pinned and not self.is_trained(model)
 
     def _name_known_models(self) -> None:

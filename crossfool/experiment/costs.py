@@ -174,7 +174,8 @@ def _is_pending(out: str, pending: Container[str] | None) -> bool:
 
 def is_small(experiment: Experiment) -> bool:
     """Whether all networks of an experiment are the zoo's own, which need no GPU."""
-    return all(registry.spec(model).library == "crossfool" for model in experiment.models)
+    is_zoos = all(registry.spec(model).library == "crossfool" for model in experiment.models)
+    return is_zoos and not experiment.own_models
 
 
 def count_text(count: int) -> str:

@@ -17,6 +17,7 @@ from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.network_sizes import network_sizes
 from crossfool.experiment.output_sizes import LPIPS_BYTES
+from crossfool.models import own_models
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
 from crossfool.storage import wheels
@@ -62,7 +63,7 @@ def fetches(experiment: Experiment, folder: Path, pending: Container[str] | None
     for model in experiment.models:
         spec = registry.spec(model)
         is_given = place is not None and registry.file_in_folder(spec, place) is not None
-        is_published = not experiment.is_trained(model)
+        is_published = not experiment.is_trained(model) and not own_models.find_own(model)
         if is_published and is_pending(f"weights/{model}.safetensors") and not is_given and not _has_weights(spec):
             missing.append(model)
     known = network_sizes()

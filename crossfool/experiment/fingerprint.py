@@ -42,6 +42,7 @@ NO_RESULT = {
     "experiment.protocol_files": _RESOLVED,
     "models.inference.config": _RESOLVED,
     "models.network_files": _RESOLVED,
+    "models.own_models": _RESOLVED,
     "models.spec": _RESOLVED,
     "models.weights.config": _RESOLVED,
     "models.weights.registry": _RESOLVED,

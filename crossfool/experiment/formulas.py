@@ -70,11 +70,13 @@ class PartFormula:
         facts: Its lines.
         symbol: What the last of them defines, such as Gₜ.
         step: A factor of the step; "" for none.
+        iterate: What is clipped to the next images, where it is not the images moved by a sign; else "".
     """
 
     facts: tuple[Fact, ...]
     symbol: str
     step: str = ""
+    iterate: str = ""
 
 
 def part_formula(part: BasePart, names: Mapping[str, Any], symbol: str) -> PartFormula:
@@ -92,14 +94,15 @@ def part_formula(part: BasePart, names: Mapping[str, Any], symbol: str) -> PartF
         label = name if kind == "input" else kind
         return PartFormula(((label, f"{symbol}: {words.bare_part(part)} ({FOLDERS[kind]}/{name}.py)"),), symbol)
     step = "".join(f" · {text}" for label, text in facts if label == "step")
-    shown = [(label, str(text)) for label, text in facts if label != "step"]
+    iterate = "".join(str(text) for label, text in facts if label == "iterate")
+    shown = [(label, str(text)) for label, text in facts if label not in ("step", "iterate")]
     defined = [match[1] for label, text in shown if label != "look" and (match := re.match(r"(\S+)(?= = )", text))]
     unsaid = words.bare_keys(part, *(template for _, template in lines))
     if unsaid:
         shown[-1] = (shown[-1][0], f"{shown[-1][1]} ({', '.join(unsaid)})")
     if kind == "gradient" and not defined and len(shown) == 1:
         defined = [shown[0][1]]
-    return PartFormula(tuple(shown), defined[-1] if defined else symbol, step)
+    return PartFormula(tuple(shown), defined[-1] if defined else symbol, step, iterate)
 
 
 def update_facts(attack: Attack, members: int) -> Iterator[Fact]:
@@ -151,7 +154,8 @@ def update_facts(attack: Attack, members: int) -> Iterator[Fact]:
         yield "step", f"xₜ₊₁ = {moved}, scaled to ‖x − x₀‖₂ ≤ {epsilon}, then clipped to [0, 255]; {times}"
         yield "stored", f"rounded, toward x₀ where else ‖x − x₀‖₂ > {epsilon}"
         return
-    yield "step", f"xₜ₊₁ = clip(xₜ + {step} · sign {symbol}) to [0, 255] and |x − x₀| ≤ {epsilon}; {times}"
+    moved = update.iterate or f"xₜ + {step} · sign {symbol}"
+    yield "step", f"xₜ₊₁ = clip({moved}) to [0, 255] and |x − x₀| ≤ {epsilon}; {times}"
     stored = "whole numbers throughout: uint8 loses nothing"
     yield "stored", stored if attack.whole else f"rounded, and clipped again to |x − x₀| ≤ {int(attack.epsilon)}"
 

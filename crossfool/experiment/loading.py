@@ -14,6 +14,7 @@ from crossfool.errors import UserError, unknown_name
 from crossfool.experiment import params_file, protected_folders
 from crossfool.experiment.config import Experiment, Scatter
 from crossfool.models.inference.config import Compute
+from crossfool.models.own_models import OwnModel, find_own
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
 from crossfool.pipeline.gradient_analysis.config import Boundary, Saliency, Similarity
@@ -47,12 +48,12 @@ def parse_experiment(text: str, path: str | Path) -> Experiment:
     if not isinstance(values, dict):
         raise UserError(f"{path} is a {type(values).__name__}, expected sections: {', '.join(Experiment.model_fields)}")
     try:
-        experiment = Experiment.model_validate(values)
+        experiment = Experiment.model_validate(values, context={"folder": Path(path).parent})
         protected_folders.refuse_user_files(
             Path(path).parent, experiment.root, _named_files(experiment, Path(path).parent)
         )
     except ValidationError as error:
-        raise UserError(f"{path}: {_first(error)}") from None
+        raise UserError(f"{path}: {first_message(error)}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except OSError as error:  # a name that is too long for the file system
@@ -69,6 +70,9 @@ def _named_files(experiment: Experiment, folder: Path) -> Iterator[tuple[str, st
         yield "dataset: path", data.given_path, place
         for key, inside in data.inner_paths.items():
             yield f"dataset: {key}", inside, place / inside
+    for model in experiment.own_models or {}:
+        if own := find_own(model):
+            yield f"own_models: {model}: weights", own.weights, Path(own.weights)
     if weights:
         place = expand_path(weights, folder=folder)
         yield "weights: dir", weights, place
@@ -76,7 +80,7 @@ def _named_files(experiment: Experiment, folder: Path) -> Iterator[tuple[str, st
         yield from (("weights: dir", str(file), file) for file in files if file is not None)  # links may lead elsewhere
 
 
-def _first(error: ValidationError) -> str:
+def first_message(error: ValidationError) -> str:
     """The first of pydantic's errors, as one line."""
     errors = error.errors(include_url=False)
     # a misspelt key is both unknown and missing: report it as unknown, which names the nearest key
@@ -98,7 +102,7 @@ def _first(error: ValidationError) -> str:
     if kind == "value_error":
         return f"{path}: {message}" if path else first["msg"].removeprefix("Value error, ")
     if kind == "string_pattern_mismatch" and ("sha256" not in place or first["loc"][-1] == "[key]"):
-        names_models = place[0] in ("models", "targets", "sources", "weights", "training")
+        names_models = place[0] in ("models", "targets", "sources", "weights", "training", "own_models")
         hints = [registry.timm_name_hint(name) for name in str(given).split("+") if names_models]
         message = next(filter(None, hints), "") or "a name has letters, digits and _ only (a source joins models by +)"
     if kind == "string_type" and isinstance(given, (int, float)):
@@ -118,6 +122,7 @@ def _section(place: list[str]) -> type[Section] | None:
         return Experiment
     rows: dict[str, type[Section]] = {
         "attacks": Attack,
+        "own_models": OwnModel,
         "similarity": Similarity,
         "boundary": Boundary,
         "saliency": Saliency,

@@ -1,11 +1,36 @@
 """Checks of the models that params.yaml names, and of its sections `weights` and `training`: each raises ValueError."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.errors import unknown_name
+from crossfool.models import own_models
+from crossfool.models.own_models import OwnModel
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
+
+
+def check_own_models(own: Mapping[str, OwnModel], models: Sequence[str], weights: Weights) -> None:
+    """Check that names of the user's own models are no others', and that all are used.
+
+    Args:
+        own: The section `own_models`.
+        models: All models.
+        weights: The section `weights`.
+    """
+    for name in own:
+        if "+" in name:
+            raise ValueError(f"own_models: the name {name} may have letters, digits and _ only")
+        if name in registry.all_specs() or re.fullmatch(registry.TIMM_NAME, name):
+            raise ValueError(f"own_models: {name} is the name of another model; choose another, such as my_{name}")
+        if name not in models:
+            raise ValueError(f"own_models: {name} is not in models; add it there, or remove it here")
+        if name in weights.sha256:
+            raise ValueError(f"weights: sha256: {name} is a model of your own; set own_models: {name}: sha256")
+    for name in models:  # a name that another params.yaml of this process gives a meaning has none here
+        if own_models.find_own(name) and name not in own:
+            raise registry.unknown_model(name)
 
 
 def check_models(models: Sequence[str], sources: Sequence[str], attacks: Collection[str], dataset: Dataset) -> None:
@@ -32,6 +57,8 @@ def check_retrained(models: Sequence[str], training: Training | None, weights: W
     for model in training.retrain if training else ():
         if model not in named:
             raise ValueError(f"training: retrain: {unknown_name('model', model, named)}")
+        if own_models.find_own(model):
+            raise ValueError(f"training: retrain: {model} is a model of your own, with weights; remove it")
         if registry.is_trained(model, weights.dir is not None):
             raise ValueError(f"training: retrain: {model} is trained here anyway; remove it")
         if registry.spec(model).family == "imagenet":

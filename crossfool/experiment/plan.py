@@ -29,6 +29,7 @@ class StagePlan(Generic[Values]):
         modules: Dotted names of the modules that compute, where the closure of imports starts.
         derived: Values that follow from `values` by code that is in no fingerprint.
         libraries: Libraries whose version the result depends on.
+        files: The user's own files of code that compute -> hash.
     """
 
     name: str
@@ -36,6 +37,7 @@ class StagePlan(Generic[Values]):
     modules: tuple[str, ...]
     derived: Mapping[str, Any] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
         """The content of the plan file: values, hashes of code and data of the package, versions of libraries."""
@@ -43,7 +45,7 @@ class StagePlan(Generic[Values]):
             "values": plain(self.values),
             "derived": plain(self.derived),
             "libraries": {name: library_version(name) for name in sorted(set(self.libraries))},
-            "code": fingerprint.fingerprint(self.modules),
+            "code": fingerprint.fingerprint(self.modules) | dict(self.files),
         }
         as_read: dict[str, Any] = json.loads(json.dumps({key: value for key, value in content.items() if value}))
         return as_read

@@ -13,6 +13,7 @@ from crossfool.errors import UserError, brief
 from crossfool.experiment import fingerprint, loading, stage_plans
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.plan import StagePlan
+from crossfool.models.own_models import FOLDER as OWN
 from crossfool.storage.json_files import json_text, read_json, write_json
 
 FOLDER = Path("plan")
@@ -77,11 +78,14 @@ def differences(planned: Any, present: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(planned, dict):
         yield "the plan is damaged"
         return
+    old_code, new_code = planned.get("code"), present["code"]
+    names = fingerprint.differing(old_code if isinstance(old_code, dict) else {}, new_code)
+    names.sort(key=lambda name: not name.startswith(f"{OWN}/"))
+    if names and names[0].startswith(f"{OWN}/"):  # first, since the model's key, which is a value, holds their hashes
+        yield f"code changed ({names[0]})"
     for key, label in (("values", "params.yaml"), ("libraries", "version")):
         for name, old, new in _leaves(planned.get(key, {}), present.get(key, {})):
             yield f"{label} changed ({name}: {_text(old)} -> {_text(new)})"
-    old_code, new_code = planned.get("code"), present["code"]
-    names = fingerprint.differing(old_code if isinstance(old_code, dict) else {}, new_code)
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield f"code changed ({names[0]}{more})"

@@ -18,6 +18,7 @@ from crossfool.errors import UserError
 from crossfool.experiment import costs, fetches, leftover_files, loading, protected_folders
 from crossfool.experiment.config import Experiment, written_files
 from crossfool.experiment.dvc_status import Stage, stage_statuses
+from crossfool.models import own_models
 from crossfool.models.weights import registry
 from crossfool.pipeline import subset
 from crossfool.pipeline.crafting import timings
@@ -254,6 +255,9 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
     for model in sorted(wanted):
         spec = registry.spec(model)
         if experiment.is_trained(model):
+            continue
+        if own := own_models.find_own(model):
+            own_models.require_weights(own)
             continue
         if spec.library == "timm" and importlib.util.find_spec("timm") is not None:
             from crossfool.models.weights import model_description

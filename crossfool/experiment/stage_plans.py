@@ -16,7 +16,7 @@ from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.experiment import fingerprint, protocol_files
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.plan import StagePlan
-from crossfool.models import network_files
+from crossfool.models import network_files, own_models
 from crossfool.models.inference.config import Compute
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
@@ -95,17 +95,23 @@ class TrainValues:
         spec: The model's specification.
         recipe: How it is trained; None where its weights are published ones.
         weights: Where published weights are looked for, and their pinned hash; unused where it is trained.
+        own_sha256: That of the weights file, where the model is the user's own.
     """
 
     spec: Spec
     recipe: Training | None
     weights: Weights
+    own_sha256: str | None = None
 
 
 def train(experiment: Experiment, model: str) -> StagePlan[TrainValues]:
     """The plan of training a model, or of fetching its published weights."""
-    spec = registry.spec(model)
-    if experiment.is_trained(model):
+    spec, own = registry.spec(model), own_models.find_own(model)
+    if own is not None:
+        given = (experiment.own_models or {})[model].sha256
+        values = TrainValues(spec, None, Weights(), own_models.weights_digest(own, given))
+        module = "crossfool.models.weights.own_weights"
+    elif experiment.is_trained(model):
         assert experiment.training is not None
         seed = {} if spec.seed is None else {"seed": spec.seed}
         values = TrainValues(spec, experiment.training.model_copy(update={"retrain": (), **seed}), Weights())
@@ -114,7 +120,8 @@ def train(experiment: Experiment, model: str) -> StagePlan[TrainValues]:
         pinned = {name: digest for name, digest in experiment.weights.sha256.items() if name == model}
         values = TrainValues(spec, None, Weights(dir=experiment.weights.dir, sha256=pinned))
         module = "crossfool.models.weights.fetch_model"
-    return StagePlan(f"train/{model}", values, (module, *_networks(model)), _definitions(model), _libraries(model))
+    modules = (module, *_networks(model))
+    return StagePlan(f"train/{model}", values, modules, _definitions(model), _libraries(model), _own_files(model))
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,7 @@ def predict(experiment: Experiment, model: str) -> StagePlan[PredictValues]:
     modules = ("crossfool.pipeline.evaluation.predict_clean", *_networks(model))
     known = {} if experiment.is_trained(model) else network_files.accuracies(model)
     values = PredictValues(experiment.compute, known.get(experiment.dataset.name))
-    return StagePlan(f"predict/{model}", values, modules, _definitions(model), _libraries(model))
+    return StagePlan(f"predict/{model}", values, modules, _definitions(model), _libraries(model), _own_files(model))
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,8 @@ def source(experiment: Experiment, name: str) -> StagePlan[SourceValues]:
     members = {member: _network(member) for member in name.split("+")}
     modules = ("crossfool.pipeline.crafting.weights_record", *(m for member in members for m in _networks(member)))
     libraries = tuple(library for member in members for library in _libraries(member))
-    return StagePlan(f"source/{name}", SourceValues(members), modules, _definitions(*members), libraries)
+    values, definitions = SourceValues(members), _definitions(*members)
+    return StagePlan(f"source/{name}", values, modules, definitions, libraries, _own_files(*members))
 
 
 @dataclass(frozen=True)
@@ -225,7 +233,7 @@ def evaluate(experiment: Experiment, attack: str) -> StagePlan[EvaluateValues]:
 def _prediction_fingerprint(model: str) -> str:
     """Hash of the network and the code by which a model predicts images."""
     modules = ("crossfool.pipeline.evaluation.target_predictions", *_networks(model))
-    return StagePlan("", None, modules, _definitions(model), _libraries(model)).digest()
+    return StagePlan("", None, modules, _definitions(model), _libraries(model), _own_files(model)).digest()
 
 
 Row = TypeVar("Row")
@@ -261,7 +269,8 @@ def _analysis(name: str, row: Row, compute: Compute, models: tuple[str, ...]) ->
     kind = name.partition("/")[0]
     modules = (f"crossfool.pipeline.gradient_analysis.{kind}", *(m for model in models for m in _networks(model)))
     libraries = tuple(library for model in models for library in _libraries(model))
-    return StagePlan(name, AnalysisValues(row, compute), modules, _definitions(*models), libraries)
+    values = AnalysisValues(row, compute)
+    return StagePlan(name, values, modules, _definitions(*models), libraries, _own_files(*models))
 
 
 def report(experiment: Experiment) -> StagePlan[Experiment]:
@@ -289,6 +298,12 @@ def _definitions(*models: str) -> dict[str, Any]:
     named = ((model, *_network(model)) for model in models)
     own = {model: network_files.find_network(name) for model, library, name in named if library == "crossfool"}
     return {"networks": {model: network.definition for model, network in own.items()}}
+
+
+def _own_files(*models: str) -> dict[str, str]:
+    """The user's own files that define networks -> hash; none of models that are not the user's own."""
+    found = (own_models.find_own(model) for model in models)
+    return {file: digest for own in found if own is not None for file, digest in own.code.items()}
 
 
 def _network(model: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfool.errors import UserError, unknown_name
+from crossfool.models.own_models import find_own
 from crossfool.models.spec import Spec
 from crossfool.part_files import declaration, part_names, record, summary
 
@@ -43,7 +44,7 @@ class Network:
     spec: Spec
     cite: str
     licence: str = ""
-    arguments: tuple[int, ...] = ()
+    arguments: tuple[int | str, ...] = ()
     parameters: int | None = None
     operations: int | None = None
     accuracies: Mapping[str, float] = field(default_factory=dict)
@@ -51,7 +52,8 @@ class Network:
     @property
     def module(self) -> str:
         """Dotted name of its module."""
-        return f"{__package__}.{_FOLDER.name}.{self.part}"
+        folder = "" if find_own(self.spec.name) else f"{_FOLDER.name}."
+        return f"{__package__}.{folder}{self.part}"
 
     @property
     def path(self) -> str:
@@ -121,11 +123,16 @@ def _declared(part: str) -> Mapping[str, Network]:
 
 
 def find_network(name: str) -> Network:
-    """The network of a name.
+    """The network of a name, or of the key of a model of the user's own.
 
     Raises:
         UserError: no such network; or, of a file that may have it, what it declares wrongly.
     """
+    own = find_own(name)
+    if own is not None:
+        return Network("own_network", "build", own.spec, cite="", arguments=(own.key,))
+    if "@" in name:
+        raise UserError(f"{name.partition('@')[0]} is no model here, or its code changed; run `dvc repro`")
     if name not in networks():
         raise next(iter(problems()), unknown_name("network", name, networks()))
     return networks()[name]

@@ -211,6 +211,9 @@ def test_diversity_draws_its_whole_range_evenly():
     assert corners == set(itertools.product(range(3), range(3)))
 
 
+MAXIMIN = {"gradient": "maximin", "samples": 3, "radius": 20.0, "reach": 2.0, "inner_decay": 0.9}
+PENALISED = {"gradient": "penalised", "samples": 3, "radius": 20.0, "reach": 3.0, "balance": 0.5}
+INITIALISED = {"update": "initialised", "decay": MU, "warmup": 2, "search": 4.0}
 COMPOSED = {
     "nesterov": {"update": "nesterov", "decay": MU},
     "di_ti_si_ni": {"diversity": 0.7, "kernel": 3, "scales": 3, "update": "nesterov", "decay": MU},
@@ -218,7 +221,14 @@ COMPOSED = {
     "antithetic": {"gradient": "smoothed", "samples": 4, "sigma": 15.0, "noise": "antithetic"},
     "latin_si": {"gradient": "smoothed", "samples": 4, "sigma": 15.0, "noise": "latin", "scales": 2},
     "varied_di_si": {"gradient": "varied", "samples": 3, "radius": 20.0, "diversity": 0.7, "scales": 2, **MOMENTUM},
+    "bsr_di_ti": {"bsr": 3, "diversity": 0.7, "kernel": 3, **MOMENTUM},
+    "varied_sia_si": {"gradient": "varied", "samples": 1, "radius": 20.0, "sia": 2, "scales": 2, **MOMENTUM},
     "relevant_ti": {"gradient": "relevant", "samples": 3, "radius": 50.0, "kernel": 3, **MOMENTUM},
+    "maximin_si_ni": {**MAXIMIN, "scales": 2, "update": "nesterov", "decay": MU},
+    "penalised_di_si": {**PENALISED, "diversity": 0.7, "scales": 2, **MOMENTUM},
+    "enhanced_di_ti": {"gradient": "enhanced", "samples": 3, "reach": 9.0, "diversity": 0.7, "kernel": 3, **MOMENTUM},
+    "sg_gi": {"gradient": "smoothed", "samples": 3, "sigma": 15.0, **INITIALISED},
+    "sg_raw": {"gradient": "smoothed", "samples": 3, "sigma": 15.0, "update": "raw"},
 }
 
 
@@ -249,10 +259,19 @@ def test_evaluations_are_counted_to_the_last(name):
     assert (adversarial.int() - x.int()).abs().max() <= 15
 
 
-@pytest.mark.parametrize(
-    ("name", "copies"),
-    [("nesterov", 1), ("di_ti_si_ni", 3), ("sg_mi_di", 3), ("latin_si", 8), ("varied_di_si", 8), ("relevant_ti", 4)],
-)
+COPIES = {"nesterov": 1, "di_ti_si_ni": 3, "sg_mi_di": 3, "latin_si": 8, "varied_di_si": 8, "relevant_ti": 4}
+COPIES |= {
+    "bsr_di_ti": 3,
+    "varied_sia_si": 8,
+    "maximin_si_ni": 6,
+    "penalised_di_si": 12,
+    "enhanced_di_ti": 3,
+    "sg_gi": 3,
+    "sg_raw": 3,
+}
+
+
+@pytest.mark.parametrize(("name", "copies"), COPIES.items())
 def test_copies_a_step(name, copies):
     assert Attack(epsilon=15, steps=3, step_size=5, **COMPOSED[name]).gradient_evaluations_per_step == copies
 

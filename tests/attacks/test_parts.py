@@ -31,11 +31,28 @@ ROWS: dict[str, tuple[dict[str, object], list[str]]] = {  # name -> keys of the 
     "antithetic": ({**SMOOTHED, "noise": "antithetic"}, ["gradients.smoothed", "noise.antithetic", SIGN, LOSS]),
     "varied": ({"gradient": "varied", **NEIGHBOURS}, ["gradients.varied", "noise.uniform", SIGN, LOSS]),
     "relevant": ({"gradient": "relevant", **NEIGHBOURS}, ["gradients.relevant", "noise.uniform", SIGN, LOSS]),
+    "maximin": (
+        {"gradient": "maximin", **NEIGHBOURS, "reach": 2, "inner_decay": 0.9},
+        ["gradients.maximin", "noise.uniform", SIGN, LOSS],
+    ),
+    "penalised": (
+        {"gradient": "penalised", **NEIGHBOURS, "reach": 2, "balance": 0.5},
+        ["gradients.penalised", "noise.uniform", SIGN, LOSS],
+    ),
+    "enhanced": ({"gradient": "enhanced", "samples": 2, "reach": 9}, ["gradients.enhanced", SIGN, LOSS]),
     "scaled": ({"scales": 2}, [PLAIN, "inputs.scales", SIGN, LOSS]),
     "convolved": ({"kernel": 3}, [PLAIN, "inputs.kernel", SIGN, LOSS]),
+    "shuffled": ({"bsr": 2}, [PLAIN, "inputs.bsr", SIGN, LOSS]),
+    "in_blocks": ({"sia": 2}, [PLAIN, "inputs.sia", SIGN, LOSS]),
     "diverse": ({"diversity": 0.5}, [PLAIN, "inputs.diversity", SIGN, LOSS]),
+    "margin": ({"loss": "margin"}, [PLAIN, SIGN, "losses.margin"]),
     "momentum": (MOMENTUM, [PLAIN, "updates.momentum", LOSS]),
     "nesterov": ({"update": "nesterov", "decay": 1.0}, [PLAIN, "updates.nesterov", LOSS]),
+    "initialised": (
+        {"update": "initialised", "decay": 1.0, "warmup": 1, "search": 2},
+        [PLAIN, "updates.initialised", LOSS],
+    ),
+    "raw": ({"update": "raw"}, [PLAIN, "updates.raw", LOSS]),
     "method": ({"method": "torchattack/FGSM", "step_size": 8, "steps": 1}, ["torchattack.adapter"]),
 }
 CRAFT_TWO_IMAGES = """

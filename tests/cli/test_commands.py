@@ -127,7 +127,8 @@ def completed(*words: str) -> list[str]:
 
 def test_commands_are_completed() -> None:
     assert completed("") == [
-        *("list", "new", "check", "tune", "show", "report", "compare", "explain", "coverage", "smoke"),
+        *("list", "new", "check", "tune", "show", "report", "compare", "explain", "export", "score"),
+        *("coverage", "smoke"),
         *("remove-leftovers", "repair-locks", "upgrade"),
     ]
     assert completed("c") == ["check", "compare", "coverage"]

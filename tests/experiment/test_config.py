@@ -130,17 +130,18 @@ MISTAKES = [
     (
         "  igsm:     {",
         "  igsm:     {sigma: 15, ",
-        "sigma is used only with gradient: relevant, smoothed or varied, and here gradient is plain",
+        "sigma is used only with gradient: maximin, penalised, relevant, smoothed or varied, and here gradient is",
     ),
     (
         "  igsm:     {",
         "  igsm:     {seed: 1, ",
-        "seed is used only with gradient: relevant, smoothed or varied, or with diversity",
+        "seed is used only with gradient: maximin, penalised, relevant, smoothed or varied, or with bsr, diversity or "
+        "sia",
     ),
     (
         "  igsm:     {",
         "  igsm:     {decay: 1.0, ",
-        "decay is used only with update: momentum or nesterov, and here update is sign",
+        "decay is used only with update: initialised, momentum or nesterov, and here update is sign",
     ),
     ("samples: 20, ", "", "samples is missing; gradient: smoothed needs it"),
     (
@@ -168,7 +169,7 @@ MISTAKES = [
     (
         "  igsm:     {",
         "  igsm:     {noise: latin, ",
-        "noise is used only with gradient: relevant, smoothed or varied, and here gradient is",
+        "noise is used only with gradient: maximin, penalised, relevant, smoothed or varied, and here gradient is",
     ),
     ("  igsm:     {", "  igsm:     {resize: 0.8, ", "resize is used only with diversity; remove resize or give"),
     ("  igsm:     {", "  igsm:     {diversity: 1.5, ", "igsm: diversity is 1.5"),
@@ -351,7 +352,7 @@ def test_cells_of_a_grid_share_parts_and_a_seed_where_each_draws(tmp_path):
         ({"steps": [1, 5]}, "figure: draws x and lines, and steps has several values too"),
         ({"figure": {"x": "epsilon", "lines": "epsilon"}}, "x and lines are both epsilon"),
         ({"figure": {"x": "epsilom"}}, "grids: a: figure: unknown x 'epsilom'; did you mean epsilon?"),
-        ({"attack": {"decay": 1.0}}, "decay is used only with update: momentum"),
+        ({"attack": {"decay": 1.0}}, "decay is used only with update: initialised, momentum or nesterov"),
         ({"attack": {"fusion": "logits"}, "samples": [5]}, None),
         ({"attack": {"update": "momentm"}}, "grids: a: attack: unknown update 'momentm'; did you mean momentum?"),
         ({"attack": {"kernl": 3}}, "unknown key of grids.a.attack 'kernl'; did you mean kernel?"),

@@ -15,7 +15,8 @@ PLANNED = [name for name in STAGES if name != "plan"]
 
 def test_plan_depends_on_all_code_and_on_params_whole():
     plan = STAGES["plan"]
-    assert plan["deps"] == ["${root}/crossfool", "${root}/stages"] and plan["params"] == [{"params.yaml": None}]
+    assert plan["deps"] == ["${root}/crossfool", "${root}/own", "${root}/stages"]
+    assert plan["params"] == [{"params.yaml": None}]
     assert "plan" in plan["outs"]
 
 

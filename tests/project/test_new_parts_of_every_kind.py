@@ -54,7 +54,7 @@ BASE: dict[str, Any] = {
 }  # fmt: skip
 # Rows that together name all new parts of attacks; a smoke run takes 2 of the 20 samples and 5 shifts.
 RUN = {
-    "turned": {**FAR, "steps": 3, "gradient": "mirrored", "update": "resting", "loss": "margin"},
+    "turned": {**FAR, "steps": 3, "gradient": "mirrored", "update": "resting", "loss": "quadratic"},
     "drawn": {**FAR, "gradient": "smoothed", "samples": 20, "noise": "laplace", "spread": 9.5, "shifts": 5},
 }
 # name -> row, its part's module, gradient evaluations an image, title, and a formula of `explain`
@@ -87,12 +87,12 @@ ALONE: dict[str, tuple[dict[str, Any], str, int, str, tuple[str, str]]] = {
         "untargeted, plain gradient, resting where the gradient turns round, T = 3 steps of α = 4, ε = 16",
         ("resting", "rₜ = ∇J(xₜ) where its sign is that of a step before, else 0; at t = 0 all of it"),
     ),
-    "margin": (
-        {**LOOP, "loss": "margin"},
-        "attacks.losses.margin",
+    "quadratic": (
+        {**LOOP, "loss": "quadratic"},
+        "attacks.losses.quadratic",
         3,
-        "untargeted, plain gradient, margin loss, T = 3 steps of α = 4, ε = 16",
-        ("loss", "J(x) = −(f(x)[true label] − max f(x)[other labels]); f the source's log-probabilities"),
+        "untargeted, plain gradient, quadratic loss, T = 3 steps of α = 4, ε = 16",
+        ("loss", "J(x) = −(2 exp f(x)[true label] − Σ exp 2 f(x)); f the source's log-probabilities"),
     ),
 }
 MISTAKES: list[tuple[dict[str, Any], str]] = [  # changed sections of params.yaml, and the end of the error's line
@@ -103,7 +103,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [  # changed sections of params.yam
             ({**SMOOTHED, "noise": "laplac"}, "unknown noise 'laplac'; did you mean laplace?"),
             ({**LOOP, "shift": 3}, "unknown key of attacks.row 'shift'; did you mean shifts?"),
             ({**LOOP, "update": "restin"}, "unknown update 'restin'; did you mean resting or sign?"),
-            ({**LOOP, "loss": "margn"}, "unknown loss 'margn'; did you mean margin?"),
+            ({**LOOP, "loss": "quadrtic"}, "unknown loss 'quadrtic'; did you mean quadratic?"),
             ({**SMOOTHED, "noise": "laplace", "sprad": 3}, "unknown key of attacks.row 'sprad'; did you mean spread?"),
             ({**SMOOTHED, "noise": "laplace"}, "attacks: row: spread is missing; noise: laplace needs it"),
             ({**SMOOTHED, "noise": "laplace", "spread": 0.1}, "row: spread is 0.1: pixels are 0..255, and less than"),
@@ -113,7 +113,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [  # changed sections of params.yam
             ),
             ({**LOOP, "shifts": 1}, "attacks: row: shifts is 1: input should be greater than or equal to 2"),
             ({**LOOP, "gradient": "mirrored", "shifts": 2}, "shifts is not used by gradient: mirrored; remove it"),
-            ({**LOOP, "gradient": "mirrored", "seed": 2}, "seed is used only with gradient: relevant, smoothed or"),
+            ({**LOOP, "gradient": "mirrored", "seed": 2}, "seed is used only with gradient: "),
         )
     ),
     ({"models": ["fnn0", "conv_16"]}, "unknown model 'conv_16'; did you mean conv16"),
@@ -328,7 +328,7 @@ def test_each_part_is_in_the_plans_of_what_names_it_and_in_no_other(grown: Grown
     assert {part: plans - cells for part, plans in naming.items()} == {
         "attacks.gradients.mirrored": turned,
         "attacks.updates.resting": turned,
-        "attacks.losses.margin": turned,
+        "attacks.losses.quadratic": turned,
         "attacks.noise.laplace": drawn,
         "attacks.inputs.shifts": drawn,
         "models.networks.conv_mnist": {"train/conv8", "predict/conv8"},
@@ -356,7 +356,7 @@ def test_check_counts_each_part(grown: Grown) -> None:
 
 def test_explain_has_the_formulas_of_new_parts(grown: Grown) -> None:
     explained = grown.printed["explain fnn0/turned"]
-    assert "mirrored gradient, resting where the gradient turns round, margin loss" in explained
+    assert "mirrored gradient, resting where the gradient turns round, quadratic loss" in explained
     assert "Gₜ = (∇J(xₜ) + R ∇J(R xₜ)) / 2" in explained and "rₜ = Gₜ where its sign is that of a step" in explained
 
 
@@ -376,7 +376,7 @@ def test_a_part_of_an_attack_is_counted_titled_and_explained(grown: Grown, name:
 
 
 def test_factors_of_the_cost_are_the_parts_symbols(grown: Grown) -> None:
-    factors = {"mirrored": "T · 2", "laplace": "T · m", "shifts": "T · k", "resting": "T", "margin": "T"}
+    factors = {"mirrored": "T · 2", "laplace": "T · m", "shifts": "T · k", "resting": "T", "quadratic": "T"}
     assert grown.answers["factors"] == factors
 
 
@@ -413,7 +413,7 @@ def test_documentation_written_from_parts_has_them(grown: Grown) -> None:
     assert "| `conv16` | `conv_mnist.py` | mnist, 28 px | 20,490 | trained here |" in page
     assert "| `contrast` | Contrast about the middle grey" in page
     assert "| `one_step` | Attacks of one step transfer better than iterated ones" in page
-    for row in ("gradient: mirrored", "noise: laplace", "shifts", "update: resting", "loss: margin", "named-digits"):
+    for row in ("gradient: mirrored", "noise: laplace", "shifts", "update: resting", "loss: quadratic", "named-digits"):
         assert f"| `{row}` |" in keys
     assert "| `named-digits` | `path` (required) | The folder or tar file" in keys
 

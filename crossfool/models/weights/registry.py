@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from crossfool.errors import UserError, unknown_name
-from crossfool.models import network_files
+from crossfool.models import network_files, own_models
 from crossfool.models.spec import Spec
 
 ENDINGS = (".safetensors", ".pth", ".bin", ".pt", ".th")
@@ -32,6 +32,8 @@ def spec(name: str) -> Spec:
     specs = all_specs()
     if name in specs:
         return specs[name]
+    if own := own_models.find_own(name):
+        return own.spec
     if re.fullmatch(TIMM_NAME, name):
         return Spec(name, "imagenet", "timm", version="timm", file=name)
     if seeded := re.fullmatch(SEEDED_NAME, name):
@@ -39,7 +41,13 @@ def spec(name: str) -> Spec:
     hint = timm_name_hint(name)
     if hint:
         raise UserError(f"unknown model {name!r}; {hint}")
-    raise next(iter(network_files.problems()), unknown_name("model", name, [*specs, "timm_<name>"]))
+    raise unknown_model(name)
+
+
+def unknown_model(name: str) -> UserError:
+    """An error for a name that is no model's: the nearest name, or what is wrong with a file that may declare it."""
+    unknown = unknown_name("model", name, [*all_specs(), "timm_<name>"])
+    return next(iter(network_files.problems()), UserError(f"{unknown} (a model of your own: {own_models.PAGE})"))
 
 
 def _seeded(model: str, seed: str) -> Spec:
@@ -85,6 +93,8 @@ def is_trained(name: str, has_dir: bool) -> bool:
         has_dir: Whether params.yaml gives such a folder.
     """
     model = spec(name)
+    if own_models.find_own(name):
+        return False
     return not model.published or not (model.fetched or model.family == "imagenet" or has_dir)
 
 
