@@ -11,7 +11,7 @@ class Part(GradientPart, takes_views=True, paper=True, cite="equation 4; arXiv 1
     Rows:
         fgsm: one step, arXiv 1412.6572: {epsilon: 15, steps: 1, step_size: 15}
         igsm: iterated: {epsilon: 15, steps: 5, step_size: 5}
-        fgm_l2: one step in an L2 ball: {epsilon: 1500, steps: 1, step_size: 1500, norm: l2}
+        fgsm_l2: one step in an L2 ball (FGM): {epsilon: 1500, steps: 1, step_size: 1500, norm: l2}
         igsm_l2: iterated in an L2 ball, arXiv 1706.06083: {epsilon: 1500, steps: 5, step_size: 500, norm: l2}
         igsm_targeted: towards a target label: {epsilon: 20, steps: 20, step_size: 15, objective: targeted}
     Formula:
