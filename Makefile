@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 
 help:
 	@echo "make install LOCKED=1   a new environment with the very versions of the committed results (requirements.lock)"
-	@echo "make repro   run the default benchmark, print its tables; other experiments: experiments/README.md"
+	@echo "make repro   run the default benchmark, print its answer and tables; other experiments: experiments/README.md"
 	@echo "make show    print the tables of the last run"
 	@echo "make smoke   run every experiment's graph in small, on embedded images and models"
 	@echo "make test    run the tests: every promise, for some of its values"
@@ -23,22 +23,24 @@ help:
 
 install: .venv/installed
 
+# pip would compile every module that it installs, most of them torch's, and take half of its processor time for it;
+# Python compiles the few that are imported.
+INSTALL := pip install --quiet --no-compile
+
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	pip install --quiet $(if $(LOCKED),--requirement requirements.lock) --editable .
+	$(INSTALL) $(if $(LOCKED),--requirement requirements.lock) --editable .
 	touch $@
 
 .venv/tested: .venv/installed tests/requirements-peers.txt
-	pip install --quiet $(if $(LOCKED),--requirement requirements.lock --requirement requirements-extras.lock) --editable '.[test]'
-	pip install --quiet --no-deps --requirement tests/requirements-peers.txt
+	$(INSTALL) $(if $(LOCKED),--requirement requirements.lock --requirement requirements-extras.lock) --editable '.[test]'
+	$(INSTALL) --no-deps --requirement tests/requirements-peers.txt
 	touch $@
 
 repro: install
-	@crossfool repair-locks .
-	dvc repro
+	crossfool repro .
 	crossfool show .
-	@echo 'all on one page: report/index.html'
 
 smoke: install
 	crossfool smoke

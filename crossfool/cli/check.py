@@ -46,7 +46,7 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
     yield from (("to run" if not number else "", line) for number, line in enumerate(_to_run(preflight)))
     yield from (("why" if not number else "", line) for number, line in enumerate(_reasons(preflight)))
     share = f" of {_count(total.gradients)} in all" if left.gradients != total.gradients else ""
-    unknown = _is_count_unknown(preflight)
+    unknown = preflight.is_count_unknown
     evaluations = f"{_count(left.gradients)}{share}, and {_count(left.passes)} forward passes"
     yield "gradients", "unknown until then" if unknown else evaluations
     if 1 < len(experiment.attacks) <= MOST_ATTACKS_SHOWN:
@@ -77,7 +77,7 @@ def _attacked(preflight: Preflight) -> str:
     if subset.uses_tuning:
         return f"{_many(subset.tuning or 0, 'tuning image')}, not for publication; those that reports score are others"
     apart = f"; {_many(subset.tuning, 'tuning image')} set apart" if subset.tuning else ""
-    if _is_count_unknown(preflight):
+    if preflight.is_count_unknown:
         return f"how many images are attacked is not known until they are decoded{apart}"
     if subset.images == "all" and subset.of == "correct" and preflight.attacked is None:
         return f"how many images all models classify correctly is not known yet: {preflight.known:,} at most{apart}"
@@ -184,37 +184,31 @@ def _counted(total: Mapping[str, int], counts: Mapping[str, int]) -> str:
     )
 
 
-def _is_count_unknown(preflight: Preflight) -> bool:
-    """Whether the number of attacked images is unknown: all images of a folder that is not decoded yet."""
-    is_open = preflight.experiment.subset.images == "all" and preflight.attacked is None
-    return is_open and preflight.known is None
-
-
 def _time(preflight: Preflight, rate: float | None) -> str:
-    """The estimated time and the rate that it rests on."""
-    if _is_count_unknown(preflight):
+    """The estimated time and what it rests on."""
+    if preflight.is_count_unknown:
         return "unknown until then"
     if not preflight.left.gradients and not preflight.left.passes:
         return "none"
-    if rate is None and preflight.rate is not None:
-        basis = f"at {preflight.rate:.3g} gradients a second, as its cells took here, without training and decoding"
-        return f"an estimated {costs.duration_text(preflight.left.seconds(preflight.rate) or 0)} {basis}"
-    if rate is None and costs.is_small(preflight.experiment):
-        stages = sum(stage.runs for stage in preflight.stages or ())
-        seconds = (preflight.left.operations or 0) / costs.CPU_OPERATIONS_A_SECOND + costs.STAGE_SECONDS * stages
-        speed = f"{costs.CPU_OPERATIONS_A_SECOND / 1e12:g} TFLOP/s, {costs.STAGE_SECONDS:g} s a stage"
-        basis = f"on two CPU cores ({speed}), without training"
-        return f"an estimated {costs.duration_text(seconds)} {basis}; --rate takes a measured rate"
-    estimated = preflight.left.seconds(rate)
-    if estimated is None:
+    seconds = preflight.estimated_seconds(rate)
+    if seconds is None:
         return "unknown: timm's models have no published count of operations; give --rate"
-    estimate = f"an estimated {costs.duration_text(estimated)}"
+    return f"an estimated {costs.duration_text(seconds)} {_basis(preflight, rate)}"
+
+
+def _basis(preflight: Preflight, rate: float | None) -> str:
+    """What an estimate of time rests on."""
+    starts, advice = f"{costs.STAGE_SECONDS:g} s a stage", "; --rate takes a measured rate"
     if rate is not None:
-        return f"{estimate} at {rate:g} gradients a second, without training and decoding"
-    return (
-        f"{estimate} at {costs.GPU_OPERATIONS_A_SECOND / 1e12:g} TFLOP/s (about 40% of an A100's float32), "
-        "without training and decoding; --rate takes a measured rate"
-    )
+        return f"at {rate:g} gradients a second, {starts}, without training and decoding"
+    if preflight.rate is not None:
+        measured = f"at {preflight.rate:.3g} gradients a second, as its cells took here"
+        return f"{measured}, {starts}, without training and decoding"
+    if costs.is_small(preflight.experiment):
+        speed = f"{costs.CPU_OPERATIONS_A_SECOND / 1e12:g} TFLOP/s, {starts}"
+        return f"on two CPU cores ({speed}), without training{advice}"
+    speed = f"{costs.GPU_OPERATIONS_A_SECOND / 1e12:g} TFLOP/s (about 40% of an A100's float32)"
+    return f"at {speed}, {starts}, without training and decoding{advice}"
 
 
 def _many(count: int, noun: str) -> str:

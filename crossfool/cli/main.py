@@ -5,6 +5,7 @@ The commands are one module, over 300 lines long, since a file for each would ha
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ FOLDER = click.option(
     show_default="here",
     shell_complete=completion.experiments,
     help="The experiment: a folder, or a name under experiments/.",
+)
+
+RATE = click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), help="Gradient evaluations a second, to estimate time."
 )
 
 
@@ -118,9 +123,7 @@ def new(
 
 @main.command()
 @click.argument("folder", default=".", shell_complete=completion.experiments)
-@click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), help="Gradient evaluations a second, to estimate time."
-)
+@RATE
 @errors_in_one_line
 def check(folder: str, rate: float | None) -> None:
     """Check params.yaml and data of an experiment; print what will run, its gradient evaluations, time and disk.
@@ -139,6 +142,31 @@ def check(folder: str, rate: float | None) -> None:
     from crossfool.experiment import preflight, project
 
     cli_check.show(preflight.check(project.find_experiment(folder)), console.make_console(), rate)
+
+
+@main.command()
+@click.argument("folder", default=".", shell_complete=completion.experiments)
+@RATE
+@errors_in_one_line
+def repro(folder: str, rate: float | None) -> None:
+    """Run an experiment by `dvc repro`, with its check before, the progress of all stages, and the answer at the end.
+
+    The command repairs dvc.lock if DVC was killed while writing it, prints what `check` prints, and runs DVC. Below the
+    name of each stage that runs, it prints how many stages are done, and the time left. At the end it prints which
+    attack transfers best. It ends with the exit code of `dvc repro`. FOLDER is a folder, or a name under experiments/
+    (here, if none is given).
+
+    \b
+    Examples:
+      crossfool repro
+      crossfool repro depth-mnist
+    """
+    from crossfool.cli import console
+    from crossfool.cli import repro as cli_repro
+    from crossfool.experiment import project
+
+    if status := cli_repro.run(project.find_experiment(folder), console.make_console(), rate):
+        sys.exit(status)
 
 
 @main.command()

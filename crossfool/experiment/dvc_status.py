@@ -17,6 +17,7 @@ from crossfool.storage.hashing import md5_of_bytes
 
 PLAN = plan_files.FOLDER.name
 NEVER_RAN = "it has not run yet"
+NOT_IN_CACHE = "not in cache"  # DVC's status of an output that has to be made again
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Stage:
     """A stage of an experiment, and whether it will run.
 
     Attributes:
-        kind: The stage's name in dvc.yaml: attack, evaluate, ...
+        name: The stage's name as DVC prints it: attack@source-attack, evaluate@..., ...
         outs: The stage's outputs, relative to the experiment's folder.
         runs: Whether `dvc repro` runs the stage: it, or something that it depends on, changed or was never run.
         maybe: Whether the stage runs only if the subset comes out as another.
@@ -32,12 +33,17 @@ class Stage:
         why: Reason why the stage runs, or may run; "" where it does not.
     """
 
-    kind: str
+    name: str
     outs: tuple[str, ...]
     runs: bool
     maybe: bool
     absent: bool
     why: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The stage's name in dvc.yaml: attack, evaluate, ..."""
+        return self.name.partition("@")[0]
 
 
 def stage_statuses(folder: Path, experiment: Experiment) -> tuple[Stage, ...] | None:
@@ -137,7 +143,7 @@ def _closed(folder: Path, statuses: Sequence[tuple[Any, Mapping[str, str]]]) -> 
     for name, outs in outputs.items():
         absent = name not in most and "deleted" in changes[name].values()
         why = reasons.get(name, "") if name in most else ""
-        yield Stage(name.partition("@")[0], tuple(outs), name in runs, name in most - runs, absent, why)
+        yield Stage(name, tuple(outs), name in runs, name in most - runs, absent, why)
 
 
 def _reason(changes: Mapping[str, str]) -> str:
@@ -148,6 +154,8 @@ def _reason(changes: Mapping[str, str]) -> str:
         return kinds[plan]
     if set(kinds.values()) == {"new"}:
         return NEVER_RAN
+    if set(kinds.values()) == {NOT_IN_CACHE}:
+        return "DVC's cache does not have its files"
     key, change = next((key, change) for key, change in kinds.items() if change != "new")
     return f"{key} changed" if change == "modified" else f"{key}: {change}"
 

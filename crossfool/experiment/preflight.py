@@ -67,6 +67,44 @@ class Preflight:
         """The number of attacked images, at most where the subset is `all` that models get right; None if unknown."""
         return costs.attacked_images(self.experiment, self.evaluated)
 
+    @property
+    def is_count_unknown(self) -> bool:
+        """Whether nothing tells the number of attacked images: all images of a folder that is not decoded yet."""
+        return self.experiment.subset.images == "all" and self.attacked is None and self.known is None
+
+    def stage_seconds(self, rate: float | None = None) -> dict[str, float] | None:
+        """Stage that will run -> estimated seconds to compute its gradients and forward passes, without its start.
+
+        Args:
+            rate: Gradients a second; of the cells computed here, or an assumption of `costs`, where it is None.
+
+        Returns:
+            None where the number of images, or of a model's operations, is unknown.
+        """
+        if self.is_count_unknown:
+            return None
+        seconds = {}
+        for stage in (stage for stage in self.stages or () if stage.runs):
+            cost = costs.cost(
+                self.experiment, images=self.attacked, evaluated=self.evaluated, pending=frozenset(stage.outs)
+            )
+            seconds[stage.name] = self._seconds(cost, rate)
+        known = {name: value for name, value in seconds.items() if value is not None}
+        return known if len(known) == len(seconds) else None
+
+    def estimated_seconds(self, rate: float | None = None) -> float | None:
+        """Estimated seconds of all stages that will run, with their starts; None where `stage_seconds` is."""
+        computing = None if self.is_count_unknown else self._seconds(self.left, rate)
+        starts = costs.STAGE_SECONDS * sum(stage.runs for stage in self.stages or ())
+        return None if computing is None else computing + starts
+
+    def _seconds(self, cost: costs.Cost, rate: float | None) -> float | None:
+        """Estimated seconds of a cost, without starts of stages."""
+        rate = self.rate if rate is None else rate
+        if rate is None and costs.is_small(self.experiment):
+            return (cost.operations or 0) / costs.CPU_OPERATIONS_A_SECOND
+        return cost.seconds(rate)
+
 
 def check(folder: Path) -> Preflight:
     """Check an experiment's folder.

@@ -127,7 +127,7 @@ def completed(*words: str) -> list[str]:
 
 def test_commands_are_completed() -> None:
     assert completed("") == [
-        *("list", "new", "check", "tune", "show", "report", "compare", "explain", "export", "score"),
+        *("list", "new", "check", "repro", "tune", "show", "report", "compare", "explain", "export", "score"),
         *("coverage", "smoke"),
         *("remove-leftovers", "repair-locks", "upgrade"),
     ]
