@@ -29,7 +29,8 @@ def run_here(folder: Path, handler: logging.Handler) -> int:
     log.addHandler(handler)
     try:
         with contextlib.chdir(folder):
-            return cli.main(["repro"])
+            status: int = cli.main(["repro"])
+            return status
     finally:
         log.removeHandler(handler)
 

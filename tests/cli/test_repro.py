@@ -14,6 +14,7 @@ from crossfool.experiment.progress import Progress
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.report.findings import Findings
 
+IN_THIS_PROCESS = pytest.mark.filterwarnings("ignore")  # what DVC uses of others is not ours to mend
 GRAPH = """
 stages:
   first:
@@ -27,6 +28,7 @@ stages:
 """
 
 
+@IN_THIS_PROCESS
 def test_lines_of_stages_that_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,11 +85,12 @@ def test_the_next_best_stands_first_in_params(tmp_path: Path) -> None:
     assert "a, the next best within 10 gradient evaluations: 25.0% at 5; difference +75.0 points [" in against
 
 
+@IN_THIS_PROCESS
 @pytest.mark.slow
 def test_a_run_from_its_check_to_its_answer(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An edited attack runs four of thirteen stages; a value that params.yaml may not have runs none."""
+    """An edited attack runs four of fourteen stages; a value that params.yaml may not have runs none."""
     repository = finished(tmp_path / "made", tmp_path_factory)
     for name, value in repository.environment.items():
         monkeypatch.setenv(name, value)
