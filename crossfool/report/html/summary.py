@@ -74,10 +74,10 @@ def coverage_sentence(findings: Findings) -> str:
 
 
 def verdicts(tables: Sequence[Table]) -> str:
-    """How many of the claims in tables are supported, contradicted and undecided; "" for none."""
+    """How many of the claims in tables are supported, contradicted, undecided, and not tested; "" for none."""
     counts = Counter(row["verdict"] for table in tables for row in table.rows)
-    tested = ("supported", "contradicted", "undecided")
-    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in tested) if counts else ""
+    named = ["supported", "contradicted", "undecided", *(["not tested"] if counts["not tested"] else [])]
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in named) if counts else ""
 
 
 def _missing(findings: Findings) -> str:
