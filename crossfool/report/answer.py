@@ -3,13 +3,13 @@
 Success is the mean over black-box cells; the paired test is that of `ranking.pairwise_rows`. Rates are percent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results.detail_rows import OBJECTIVES
+from crossfool.experiment.results.equal_cost import PairedTest, budget_of
 from crossfool.experiment.results.outcomes import OutcomesMissing
-from crossfool.experiment.results.rivals import BEST, PairedTest, budget_of, find_rivals, paired_tests, recorded_tests
 from crossfool.report.findings import Findings
 from crossfool.report.number_text import (
     count_text,
@@ -33,8 +33,8 @@ class Answer:
         attack, objective: The attack's name and objective.
         rate: Its mean success over black-box cells.
         gradients: Its gradient evaluations an image and model.
-        rival: The attack of the same objective and epsilon with the next best success, of those within the attack's
-            budget of gradient evaluations; "" for none.
+        rival: The attack with the next best success, of those of the same objective, norm and epsilon within the
+            attack's budget of gradient evaluations; "" for none.
         rival_gradients: The rival's gradient evaluations.
         test: Their paired test; None where there is no rival, or outcomes are missing.
     """
@@ -108,14 +108,12 @@ def _count(number: int, what: str) -> str:
 def find_answers(findings: Findings) -> Iterator[Answer]:
     """The answer for each objective that has attacks with black-box cells; none where no mean rate is known."""
     rows, rates = findings.experiment.attacks, findings.mean_rates
-    success = {attack: rate.percent for attack, rate in rates.items() if attack in rows}
     for objective in OBJECTIVES:
-        of_objective = {name: percent for name, percent in success.items() if rows[name].objective == objective}
-        if not of_objective:
+        ranked = [name for name in rates if name in rows and rows[name].objective == objective]
+        ranked.sort(key=lambda name: (-rates[name].percent, rows[name].gradient_evaluations_per_seed))
+        if not ranked:
             continue
-        best = min(of_objective, key=lambda name: (-of_objective[name], rows[name].gradient_evaluations_per_seed))
-        others = {name: percent for name, percent in of_objective.items() if name != best}
-        rival = find_rivals(findings.experiment, others, best).get(BEST, "")
+        best, rival = ranked[0], _rival(findings.experiment, ranked)
         yield Answer(
             attack=best,
             objective=objective,
@@ -123,17 +121,31 @@ def find_answers(findings: Findings) -> Iterator[Answer]:
             gradients=rows[best].gradient_evaluations_per_seed,
             rival=rival,
             rival_gradients=rows[rival].gradient_evaluations_per_seed if rival else 0,
-            test=_test(findings, success, best, rival),
+            test=_test(findings, best, rival),
         )
 
 
-def _test(findings: Findings, success: dict[str, float], attack: str, rival: str) -> PairedTest | None:
-    """The paired test of two attacks: from outcomes, else as agreement.json has it in either direction."""
+def _rival(experiment: Experiment, ranked: Sequence[str]) -> str:
+    """The next best attack to the first of `ranked`, of its norm and epsilon and within its budget; "" for none."""
+    best, *others = (experiment.attacks[name] for name in ranked)
+    budget = budget_of(best.gradient_evaluations_per_seed)
+    for name, row in zip(ranked[1:], others, strict=True):
+        within = budget is None or row.gradient_evaluations_per_seed <= budget
+        if (row.norm, row.epsilon) == (best.norm, best.epsilon) and within:
+            return name
+    return ""
+
+
+def _test(findings: Findings, attack: str, rival: str) -> PairedTest | None:
+    """The paired test of an attack against its rival; None where there is none, or outcomes are missing."""
     try:
-        return paired_tests(findings.pairs).get((attack, rival))
+        pairs = findings.pairs
     except OutcomesMissing:
-        recorded = recorded_tests(findings.folder, success)
-    tests = {(name, test.rival): test for name, roles in recorded.items() for test in roles.values()}
-    if (attack, rival) in tests:
-        return tests[attack, rival]
-    return tests[rival, attack].mirrored(rival=rival) if (rival, attack) in tests else None
+        return None
+    for row in pairs:
+        if {row["first"], row["second"]} == {attack, rival}:
+            sign = 1 if row["first"] == attack else -1
+            low, high = sorted((sign * row["low"], sign * row["high"]))
+            # plus 0: no -0 where they are equal
+            return PairedTest(sign * row["difference"] + 0.0, low + 0.0, high + 0.0, row["p"], row["p_holm"])
+    return None

@@ -1,14 +1,12 @@
 """The first screen of the page: the question, and the best attack beside the next one at equal cost, by hand."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from made_experiments import FGSM, FOOLED, LABELS, SG, TARGETED, complete, make, write_report
 
 from crossfool.experiment import loading
-from crossfool.experiment.results.rivals import PairedTest
 from crossfool.report.answer import Answer, find_answers, question
 from crossfool.report.findings import read_findings
 from crossfool.report.html.short_names import breakable, short_names
@@ -76,19 +74,26 @@ def test_the_rival_has_the_epsilon_and_the_budget(tmp_path: Path, attacks: dict,
     assert (answer.attack, answer.rival, bool(answer.test)) == ("best", rival, bool(rival))
 
 
-def test_a_clone_has_the_recorded_answer(made: Path, tmp_path: Path) -> None:
-    """Git has metrics and agreement.json: the rates, and the test in either direction."""
+def test_where_predictions_are_missing_rates_are_the_recorded_ones(made: Path, tmp_path: Path) -> None:
+    """A folder with metrics and agreement.json alone: the attacks and rates, without a paired test."""
     for name in ("metrics", "params.yaml", "agreement.json"):
         (shutil.copytree if (made / name).is_dir() else shutil.copy)(made / name, tmp_path / name)
-    assert answers(tmp_path) == answers(made)
+    found = answers(tmp_path)
+    assert [(one.attack, one.rate, one.rival) for one in found] == [
+        (one.attack, one.rate, one.rival) for one in answers(made)
+    ]
+    assert {one.test for one in found} == {None}
     (tmp_path / "agreement.json").unlink()
     assert answers(tmp_path) == []
 
 
-def test_the_test_of_the_other_direction() -> None:
-    test = PairedTest("b", 12.5, -3.0, 20.0, 0.25, 0.5)
-    assert test.mirrored("a") == PairedTest("a", -12.5, -20.0, 3.0, 0.25, 0.5)
-    assert str(replace(test, difference=0.0).mirrored("a").difference) == "0.0"
+def test_the_order_in_params_does_not_matter(tmp_path: Path) -> None:
+    """The pair is (sg_fgsm, fgsm) there: its difference and interval are mirrored."""
+    make(tmp_path / "a", FOOLED, attacks={"fgsm": FGSM, "sg_fgsm": SG}, transforms={})
+    make(tmp_path / "b", FOOLED, attacks={"sg_fgsm": SG, "fgsm": FGSM}, transforms={})
+    (first,), (second,) = answers(tmp_path / "a"), answers(tmp_path / "b")
+    assert first == second and first.test is not None
+    assert first.test.low < 0 < first.test.difference < first.test.high
 
 
 def test_without_its_predictions_the_test_is_said_to_be_missing() -> None:

@@ -25,7 +25,7 @@ from parsed_page import Parsed
 from PIL import Image
 
 from crossfool.experiment import loading
-from crossfool.experiment.results.rivals import PairedTest
+from crossfool.experiment.results.equal_cost import PairedTest
 from crossfool.report import perturbations
 from crossfool.report.answer import Answer
 from crossfool.report.findings import read_findings
@@ -361,7 +361,7 @@ def hostile() -> View:
         title=EVIL,
         summary=Summary(
             question=EVIL,
-            answers=[Answer(EVIL, EVIL, MeanRate(50, 40, 60, 2, 8), 1, EVIL, 1, PairedTest(EVIL, 1, 0, 2, 0.5, 1))],
+            answers=[Answer(EVIL, EVIL, MeanRate(50, 40, 60, 2, 8), 1, EVIL, 1, PairedTest(1, 0, 2, 0.5, 1))],
             missing=EVIL,
             wide=data_uris.file_uri("image/svg+xml", EVIL.encode()),
             narrow=data_uris.file_uri("image/svg+xml", EVIL.encode()),
