@@ -65,4 +65,9 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         f"Intervals: 95%, Newcombe's for paired proportions; p: exact McNemar test, by Holm's method for {cells}. "
         "Pooled: exact permutation test over images, intervals clustered by image."
     )
+    if comparison.of_attacks:
+        yield (
+            "Pooled p is of this pair alone, unadjusted; the report's page adjusts it for all pairs of attacks, and a "
+            "cell's p for all cells of all pairs."
+        )
     yield "An interval excludes 0 where its own p, before Holm's method, is below 0.05."

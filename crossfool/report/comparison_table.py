@@ -11,7 +11,7 @@ from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL
 def comparison_table(comparison: Comparison) -> Table:
     """The cells that may differ; their attacks are named where there are several."""
     first, second = comparison.names
-    several = {row.attack for row in comparison.shown} != {f"{first} − {second}"}
+    several = not comparison.of_attacks
     columns = (
         Column("attack", shown=several),
         Column("source"),

@@ -17,6 +17,7 @@ class Section:
             or the protocol that an experiment follows.
         folded: Whether the page hides its tables until asked for, and tables.md only names them.
         compared: Whether its tables rest on the images that all models get right.
+        method: Whether it is no result but what results rest on, which the page has behind the gallery.
     """
 
     name: str
@@ -24,16 +25,10 @@ class Section:
     note: str = ""
     folded: bool = False
     compared: bool = False
+    method: bool = False
 
 
 SECTIONS = (
-    Section("models", "Models"),
-    Section(
-        "rates",
-        "Success rates",
-        "Rows are sources, columns are targets; {rates}. * marks white-box cells, whose source has the target in it. "
-        "Where {reporter} has the same cell with the same parameters, its figure stands beside ours.",
-    ),
     Section(
         "ranking",
         "Attacks compared",
@@ -42,6 +37,12 @@ SECTIONS = (
         compared=True,
     ),
     Section("cells", "Attacks compared, cell by cell", folded=True),
+    Section(
+        "rates",
+        "Success rates",
+        "Rows are sources, columns are targets; {rates}. * marks white-box cells, whose source has the target in it. "
+        "Where {reporter} has the same cell with the same parameters, its figure stands beside ours.",
+    ),
     Section("claims", "The paper's claims", compared=True),
     Section("paper", "Agreement with {reporter}"),
     Section(
@@ -51,8 +52,9 @@ SECTIONS = (
         "(Kurakin et al. 2017). All black-box pairs together; they share images, so the 95% intervals are clustered by "
         "image. destruction.csv has each pair.",
     ),
-    Section("data", "Data of the figures", folded=True),
-    Section("files", "Further files", folded=True),
+    Section("models", "Models", method=True),
+    Section("data", "Data of the figures", folded=True, method=True),
+    Section("files", "Further files", folded=True, method=True),
 )
 
 

@@ -15,6 +15,8 @@ from crossfool.experiment import dvc_records
 from crossfool.experiment.results import comparison, revisions
 from crossfool.stats import intervals, mean_difference
 
+PAGE = "Pooled p is of this pair alone, unadjusted; the report's page adjusts it for all pairs of attacks"
+
 
 def test_two_attacks_by_hand(small: Path) -> None:
     """fgsm fools on the first 8, 5, 0 of 8 images from fnn0, and 2, 2, 4 from the ensemble; sg_fgsm on 2 each time."""
@@ -72,6 +74,7 @@ def test_the_table_is_printed(small: Path) -> None:
     assert ["fnn0", "fnn0*", "100.0", "25.0", "+75.0"] in [line[:5] for line in lines]
     assert "pooled over 3 black-box cells: +12.5 points" in text
     assert all(line == line.rstrip() for line in text.splitlines())
+    assert PAGE in " ".join(text.split())
 
 
 def test_top5_of_a_targeted_attack(small: Path) -> None:
@@ -111,6 +114,7 @@ def test_two_revisions_from_the_cache(project: Path, small: Path) -> None:
     assert (fgsm.cells, fgsm.same) == (3, False) and fgsm.difference.points == pytest.approx((75 - 12.5 + 0) / 3)
     text = told("compare", "HEAD", "HEAD~1", "--folder", str(small))
     assert "15 of 18 cells have the very same file in both" in text and "+75.0" in text
+    assert PAGE not in " ".join(text.split())  # which has no revisions
     assert "fgsm: pooled over 3 black-box cells: +20.8 points" in text and "sg_fgsm: pooled" not in text
 
 

@@ -180,11 +180,10 @@ CLAIMS = {
     },
     "torchattack": set(),
 }
-FIGURES = {  # beside a heatmap for each attack
+FIGURES = {  # beside a heatmap for each attack, and success over cost where there are several
     "capacity": {"scatter"},
     "depth-mnist": {"agreement"},
     "depth-mnist-recipe": {"agreement"},
-    "modern": {"cost"},
     "robustness": {"destruction"},
     "sensitivity": {"grid_a", "grid_b"},
     "smoothness": {"similarity", "boundary_raw", "boundary_sign", "saliency_densenet121", "saliency_densenet121_tenth"},
@@ -250,6 +249,7 @@ def test_experiment_runs_from_end_to_end(small, name, monkeypatch, capfd):
     assert [row["name"] for row in rows(report / "tables/claims.csv")] == list(agreement["claims"])
 
     drawn = FIGURES.get(name, set()) | {f"heatmap_{attack}" for attack in experiment.attacks}
+    drawn |= {"cost", "cost_narrow"} if len(experiment.attacks) > 1 else set()
     assert {path.name for path in (report / "figures").iterdir()} == {f"{one}.png" for one in (*drawn, "panel")}
     assert {path.name for path in (report / "vector").iterdir()} == {f"{one}.svg" for one in drawn}
     for path in (report / "figures").iterdir():

@@ -94,18 +94,21 @@ def test_a_figure_named_like_anothers_is_refused(
 
 
 def test_the_page_shows_figures_in_their_places(tmp_path: Path) -> None:
-    """Heat maps alone on a page of one experiment; the PNG in place of a large SVG; nothing that no file draws."""
+    """Heat maps alone on a page of one experiment; the PNG in place of a large SVG; nothing that no file draws.
+
+    The figure of cost stands on the first screen.
+    """
     for folder in ("vector", "figures"):
         (tmp_path / folder).mkdir()
-    for name in ("scatter", "cost", "heatmap_fgsm", "agreement", "left_over"):
+    for name in ("scatter", "cost", "cost_narrow", "destruction", "heatmap_fgsm", "agreement", "left_over"):
         (tmp_path / f"vector/{name}.svg").write_text("<svg/>")
-    (tmp_path / "vector/cost.svg").write_text(f"<svg>{' ' * LARGEST_SVG}</svg>")
-    (tmp_path / "figures/cost.png").write_bytes(b"pixels")
+    (tmp_path / "vector/destruction.svg").write_text(f"<svg>{' ' * LARGEST_SVG}</svg>")
+    (tmp_path / "figures/destruction.png").write_bytes(b"pixels")
     alone = [(figure.name, figure.title) for figure in _figures(tmp_path, alone=True)]
     assert alone == [
         ("heatmap_fgsm.svg", "Success rates of fgsm"),
-        ("cost.png", "Success against gradient evaluations"),
         ("agreement.svg", "Our success rates against reported ones"),
+        ("destruction.png", "Destruction rates by transform and level"),
         ("scatter.svg", "Success rates over the source's error and size"),
     ]
     assert [figure.name for figure in _figures(tmp_path, alone=False)] == [name for name, _ in alone[1:]]

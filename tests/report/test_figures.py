@@ -202,6 +202,32 @@ def test_lines_of_kinds_are_told_apart(count: int) -> None:
     assert len(set(looks)) == count and len(colours) == len(markers) == min(count, 8)
 
 
+@pytest.mark.parametrize("count", [2, 8, 25])
+def test_intervals_at_one_cost_stand_beside_one_another(count: int) -> None:
+    """No two at one place, in the order of the lines, around their cost, and all within the axis."""
+    lines = {f"attack{number}": [Point(20, 50, 40, 60)] for number in range(count)} | {"single": [Point(1, 5, 4, 6)]}
+    (axes,) = _sweep.draw_sweep("", "", "", "", "attack", {"a": lines}, logarithmic=True, kinds=True).axes
+    places = [float(line.get_xdata()[0]) for line in _lines_of(axes)]
+    assert places[:-1] == sorted(set(places[:-1])) and np.prod(places[:-1]) ** (1 / count) == pytest.approx(20)
+    assert places[-1] == pytest.approx(1)  # alone at its cost
+    left, right = axes.get_xlim()
+    assert left < min(places) and right > max(places)
+
+
+def test_a_narrow_figure_has_its_plots_below_one_another() -> None:
+    lines = {"a": _points(1), "b": _points(2)}
+    wide, narrow = (
+        _sweep.draw_sweep("", "", "", "", "attack", {"c": lines, "d": lines}, kinds=True, narrow=narrow)
+        for narrow in (False, True)
+    )
+    assert (
+        len({axes.get_position().x0 for axes in narrow.axes})
+        == 1
+        == len({axes.get_position().y0 for axes in wide.axes})
+    )
+    assert narrow.get_figwidth() < wide.get_figwidth() and list(_legend_of(narrow)) == ["a", "b"]
+
+
 def test_lines_without_intervals_have_no_bars() -> None:
     flat = [Point(x, 50, 50, 50) for x in (1, 5)]
     (axes,) = _sweep.draw_sweep("", "", "", "", "m", {"a": {"flat": flat, "other": _points(1)}}).axes

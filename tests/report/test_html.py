@@ -25,15 +25,19 @@ from parsed_page import Parsed
 from PIL import Image
 
 from crossfool.experiment import loading
+from crossfool.experiment.results.equal_cost import PairedTest
 from crossfool.report import perturbations
+from crossfool.report.answer import Answer
 from crossfool.report.findings import read_findings
 from crossfool.report.html import data_uris, experiment_view, gallery
 from crossfool.report.html import page as html_page
 from crossfool.report.html.experiment_view import Figure, Group, View
+from crossfool.report.html.summary import Summary
 from crossfool.report.renderers.csv_text import csv_text, render_csv
 from crossfool.report.renderers.latex import latex_escaped
 from crossfool.report.table import Cell, Column, Matrix, Table
 from crossfool.report.tables import grids
+from crossfool.stats.mean_rate import MeanRate
 from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile
 
@@ -114,6 +118,33 @@ def test_the_overview_says_what_ran(parsed: Parsed, text: str) -> None:
     assert "fgsm: {epsilon: 40.0, steps: 1, step_size: 40.0" in text  # params.yaml
 
 
+def test_the_first_screen_has_the_question_and_the_answer(text: str) -> None:
+    first = text[text.index('<div class="first">') : text.index('id="e1-ranking"')]
+    order = (
+        *('<h1 id="e1-title">default benchmark</h1>', "Transferability on mnist"),
+        "Which of 3 attacks transfers best from 2 sources to 3 target models, on 8 images of mnist?",
+        "<strong>fgsm</strong> transfers best of the untargeted attacks: 37.5% [14.5, 68.0] mean top-1 success over 3 ",
+        *("+12.5 points [", "paired p = 0.56", '<b class="verdict undecided">undecided</b>'),
+        *("<strong>far</strong> transfers best of the targeted attacks: 20.8%", "crossfool compare fgsm sg_fgsm"),
+        "2 of the paper&#39;s 203 success rates compared here, 1 in our 95% interval",
+        *(
+            "The paper's claims: ",
+            '<source media="(max-width: 40rem)" srcset="data:image/svg+xml',
+            "Success rate of each",
+        ),
+    )
+    places = [first.index(part) for part in order]
+    assert places == sorted(places)
+
+
+def test_results_stand_before_what_they_rest_on(parsed: Parsed, text: str) -> None:
+    sections = ("ranking", "cells", "rates", "claims", "paper", "destruction", "figures", "gallery", "method", "models")
+    places = [text.index(f'id="e1-{name}"') for name in (*sections, "metadata", "params")]
+    assert places == sorted(places)
+    assert text.index("<details>", places[-2]) < text.index(SUBSET) < text.index("</details>", places[-2])
+    assert SUBSET not in text[: places[-2]]
+
+
 def test_the_papers_claims_have_their_verdicts(parsed: Parsed, made: Path) -> None:
     table = parsed.table("What the paper claims")
     verdicts = read_json(made / "agreement.json")["claims"]
@@ -154,7 +185,7 @@ def test_tables_are_semantic(parsed: Parsed) -> None:
     tables = [given for tag, given in parsed.tags if tag == "table"]
     assert len(parsed.captions) == len(tables)
     assert {given.get("scope") for tag, given in parsed.tags if tag == "th"} == {"col", "row"}
-    assert all(parsed.attributes("img", "alt")) and len(parsed.attributes("img", "alt")) == 5 + 3
+    assert all(parsed.attributes("img", "alt")) and len(parsed.attributes("img", "alt")) == 1 + 5 + 3
     ids = [given["id"] for _, given in parsed.tags if "id" in given]
     assert len(ids) == len(set(ids))
     for name in ("aria-labelledby", "data-from"):
@@ -328,15 +359,25 @@ def hostile() -> View:
         dataset=EVIL,
         images=1,
         title=EVIL,
-        summary=EVIL,
-        facts=[(EVIL, EVIL)],
-        attacks=[(EVIL, EVIL, 1)],
+        summary=Summary(
+            question=EVIL,
+            answers=[Answer(EVIL, EVIL, MeanRate(50, 40, 60, 2, 8), 1, EVIL, 1, PairedTest(1, 0, 2, 0.5, 1))],
+            missing=EVIL,
+            wide=data_uris.file_uri("image/svg+xml", EVIL.encode()),
+            narrow=data_uris.file_uri("image/svg+xml", EVIL.encode()),
+            coverage=EVIL,
+            verdicts=EVIL,
+        ),
+        lead=EVIL,
+        names={EVIL: EVIL},
         groups=[Group("rates", EVIL, EVIL, [table]), Group("claims", EVIL, EVIL, [table])],
-        verdicts=EVIL,
         figures=[Figure(EVIL, EVIL, data_uris.file_uri("image/svg+xml", EVIL.encode()))],
         pictures=shown,
-        params=EVIL,
+        attacks=[(EVIL, EVIL, 1)],
+        method=[Group("models", EVIL, EVIL, [table])],
         command=EVIL,
+        facts=[(EVIL, EVIL)],
+        params=EVIL,
     )
 
 
@@ -347,12 +388,12 @@ def harmful() -> str:
 
 def test_everything_shown_is_escaped(harmful: str, text: str) -> None:
     tame, wild = Parsed(text), Parsed(harmful)
-    assert {tag for tag, _ in wild.tags} <= {tag for tag, _ in tame.tags} | {"h3"}
+    assert {tag for tag, _ in wild.tags} <= {tag for tag, _ in tame.tags} | {"h4"}
     assert sum(tag == "script" for tag, _ in wild.tags) == 2 + 1  # a gallery's data each, and the page's own
     names = {name for _, given in wild.tags for name in given}
     assert not {name for name in names if name.startswith("on")}
     assert "<script>alert" not in harmful
-    assert sum(tag == "img" for tag, _ in wild.tags) == 2 * 4
+    assert sum(tag == "img" for tag, _ in wild.tags) == 2 * 5
     links = [link for link in wild.attributes("a", "href") if not link.startswith("#")]
     assert links and all(link.startswith("data:text/") for link in links)
     assert all(source.startswith("data:image/") for source in wild.attributes("img", "src"))
@@ -460,7 +501,7 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_page_of_twelve_experiments_is_small(twelve: Path) -> None:
     page = Parsed(twelve.read_text(encoding="utf-8"))
     rates = [caption for caption in page.captions if "top-1 success rate" in caption]
-    assert len(rates) == 204 and twelve.stat().st_size < 15_000_000
+    assert len(rates) == 204 and twelve.stat().st_size < 10_000_000
     assert sum(tag == "section" and given.get("class") == "gallery" for tag, given in page.tags) == 12
 
 
@@ -489,7 +530,7 @@ HEADS = f"[...{FGSM_TABLE}.querySelectorAll('tbody tr:not([hidden]) th')].map((o
 
 @browser_needed
 def test_it_opens_without_complaint(page: Page) -> None:
-    assert page.run("document.title") == "Transferability on mnist"
+    assert page.run("document.title") == "default benchmark: Transferability on mnist"
     assert page.run("[...document.images].every((one) => one.loading === 'lazy' || one.naturalWidth > 0)")
     assert page.run("document.querySelectorAll('[hidden]').length") == 0
 
@@ -551,18 +592,44 @@ def test_sorting(page: Page) -> None:
         assert page.run(HEADS) == ["fnn2+fnn0", "fnn0"]
 
 
+SHOWN = (
+    "[...document.querySelectorAll('#e1-rates .sheet')].filter((one) => one.checkVisibility())"
+    ".map((one) => one.dataset.name)"
+)
+EVERY = ["fgsm-top1", "sg_fgsm-top1", "far-top1", "far-top5"]
+
+
+@browser_needed
+def test_one_matrix_is_shown_and_another_chosen(page: Page) -> None:
+    """The best attack's first; by keyboard another's, by top-1 or top-5; on paper and by choice all of them."""
+    form = "document.querySelector('#e1-rates form')"
+    assert page.run(SHOWN) == ["fgsm-top1"] and page.run(f"{form}.elements.metric.disabled")
+    page.run(f"{form}.elements.attack.focus()")
+    for attack in ("sg_fgsm", "far"):
+        page.press("ArrowDown")
+        assert page.run(SHOWN) == [f"{attack}-top1"]
+        assert page.run("document.querySelector('#said').textContent") == "1 table shown"
+    page.run(f"{form}.elements.metric.value = 'top5'")
+    page.run(f"{form}.elements.metric.dispatchEvent(new Event('input', {{bubbles: true}}))")
+    assert page.run(SHOWN) == ["far-top5"]
+    page.ask("Emulation.setEmulatedMedia", media="print")
+    assert page.run(SHOWN) == EVERY
+    page.ask("Emulation.setEmulatedMedia", media="")
+    page.run(f"{form}.elements.metric.value = ''")
+    page.run(f"{form}.elements.attack.value = ''")
+    page.run(f"{form}.elements.attack.dispatchEvent(new Event('input', {{bubbles: true}}))")
+    assert page.run(SHOWN) == EVERY
+
+
 @browser_needed
 def test_filtering(page: Page) -> None:
-    form = "document.querySelector('form.filters')"
-    shown = "[...document.querySelectorAll('#e1-rates .sheet:not([hidden])')].map((one) => one.dataset.name)"
+    form = "document.querySelector('#e1-rates form')"
+    shown = SHOWN
 
     def ask(name: str, value: str) -> None:
         page.run(f"{form}.elements.{name}.value = {value!r}")
         page.run(f"{form}.elements.{name}.dispatchEvent(new Event('input', {{bubbles: true}}))")
 
-    ask("table", "fgsm")
-    assert page.run(shown) == ["fgsm-top1", "sg_fgsm-top1"]
-    assert page.run(f"{form}.querySelector('.count').textContent") == "2 of 4 tables"
     ask("row", "+")
     assert page.run(HEADS) == ["fnn2+fnn0"]
     ask("column", "FNN4")
@@ -571,9 +638,9 @@ def test_filtering(page: Page) -> None:
     )
     assert [part.split()[0] for part in page.run(visible)] == ["source", "fnn4", "fnn2+fnn0", "50.0"]
     ask("column", "nothing")
-    assert page.run(shown) == []
+    assert page.run(shown) == [] and page.run(f"{form}.querySelector('.count').textContent") == "0 of 1 tables"
     page.run(f"{form}.querySelector('[type=reset]').click()")
-    page.until(f"{shown}.length === 4")
+    page.until(f"{shown}.length === 1")
     page.run(f"{form}.elements.blackbox.click()")
     masked = f"[...{FGSM_TABLE}.querySelectorAll('td')].map((one) => getComputedStyle(one.firstChild).visibility)"
     assert page.run(masked) == ["hidden", "visible", "visible", "hidden", "hidden", "visible"]
@@ -694,6 +761,9 @@ def test_a_phone_is_wide_enough(page: Page) -> None:
     page.ask("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=2, mobile=True)
     try:
         assert page.run("document.documentElement.scrollWidth") == 360
+        picture = "document.querySelector('.cost img')"
+        page.until(f"{picture}.complete && {picture}.naturalHeight > {picture}.naturalWidth")  # the narrow one
+        assert page.run(f"{picture}.offsetWidth") <= 360
     finally:
         page.ask("Emulation.clearDeviceMetricsOverride")
 
@@ -750,7 +820,8 @@ def test_without_scripts_tables_and_downloads_are_there(browser: Page, made: Pat
     finally:
         browser.ask("Emulation.setScriptExecutionDisabled", value=False)
     said = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
-    assert ("link", "Download fgsm: top-1 success rate, % as CSV") in said
+    for title in ("fgsm: top-1", "sg_fgsm: top-1", "far: top-1", "far: top-5"):  # all, one below the other
+        assert ("link", f"Download {title} success rate, % as CSV") in said
     assert ("image", f"Clean image: {FILES[0]}: 0") in said and ("rowheader", "fnn0") in said
     assert not [name for role, name in said if role == "button" and "Copy" in name]
 

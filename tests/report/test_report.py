@@ -161,7 +161,7 @@ def test_tables(made: tuple[Path, Experiment]) -> None:
 
 def test_figures_are_there(made: tuple[Path, Experiment]) -> None:
     found = sorted(str(path.relative_to(made[0] / "report")) for path in (made[0] / "report").rglob("*.*"))
-    names = ["agreement", "destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
+    names = ["agreement", "cost", "cost_narrow", "destruction", "heatmap_far", "heatmap_fgsm", "heatmap_sg_fgsm"]
     pictures = [f"figures/{name}.png" for name in [*names, "panel"]] + [f"vector/{name}.svg" for name in names]
     shown = ["fgsm-top1", "sg_fgsm-top1", "far-top1", "far-top5", "clean", "ranking", "mcnemar", "claims", "comparison"]
     shown.append("reported_claims")

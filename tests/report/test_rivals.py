@@ -11,6 +11,7 @@ import pytest
 from made_experiments import FOOLED, SG, make, write_report
 
 from crossfool.experiment import loading
+from crossfool.experiment.results import equal_cost
 from crossfool.report.leaderboard import boards, rivals
 from crossfool.report.leaderboard.experiment_rows import BoardRow, _is_momentum_alone
 from crossfool.stats.paired_tests import holm_adjusted, mcnemar_p
@@ -44,7 +45,7 @@ def test_rivals_cost_no_more_than_the_budget(attack: str, found: dict[str, str])
 
 
 def test_budgets() -> None:
-    assert [rivals.budget_of(count) for count in (1, 10, 11, 50, 200, 201)] == [10, 10, 50, 50, 200, None]
+    assert [equal_cost.budget_of(count) for count in (1, 10, 11, 50, 200, 201)] == [10, 10, 50, 50, 200, None]
 
 
 def test_momentum_alone_is_known_by_its_parts() -> None:

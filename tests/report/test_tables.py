@@ -251,7 +251,7 @@ def test_columns_that_are_empty_or_for_files_alone_are_left_out() -> None:
 
 def test_a_table_of_an_unknown_section_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeds, "SECTION", "rankin")
-    with pytest.raises(AssertionError, match=r"tables/seeds.py: SECTION is 'rankin', expected one of \['models'"):
+    with pytest.raises(AssertionError, match=r"tables/seeds.py: SECTION is 'rankin', expected one of \['ranking'"):
         table_modules.table_modules()
 
 

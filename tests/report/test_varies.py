@@ -9,7 +9,7 @@ from made_evidence import FGSM, IGSM, SMOOTHED, made
 from crossfool.errors import UserError
 from crossfool.experiment import loading, params_file, stage_plans
 from crossfool.experiment.results.outcomes import Evidence
-from crossfool.report.html.experiment_view import shown_params
+from crossfool.report.html.metadata import shown_params
 from crossfool.report.paper_claims import Claim, check_claims
 
 ROWS = {"sg": {**IGSM, **SMOOTHED, "sigma": 4}, "plain": IGSM}

@@ -85,6 +85,11 @@ class Comparison:
     left_out: tuple[str, ...]
 
     @property
+    def of_attacks(self) -> bool:
+        """Whether two attacks of one experiment are compared, and no revisions."""
+        return {row.attack for row in self.rows} == {" − ".join(self.names)}
+
+    @property
     def shown(self) -> list[Row]:
         """The cells that may differ, since their files do."""
         return [row for row in self.rows if not row.same]

@@ -1,6 +1,6 @@
 """Plots of success rates over a setting of an attack, such as epsilon, or over cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -24,6 +24,7 @@ from crossfool.report.figures._style import (
 )
 
 DASHES: tuple[Any, ...] = ("-", (0, (3, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+ASIDE, ASIDE_OF_KINDS = 0.007, 0.015  # of the x axis, by which a line stands right of the one before
 PLAIN = "plain"  # the line without the setting that the other lines vary
 
 
@@ -38,10 +39,11 @@ def draw_sweep(
     *,
     logarithmic: bool = False,
     kinds: bool = False,
+    narrow: bool = False,
 ) -> Figure:
     """Draw success rates against a setting: a plot a pair of models, a line a value of a second setting.
 
-    The lines are moved aside by a hair, so that their intervals do not hide one another. All plots have one y axis: 0
+    The lines are moved aside a little, so that their intervals do not hide one another. All plots have one y axis: 0
     to 100, or to a round number where every interval ends below 50.
 
     Args:
@@ -52,6 +54,7 @@ def draw_sweep(
             is black, dashed.
         logarithmic: Whether the x axis is logarithmic; all x are positive then.
         kinds: Whether the lines are of different kinds, not of rising values: colours that differ, then dashes.
+        narrow: Whether the plots stand below one another, with the legend below them: for the screen of a phone.
 
     Raises:
         ValueError: no plot has a point.
@@ -59,7 +62,7 @@ def draw_sweep(
     points = [point for lines in panels.values() for line in lines.values() for point in line]
     if not points:
         raise ValueError("nothing to draw: no plot has a point")
-    across = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
+    across = 1 if narrow else {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     down = -(-len(panels) // across)
     wide, tall, gap_x = {1: 3.3, 2: 2.75, 3: 2.3}[across], 2.2, 0.22  # inches
     names = [fold_name(name, int(wide / 0.088)) for name in panels]
@@ -74,7 +77,7 @@ def draw_sweep(
         x = (number % across) * (wide + gap_x)
         y = height - tall - (number // across) * (tall + gap_y)
         axes = figure.add_axes((x / width, y / height, wide / width, tall / height))
-        _draw_lines(axes, lines, looks, wide, drawn, logarithmic)
+        _draw_lines(axes, lines, looks, wide, drawn, logarithmic, ASIDE_OF_KINDS if kinds else ASIDE)
         axes.set_title(name, loc="left", size=9, weight="bold")
         percent_axis(axes, top)
         axes.tick_params(labelsize=SMALL, labelleft=number % across == 0)
@@ -83,8 +86,11 @@ def draw_sweep(
         if number % across == 0:
             axes.set_ylabel(ylabel)
     if len(looks) > 1:
-        add_legend(figure, [drawn[name] for name in looks], list(looks), (1 + 0.15 / width, 1), title=line_label)
-    side = 0.2 + 0.07 * max(len(name) for name in [line_label, *looks]) + 0.4 if len(looks) > 1 else 0
+        corner = (-0.5 / width, -0.5 / height) if narrow else (1 + 0.15 / width, 1)
+        columns = 2 if narrow and max(map(len, looks)) < 20 else 1
+        add_legend(figure, [drawn[name] for name in looks], list(looks), corner, title=line_label, ncols=columns)
+    beside = len(looks) > 1 and not narrow
+    side = 0.2 + 0.07 * max(len(name) for name in [line_label, *looks]) + 0.4 if beside else 0
     lines_above = max(name.count("\n") + 1 for name in names[:across])
     add_heading(
         figure, title, subtitle, -0.5, width + min(side, 1.8), height + 0.18 + 0.16 * lines_above, width, height
@@ -111,6 +117,27 @@ def _looks_of_kinds(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return looks
 
 
+def _offsets(
+    levels_of: Mapping[str, Collection[float]], places: np.ndarray, most: float
+) -> dict[str, dict[float, float]]:
+    """Line -> level -> by how much the line's point stands right of the level, so that no two intervals are one.
+
+    Args:
+        levels_of: Line -> the levels at which it has a point.
+        places: Where the levels are, rising, on the axis.
+        most: The distance of neighbours at one level; it is less where they would come near another level.
+    """
+    offsets: dict[str, dict[float, float]] = {name: {} for name in levels_of}
+    levels = sorted(set().union(*levels_of.values()))
+    gaps = [np.inf, *np.diff(places), np.inf]
+    for level, gap in zip(levels, map(min, gaps, gaps[1:]), strict=True):
+        here = [name for name, at in levels_of.items() if level in at]
+        step = min(most, 0.4 * gap / len(here), 0.2 * (places[-1] - places[0] or np.inf) / len(here))
+        for place, name in enumerate(here):
+            offsets[name][level] = step * (place - (len(here) - 1) / 2)
+    return offsets
+
+
 def _draw_lines(
     axes: Axes,
     lines: Mapping[str, Sequence[Point]],
@@ -118,8 +145,12 @@ def _draw_lines(
     wide: float,
     drawn: dict[str, Any],
     logarithmic: bool,
+    aside: float,
 ) -> None:
-    """Draw the lines of one plot, `wide` inches wide, and enter each line's handle for the legend in `drawn`."""
+    """Draw the lines of one plot, `wide` inches wide, and enter each line's handle for the legend in `drawn`.
+
+    A line's point stands by the share `aside` of the axis right of the one before, where there is room.
+    """
     levels = sorted({point.x for line in lines.values() for point in line})
     if not levels:
         return
@@ -128,13 +159,16 @@ def _draw_lines(
     scaled, unscaled = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
     places = scaled(levels)
     span = (places[-1] - places[0]) or max(abs(places[-1]), 1)
-    step = min([0.007 * span, *(np.diff(places) * 0.4 / len(looks))])
-    for place, (name, look) in enumerate(looks.items()):
+    offsets = _offsets(
+        {name: {point.x for point in lines.get(name, ())} for name in looks}, scaled(levels), aside * span
+    )
+    margin = max(0.06 * span, *(abs(offset) + 0.02 * span for line in offsets.values() for offset in line.values()))
+    for name, look in looks.items():
         if not lines.get(name):
             continue
         level, rate, low, high = sorted_arrays(lines[name])
         drawn[name] = axes.errorbar(
-            unscaled(scaled(level) + step * (place - (len(looks) - 1) / 2)),
+            unscaled(scaled(level) + [offsets[name][x] for x in level]),
             rate,
             yerr=np.clip([rate - low, high - rate], 0, None) if (low < high).any() else None,
             markersize=4,
@@ -144,7 +178,7 @@ def _draw_lines(
             capthick=0.7,
             **look,
         )
-    axes.set_xlim(float(unscaled(places[0] - 0.06 * span)), float(unscaled(places[-1] + 0.06 * span)))
+    axes.set_xlim(float(unscaled(places[0] - margin)), float(unscaled(places[-1] + margin)))
     level_ticks(axes, levels, wide)
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)

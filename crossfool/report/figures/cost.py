@@ -13,28 +13,40 @@ from crossfool.report.figures._sweep import draw_sweep
 from crossfool.report.findings import Findings
 
 FIGURE = {"title": "Success against gradient evaluations", "order": 30}
-CROWD = 8  # attacks beyond which their intervals would hide their lines
+NARROW = "cost_narrow"  # the figure for a phone's screen
+CROWD = 8  # attacks of an objective beyond which intervals at each step would hide the lines
 
 
 def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
-    """A figure where a cell has recorded steps."""
-    if any(detail_rows.cost_rows(findings.results)):
-        yield "cost", _cost(findings.results)
+    """A wide and a narrow figure, where two attacks or two steps of one have black-box cells."""
+    panels = _panels(findings)
+    if sum(len(line) for lines in panels.values() for line in lines.values()) > 1:
+        yield "cost", _cost(findings.results, panels)
+        yield NARROW, _cost(findings.results, panels, narrow=True)
 
 
-def _cost(results: Results) -> Figure:
-    """Success against gradient evaluations: a line an attack, or a point where none of its steps was recorded."""
+def _panels(findings: Findings) -> dict[str, dict[str, list[Point]]]:
+    """Objective -> attack -> its mean success with intervals by gradient evaluations; in a crowd, at the last step."""
     panels: dict[str, dict[str, list[Point]]] = {}
-    crowded = len(results.experiment.attacks) > CROWD
-    for attack, row in results.experiment.attacks.items():
+    rows = findings.experiment.attacks
+    for attack, row in rows.items():
+        crowded = sum(rival.objective == row.objective for rival in rows.values()) > CROWD
+        rates_at = detail_rows.rates_by_gradients(findings.results, attack, findings.mean_rates)
         points = [
-            Point(gradients, rates["success"], *(rates["success" if crowded else end] for end in ("low", "high")))
-            for gradients, rates in detail_rows.rates_by_gradients(results, attack).items()
+            Point(gradients, rates["success"], *(rates["success" if bare else end] for end in ("low", "high")))
+            for gradients, rates in rates_at.items()
+            for bare in [crowded and gradients < max(rates_at)]
         ]
         if points:
             panels.setdefault(row.objective, {})[attack + (MARK if departure(row) else "")] = points
-    ends = "; budget.csv has the intervals" if crowded else ", and of the ends of their Wilson 95% intervals"
-    subtitle = f"Mean over black-box cells{ends}; {attacked_images_summary(results)}"
+    return panels
+
+
+def _cost(results: Results, panels: dict[str, dict[str, list[Point]]], *, narrow: bool = False) -> Figure:
+    """Success against gradient evaluations: a line an attack, or a point where none of its steps was recorded."""
+    crowded = any(len(lines) > CROWD for lines in panels.values())
+    where = " at the last step; budget.csv has the others" if crowded else ""
+    subtitle = f"Mean over black-box cells, with 95% intervals{where}; {attacked_images_summary(results)}"
     xlabel, ylabel = "gradient evaluations an image and model", "success rate, %"
     labels = "Success against cost", subtitle, xlabel, ylabel, "attack"
-    return draw_sweep(*labels, panels, logarithmic=True, kinds=True)
+    return draw_sweep(*labels, panels, logarithmic=True, kinds=True, narrow=narrow)

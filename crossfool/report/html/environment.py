@@ -1,12 +1,11 @@
 """The templates of the page, with the filters that they use."""
 
-import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from crossfool.report.html.data_uris import file_uri
+from crossfool.report.html.short_names import breakable
 from crossfool.report.renderers.csv_text import render_csv
 from crossfool.report.renderers.latex import render_latex
 
@@ -20,12 +19,8 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.tests["endingwith"] = str.endswith
     environment.filters["broken"] = breakable
     environment.filters["csv_uri"] = lambda table: file_uri("text/csv", render_csv(table).encode())
     environment.filters["latex_uri"] = lambda table: file_uri("text/x-tex", render_latex(table).encode())
     return environment
-
-
-def breakable(name: str) -> Markup:
-    """A name, escaped, that may be broken over lines after each _ and +."""
-    return Markup(re.sub(r"([_+])", r"\1<wbr>", str(escape(name))))

@@ -15,7 +15,7 @@ from crossfool.report.html.gallery import GAIN
 from crossfool.report.table import Table
 from crossfool.storage.atomic import replacing
 
-ROOM = 7_000_000  # characters a page for the gallery's pictures, of all experiments together
+ROOM = 6_000_000  # characters a page for the gallery's pictures, of all experiments together
 # matplotlib's cividis at 0, 10, ..., 100
 CIVIDIS = ["00224e", "083370", "35456c", "4f576c", "666970", "7d7c78", "948e77", "aea371", "c8b866", "e5cf52", "fee838"]
 

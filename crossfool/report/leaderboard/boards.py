@@ -9,10 +9,11 @@ from crossfool.experiment import loading, project
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.descriptions import attacked_images_summary, norm_note
 from crossfool.experiment.results.detail_rows import rank_among
+from crossfool.experiment.results.equal_cost import BUDGETS, PairedTest
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.report.leaderboard import rivals
 from crossfool.report.leaderboard.experiment_rows import FEW_IMAGES, BoardRow, experiment_rows
-from crossfool.report.leaderboard.rivals import BUDGETS, MIGSM, Key, PairedTest
+from crossfool.report.leaderboard.rivals import MIGSM, Key
 from crossfool.storage.dvc_lock import parse_outputs
 
 LEAD = "leaderboard"  # how the names of the experiments begin whose table comes first

@@ -1,48 +1,25 @@
 """Rivals of a row at equal cost, and the paired tests against them, from predictions image by image. Imports no torch.
 
-A row's budget is the smallest of `BUDGETS` that its cost fits in. Its rivals are rows of the same table that cost no
-more than that budget: the best of them, and the costliest that is momentum alone (mIGSM, the field's baseline).
+A row's budget is the smallest of `equal_cost.BUDGETS` that its cost fits in. Its rivals are rows of the same table that
+cost no more than that budget: the best of them, and the costliest that is momentum alone (mIGSM, the field's baseline).
 """
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from crossfool.experiment.results.equal_cost import PairedTest, budget_of
 from crossfool.experiment.results.outcomes import counted_images
 from crossfool.pipeline.evaluation import predictions_file, success
 from crossfool.report.leaderboard.experiment_rows import BoardRow
 from crossfool.stats.paired_difference import pooled_difference
 from crossfool.stats.paired_tests import compare_pairs, holm_adjusted
 
-BUDGETS = (10, 50, 200)  # gradient evaluations an image and model
 BEST, MIGSM = "best", "migsm"  # the roles of a rival
 Key = tuple[str, str]  # experiment and attack
 Outcomes = Mapping[tuple[str, str], np.ndarray]  # (source, target) -> whether the attack succeeded, (N,) bool
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """The paired difference of a row and a rival, pooled over black-box cells.
-
-    Attributes:
-        difference, low, high: The row's success less the rival's, in percent points, and its 95% interval.
-        p, p_holm: The p-value, and adjusted by Holm's method for all pairs of the table, since which rival is the best
-            is known from the same images.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-
-
-def budget_of(gradients: int) -> int | None:
-    """The smallest budget that a number of gradient evaluations fits in; None where it exceeds all."""
-    return next((budget for budget in BUDGETS if gradients <= budget), None)
 
 
 def find_rivals(rows: Sequence[BoardRow], row: BoardRow) -> dict[str, BoardRow]:

@@ -11,11 +11,11 @@ from urllib.parse import quote
 from jinja2 import ChoiceLoader, FileSystemLoader
 
 from crossfool.experiment import project
+from crossfool.experiment.results.equal_cost import BUDGETS
 from crossfool.report.html.environment import make_environment
 from crossfool.report.leaderboard import pareto, view
 from crossfool.report.leaderboard.boards import Board, read_boards
 from crossfool.report.leaderboard.rank_changes import Before, gone_settings
-from crossfool.report.leaderboard.rivals import BUDGETS
 from crossfool.report.number_text import count_text, interval_text, rate_text, three_places, two_places
 from crossfool.storage.atomic import replacing
 from crossfool.version import LEADERBOARD_VERSION, VERSION

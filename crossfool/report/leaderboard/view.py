@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
+from crossfool.experiment.results.equal_cost import PairedTest
 from crossfool.report.leaderboard.boards import FILTERS, Board, Setting
 from crossfool.report.leaderboard.experiment_rows import BoardRow, departures_note, few_images_note
 from crossfool.report.leaderboard.pareto import Drawing, draw
 from crossfool.report.leaderboard.rank_changes import Before, RankChange, gone_rows, rank_changes
-from crossfool.report.leaderboard.rivals import BEST, MIGSM, PairedTest
+from crossfool.report.leaderboard.rivals import BEST, MIGSM
 from crossfool.report.number_text import difference_text, interval_text, p_equation
 
 ROOT_NAME = "default"  # the default benchmark's folder among the page's files

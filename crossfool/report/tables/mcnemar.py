@@ -36,6 +36,8 @@ def tables(findings: Findings) -> Iterator[Table]:
             "Success rates on the same images, and the number of images on which the first or the second attack alone "
             "succeeds. Exact McNemar test, adjusted for all rows of the table by Holm's method. The adjusted p-value "
             f"is below 0.05 in {count_differing(rows)} rows, in bold; all others are undecided.",
+            "The command crossfool compare prints the same p (of targeted attacks, by top-5), adjusted for cells of "
+            "its two attacks alone.",
         ),
         fewest=2,
         most=MOST,

@@ -10,7 +10,7 @@ from crossfool.report.table import Column, Matrix, Row, Table
 from crossfool.report.tables._cells import ENDS
 from crossfool.report.tables._pairs import DIFFERENCE, DIFFERS, P_HOLM, P, count_differing
 
-SECTION, ORDER = "ranking", 40
+SECTION, ORDER = "ranking", 25
 
 
 def _under(row: Row) -> str:
@@ -39,6 +39,7 @@ def tables(findings: Findings) -> Iterator[Table]:
 
 def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
     attacks = list(dict.fromkeys(attack for row in rows for attack in (row["first"], row["second"])))
+    metric = " (by top-5)" if objective == "targeted" else ""
     return Table(
         name=f"pairwise_{objective}",
         title=f"{objective.capitalize()} attacks in pairs: success rate of the row minus that of the column, points",
@@ -48,7 +49,7 @@ def _matrix(objective: str, rows: tuple[Row, ...]) -> Table:
             "Paired test by image: the exact McNemar test where there is one black-box cell, else the exact sign-flip "
             "permutation test, with the 95% interval that goes with it; p-values are adjusted for all pairs by Holm's "
             f"method. The adjusted p-value is below 0.05 for {count_differing(rows)} pairs, in bold; all others are "
-            "undecided.",
+            f"undecided. The command crossfool compare prints the p of one pair{metric}, unadjusted.",
         ),
         matrix=Matrix("first", "second", "difference", attacks, attacks, mirror=_mirrored),
         fewest=2,

@@ -69,13 +69,28 @@
     button.addEventListener("click", () => sort(head));
   }
 
-  // Filters: of heat maps by attack, source and target; of other tables by any text of a row.
+  // Choice and filters: one heat map by attack and criterion, rows and columns by source and target; other tables by
+  // any text of a row. What is not chosen is left out on the screen alone: on paper there is everything.
   const has = (whole, part) => whole.toLowerCase().includes(part.trim().toLowerCase());
+  const choose = (form, sheets) => {
+    const { attack, metric } = form.elements;
+    if (!attack) return;
+    const parts = (sheet) => sheet.dataset.name.split("-");  // names of attacks have no hyphen
+    const has_both = sheets.some((sheet) => parts(sheet)[0] === attack.value && parts(sheet)[1] === "top5");
+    if (metric) metric.disabled = attack.value !== "" && !has_both;
+    for (const sheet of sheets) {
+      const [name, criterion] = parts(sheet);
+      const wanted = !metric || metric.disabled || ["", criterion].includes(metric.value);
+      sheet.classList.toggle("unchosen", !(["", name].includes(attack.value) && wanted));
+    }
+  };
   const filter = (form) => {
     const asked = (name) => form.elements[name]?.value ?? "";
     const blackbox = form.elements.blackbox?.checked ?? false;
+    const sheets = all(".sheet", form.parentElement);
+    choose(form, sheets);
     let shown = 0, total = 0;
-    for (const sheet of all(".sheet", form.parentElement)) {
+    for (const sheet of sheets) {
       const table = sheet.querySelector("table");
       const columns = [...table.tHead.rows[0].cells].map((head, place) => !place || has(text(head), asked("column")));
       let left = 0;
@@ -90,20 +105,21 @@
           cell.classList.toggle("masked", blackbox && cell.classList.contains("whitebox"));
         }
       }
-      const kept = has(sheet.dataset.name, asked("table")) && left > 0 && columns.slice(1).some(Boolean);
-      sheet.hidden = !kept;
+      sheet.hidden = !(left > 0 && columns.slice(1).some(Boolean));
+      if (sheet.classList.contains("unchosen")) continue;
       total += form.elements.any ? table.tBodies[0].rows.length : 1;
-      shown += form.elements.any ? left : kept;
+      shown += form.elements.any ? left : !sheet.hidden;
     }
-    const all_are = shown === total;
-    form.querySelector(".count").textContent = all_are ? "" : `${shown} of ${total} ${form.elements.any ? "rows" : "tables"}`;
-    say(form.querySelector(".count").textContent || "All are shown");
+    const kind = form.elements.any ? "rows" : "tables";
+    form.querySelector(".count").textContent = shown === total ? "" : `${shown} of ${total} ${kind}`;
+    return form.querySelector(".count").textContent || `${total} ${total === 1 ? kind.slice(0, -1) : kind} shown`;
   };
   for (const form of all("form.filters")) {
     form.hidden = false;
-    form.addEventListener("input", () => filter(form));
+    filter(form);
+    form.addEventListener("input", () => say(filter(form)));
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("reset", () => setTimeout(() => filter(form)));
+    form.addEventListener("reset", () => setTimeout(() => say(filter(form))));
   }
 
   // Cells with the paper's figure: one stop of the Tab key a table, the arrows from there.
