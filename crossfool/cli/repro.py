@@ -14,9 +14,8 @@ from crossfool.experiment.preflight import Preflight
 from crossfool.experiment.progress import Progress
 from crossfool.experiment.results.metrics import load_metrics
 from crossfool.pipeline.stage import print_line
+from crossfool.report.answer import find_answers
 from crossfool.report.findings import Findings
-from crossfool.report.leaderboard.rivals import budget_of
-from crossfool.report.number_text import difference_text, gradients_text, interval_text, p_equation, rate_text
 
 # What DVC logs of a stage: that it runs it, that it did not change, or that its outputs are cached.
 VISIT = re.compile(r"(?P<runs>Running s|S)tage '(?P<name>[^']+)'")
@@ -72,45 +71,14 @@ class ProgressLines(logging.Handler):
 
 
 def answer(findings: Findings) -> Iterator[tuple[str, str]]:
-    """(label, text) of each line of an experiment's answer: its best attack, and the next best at equal cost."""
-    experiment, rates = findings.experiment, findings.mean_rates
-    rows = experiment.attacks
-
-    def cost(name: str) -> int:
-        return rows[name].gradient_evaluations_per_seed
-
-    ranked = sorted(rates, key=lambda name: (rows[name].targeted, -rates[name].percent, cost(name)))
-    if ranked:
-        best = ranked[0]
-        rate, row, budget = rates[best], rows[best], budget_of(cost(best))
-        metric = "top-5" if row.targeted else "top-1"
-        within = "at any cost" if budget is None else f"within {budget} gradient evaluations"
-        yield "best", f"{best} transfers best: {descriptions.attack_summary(row)}"
-        interval = interval_text(rate.low, rate.high)
-        cells = "1 black-box cell" if rate.cells == 1 else f"{rate.cells} black-box cells"
-        yield "success", f"{rate_text(rate.percent)}% {interval}, mean {metric} success over {cells} of {rate.n} images"
-        yield "cost", gradients_text(cost(best))
-        alike = [
-            name
-            for name in ranked[1:]
-            if (rows[name].objective, rows[name].epsilon) == (row.objective, row.epsilon)
-            and (budget is None or cost(name) <= budget)
-        ]
-        yield "against", _against(findings, best, alike[0], within) if alike else f"no other attack of its ε {within}"
+    """(label, text) of each line of an experiment's answer, which its page opens with, too; of one objective."""
+    found = next(find_answers(findings), None)
+    if found is not None:
+        row = findings.experiment.attacks[found.attack]
+        yield "best", f"{found.attack} transfers best: {descriptions.attack_summary(row)}"
+        yield "success", found.success
+        yield "against", found.margin
+        yield "verdict", found.verdict or "not tested"
     yield "report", f"{findings.folder / 'report/index.html'}, to be opened in a browser"
-    if experiment.subset.uses_tuning:
+    if findings.experiment.subset.uses_tuning:
         yield "note", descriptions.TUNING_NOTICE
-
-
-def _against(findings: Findings, best: str, rival: str, within: str) -> str:
-    """The paired difference of the best attack and its rival, the next best within a budget."""
-    (pair,) = (row for row in findings.pairs if {row["first"], row["second"]} == {best, rival})
-    sign = 1 if pair["first"] == best else -1
-    low, high = sorted((sign * pair["low"], sign * pair["high"]))
-    gradients = findings.experiment.attacks[rival].gradient_evaluations_per_seed
-    rate = rate_text(findings.mean_rates[rival].percent)
-    return (
-        f"{rival}, the next best {within}: {rate}% at {gradients}; difference "
-        f"{difference_text(sign * pair['difference'])} points {interval_text(low, high)}, paired "
-        f"{p_equation(pair['p'])}, by Holm's method for {len(findings.pairs)} pairs {p_equation(pair['p_holm'])}"
-    )
