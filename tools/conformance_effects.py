@@ -61,7 +61,8 @@ class Unit(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.model(255 * x)
+        logits: Tensor = self.model(255 * x)
+        return logits
 
 
 class Setting:
@@ -97,7 +98,9 @@ class Setting:
         found = made(self.x.float() / 255, self.labels).detach()
         return quantise(255 * found, self.x.float(), EPSILON)
 
-    def own(self, estimate: Callable[[Loss, Tensor], Tensor], step_size: float = EPSILON / STEPS, steps: int = STEPS):
+    def own(
+        self, estimate: Callable[[Loss, Tensor], Tensor], step_size: float = EPSILON / STEPS, steps: int = STEPS
+    ) -> Tensor:
         """Iterates of momentum with an estimator, as floats."""
         log_probabilities = fusion.source_log_probabilities([self.models[SOURCE]], "losses")
         loss = cross_entropy.untargeted(log_probabilities, self.labels)
@@ -134,14 +137,14 @@ def rows(setting: Setting) -> Iterator[tuple[str, str, Tensor, Tensor]]:
     right = setting.library(torchattack.MIG, targeted=True, **mig)  # of the true label: the sign turned round
     yield "MIG: sign", "torchattack", setting.library(torchattack.MIG, **mig), right
     gra = setting.library(torchattack.GRA, num_neighbors=2, **on_cpu)
-    indicator = torchattack.GRA._get_decay_indicator
-    try:
-        torchattack.GRA._get_decay_indicator = lambda self, m, d, now, last: indicator(
-            self, m, d, now.sign(), last.sign()
-        )
-        yield "GRA: indicator", "torchattack", gra, setting.library(torchattack.GRA, num_neighbors=2, **on_cpu)
-    finally:
-        torchattack.GRA._get_decay_indicator = indicator
+
+    class BySigns(torchattack.GRA):
+        """GRA whose indicator compares signs."""
+
+        def _get_decay_indicator(self, m: Tensor, delta: Tensor, cur_noise: Tensor, prev_noise: Tensor) -> Tensor:
+            return super()._get_decay_indicator(m, delta, cur_noise.sign(), prev_noise.sign())
+
+    yield "GRA: indicator", "torchattack", gra, setting.library(BySigns, num_neighbors=2, **on_cpu)
     as_coded, as_published = (
         quantise(setting.own(penalised(sign)), setting.x.float(), EPSILON) for sign in (1.0, -1.0)
     )

@@ -30,9 +30,12 @@ date, please open an issue. `python tools/conformance_page.py` writes this page 
 EFFECTS_HEAD = """Success rates in percent, of the code as it is and with the departure set right, from
 efficientnet_lite0 on efficientnet_lite1 and efficientnet_lite2: 16 photographs, so that a rate is of 32 outcomes;
 ε = 8, T = 4 steps of α = 2 (truncation: T = 5, α = 1.6), few samples. `python tools/conformance_effects.py` measures
-them and says how each is set right. With so few images a difference below about 20 points may be chance. GNP and
-truncation were computed by this package's loop from what the code computes; all others by the library itself. Not
-measured: what neither this package's parts nor an option of the library set right."""
+them. With so few images a difference below about 20 points may be chance. "As it is" is the library's own code, but for
+GNP and truncation, which this package's loop computed by the same equation. "Set right" is this package's row for NI,
+SI-NI and TI; MIG aimed with `targeted` at the true label; GRA with signs given to its indicator; GNP with the other
+sign and the neighbour as far away as in the code; rounded images. A rate that is higher as it is does not make the code
+compute the paper's equation, nor a lower one the equation better. Not measured: what neither this package's parts nor
+an option of the library set right."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -60,7 +63,7 @@ def evidence_link(evidence: str) -> str:
             links.append(f"[{test}](../{path})")
         else:
             path, _, line = one.rpartition(":")
-            links.append(f"[{path.removeprefix('transferattack/')}:{line}]({REPOSITORY}/{path}#L{line})")
+            links.append(f"[{path.rpartition('/')[2]}:{line}]({REPOSITORY}/{path}#L{line})")
     return ", ".join(links)
 
 
