@@ -55,7 +55,8 @@ def parse_table(place: str, name: str, data: bytes) -> LabelTable:
     """Parse a CSV file with a line of column names; commas, semicolons or tabs lie between values.
 
     Args:
-        place, name: As in `LabelTable`.
+        place: As in `LabelTable`.
+        name: As in `LabelTable`.
         data: The file's bytes.
 
     Raises:

@@ -111,7 +111,9 @@ class Chain(Fused):
         """The gradient of an input of this shape, as `Fused.backward` has it.
 
         Args:
-            gradient, kept, shape: As in `Fused.backward`.
+            gradient: As in `Fused.backward`.
+            kept: As in `Fused.backward`.
+            shape: As in `Fused.backward`.
             add_to: A tensor that the gradient is added to, in place, where batch normalisation comes first.
         """
         in_place, remaining = False, list(kept)  # the gradient that is given must not be overwritten
