@@ -94,13 +94,13 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
 
 
 def _image_count(preflight: Preflight) -> str:
-    """How many images the data set has, as far as it is known."""
+    """The number of images in the data set, where it is known."""
     count = preflight.evaluated or preflight.experiment.dataset.IMAGES
     return "as many as it holds" if count is None else _many(count, "image")
 
 
 def _attacked(preflight: Preflight) -> str:
-    """How many images are attacked, which, and how many others are set apart."""
+    """The number of attacked images, how they are chosen, and the number of tuning images."""
     subset = preflight.experiment.subset
     if subset.uses_tuning:
         return f"{_many(subset.tuning or 0, 'tuning image')}, not for publication; those that reports score are others"

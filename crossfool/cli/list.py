@@ -150,7 +150,7 @@ def _options(method: methods.Method) -> str:
 
 
 def _departs(method: methods.Method) -> str:
-    """In what the library departs from a method's paper."""
+    """The sentence on how the library departs from a method's paper; "" where it does not."""
     aimed = f"targeted, {method.departs_targeted}" if method.departs_targeted else ""
     texts = [text for text in (method.departs, aimed) if text]
     return f"; † {methods.VERSION} departs from the paper: {'; '.join(texts)}" if texts else ""
