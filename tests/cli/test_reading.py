@@ -18,7 +18,7 @@ from crossfool.experiment import costs, loading, preflight
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.dvc_status import Stage
 
-READ = ("list", "check", "show", "compare", "explain", "coverage")
+READ = ("list", "check", "show", "compare", "explain", "score", "coverage")
 
 
 def parsed(*arguments: str) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builders import ROOT
 
-PUBLIC = ("attacks", "config", "datasets", "experiment", "models", "pipeline", "stats", "storage")
+PUBLIC = ("api", "attacks", "config", "datasets", "experiment", "models", "pipeline", "stats", "storage")
 LOADED = re.compile(
     r"<(?:script|img|iframe)\b[^>]*\bsrc=\"([^\"]+)\"|<link\b(?=[^>]*\brel=\"(?:stylesheet|icon|preconnect)\")[^>]*\bhref=\"([^\"]+)\""
 )
