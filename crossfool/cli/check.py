@@ -36,7 +36,7 @@ def show(preflight: Preflight, console: Console, rate: float | None = None) -> N
 def content(preflight: Preflight, rate: float | None = None) -> dict[str, Any]:
     """The result of a check as numbers, for JSON: sizes are bytes, `seconds` an estimate; None for what is unknown."""
     experiment, left, total = preflight.experiment, preflight.left, preflight.total
-    unknown = _is_count_unknown(preflight)
+    unknown = preflight.is_count_unknown
     return {
         "models": list(experiment.models),
         "sources": list(experiment.sources),
@@ -49,7 +49,7 @@ def content(preflight: Preflight, rate: float | None = None) -> dict[str, Any]:
         "gradients": None if unknown else left.gradients,
         "gradients_in_all": None if unknown else total.gradients,
         "forward_passes": None if unknown else left.passes,
-        "seconds": None if unknown else preflight.estimated_seconds(rate),
+        "seconds": preflight.estimated_seconds(rate),
         "downloads": [asdict(fetch) for fetch in preflight.fetched],
         "written": dict(left.folders),
         "free": preflight.free,

@@ -90,7 +90,7 @@ def test_a_check_as_json() -> None:
     found = check.content(preflight.Preflight(experiment, stages, whole, left, left, 10**9, None, "images"), rate=50)
     assert json.loads(json.dumps(found)).keys() == found.keys()
     assert (found["gradients"], found["gradients_in_all"]) == (1_000, whole.gradients)
-    assert found["seconds"] == (1_000 + 200 / 2) / 50 and found["free"] == 10**9
+    assert found["seconds"] == pytest.approx((1_000 + 200 / 2) / 50 + costs.STAGE_SECONDS) and found["free"] == 10**9
     assert [(stage["kind"], stage["runs"], stage["why"]) for stage in found["stages"]] == [
         ("prepare", False, ""), ("train", True, "never ran")
     ]  # fmt: skip
