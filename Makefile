@@ -16,7 +16,7 @@ help:
 	@echo "make bench-gpu  gradients a second of large networks on an NVIDIA GPU, and agreement with the CPU; eight minutes"
 	@echo "make stress  kill, fill disks and feed broken files for an hour; rewrites the table in docs/reliability.md"
 	@echo "make audit   look for known holes in the versions of both locks (pip-audit)"
-	@echo "make docs    guides, tutorial and the library's API as a site, in .crossfool/site"
+	@echo "make docs    tutorials, guides, reference and the library's API as a site, in .crossfool/site"
 	@echo "make site    the leaderboard as a page, in .crossfool/leaderboard; BEFORE=REVISION adds changes of ranks since then"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make clean   remove what can be made again (not the DVC cache)"
@@ -93,7 +93,8 @@ audit: .venv/installed
 
 docs: .venv/installed
 	pip install --quiet --editable '.[docs]'
-	python tools/site.py
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+	@echo 'the site: .crossfool/site/index.html; with its search: python -m http.server --directory .crossfool/site'
 
 site: .venv/installed
 	python tools/leaderboard_site.py $(if $(BEFORE),--before $(BEFORE))

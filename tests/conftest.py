@@ -29,6 +29,7 @@ LONG = (
     "project/test_stand_ins.py",
     "pipeline/test_stages.py",
     "project/test_site.py",
+    "project/test_tutorials.py",
     "models/test_fusion.py",
     "cli/test_check.py",
     "project/test_cluster.py",

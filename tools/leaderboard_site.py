@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def revision() -> str:
-    """The commit of the repository, marked where files differ from it; "" where git cannot tell."""
+    """The commit of the repository, marked where files differ from it; "" without git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

@@ -12,7 +12,7 @@ ROWS, PAGE = ROOT / "stress" / "networks.json", ROOT / "docs" / "networks.md"
 MACHINE = "Intel Xeon (AVX-512), 2 cores, one thread"
 HEAD = """# Networks as sources
 
-Whether a network's gradient here is the one that its own library computes. `pixel_model.wrap` folds and fuses what
+A network's gradient here is compared with its own library's. `pixel_model.wrap` folds and fuses what
 torch.fx can trace; everything else is left to torch. Compared are logits and the gradient of the cross-entropy by the
 pixels, two images of the native side, random seeded weights, batch normalisation that has seen data, float32 on the
 CPU ({machine}). *Equal* is a cosine of at least 0.999, in every image, and logits within 0.1% of the largest. Where the

@@ -110,7 +110,7 @@ def results(lock: str) -> dict[str, str]:
 
 
 def difference(path: str, old: bytes | None, new: bytes | None) -> str:
-    """How two files of different bytes differ in their values; empty where they do not."""
+    """Describe how the values of two files of different bytes differ; empty where they do not."""
     if old is None or new is None:
         return f"differs, and the {'old' if old is None else 'new'} file is not here to look into; `dvc fetch` it"
     changed = sorted(changes(PurePosixPath(path).suffix, old, new))

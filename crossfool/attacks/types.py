@@ -1,4 +1,4 @@
-"""Types that the attack loop, its parts and the analyses of gradients share; what a part is told of an attack."""
+"""Types that the attack loop, its parts and the analyses of gradients share; what a part knows about its attack."""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -9,11 +12,12 @@ from rich.text import Text
 from crossfool.errors import MAX_PIXEL, share_in_pixels
 from crossfool.experiment import costs, output_sizes
 from crossfool.experiment.config import Experiment
-from crossfool.experiment.dvc_status import NEVER_RAN
+from crossfool.experiment.dvc_status import NEVER_RAN, Stage
 from crossfool.experiment.fetches import Fetch
 from crossfool.experiment.preflight import Preflight
 
 MOST_REASONS_SHOWN = 12
+FETCH = "fetch weights"  # the stage `train` of a model with published weights
 MOST_ATTACKS_SHOWN = 20  # up to so many attacks, the gradient evaluations of each are printed
 
 
@@ -27,6 +31,30 @@ def show(preflight: Preflight, console: Console, rate: float | None = None) -> N
     """
     for label, text in facts(preflight, rate):
         console.print(Text.assemble((f"{label:10}", "bold"), text), soft_wrap=True)
+
+
+def content(preflight: Preflight, rate: float | None = None) -> dict[str, Any]:
+    """The result of a check as numbers, for JSON: sizes are bytes, `seconds` an estimate; None for what is unknown."""
+    experiment, left, total = preflight.experiment, preflight.left, preflight.total
+    unknown = preflight.is_count_unknown
+    return {
+        "models": list(experiment.models),
+        "sources": list(experiment.sources),
+        "gradients_per_image": {name: row.gradient_evaluations for name, row in experiment.rows.items()},
+        "images": preflight.evaluated or experiment.dataset.IMAGES,
+        "attacked": preflight.attacked if preflight.attacked is not None else preflight.known,
+        "stages": None
+        if preflight.stages is None
+        else [asdict(stage) | {"kind": _kind(stage, experiment)} for stage in preflight.stages],
+        "gradients": None if unknown else left.gradients,
+        "gradients_in_all": None if unknown else total.gradients,
+        "forward_passes": None if unknown else left.passes,
+        "seconds": preflight.estimated_seconds(rate),
+        "downloads": [asdict(fetch) for fetch in preflight.fetched],
+        "written": dict(left.folders),
+        "free": preflight.free,
+        "notes": [*_doubts(experiment), *preflight.notes],
+    }
 
 
 def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str, str]]:
@@ -66,13 +94,13 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
 
 
 def _image_count(preflight: Preflight) -> str:
-    """How many images the data set has, as far as it is known."""
+    """The number of images in the data set, where it is known."""
     count = preflight.evaluated or preflight.experiment.dataset.IMAGES
     return "as many as it holds" if count is None else _many(count, "image")
 
 
 def _attacked(preflight: Preflight) -> str:
-    """How many images are attacked, which, and how many others are set apart."""
+    """The number of attacked images, how they are chosen, and the number of tuning images."""
     subset = preflight.experiment.subset
     if subset.uses_tuning:
         return f"{_many(subset.tuning or 0, 'tuning image')}, not for publication; those that reports score are others"
@@ -146,11 +174,12 @@ def _to_run(preflight: Preflight) -> Iterator[str]:
     if preflight.stages is None:
         yield "everything (this is not a DVC repository)"
         return
-    total = Counter(stage.kind for stage in preflight.stages)
-    runs = _counted(total, Counter(stage.kind for stage in preflight.stages if stage.runs))
+    kinds = {stage: _kind(stage, preflight.experiment) for stage in preflight.stages}
+    total = Counter(kinds.values())
+    runs = _counted(total, Counter(kinds[stage] for stage in preflight.stages if stage.runs))
     yield runs or "nothing: all is up to date"
     if any(stage.maybe for stage in preflight.stages):
-        maybe = _counted(total, Counter(stage.kind for stage in preflight.stages if stage.runs or stage.maybe))
+        maybe = _counted(total, Counter(kinds[stage] for stage in preflight.stages if stage.runs or stage.maybe))
         yield f"if the subset changes: {maybe}"
     absent = sum(stage.absent for stage in preflight.stages)
     if absent:
@@ -169,12 +198,19 @@ def _reasons(preflight: Preflight) -> Iterator[str]:
         return
     reasons: dict[str, list[str]] = {}
     for stage in stages:
-        reasons.setdefault(stage.why, []).append(stage.kind)
-    total = Counter(stage.kind for stage in preflight.stages or ())
+        reasons.setdefault(stage.why, []).append(_kind(stage, preflight.experiment))
+    total = Counter(_kind(stage, preflight.experiment) for stage in preflight.stages or ())
     lines = [f"{_counted(total, Counter(kinds))}: {why}" for why, kinds in reasons.items()]
     yield from lines[:MOST_REASONS_SHOWN]
     if len(lines) > MOST_REASONS_SHOWN:
         yield f"and {len(lines) - MOST_REASONS_SHOWN} more reasons"
+
+
+def _kind(stage: Stage, experiment: Experiment) -> str:
+    """The stage's name for people: published weights are fetched, not trained, by the stage `train`."""
+    if stage.kind == "train" and not experiment.is_trained(Path(stage.outs[0]).stem):
+        return FETCH
+    return stage.kind
 
 
 def _counted(total: Mapping[str, int], counts: Mapping[str, int]) -> str:

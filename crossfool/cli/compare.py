@@ -1,20 +1,27 @@
 """The output of `crossfool compare`: paired differences as a table, with intervals and p-values."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from crossfool.cli.console import print_json
 from crossfool.experiment.results.comparison import Comparison, Pooled
 from crossfool.report.comparison_table import comparison_table
 from crossfool.report.number_text import difference_text, interval_text, p_equation, p_value_text
 from crossfool.report.renderers import terminal
+from crossfool.report.renderers.json_text import table_content
 from crossfool.stats.paired_difference import Difference
 from crossfool.stats.paired_tests import SIGNIFICANCE_LEVEL
 
 
-def show(comparison: Comparison, console: Console, metric: str = "top1") -> None:
+def show(comparison: Comparison, console: Console, metric: str = "top1", *, as_json: bool = False) -> None:
     """Print a comparison of success rates by `metric`, top1 or top5."""
+    if as_json:
+        print_json(_content(comparison, metric))
+        return
     first, second = comparison.names
     rates = "success rates" if metric == "top1" else "top-5 success rates"
     images = "1 image" if comparison.images == 1 else f"{comparison.images:,} images"
@@ -30,6 +37,17 @@ def show(comparison: Comparison, console: Console, metric: str = "top1") -> None
             console.print(_pooled_line(pooled, len(comparison.pooled) > 1))
     for line in _notes(comparison):
         console.print(Text(line, style="dim"))
+
+
+def _content(comparison: Comparison, metric: str) -> dict[str, Any]:
+    """All numbers of a comparison: its cells as rows, and the pooled differences in percent points."""
+    pooled = [
+        {"attack": one.attack, "cells": one.cells, "same_files": one.same, **asdict(one.difference)}
+        for one in comparison.pooled
+    ]
+    about = {"names": comparison.names, "about": comparison.about, "metric": metric, "images": comparison.images}
+    rows = table_content(comparison_table(comparison))["rows"]
+    return about | {"rows": rows, "pooled": pooled, "left_out": comparison.left_out}
 
 
 def _points(difference: Difference) -> tuple[str, str]:

@@ -1,7 +1,9 @@
 """The console and tables of commands: colours only on a terminal (rich heeds NO_COLOR), whole lines in a pipe."""
 
+import json
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +22,11 @@ def make_console() -> Console:
 def asks() -> bool:
     """Whether a user can be asked a question: standard input is a terminal, and no pipe."""
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def make_table(columns: Iterable[str]) -> Table:

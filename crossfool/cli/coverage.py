@@ -1,15 +1,15 @@
 """The output of `crossfool coverage`: the paper's tables and figures, and what of them was run here."""
 
-import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from crossfool.cli.console import print_json
 from crossfool.experiment.project import find_root
 from crossfool.pipeline.stage import print_line
 from crossfool.report import coverage_table
-from crossfool.report.renderers.json_text import render_json
+from crossfool.report.renderers.json_text import table_content
 from crossfool.report.renderers.terminal import print_table
 from crossfool.report.reported.coverage import read_coverage
 
@@ -32,7 +32,7 @@ def show(start: Path, console: Console, *, as_json: bool = False) -> None:
         print_line(f"left out: {line}", err=True)
     table = coverage_table.table_of(coverage)
     if as_json:
-        sys.stdout.write(render_json(table) + "\n")
+        print_json(table_content(table))
         return
     if not console.is_terminal:
         console.width = PIPED_WIDTH

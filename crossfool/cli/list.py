@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from crossfool.attacks import parts_table
 from crossfool.attacks.torchattack import catalogue as methods
-from crossfool.cli.console import make_table, print_table
+from crossfool.cli.console import make_table, print_json, print_table
 from crossfool.datasets.preparation import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project, protocol_files
@@ -39,7 +39,7 @@ class Entry:
     source: str
 
 
-def show(kind: str | None, text: str, console: Console, start: Path) -> None:
+def show(kind: str | None, text: str, console: Console, start: Path, *, as_json: bool = False) -> None:
     """Print the entries that hold a text.
 
     Args:
@@ -47,6 +47,7 @@ def show(kind: str | None, text: str, console: Console, start: Path) -> None:
         text: The text, whatever its case.
         console: Where to print.
         start: A folder of the repository.
+        as_json: Print the entries of each kind as JSON.
 
     Raises:
         UserError: no entry holds the text, or `start` is in no repository and experiments were asked for.
@@ -54,6 +55,9 @@ def show(kind: str | None, text: str, console: Console, start: Path) -> None:
     matches = {name: _matching(read(start), text) for name, read in KINDS.items() if kind in (None, name)}
     if not any(matches.values()):
         raise UserError(f"no entry of {' or '.join(matches)} contains {text!r}; leave --filter out to see all")
+    if as_json:
+        print_json({name: [asdict(entry) for entry in entries] for name, entries in matches.items()})
+        return
     for number, (name, entries) in enumerate(pair for pair in matches.items() if pair[1]):
         if kind is None:
             console.print(Text(f"{chr(10) if number else ''}{name}", style="bold"))
@@ -146,7 +150,7 @@ def _options(method: methods.Method) -> str:
 
 
 def _departs(method: methods.Method) -> str:
-    """In what the library departs from a method's paper."""
+    """The sentence on how the library departs from a method's paper; "" where it does not."""
     aimed = f"targeted, {method.departs_targeted}" if method.departs_targeted else ""
     texts = [text for text in (method.departs, aimed) if text]
     return f"; † {methods.VERSION} departs from the paper: {'; '.join(texts)}" if texts else ""

@@ -26,6 +26,7 @@ FOLDER = click.option(
 RATE = click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), help="Gradient evaluations a second, to estimate time."
 )
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, with numbers as numbers.")
 
 
 class Ordered(click.Group):
@@ -42,13 +43,25 @@ class Ordered(click.Group):
         return super().resolve_command(ctx, args)
 
 
+FIRST_STEPS = """\
+crossfool measures how well adversarial images made for one model fool other models. To begin:
+
+  crossfool new mine                     make an experiment: two models, two attacks, 20 photographs
+  dvc repro experiments/mine/dvc.yaml    run it, one to two minutes on two CPU cores
+  crossfool show mine                    print its success rates
+
+All commands: crossfool --help. All names for params.yaml: crossfool list."""
+
+
 @click.group(
     cls=Ordered,
+    invoke_without_command=True,
     # click asks only the terminal whether to colour; rich heeds NO_COLOR, too
     context_settings={"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None},
 )
 @click.version_option(VERSION, prog_name="crossfool")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """A benchmark of adversarial transferability.
 
     \b
@@ -62,13 +75,16 @@ def main() -> None:
 
     Exit codes: 0, done; 1, interrupted, or an error of the program; 2, an error of yours, printed in one line.
     """
+    if context.invoked_subcommand is None:
+        print_line(FIRST_STEPS)
 
 
 @main.command("list")
 @click.argument("kind", required=False, shell_complete=completion.kinds, metavar=f"[{'|'.join(completion.KINDS)}]")
 @click.option("--filter", "text", default="", help="Only lines that contain this text, in any case.")
+@JSON
 @errors_in_one_line
-def list_(kind: str | None, text: str) -> None:
+def list_(kind: str | None, text: str, as_json: bool) -> None:
     """List what params.yaml can name, and the experiments here: what each is, and its source.
 
     \b
@@ -83,7 +99,7 @@ def list_(kind: str | None, text: str) -> None:
 
     if kind is not None and kind not in completion.KINDS:
         raise unknown_name("kind", kind, completion.KINDS)
-    command.show(kind, text, console.make_console(), Path())
+    command.show(kind, text, console.make_console(), Path(), as_json=as_json)
 
 
 @main.command()
@@ -124,8 +140,9 @@ def new(
 @main.command()
 @click.argument("folder", default=".", shell_complete=completion.experiments)
 @RATE
+@JSON
 @errors_in_one_line
-def check(folder: str, rate: float | None) -> None:
+def check(folder: str, rate: float | None, as_json: bool) -> None:
     """Check params.yaml and data of an experiment; print what will run, its gradient evaluations, time and disk.
 
     The command computes and decodes nothing: of images that are not decoded yet, it reads names and sizes. FOLDER is
@@ -141,7 +158,11 @@ def check(folder: str, rate: float | None) -> None:
     from crossfool.cli import console
     from crossfool.experiment import preflight, project
 
-    cli_check.show(preflight.check(project.find_experiment(folder)), console.make_console(), rate)
+    found = preflight.check(project.find_experiment(folder))
+    if as_json:
+        console.print_json(cli_check.content(found, rate))
+    else:
+        cli_check.show(found, console.make_console(), rate)
 
 
 @main.command()
@@ -199,9 +220,10 @@ def tune(folder: str, tries: tuple[str, ...], rows: tuple[str, ...], write: bool
 @main.command()
 @click.argument("folders", nargs=-1, shell_complete=completion.experiments)
 @click.option("--table", "names", multiple=True, help="Print this table of the report instead; give it again for more.")
+@JSON
 @errors_in_one_line
-def show(folders: tuple[str, ...], names: tuple[str, ...]) -> None:
-    """Print the success-rate tables of experiments (of the one here, if none is given).
+def show(folders: tuple[str, ...], names: tuple[str, ...], as_json: bool) -> None:
+    """Print the results of experiments (of the one here, if none is given): attacks by success, then each pair.
 
     --table prints any table of the report by its name, which is that of its file in report/tables/.
 
@@ -215,8 +237,12 @@ def show(folders: tuple[str, ...], names: tuple[str, ...]) -> None:
     from crossfool.cli import show as cli_show
     from crossfool.experiment import project
 
-    for folder in folders or (".",):
-        cli_show.show(project.find_experiment(folder), console.make_console(), names)
+    found = [project.find_experiment(folder) for folder in folders or (".",)]
+    if as_json:
+        console.print_json([cli_show.content(folder, names) for folder in found])
+        return
+    for folder in found:
+        cli_show.show(folder, console.make_console(), names)
 
 
 @main.command()
@@ -260,8 +286,9 @@ def report(folders: tuple[str, ...], out: Path) -> None:
 @click.option(
     "--metric", type=click.Choice(["top1", "top5"]), default="top1", show_default=True, help="Criterion of success."
 )
+@JSON
 @errors_in_one_line
-def compare(first: str, second: str, folder: str, **options: Any) -> None:
+def compare(first: str, second: str, folder: str, as_json: bool, **options: Any) -> None:
     """Compare two attacks of an experiment, or two revisions of it, on the same images.
 
     A and B are attacks of its params.yaml, or git revisions or DVC experiments, whose predictions are read from
@@ -283,15 +310,16 @@ def compare(first: str, second: str, folder: str, **options: Any) -> None:
     from crossfool.experiment.results import comparison
 
     compared = comparison.compare(first, second, project.find_experiment(folder), **options)
-    cli_compare.show(compared, console.make_console(), options["metric"])
+    cli_compare.show(compared, console.make_console(), options["metric"], as_json=as_json)
 
 
 @main.command()
 @click.argument("cell", shell_complete=completion.cells)
 @FOLDER
+@JSON
 @errors_in_one_line
-def explain(cell: str, folder: str) -> None:
-    """Print what was computed in CELL, from which bytes, and how to compute it again.
+def explain(cell: str, folder: str, as_json: bool) -> None:
+    """Print what was attacked in CELL, how, from which bytes, at what cost, and how to compute it again.
 
     CELL is source/attack, source-attack as DVC writes it, or the path of an adversarial file, whether it exists or not.
 
@@ -305,7 +333,8 @@ def explain(cell: str, folder: str) -> None:
     from crossfool.cli import explain as cli_explain
     from crossfool.experiment import project, provenance
 
-    cli_explain.show(provenance.find_cell(cell, project.find_experiment(folder)), console.make_console())
+    found = provenance.find_cell(cell, project.find_experiment(folder))
+    cli_explain.show(found, console.make_console(), as_json=as_json)
 
 
 @main.command()
@@ -336,7 +365,7 @@ def export(cells: tuple[str, ...], folder: str, out: Path, npz: bool) -> None:
 @click.argument("exported", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option("--model", "models", multiple=True, required=True, help="The target model; give it again for more.")
 @FOLDER
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with numbers as numbers.")
+@JSON
 @errors_in_one_line
 def score(exported: Path, models: tuple[str, ...], folder: str, as_json: bool) -> None:
     """Count how often the images in FOLDER, which `export` wrote, fool a model.
@@ -358,7 +387,7 @@ def score(exported: Path, models: tuple[str, ...], folder: str, as_json: bool) -
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with numbers as numbers.")
+@JSON
 @errors_in_one_line
 def coverage(as_json: bool) -> None:
     """Say of each table and figure of the paper what was run here, on what, and how near it came.

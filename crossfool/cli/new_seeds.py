@@ -16,7 +16,7 @@ WIDTH = 110
 
 
 def write_seeds(text: str, count: int, path: Path) -> str:
-    """Write the lists of models for so many networks of each trained model: `fnn0` becomes `fnn0, fnn0_seed1, ...`.
+    """Write the lists of models for several networks of each trained model: `fnn0` becomes `fnn0, fnn0_seed1, ...`.
 
     All else stays as it is, comments too. An ensemble becomes as many, each of networks of one number: `a+b` becomes
     `a+b, a_seed1+b_seed1, ...`.

@@ -1,6 +1,5 @@
 """The output of `crossfool score`: success rates of exported images on models."""
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from crossfool.cli.console import print_json
 from crossfool.config import expand_path
 from crossfool.experiment import loading
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Weights
 from crossfool.report.number_text import count_text, rate_text
-from crossfool.report.renderers.json_text import render_json
+from crossfool.report.renderers.json_text import table_content
 from crossfool.report.renderers.terminal import print_table
 from crossfool.report.table import Column, Table
 from crossfool.storage.exported_images import ExportedFolder
@@ -46,7 +46,7 @@ def show(folder: Path, models: Sequence[str], experiment: Path, console: Console
     rows = [row for model in models for row in score_exported(exported, model, _weights(model, experiment, pins))]
     table = _table(folder, rows)
     if as_json:
-        sys.stdout.write(render_json(table) + "\n")
+        print_json(table_content(table))
         return
     console.print(Text(table.title, style="bold cyan"))
     print_table(table, console)

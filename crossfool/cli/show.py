@@ -1,7 +1,8 @@
 """Print an experiment's tables in the terminal: those that need metrics and params.yaml alone, or any by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -11,8 +12,11 @@ from crossfool.experiment.descriptions import attacked_images_summary, count_com
 from crossfool.report import table_modules
 from crossfool.report.findings import Findings, read_findings
 from crossfool.report.renderers import terminal
+from crossfool.report.renderers.json_text import table_content
 from crossfool.report.reported.protocol_rates import reporter
 from crossfool.report.table import Table
+
+FIRST = ("ranking", "rates")  # sections that are printed before the others
 
 
 def show(folder: Path, console: Console, names: Sequence[str] = ()) -> None:
@@ -21,29 +25,51 @@ def show(folder: Path, console: Console, names: Sequence[str] = ()) -> None:
     Args:
         folder: The experiment's.
         console: Where to.
-        names: Names of tables; without any, those that need metrics alone: rates, costs, clean accuracy.
+        names: Names of tables; without any, those that need metrics alone: attacks by success, success rates of each
+            pair of models, clean accuracy.
 
     Raises:
         UserError: params.yaml is wrong, metrics are missing or left over, or there is no such table.
     """
-    findings = read_findings(folder, timed=True)
-    sections = table_modules.build_tables(findings, brief=not names)
-    tables = [table for section in sections.values() for table in section if table.rows]
+    findings, tables = _read(folder, names)
     if names:
-        for table in _named(tables, names, folder):
+        for table in tables:
             _print(table, console)
         return
     results = findings.results
     console.print()
     console.print(Text(f"Success rates in percent: {attacked_images_summary(results)}", style="bold"))
-    console.print(Text(_legend(tables, reporter(results.experiment))))
     if not count_compared_images(results):
         console.print(Text(no_compared_images_note(results.experiment)))
+    legend = _legend(tables, reporter(results.experiment))
     for table in tables:
+        if table.readable and table.matrix is not None and legend:
+            console.print(Text(f"\n{legend}"))
+            legend = ""
         if table.readable:
             _print(table, console)
     console.print()
     console.print(_places(findings))
+
+
+def content(folder: Path, names: Sequence[str] = ()) -> dict[str, Any]:
+    """The tables that `show` prints, for JSON; arguments and errors as there."""
+    findings, tables = _read(folder, names)
+    images = attacked_images_summary(findings.results)
+    return {"folder": str(folder), "images": images, "tables": [table_content(table) for table in tables]}
+
+
+def _read(folder: Path, names: Sequence[str]) -> tuple[Findings, list[Table]]:
+    """The findings of an experiment and its tables, in the order in which they are printed."""
+    findings = read_findings(folder, timed=True)
+    sections = table_modules.build_tables(findings, brief=not names)
+    tables = [table for name in _order(sections) for table in sections[name] if table.rows]
+    return findings, _named(tables, names, folder) if names else tables
+
+
+def _order(sections: Iterable[str]) -> list[str]:
+    """The names of the sections: attacks ordered by success first, then success rates, then the others."""
+    return sorted(sections, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
 
 
 def _named(tables: Sequence[Table], names: Sequence[str], folder: Path) -> list[Table]:

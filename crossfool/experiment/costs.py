@@ -1,8 +1,8 @@
 """The cost of an experiment, from its params.yaml alone: nothing is measured. Imports no torch.
 
 Gradient evaluations are exact: one is one image's gradient through one model, so an ensemble of three counts three.
-Time is an estimate. A model's forward pass has so many floating-point operations, as its file in `models/networks/`
-says, or by `operations.csv` twice torchvision's count of multiply-adds; a gradient is a forward pass and one backward
+Time is an estimate. The floating-point operations of a model's forward pass stand in its file in `models/networks/`,
+or are by `operations.csv` twice torchvision's count of multiply-adds; a gradient is a forward pass and one backward
 to the input (parameters are frozen), twice a forward pass. Added are the forward passes of `predict`, `evaluate`,
 `transform` and `boundary`. All is divided by RATE, by CPU where all networks are the zoo's own, or by a rate that was
 measured.
@@ -68,7 +68,7 @@ class Cost:
 
 
 def attacked_images(experiment: Experiment, evaluated: int | None = None) -> int | None:
-    """The number of attacked images by params.yaml: at most, where it says `all`; None where nothing tells it.
+    """The number of attacked images by params.yaml: an upper limit where it says `all`; None if unknown.
 
     Args:
         experiment: Its params.yaml.

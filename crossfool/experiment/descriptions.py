@@ -40,7 +40,7 @@ def norm_note(norm: str | None) -> str:
 
 
 def departure(attack: Attack) -> str:
-    """In what the code of an attack is known to depart from the attack's paper; "" where nothing is known."""
+    """How an attack's code is known to depart from the attack's paper; "" where no departure is known."""
     method = attack.library_method
     if method is None:
         return ""

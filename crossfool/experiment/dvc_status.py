@@ -87,7 +87,7 @@ def _changes(stage: Any, plans: Mapping[str, str], folder: Path, cache: Any) -> 
 
 
 def _plan_change(kept: str, present: str) -> str:
-    """Say how a plan differs from the one that a stage ran with, as far as DVC's cache has that one."""
+    """Say how a plan differs from the one that a stage ran with, if DVC's cache has that one."""
     try:
         planned = json.loads(Path(kept).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -128,7 +128,7 @@ def _closed(folder: Path, statuses: Sequence[tuple[Any, Mapping[str, str]]]) -> 
         return kind != "plan" and (kind != "select" or subset or redrawn or "prepare" in runs)
 
     def spread(*, subset: bool) -> set[str]:
-        """The stages that run; `subset` tells whether the subset comes out as another."""
+        """The stages that run; `subset` says whether the attacked images change."""
         runs = set(changed)
         while True:
             sources = [name for name in sorted(runs) if passes_on(name, runs, subset=subset)]
@@ -147,7 +147,7 @@ def _closed(folder: Path, statuses: Sequence[tuple[Any, Mapping[str, str]]]) -> 
 
 
 def _reason(changes: Mapping[str, str]) -> str:
-    """Why a stage runs for what changed; the plan's change tells most."""
+    """The reason why a stage runs; a changed plan, which names values and modules, goes before other reasons."""
     kinds = {key: change for key, change in changes.items() if change != "deleted"}
     plan = next((key for key in kinds if key.startswith(f"{PLAN}/")), None)
     if plan is not None and kinds[plan] != "new":

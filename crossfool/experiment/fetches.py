@@ -31,7 +31,7 @@ class Fetch:
 
     Attributes:
         what: What, as a phrase.
-        size: Its bytes; None where nothing tells them before.
+        size: Its bytes; None where they are unknown before the download.
         exact: Whether the size is the file's, and not the one that its weights have once they are stored.
     """
 

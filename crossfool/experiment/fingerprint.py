@@ -177,7 +177,7 @@ def _tree(source: bytes) -> ast.Module:
 
 
 def _pieces(value: object) -> Iterator[str]:
-    """The parts of a syntax tree, as text that tells trees apart: names of nodes, and their non-empty fields."""
+    """The parts of a syntax tree, as text that differs where trees do: names of nodes, and their non-empty fields."""
     if isinstance(value, ast.AST):
         yield f"({type(value).__name__}"
         for name, field in ast.iter_fields(value):

@@ -155,7 +155,7 @@ def _refused(folder: Path, message: str) -> GitError:
 
 
 def versions(folder: Path, name: str) -> Iterator[bytes]:
-    """The bytes that a file of the folder has had in each commit that changed it; nothing where git cannot tell."""
+    """The bytes that a file of the folder has had in each commit that changed it; empty without git."""
     try:
         done = _run(folder, "log", "--all", "--format=%H", "--", name)
         for revision in done.stdout.decode("ascii").split():

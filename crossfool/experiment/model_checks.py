@@ -71,7 +71,8 @@ def check_training(models: Sequence[str], trained: Sequence[str], training: Trai
     Args:
         models: All models.
         trained: Those that are trained here.
-        training, weights: The sections.
+        training: The section `training`.
+        weights: The section `weights`.
     """
     if trained and training is None:
         raise ValueError(

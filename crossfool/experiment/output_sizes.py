@@ -64,11 +64,11 @@ def snapshot_bytes(experiment: Experiment, images: int) -> int:
 
 
 def _further_copies(row: Attack) -> int:
-    """How many times a cell keeps its images beside their final form, each as many bytes: a float32 is four."""
+    """Size of a cell's further copies of its images, in multiples of the final uint8 images: a float32 copy is 4."""
     return len(row.snapshots) + 4 * bool(row.quantisation)
 
 
 def _table(experiment: Experiment, images: int, answers: int) -> int:
-    """Estimated bytes of a table of top-5 classes: `answers` an image, beside its id and labels."""
+    """Estimated bytes of a table of top-5 classes, with `answers` rows for each image."""
     class_bytes = INFLATION * math.log2(len(class_names(experiment.dataset.family))) / 8
     return round(TABLE_BYTES + images * (3 + 2 * class_bytes + 5 * class_bytes * answers))

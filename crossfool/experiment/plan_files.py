@@ -45,7 +45,8 @@ def verified(
 
     Args:
         make_plan: A function of `stage_plans`.
-        arguments, options: Its arguments, beside the experiment.
+        arguments: Its arguments, beside the experiment.
+        options: Its options.
 
     Raises:
         UserError: the plan file is damaged, or was written for another params.yaml or other code.

@@ -284,7 +284,7 @@ def _right(folder: Path, experiment: Experiment) -> tuple[str, ...]:
 
 
 def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
-    """Check that the wanted models' published weights can be fetched, as far as can be told without a network."""
+    """Check, without a network, that published weights of the wanted models can be fetched."""
     weights = experiment.weights.dir
     key = "weights: dir" if wanted else ""  # where nothing is wanted, nobody looks into the folder
     place = None if weights is None else expand_path(weights, key, folder)

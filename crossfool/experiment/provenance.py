@@ -171,12 +171,19 @@ def _digest(cell: RecordedCell, place: str, known: str | None) -> str:
     return f"md5 {locked['md5']} by dvc.lock, not here" if locked else "not here yet"
 
 
+def weights_digest(cell: RecordedCell, member: str) -> str | None:
+    """The sha256 of a member's weights: by the adversarial file, else by the weights record; None if unknown."""
+    digests = cell.json_metadata("weights") or {}
+    digest = digests.get(member) or cell.weights_record.get(member, {}).get("sha256")
+    return None if digest is None else str(digest)
+
+
 def _weights(cell: RecordedCell) -> Iterator[Fact]:
     digests = cell.json_metadata("weights") or {}
     for name in cell.members:
         record = cell.weights_record.get(name, {})
         place = f"weights/{name}.safetensors"
-        digest = _digest(cell, place, digests.get(name) or record.get("sha256"))
+        digest = _digest(cell, place, weights_digest(cell, name))
         changed = ""
         if record and name in digests and digests[name] != record["sha256"]:
             changed = f"; NOT those of sources/{cell.source}.json"

@@ -126,7 +126,7 @@ def train(experiment: Experiment, model: str) -> StagePlan[TrainValues]:
 
 @dataclass(frozen=True)
 class PredictValues:
-    """How a model computes, and its accuracy in percent on this data set, where it is known."""
+    """Plan of a model: how it computes, and its published accuracy in percent on this data set, where it is known."""
 
     compute: Compute
     known_top1: float | None

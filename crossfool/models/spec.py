@@ -9,7 +9,7 @@ class Spec:
 
     Attributes:
         name: As in params.yaml.
-        family: Data set whose classes the model tells apart: mnist, cifar10 or imagenet.
+        family: Data set whose classes the model predicts: mnist, cifar10 or imagenet.
         library: Library of the network: crossfool, torchvision or timm.
         network: The library's name of the network; "" where it is the model's name.
         mean, std: Per channel, in pixel values 0..255; empty where the library's config has them (timm).

@@ -71,7 +71,7 @@ def _claim(declared: claim_files.DeclaredClaim, verdict: Verdict) -> Claim:
 
 
 def count_verdicts(claims: Iterable[Verdict]) -> dict[str, int]:
-    """How many claims are supported, contradicted and undecided; those that were not tested are in none."""
+    """The numbers of supported, contradicted and undecided claims; claims that were not tested are left out."""
     verdicts = [claim.verdict for claim in claims]
     return {verdict: verdicts.count(verdict) for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
 

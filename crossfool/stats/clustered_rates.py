@@ -14,7 +14,8 @@ def clustered_rate(destroyed: np.ndarray, fooled: np.ndarray) -> tuple[float, fl
     the effective number is the number of images.
 
     Args:
-        destroyed, fooled: Numbers of each image's pairs, (N,) whole numbers; at least one pair is fooled.
+        destroyed: Destroyed pairs of each image, (N,) whole numbers.
+        fooled: Fooled pairs of each image, (N,) whole numbers; at least one is above 0.
 
     Returns:
         Rate, and the interval's two ends, rounded to 4 decimals.

@@ -45,7 +45,8 @@ def agreeing(low: float, high: float, difference: float, p: float, least: float)
     """The interval, made to exclude 0 where p is below 0.05, and to have it in it elsewhere.
 
     Args:
-        low, high: The interval.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
         difference: The estimate, which is not 0 where p is below 0.05.
         p: The test's.
         least: Half the least difference that is not 0: the end next to 0 of an interval that excludes it.

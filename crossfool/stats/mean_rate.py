@@ -1,13 +1,13 @@
 """The 95% interval of a mean success rate over cells that share their images. Imports no torch.
 
-One interval for every mean over cells: Wilson's, for as many independent images as the outcomes are worth. Cells share
-their images, so that an image is the unit: n images of k cells are worth between n (all cells of an image alike) and
-n k independent outcomes (Korn and Graubard, Survey Methodology 24, 1998).
+One interval for every mean over cells: Wilson's, for the effective number of independent images. Cells share their
+images, so that an image is the unit: the effective number of n images of k cells lies between n (all cells of an image
+alike) and n k independent outcomes (Korn and Graubard, Survey Methodology 24, 1998).
 
-- The worth is n times the ratio of the binomial variance p(1 − p) to the variance of the images' shares.
+- The effective number is n times the ratio of the binomial variance p(1 − p) to the variance of the images' shares.
 - Both variances are taken with z²/2 images more that succeed in all cells and as many that fail in all (Agresti and
-  Coull's, z = 1.96). So a variance near 0 or 100%, of which a few images tell little, is drawn towards that of cells
-  that are all alike: where all outcomes are equal, the worth is n.
+  Coull's, z = 1.96). So a variance near 0 or 100%, which a few images estimate badly, is drawn towards that of cells
+  that are all alike: where all outcomes are equal, the effective number is n.
 - It is multiplied by (z/t)², t being Student's quantile for n − 1 degrees of freedom, since the variance is estimated.
 - It is never below n, so that the interval is never wider than Wilson's for n images, nor above n k.
 
@@ -78,7 +78,7 @@ def mean_rate_ends(shares: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarr
 
 
 def effective_images(shares: np.ndarray, cells: int) -> np.ndarray:
-    """Number of independent outcomes that the shares (..., N) of k cells are worth, (...): from N to N k."""
+    """Effective number of independent outcomes of the shares (..., N) of k cells, (...): from N to N k."""
     n = shares.shape[-1]
     if cells == 1 or n == 1:
         return np.full(shares.shape[:-1], float(n))

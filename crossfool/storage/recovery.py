@@ -26,7 +26,7 @@ def changed_file(path: str | Path, part: str) -> UserError:
 
 
 def how_to_get(path: str | Path) -> str:
-    """How to get a stage's output, as the end of a message; its commands are to be run in the current folder."""
+    """The end of a message: the commands that get a stage's output, for the current folder."""
     folder = _experiment(path)
     stage = None if folder is None else _stage(folder, os.path.relpath(path, folder))
     alone = f" (it alone: `{repro_command(folder, stage)}`)" if stage else ""

@@ -12,7 +12,8 @@ from command_line import told
 from made_experiments import facts, lock
 
 from crossfool.attacks.config import Attack
-from crossfool.experiment import descriptions, formulas, loading
+from crossfool.experiment import descriptions, formulas, loading, provenance
+from crossfool.experiment.cell_summary import cell_summary
 from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import write_tensors
 
@@ -82,6 +83,21 @@ def test_a_cell_is_explained(small: Path, described: Path) -> None:
     assert found["in any case"] == (f"dvc repro --force --single-item '{small / 'dvc.yaml'}:attack@fnn2+fnn0-sg_fgsm'")
     assert found["rates"] == str(small / "metrics/fnn2+fnn0/sg_fgsm.json")
     assert found["top-1 on fnn2"] == "25.0% [7.1, 59.1] (white-box)"
+
+
+def test_a_cell_is_told_in_sentences(small: Path, described: Path) -> None:
+    subset = sha256(small / "subset/images.safetensors")[:12]
+    cell = provenance.find_cell("fnn2+fnn0/sg_fgsm", small)
+    assert cell_summary(cell) == (
+        f"The attack sg_fgsm changes 8 images of {cell.experiment.dataset.name} (subset sha256 {subset}...) so that "
+        f"the ensemble of fnn2 (weights sha256 {'2' * 12}...) and fnn0 (weights sha256 {'a' * 12}...) gives "
+        f"a wrong label. It is {facts('fnn2+fnn0/sg_fgsm', small)['attack']}. "
+        "It costs 5 gradient evaluations an image and model, 80 in all. "
+        f"The adversarial images are in {described} (sha256 {sha256(described)[:12]}...). "
+        "Success on models that the attack has not seen: 25.0% on fnn4."
+    )
+    described.unlink()
+    assert "The adversarial images are not here." in cell_summary(provenance.find_cell("fnn2+fnn0/sg_fgsm", small))
 
 
 def test_a_path_says_the_same_as_a_name(small: Path, described: Path) -> None:

@@ -1,5 +1,6 @@
 """Commands that `make` would run for each target, as `make --dry-run` prints them."""
 
+import json
 import shutil
 import subprocess
 
@@ -22,3 +23,11 @@ def test_repro_runs_the_default_benchmark_alone() -> None:
 
 def test_show_prints_the_default_benchmark() -> None:
     assert commands("show") == ["crossfool show ."]
+
+
+def test_the_development_container_makes_the_environment_of_the_tests() -> None:
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    program, target = container["postCreateCommand"].split()
+    rules = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert program == "make" and f"\n{target}: " in rules
+    assert container["image"].endswith(":3.11-bookworm")  # the Python of the locks

@@ -7,7 +7,7 @@ from builders import ROOT
 
 PAGES = [
     ROOT / "README.md",
-    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
     *sorted(ROOT.glob("experiments/**/README.md")),
 ]
 WRITTEN_BY_THE_READER = {"own/mynet.py", "stages/mine.py"}

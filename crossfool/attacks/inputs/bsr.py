@@ -69,7 +69,8 @@ def draw_layout(height: int, width: int, blocks: int, angle: float, draw: str, g
     Rows and columns are shuffled as strips, as in the authors' code: blocks of different sides fill an image only so.
 
     Args:
-        height, width: Sides of the image in pixels.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
         blocks: n, blocks along each side.
         angle: The largest angle, in degrees.
         draw: `uniform` within it, or `normal` of half of it, truncated to it.

@@ -39,7 +39,9 @@ def latin(seed: int, ids: Sequence[int], sigma: float, samples: int) -> Noise:
     at once and depend on m.
 
     Args:
-        seed, ids, sigma: As in `gaussian`.
+        seed: As in `gaussian`.
+        ids: As in `gaussian`.
+        sigma: As in `gaussian`.
         samples: m.
     """
     import torch

@@ -16,7 +16,7 @@ class RowExceeded(UserError):
 
 
 class GradientCount:
-    """Count the images whose gradient a network evaluates, whoever calls it.
+    """Count the images whose gradient a network evaluates, from all callers.
 
     A gradient evaluation is an image's forward pass with a backward pass behind it. A second backward pass through the
     same forward pass counts again; two that meet at a layer, the first from the logits to the layer and the second from

@@ -121,7 +121,9 @@ def decode_many(
     Args:
         files: The folder or tar with the images.
         names: The images, in the order wanted.
-        resize, side, channels: As in `decode`.
+        resize: As in `decode`.
+        side: As in `decode`.
+        channels: As in `decode`.
         write: Called with the next images, (n, channels, side, side) uint8, again and again.
         processes: Number of processes; None for one a core. The result does not depend on it.
 

@@ -10,7 +10,7 @@ from crossfool.errors import UserError
 
 
 def find_table(files: ImageFiles, name: str, levels: int = 1) -> LabelTable | None:
-    """Read a table that lies in the folder or tar of the images, at any depth, or up to so many folders above it.
+    """Read a table that lies in the folder or tar of the images, at any depth, or in one of the folders above it.
 
     Args:
         files: The images.
@@ -55,7 +55,8 @@ def parse_table(place: str, name: str, data: bytes) -> LabelTable:
     """Parse a CSV file with a line of column names; commas, semicolons or tabs lie between values.
 
     Args:
-        place, name: As in `LabelTable`.
+        place: As in `LabelTable`.
+        name: As in `LabelTable`.
         data: The file's bytes.
 
     Raises:

@@ -35,8 +35,11 @@ def split_of_table(
         shape: The shape of the prepared images.
         family: The family of the classes: mnist, cifar10 or imagenet.
         name: Name of the split.
-        file, label, target: The columns of files, labels and target labels; `target` is None where there are none.
-        first, hint: As in `LabelTable.labels`.
+        file: The column of file names.
+        label: The column of labels.
+        target: The column of target labels, or None.
+        first: As in `LabelTable.labels`.
+        hint: As in `LabelTable.labels`.
 
     Raises:
         UserError: a column, a file or a class is not there, a row stands twice, or a target label is the label.

@@ -28,7 +28,8 @@ class Row:
 
     Attributes:
         attack: The attack's name; where two attacks are compared, both names.
-        source, target: The source model (or ensemble) and the target model.
+        source: The source model, or ensemble.
+        target: The target model.
         whitebox: Whether the target is a member of the source.
         first, second: Success rates in percent.
         difference: First less second.
@@ -107,9 +108,11 @@ def compare(
     """Compare two attacks of an experiment, else two revisions of it.
 
     Args:
-        first, second: Names of two attacks of params.yaml, or two git revisions, DVC experiments or `workspace`.
+        first: Name of an attack of params.yaml, or a git revision, a DVC experiment or `workspace`.
+        second: The same kind of name; its rates are subtracted.
         folder: The experiment's.
-        source, target: Only this source, and only this target, are compared, where they are given.
+        source: Compare this source model, or ensemble, alone.
+        target: Compare this target model alone.
         metric: top1, or top5.
 
     Raises:

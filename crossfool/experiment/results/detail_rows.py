@@ -77,7 +77,8 @@ def rates_by_gradients(results: Results, attack: str, known: MeanRates | None = 
     Empty where the attack has no black-box cells.
 
     Args:
-        results, attack: The experiment's, and the attack.
+        results: Results of the experiment.
+        attack: The attack's name.
         known: Mean rates of last steps with their intervals.
     """
     metric, row = _metric(results, attack), results.experiment.attacks[attack]

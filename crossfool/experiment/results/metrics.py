@@ -80,7 +80,7 @@ def load_metrics(folder: Path, experiment: Experiment) -> Results:
 
 
 def _refuse_other_use(subset: Path, experiment: Experiment) -> None:
-    """Refuse metrics of tuning images under a params.yaml that uses scored ones, or the reverse; as the subset tells.
+    """Refuse metrics of tuning images under a params.yaml that uses scored ones, or the reverse.
 
     Raises:
         UserError: params.yaml has been changed since.

@@ -87,7 +87,8 @@ class Evidence:
         """Success of two attacks, (N,) bool each, on each black-box cell that both have.
 
         Args:
-            first, second: The attacks.
+            first: The attack whose outcomes come first.
+            second: The attack that is subtracted.
             taken: Whether a source's cells are wanted; all are by default.
         """
         common = [cell for cell in self.common(first, second) if taken(cell[0])]

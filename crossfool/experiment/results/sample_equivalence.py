@@ -1,4 +1,4 @@
-"""How many Gaussian samples match the success of m antithetic or Latin samples."""
+"""The number of Gaussian samples with the same success as m antithetic or Latin samples."""
 
 import itertools
 from collections.abc import Iterator, Sequence

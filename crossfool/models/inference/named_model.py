@@ -82,7 +82,8 @@ def wrap_model(
     Args:
         network: Takes normalised images (N,C,side,side), gives logits (N,K).
         name: A name for errors.
-        mean, std: Per channel, in pixel values 0..255.
+        mean: Per channel, in pixel values 0..255.
+        std: Per channel, in pixel values 0..255.
         side: Side in pixels to which other images are resized.
         interpolation: bilinear or bicubic, for resizing.
         as_built: As in `load_model`.

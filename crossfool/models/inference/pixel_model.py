@@ -87,7 +87,9 @@ def load(path: Path, *, device: torch.device, compute: Compute = EXACT, as_built
 
     Args:
         path: The weights file.
-        device, compute, as_built: As in `wrap`.
+        device: As in `wrap`.
+        compute: As in `wrap`.
+        as_built: As in `wrap`.
 
     Raises:
         UserError: the file is damaged, names no known model, does not fit its network, or holds a weight that is not
@@ -134,7 +136,8 @@ def wrap(
     Args:
         network: Its weights loaded.
         description: mean, std, side and interpolation, as in a weights file's metadata.
-        device, compute: Where and how it computes.
+        device: Where it computes.
+        compute: How it computes.
         as_built: Leave its layers as they are, for attacks that hook into them; slower.
     """
     network = network.eval().requires_grad_(False)

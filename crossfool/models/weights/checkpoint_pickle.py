@@ -115,7 +115,7 @@ TORCH_NAMES = re.compile(
 
 
 def _allowed(full: str) -> bool:
-    """Whether a name that a pickle asks for is harmless, as far as the name tells."""
+    """Whether a name that a pickle asks for is on the list of harmless ones."""
     harmless = {f"{kind.__module__}.{kind.__qualname__}" for kind in HARMLESS}
     return full in harmless or TORCH_NAMES.fullmatch(full) is not None
 

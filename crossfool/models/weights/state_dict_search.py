@@ -25,7 +25,8 @@ class Candidate:
     """Tensors that may be a network's state.
 
     Attributes:
-        place, prefix: As in `state_dicts.LoadedState`.
+        place: As in `state_dicts.LoadedState`.
+        prefix: As in `state_dicts.LoadedState`.
         state: Name in the network -> value in the file.
         rest: All other values in the same container, by name.
     """

@@ -172,7 +172,7 @@ def fingerprint(
 
 
 def _save(path: Path, run: str, network: nn.Module, optimizer: torch.optim.Optimizer, epochs: int) -> None:
-    """Write a checkpoint: the network's state after so many epochs, and the momentum of each parameter."""
+    """Write a checkpoint: the network's state after a number of epochs, and the momentum of each parameter."""
     tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         momentum = optimizer.state[parameter].get("momentum_buffer")

@@ -49,7 +49,9 @@ def compute_with_engine(cell: Cell, weights: Sequence[Path], out: Path, *, engin
     The bytes are those of `compute_here`, whatever the number of workers and the order in which they finish.
 
     Args:
-        cell, out, scratch: As for `compute_here`.
+        cell: As for `compute_here`.
+        out: As for `compute_here`.
+        scratch: As for `compute_here`.
         weights: Weights files of the source's models.
         engine: The workers.
     """

@@ -93,7 +93,10 @@ def craft_in_batches(
     """Call `craft` on batches of as many images and copies as fit; torchattack's attacks take all images at once.
 
     Args:
-        members, row, chunk, evaluated: As for `craft`.
+        members: As for `craft`.
+        row: As for `craft`.
+        chunk: As for `craft`.
+        evaluated: As for `craft`.
         fit: How many images and copies go through the models at once.
         name: The source's name.
 

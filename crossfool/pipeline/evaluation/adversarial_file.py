@@ -46,7 +46,9 @@ def read_snapshots(path: Path, subset: Path, row: Attack) -> Iterator[tuple[tupl
     `read_adversarial` has to check the rest of the file.
 
     Args:
-        path, subset, row: As for `read_adversarial`.
+        path: As for `read_adversarial`.
+        subset: As for `read_adversarial`.
+        row: As for `read_adversarial`.
 
     Raises:
         UserError: the shape is another, or an image lies outside the attack's ball.
@@ -65,7 +67,9 @@ def read_floats(path: Path, subset: Path, row: Attack) -> np.ndarray:
     """Read a cell's images before they were rounded, (N,C,H,W) float32.
 
     Args:
-        path, subset, row: As for `read_adversarial`.
+        path: As for `read_adversarial`.
+        subset: As for `read_adversarial`.
+        row: As for `read_adversarial`.
 
     Raises:
         UserError: the shape is another, an image lies outside the attack's ball, or `images` are not these, rounded.

@@ -61,7 +61,7 @@ class ImageSet:
 
 
 def _groups(missing: Missing[Key], together: int) -> Iterator[_Group[Key]]:
-    """Yield set, models and variations to compute: models of equal variations, at most so many together."""
+    """Yield set, models and variations to compute: models of equal variations in groups of limited size."""
     models: dict[tuple[Key, tuple[Variation, ...]], list[str]] = {}
     for (key, model), variations in missing.items():
         models.setdefault((key, variations), []).append(model)

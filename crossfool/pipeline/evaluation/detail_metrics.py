@@ -23,7 +23,9 @@ def other_images(path: Path, subset: Path, row: Attack) -> dict[OtherImages, np.
     """Read and check the images whose predictions the details need beside those of the cell's images.
 
     Args:
-        path, subset, row: As for `cell_details`.
+        path: As for `cell_details`.
+        subset: As for `cell_details`.
+        row: As for `cell_details`.
 
     Returns:
         Snapshots (N,C,H,W) uint8 by (seed, step); where the row keeps them, `float`: images before they were rounded,

@@ -14,7 +14,8 @@ def perturbation_size(images: np.ndarray, originals: np.ndarray, lpips: Distance
     """Measure the perturbations of images, in pixel values.
 
     Args:
-        images, originals: Adversarial and clean images, (N,C,H,W) uint8.
+        images: Adversarial images, (N,C,H,W) uint8.
+        originals: Clean images, (N,C,H,W) uint8.
         lpips: The perceptual distance (`lpips.Lpips`); None where params.yaml does not ask for it.
 
     Returns:

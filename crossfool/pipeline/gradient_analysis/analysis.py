@@ -51,7 +51,8 @@ def smoothed_gradients(
         label: Class whose cross-entropy is differentiated.
         samples: Values of m.
         sigma: Standard deviation of the noise, in pixel values.
-        seed, id: The analysis's seed and the image's id in the data set, from which the noise is drawn.
+        seed: Seed of the analysis, from which, with `id`, the noise is drawn.
+        id: The image's id in the data set.
         batch: Samples a backward pass.
 
     Raises:
@@ -82,7 +83,8 @@ def similarity(
     m = 0 stands for the source's plain gradient. A gradient of zeros has cosine 0 with every other.
 
     Args:
-        source, target: Models on pixels 0..255.
+        source: The source model, on pixels 0..255.
+        target: The target model, on pixels 0..255.
         images: (N,C,H,W), pixels 0..255.
         labels: True classes, (N,).
         ids: The images' ids in the data set, (N,).
@@ -141,7 +143,8 @@ def predicted_plane(
         model: A model on pixels 0..255.
         image: x, (C,H,W).
         axes: a and b, each (C,H,W) float64.
-        u, v: Distances along the axes, (U,) and (V,).
+        u: Distances along the first axis, (U,).
+        v: Distances along the second axis, (V,).
         batch: Images a forward pass.
     """
     points = [(j, i) for i in v for j in u]

@@ -1,4 +1,4 @@
-"""Attacks that the paper's claims are about, told by its ratios of sigma and of the way to epsilon.
+"""Attacks that the paper's claims are about: those with its ratios of sigma and of all steps together to epsilon.
 
 The paper fixes σ/ε and the ratio of all steps together to epsilon, αT/ε (tables 3 to 7, figure 5). An attack of one
 step goes exactly to epsilon; there the paper varies epsilon at σ = 15 (figure 4a), from σ/ε = 0.6 upwards. Attacks
@@ -18,7 +18,7 @@ FIGURE_5 = (10 * 5 / 15, 30 * 5 / 15)  # αT/ε of its iterated attacks
 
 
 def departure(row: Attack, varied: Collection[str] = ()) -> str:
-    """In what an attack departs from the paper's; "" where it is one of those that the claims are about.
+    """How an attack departs from the paper's; "" where the claims are about it.
 
     Args:
         row: The attack.

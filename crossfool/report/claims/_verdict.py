@@ -78,7 +78,14 @@ def judged(
     """Judge an effect by its own p.
 
     Args:
-        effect, p, comparisons, images, detail, unit, smallest_p, units: As in `Verdict`.
+        effect: As in `Verdict`.
+        p: As in `Verdict`.
+        comparisons: As in `Verdict`.
+        images: As in `Verdict`.
+        detail: As in `Verdict`.
+        unit: As in `Verdict`.
+        smallest_p: As in `Verdict`.
+        units: As in `Verdict`.
         sign: As in `Verdict`; that of the effect where it is not given.
         interval: Of the effect.
         count: Number of units; the images where it is not given.

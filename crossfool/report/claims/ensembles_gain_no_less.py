@@ -43,7 +43,7 @@ def check(evidence: Evidence) -> list[Verdict]:
 
 
 def _rates(evidence: Evidence, counterparts: Counterparts) -> Iterator[tuple[str, np.ndarray]]:
-    """For each attack and target that ensembles and single models both have: what is compared, and rates (4, N).
+    """Yield what is compared, and rates (4, N), of each attack and target that ensembles and single models share.
 
     They are the shares of sources that an image is won from: ensembles by smoothed and by plain gradients, single
     models by smoothed and by plain ones.

@@ -38,7 +38,7 @@ def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture of the panel.
+    """Draw a picture of the panel.
 
     Attributes:
         pixels: (H,W) or (H,W,3) uint8.

@@ -23,7 +23,7 @@ FILTERS: tuple[int | None, ...] = (None, *BUDGETS)  # budgets that the page rank
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that cells have to share to be compared, as a reader is told it.
+    """A setting that cells must share to be compared, in words for readers.
 
     Attributes:
         dataset: The data set's name.

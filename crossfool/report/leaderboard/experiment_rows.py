@@ -116,7 +116,7 @@ def _is_momentum_alone(row: Attack) -> bool:
 
 
 def few_images_note(images: int, rows: Sequence[BoardRow]) -> str:
-    """The sentence that says how little few images tell, with the widths of the intervals; "" of many images."""
+    """The warning about few images, with the widths of the intervals; "" where images are many."""
     if images >= FEW_IMAGES or not rows:
         return ""
     halves = [(row.high - row.low) / 2 for row in rows]

@@ -174,7 +174,7 @@ def _reproduce(row: BoardRow) -> str:
 
 
 def _notes(board: Board) -> list[str]:
-    """Sentences on a table: how little few images tell, what marks mean, and why paired tests are missing."""
+    """Notes on a table: a warning about few images, the meaning of marks, and why paired tests are missing."""
     notes = [few_images_note(board.setting.images, board.rows), departures_note(board.rows)]
     if any(board.is_larger(row) for row in board.rows):
         notes.append(

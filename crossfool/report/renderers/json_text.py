@@ -1,12 +1,11 @@
-"""Tables as JSON: every row and column, as numbers and not as texts for people."""
+"""Tables for JSON: every row and column, as numbers and not as texts for people."""
 
-import json
+from typing import Any
 
 from crossfool.report.table import Table
 
 
-def render_json(table: Table) -> str:
-    """A table as a JSON object: its name, title and notes, and its rows by column name; null where nothing stands."""
+def table_content(table: Table) -> dict[str, Any]:
+    """The content of a table: name, title and notes, and its rows by column name; None where nothing stands."""
     rows = [{column.name: row.get(column.name) for column in table.columns} for row in table.rows]
-    content = {"name": table.name, "title": table.title, "notes": table.all_notes, "rows": rows}
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return {"name": table.name, "title": table.title, "notes": table.all_notes, "rows": rows}

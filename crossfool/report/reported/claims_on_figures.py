@@ -93,7 +93,7 @@ def _nearly_twice(rates: Rates) -> Iterator[tuple[bool, str]]:
 
 
 def _reciprocal_depth(rates: Rates) -> Iterator[tuple[bool, str]]:
-    """For two networks of a family, whether the shallow one fools the deep one more often than it is fooled by it."""
+    """Yield for each two networks of a family whether the shallow one is the better source for the other."""
     for attack, shallow, deep in rates:
         back = rates.get((attack, deep, shallow))
         if back is not None and family(shallow) == family(deep) and (depth(shallow) or 0) < (depth(deep) or 0):
@@ -102,7 +102,7 @@ def _reciprocal_depth(rates: Rates) -> Iterator[tuple[bool, str]]:
 
 
 def _depth(rates: Rates) -> Iterator[tuple[bool, str]]:
-    """For two networks of a family and a third, or one another, whether the shallow source succeeds more often."""
+    """Yield for each two networks of a family, and each target, whether the shallow source succeeds more often."""
     sources = [source for source in dict.fromkeys(source for _, source, _ in rates) if depth(source) is not None]
     targets = dict.fromkeys(target for _, _, target in rates)
     for shallow, deep in itertools.permutations(sources, 2):
@@ -115,7 +115,7 @@ def _depth(rates: Rates) -> Iterator[tuple[bool, str]]:
 
 
 def _pairs(rates: Rates, smoothed: str, plain: str) -> Iterator[tuple[bool, str]]:
-    """For each cell, whether the smoothed attack succeeds more often."""
+    """Yield for each cell whether the smoothed attack succeeds more often."""
     for (attack, source, target), rate in rates.items():
         if attack == smoothed:
             rival = rates[plain, source, target]

@@ -1,4 +1,4 @@
-"""How many Gaussian samples match the samples of another noise, at equal success."""
+"""The number of Gaussian samples with the same success as the samples of another noise."""
 
 from collections.abc import Iterator
 

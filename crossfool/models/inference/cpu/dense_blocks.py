@@ -30,7 +30,7 @@ class Block(Fused):
         self.widths = [layer.convolutions[-1].outputs for layer in layers]
 
     def at_once(self, x: Tensor) -> int:
-        """How many images go through at a time: so many that the block's features stay in the cache."""
+        """The number of images in a pass: few enough that the block's features stay in the cache."""
         image = x.element_size() * x.shape[2] * x.shape[3] * (x.shape[1] + sum(self.widths))
         return max(2, convolution.CACHE // image // 2 * 2)  # an even number: threads share images
 

@@ -50,7 +50,7 @@ class Fused(nn.Module):
         return _concatenated([self.run(piece)[-1] for piece in x.split(self.at_once(x))])
 
     def at_once(self, x: Tensor) -> int:
-        """How many images go through at a time."""
+        """The number of images in a pass."""
         raise NotImplementedError
 
     def run(self, x: Tensor) -> list[Tensor]:
@@ -82,7 +82,7 @@ class Chain(Fused):
         self.keeps_output = self.convolutions[-1].clamp is not None
 
     def at_once(self, x: Tensor) -> int:
-        """How many images go through at a time: all, unless the tensors inside are much larger than the output."""
+        """The number of images in a pass: all, unless the tensors inside are much larger than the output."""
         pixels, inside = x.shape[2] * x.shape[3], [0]
         for layer in self.convolutions:
             pixels //= math.prod(layer.stride)
@@ -111,7 +111,9 @@ class Chain(Fused):
         """The gradient of an input of this shape, as `Fused.backward` has it.
 
         Args:
-            gradient, kept, shape: As in `Fused.backward`.
+            gradient: As in `Fused.backward`.
+            kept: As in `Fused.backward`.
+            shape: As in `Fused.backward`.
             add_to: A tensor that the gradient is added to, in place, where batch normalisation comes first.
         """
         in_place, remaining = False, list(kept)  # the gradient that is given must not be overwritten
