@@ -109,4 +109,4 @@ def test_a_run_from_its_check_to_its_answer(
     assert lines[-1].startswith("report    ") and (repository.path / "report/index.html").is_file()
     repository.edit(lambda values: values["attacks"]["sg_igsm"].update(sigmaa=80))
     done = CliRunner().invoke(main, ["repro", str(repository.path)])
-    assert done.exit_code == 2 and done.output.startswith("error: ") and "did you mean sigma?" in done.output
+    assert done.exit_code == 2 and done.output.startswith("error: ") and "did you mean sigma" in done.output

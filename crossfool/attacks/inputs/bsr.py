@@ -20,7 +20,7 @@ class Part(RandomCopies, smoke={"bsr": 2}, cite="BSR: Wang et al. 2024; arXiv 23
     Summary: {bsr} copies of {bsr_blocks} × {bsr_blocks} shuffled blocks, rotated by up to {bsr_angle:g}°
     Evaluations: N
     Rows:
-        bsr: shuffled and rotated blocks: {epsilon: 16, steps: 10, step_size: 1.6, update: momentum, decay: 1.0,
+        bsr_migsm: shuffled and rotated blocks: {epsilon: 16, steps: 10, step_size: 1.6, update: momentum, decay: 1.0,
             bsr: 20}
     Formula:
         bsr: ∇J(x) is the mean of {bsr} gradients of J(B(x)) by x; B splits x at random into {bsr_blocks} × {bsr_blocks}

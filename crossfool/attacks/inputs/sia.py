@@ -29,7 +29,7 @@ class Part(RandomCopies, smoke={"sia": 2}, cite="SIA: Wang et al. 2023; arXiv 23
     Summary: {sia} copies of {sia_blocks} × {sia_blocks} blocks, each transformed by one of {sia_transforms}
     Evaluations: N
     Rows:
-        sia: blocks transformed at random: {epsilon: 16, steps: 10, step_size: 1.6, update: momentum, decay: 1.0,
+        sia_migsm: blocks transformed at random: {epsilon: 16, steps: 10, step_size: 1.6, update: momentum, decay: 1.0,
             sia: 20}
     Formula:
         sia: ∇J(x) is the mean of {sia} gradients of J(S(x)) by x; S splits x at random into {sia_blocks} ×

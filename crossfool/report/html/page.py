@@ -15,7 +15,8 @@ from crossfool.report.html.gallery import GAIN
 from crossfool.report.table import Table
 from crossfool.storage.atomic import replacing
 
-ROOM = 6_000_000  # characters a page for the gallery's pictures, of all experiments together
+ROOM = 6_000_000  # characters for the gallery's pictures, on a page of one experiment
+SHARED_ROOM = 2_000_000  # on a page of several, of all of them together, so that 200 cells stay below 10 MB
 # matplotlib's cividis at 0, 10, ..., 100
 CIVIDIS = ["00224e", "083370", "35456c", "4f576c", "666970", "7d7c78", "948e77", "aea371", "c8b866", "e5cf52", "fee838"]
 
@@ -53,7 +54,7 @@ def write_page_of(findings: Sequence[Findings], out: Path, names: Sequence[str],
         UserError: some are of tuning images and others of scored ones.
     """
     _refuse_both_uses(findings, names)
-    room = ROOM // max(len(findings), 1)
+    room = SHARED_ROOM // len(findings) if len(findings) > 1 else ROOM
     shown_names = [""] if len(findings) == 1 else names
     views = [gather_view(found, name, room) for found, name in zip(findings, shown_names, strict=True)]
     with replacing(out) as temporary:
