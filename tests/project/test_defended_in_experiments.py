@@ -142,5 +142,4 @@ def test_a_defended_target_stands_beside_the_plain_one(tmp_path: Path, monkeypat
     repository.edit(lambda params: params.update(defended=more))
     ran = repository.repro()
     assert {"plan", "train@fnn0_noise", "predict@fnn0_noise", "evaluate@fnn0-fgsm", "report"} <= ran
-    assert not {"train@fnn0", "train@fnn0_jpeg", "predict@fnn0_jpeg", "source@fnn0"} & ran
-    assert repository.repro() == set()
+    assert not {"train@fnn0", "train@fnn0_jpeg", "predict@fnn0", "predict@fnn0_jpeg", "attack@fnn0-fgsm"} & ran
