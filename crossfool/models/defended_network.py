@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossfool import seeds
+from crossfool.config import Precision
 from crossfool.errors import UserError
 from crossfool.models import build as networks
 from crossfool.models.defended_models import DefendedNetwork, find_defended
@@ -64,7 +65,7 @@ class Defended(nn.Module):
         self.register_buffer("std", torch.tensor(description["std"]))
         self._ready: list[PixelModel] = []  # a list, since a module's modules are in its state dict
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, images: Tensor, not_traced: None = None) -> Tensor:
         """Logits (N,K); neither torch.fx, by the second argument, nor torch.compile trace into the defence.
 
@@ -106,10 +107,9 @@ class Defended(nn.Module):
     def _plain_model(self, device: torch.device) -> PixelModel:
         """The plain model, computed as it is without a defence; made at the first call, when the weights are loaded."""
         if not self._ready:
+            precision: Precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "float32"
             if torch.is_autocast_enabled(device.type):
                 precision = "bfloat16"
-            else:
-                precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "float32"
             description = {**self.native, "mean": self.mean.tolist(), "std": self.std.tolist()}
             compute = Compute(precision=precision, chunk=1)
             with torch.inference_mode(False):

@@ -16,4 +16,5 @@ DEFENCE = {
 def defend(image: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Reduce an image (C,H,W), pixels 0..255, to `level` bits a channel."""
     steps = 2 ** int(level) - 1
-    return (image * (steps / 255)).round() * (255 / steps)
+    reduced: Tensor = (image * (steps / 255)).round() * (255 / steps)
+    return reduced
