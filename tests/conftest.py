@@ -26,6 +26,7 @@ LONG = (
     "project/test_pipeline.py",
     "project/test_new_parts_of_every_kind.py",
     "project/test_own_models_in_experiments.py",
+    "project/test_defended_in_experiments.py",
     "project/test_stand_ins.py",
     "pipeline/test_stages.py",
     "project/test_site.py",

@@ -1,15 +1,15 @@
-"""Write docs/parts.md: this package's networks, transforms, claims and protocols, as their files declare them."""
+"""Write docs/parts.md: networks, transforms, defences, claims and protocols of this package, as their files declare."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crossfool.experiment import protocol_files
-from crossfool.models import network_files
+from crossfool.models import defence_files, network_files
 from crossfool.pipeline.evaluation import transform_levels
 from crossfool.report import claim_files
 
 PAGE = Path(__file__).parents[1] / "docs" / "parts.md"
-HEAD = """# Networks, transforms, claims and protocols
+HEAD = """# Networks, transforms, defences, claims and protocols
 
 Each is a file that declares itself, and its folder is the registry; [contributing.md](contributing.md) has a file of
 each kind to copy. `python tools/parts_page.py` writes this page from the files; `crossfool list` shows the same in a
@@ -45,6 +45,15 @@ def transform_rows() -> list[list[str]]:
     ]
 
 
+def defence_rows() -> list[list[str]]:
+    """A row for each defence: name, what it does, levels, how draws are combined, source."""
+    combined = {"": "", "mean": "mean of probabilities", "votes": "majority vote"}
+    return [
+        [f"`{name}`", one.summary, f"{one.low:g} to {one.high:g}: {one.unit}", combined[one.combine], one.cite]
+        for name, one in defence_files.defences().items()
+    ]
+
+
 def claim_rows() -> list[list[str]]:
     """A row for each claim: name, statement, place in the paper, test."""
     return [[f"`{name}`", one.statement, one.section, one.test] for name, one in claim_files.claims().items()]
@@ -60,6 +69,7 @@ def page() -> str:
     tables = {
         "Networks": (["name", "file", "images", "parameters", "weights (licence)", "source"], network_rows()),
         "Transforms": (["name", "what it does", "levels", "source"], transform_rows()),
+        "Defences": (["name", "what it does", "levels", "draws", "source"], defence_rows()),
         "Claims": (["name", "statement", "in the paper", "test"], claim_rows()),
         "Protocols": (["name", "what it measures", "reported rates", "source"], protocol_rows()),
     }
@@ -67,6 +77,8 @@ def page() -> str:
         "Networks": "`crossfool/models/networks/`; torchvision's, timm's and RobustBench's are in "
         "[parameters.md](parameters.md#models-targets-weights-training).",
         "Transforms": "`crossfool/pipeline/transforms/`; a list of levels each in the section `transforms`.",
+        "Defences": "`crossfool/models/defences/`; a key of a row in the section `defended`: "
+        "[defences.md](defences.md).",
         "Claims": "`crossfool/report/claims/`; its verdict is supported, contradicted, undecided or not tested: "
         "[statistics.md](statistics.md).",
         "Protocols": "`crossfool/experiment/protocols/`; `crossfool new NAME --protocol P` makes an experiment: "

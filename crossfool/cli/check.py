@@ -15,6 +15,7 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.dvc_status import NEVER_RAN, Stage
 from crossfool.experiment.fetches import Fetch
 from crossfool.experiment.preflight import Preflight
+from crossfool.models.defended_models import find_defended
 
 MOST_REASONS_SHOWN = 12
 FETCH = "fetch weights"  # the stage `train` of a model with published weights
@@ -67,6 +68,10 @@ def facts(preflight: Preflight, rate: float | None = None) -> Iterator[tuple[str
     )
     if in_l2 := [name for name, row in experiment.rows.items() if row.norm == "l2"]:
         yield "norm", f"L2: {', '.join(in_l2)}; their epsilon and step_size are lengths over the whole image"
+    for model in experiment.answering:
+        if defended := find_defended(model):
+            passes = "1 forward pass" if defended.draws == 1 else f"{defended.draws} forward passes"
+            yield "defence", f"{model}: {defended.summary}; {passes} an image"
     yield from (("note", line) for line in _doubts(experiment))
     yield from (("note", line) for line in preflight.notes)
     yield "images", f"{preflight.images}: {_image_count(preflight)}"

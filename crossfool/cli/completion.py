@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from crossfool.experiment.config import Experiment
 
-KINDS = ("models", "attacks", "datasets", "transforms", "claims", "protocols", "experiments")
+KINDS = ("models", "attacks", "datasets", "transforms", "defences", "claims", "protocols", "experiments")
 
 
 def _experiment(context: click.Context) -> "Experiment":

@@ -17,7 +17,7 @@ from crossfool.cli.console import make_table, print_json, print_table
 from crossfool.datasets.preparation import catalogue
 from crossfool.errors import UserError
 from crossfool.experiment import loading, project, protocol_files
-from crossfool.models import network_files
+from crossfool.models import defence_files, network_files
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
 from crossfool.pipeline.evaluation import transform_levels
@@ -170,6 +170,14 @@ def transforms(start: Path) -> Iterator[Entry]:
         yield Entry(name, f"{levels}; {transform.summary}", transform.cite)
 
 
+def defences(start: Path) -> Iterator[Entry]:
+    """Every input defence of target models, with the range of its levels."""
+    for name, defence in defence_files.defences().items():
+        levels = f"levels {defence.low:g} to {defence.high:g}: {defence.unit}"
+        combined = {"": "", "mean": "; probabilities averaged over draws", "votes": "; majority vote over draws"}
+        yield Entry(name, f"{levels}; {defence.summary}{combined[defence.combine]}", defence.cite)
+
+
 def claims(start: Path) -> Iterator[Entry]:
     """Every claim of the paper that a report checks."""
     for name, claim in claim_files.claims().items():
@@ -213,6 +221,7 @@ KINDS: dict[str, Callable[[Path], Iterator[Entry]]] = {
     "attacks": attacks,
     "datasets": datasets,
     "transforms": transforms,
+    "defences": defences,
     "claims": claims,
     "protocols": protocols,
     "experiments": experiments,

@@ -117,7 +117,8 @@ def _is_writable(folder: Path, config: Path) -> bool:
 
 def shrink_params(values: Mapping[str, Any], pool: StandIns) -> dict[str, Any]:
     """A params.yaml in small: same attacks, transforms, grids and analyses by name, on the pool's models and images."""
-    small = {key: value for key, value in copy.deepcopy(dict(values)).items() if key != "own_models"}
+    of_replaced = ("own_models", "defended")  # sections on models that others take the place of
+    small = {key: value for key, value in copy.deepcopy(dict(values)).items() if key not in of_replaced}
     stand_in = {model: pool.models[number % len(pool.models)] for number, model in enumerate(values["models"])}
     small |= {
         "dataset": dict(pool.dataset),

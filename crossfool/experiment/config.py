@@ -6,7 +6,7 @@ for pixels 0..1 is an error, which says what was meant: see `errors.small_pixel_
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ from crossfool.datasets.preparation.config import Subset
 from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.errors import UserError, text_for_pixels_message, unknown_name
 from crossfool.experiment import model_checks, protocol_files
-from crossfool.models import own_models
+from crossfool.models import defended_models, own_models
+from crossfool.models.defended_models import DefendedModel
 from crossfool.models.inference.config import Compute
 from crossfool.models.own_models import OwnModel
 from crossfool.models.weights import registry
@@ -55,6 +56,7 @@ class Experiment(Section):
         protocol: The published protocol that the experiment follows, if any: the rates reported under it stand
             beside the experiment's.
         own_models: Models of the user's own by name; None where there are none.
+        defended: Target models behind an input defence by name; None where there are none.
         varies: Keys of `VARIED_KEYS` in which attacks depart from the paper's ratio to epsilon on purpose, so that the
             paper's claims are tested on them all the same; None where nothing departs on purpose.
     """
@@ -64,6 +66,7 @@ class Experiment(Section):
     dataset: SerializeAsAny[Dataset]
     models: tuple[Name, ...]
     own_models: dict[Name, OwnModel] | None = None
+    defended: dict[Name, DefendedModel] | None = None
     targets: tuple[Name, ...] | Literal["all"]
     weights: Weights
     training: Training | None
@@ -150,7 +153,10 @@ class Experiment(Section):
         folder = (info.context or {}).get("folder", Path())
         model_checks.check_own_models(self.own_models or {}, self.models, self.weights)
         own_models.register(self.own_models or {}, folder / self.root, self.dataset.family)
+        model_checks.check_defended(self.defended or {}, self.models, self.own_models or {}, self.weights)
+        defended_models.register(self.defended or {}, registry.spec, self.dataset.shape.side)
         model_checks.check_models(self.models, self.sources, self.attacks, self.dataset)
+        model_checks.refuse_defended(self.differentiated())
         self._sources_agree()
         self._name_known_models()
         self._attack_names_agree()
@@ -168,6 +174,17 @@ class Experiment(Section):
             if all(row.value(key) is None for row in self.rows.values()):
                 raise ValueError(f"varies: no attack has the key {key}; remove it")
         return self
+
+    def differentiated(self) -> Iterator[tuple[str, str]]:
+        """(place in params.yaml, model) of every model whose gradients are taken."""
+        for source in self.sources:
+            yield from (("sources", member) for member in source.split("+"))
+        for name, similar in self.similarity.items():
+            yield from ((f"similarity: {name}", model) for model in (similar.source, similar.target))
+        for name, plane in self.boundary.items():
+            yield from ((f"boundary: {name}", member) for member in plane.source.split("+"))
+        for name, saliency in self.saliency.items():
+            yield f"saliency: {name}", saliency.model
 
     def _sources_agree(self) -> None:
         """Sources join models of the experiment, once each, and name files that a file system takes."""
@@ -247,6 +264,7 @@ class Experiment(Section):
 
     def has_unpinned_weights(self, model: str) -> bool:
         """Whether a model's weights are published ones whose hash neither the zoo nor `weights: sha256` pins."""
+        model = defended_models.plain_name(model)
         pinned = registry.spec(model).sha256 or model in self.weights.sha256 or own_models.find_own(model)
         return not pinned and not self.is_trained(model)
 

@@ -4,8 +4,8 @@ Gradient evaluations are exact: one is one image's gradient through one model, s
 Time is an estimate. The floating-point operations of a model's forward pass stand in its file in `models/networks/`,
 or are by `operations.csv` twice torchvision's count of multiply-adds; a gradient is a forward pass and one backward
 to the input (parameters are frozen), twice a forward pass. Added are the forward passes of `predict`, `evaluate`,
-`transform` and `boundary`. All is divided by RATE, by CPU where all networks are the zoo's own, or by a rate that was
-measured.
+`transform` and `boundary`, for a random defence as many as it draws. All is divided by RATE, by CPU where all networks
+are the zoo's own, or by a rate that was measured.
 
 Disk is that of `output_sizes`. The data set and LPIPS's weights are counted by themselves, since experiments share them
 through DVC's cache where the file system can link.
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.network_sizes import network_size
 from crossfool.experiment.output_sizes import SHARED, output_sizes
+from crossfool.models.defended_models import find_defended, plain_name
 from crossfool.models.weights import registry
 
 GPU_OPERATIONS_A_SECOND = (
@@ -111,7 +112,8 @@ def cost(
     for model, count in _gradients(experiment, images, pending):
         gradients[model] += count
     for model, count in _passes(experiment, images, evaluated, pending):
-        passes[model] += count
+        defended = find_defended(model)
+        passes[model] += count * (defended.draws if defended else 1)
     by_model = []
     for model in experiment.models:
         known = network_size(model)
@@ -174,7 +176,7 @@ def _is_pending(out: str, pending: Container[str] | None) -> bool:
 
 def is_small(experiment: Experiment) -> bool:
     """Whether all networks of an experiment are the zoo's own, which need no GPU."""
-    is_zoos = all(registry.spec(model).library == "crossfool" for model in experiment.models)
+    is_zoos = all(registry.spec(plain_name(model)).library == "crossfool" for model in experiment.models)
     return is_zoos and not experiment.own_models
 
 

@@ -18,6 +18,7 @@ from crossfool.experiment.config import Experiment
 from crossfool.experiment.network_sizes import network_sizes
 from crossfool.experiment.output_sizes import LPIPS_BYTES
 from crossfool.models import own_models
+from crossfool.models.defended_models import find_defended
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
 from crossfool.storage import wheels
@@ -61,6 +62,8 @@ def fetches(experiment: Experiment, folder: Path, pending: Container[str] | None
         yield Fetch(f"images from {data.FETCHED_FROM}", size)
     missing = []
     for model in experiment.models:
+        if find_defended(model):
+            continue  # has the weights of another
         spec = registry.spec(model)
         is_given = place is not None and registry.file_in_folder(spec, place) is not None
         is_published = not experiment.is_trained(model) and not own_models.find_own(model)

@@ -40,6 +40,8 @@ NO_RESULT = {
     "experiment.params_file": _RESOLVED,
     "experiment.protected_folders": _RESOLVED,
     "experiment.protocol_files": _RESOLVED,
+    "models.defence_files": _RESOLVED,
+    "models.defended_models": _RESOLVED,
     "models.inference.config": _RESOLVED,
     "models.network_files": _RESOLVED,
     "models.own_models": _RESOLVED,

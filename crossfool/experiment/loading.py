@@ -13,6 +13,7 @@ from crossfool.datasets.preparation.config import Subset
 from crossfool.errors import UserError, unknown_name
 from crossfool.experiment import params_file, protected_folders
 from crossfool.experiment.config import Experiment, Scatter
+from crossfool.models.defended_models import DefendedModel
 from crossfool.models.inference.config import Compute
 from crossfool.models.own_models import OwnModel, find_own
 from crossfool.models.weights import registry
@@ -102,7 +103,7 @@ def first_message(error: ValidationError) -> str:
     if kind == "value_error":
         return f"{path}: {message}" if path else first["msg"].removeprefix("Value error, ")
     if kind == "string_pattern_mismatch" and ("sha256" not in place or first["loc"][-1] == "[key]"):
-        names_models = place[0] in ("models", "targets", "sources", "weights", "training", "own_models")
+        names_models = place[0] in ("models", "targets", "sources", "weights", "training", "own_models", "defended")
         hints = [registry.timm_name_hint(name) for name in str(given).split("+") if names_models]
         message = next(filter(None, hints), "") or "a name has letters, digits and _ only (a source joins models by +)"
     if kind == "string_type" and isinstance(given, (int, float)):
@@ -123,6 +124,7 @@ def _section(place: list[str]) -> type[Section] | None:
     rows: dict[str, type[Section]] = {
         "attacks": Attack,
         "own_models": OwnModel,
+        "defended": DefendedModel,
         "similarity": Similarity,
         "boundary": Boundary,
         "saliency": Saliency,

@@ -1,11 +1,12 @@
 """Checks of the models that params.yaml names, and of its sections `weights` and `training`: each raises ValueError."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from crossfool.datasets.preparation.dataset import Dataset
 from crossfool.errors import unknown_name
 from crossfool.models import own_models
+from crossfool.models.defended_models import DefendedModel, find_defended
 from crossfool.models.own_models import OwnModel
 from crossfool.models.weights import registry
 from crossfool.models.weights.config import Training, Weights
@@ -31,6 +32,47 @@ def check_own_models(own: Mapping[str, OwnModel], models: Sequence[str], weights
     for name in models:  # a name that another params.yaml of this process gives a meaning has none here
         if own_models.find_own(name) and name not in own:
             raise registry.unknown_model(name)
+
+
+def check_defended(
+    defended: Mapping[str, DefendedModel], models: Sequence[str], own: Collection[str], weights: Weights
+) -> None:
+    """Check that names of defended models are no others', that all are used, and that their plain models are, too.
+
+    Args:
+        defended: The section `defended`.
+        models: All models.
+        own: Names in the section `own_models`.
+        weights: The section `weights`.
+    """
+    for name, row in defended.items():
+        if "+" in name:
+            raise ValueError(f"defended: the name {name} may have letters, digits and _ only")
+        if name in registry.all_specs() or name in own or re.fullmatch(registry.TIMM_NAME, name):
+            raise ValueError(
+                f"defended: {name} is the name of another model; choose another, such as {name}_{row.defence.name}"
+            )
+        if name not in models:
+            raise ValueError(f"defended: {name} is not in models; add it there, or remove it here")
+        if row.model in defended:
+            raise ValueError(f"defended: {name}: model: {row.model} has a defence already; name the plain model")
+        if row.model not in models:
+            error = unknown_name("model", row.model, [model for model in models if model not in defended])
+            raise ValueError(f"defended: {name}: model: {error} (the plain model must be in models)")
+        if name in weights.sha256:
+            raise ValueError(f"weights: sha256: {name} has the weights of {row.model}; set that one's")
+    for name in models:  # as for the user's own
+        if find_defended(name) and name not in defended and name not in own:
+            raise registry.unknown_model(name)
+
+
+def refuse_defended(differentiated: Iterable[tuple[str, str]]) -> None:
+    """Refuse models behind a defence where gradients are taken, given as (place in params.yaml, model)."""
+    for where, model in differentiated:
+        if defended := find_defended(model):
+            raise ValueError(
+                f"{where}: {model} is behind a defence, and so a target only; take {defended.plain.name} there"
+            )
 
 
 def check_models(models: Sequence[str], sources: Sequence[str], attacks: Collection[str], dataset: Dataset) -> None:
@@ -59,6 +101,8 @@ def check_retrained(models: Sequence[str], training: Training | None, weights: W
             raise ValueError(f"training: retrain: {unknown_name('model', model, named)}")
         if own_models.find_own(model):
             raise ValueError(f"training: retrain: {model} is a model of your own, with weights; remove it")
+        if find_defended(model):
+            raise ValueError(f"training: retrain: {model} has the weights of its plain model; name that one")
         if registry.is_trained(model, weights.dir is not None):
             raise ValueError(f"training: retrain: {model} is trained here anyway; remove it")
         if registry.spec(model).family == "imagenet":

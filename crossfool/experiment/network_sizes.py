@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from crossfool.models import network_files
+from crossfool.models.defended_models import plain_name
 from crossfool.models.weights import registry
 
 
@@ -23,8 +24,8 @@ class NetworkSize:
 
 
 def network_size(model: str) -> NetworkSize | None:
-    """The size of a model by its name in params.yaml; None where it is not known."""
-    return network_sizes().get(registry.spec(model).model)
+    """The size of a model, without its defence, by its name in params.yaml; None where it is not known."""
+    return network_sizes().get(registry.spec(plain_name(model)).model)
 
 
 @functools.cache

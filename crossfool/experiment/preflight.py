@@ -6,7 +6,6 @@ Imports no torch.
 import functools
 import importlib.util
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from crossfool.experiment import costs, fetches, leftover_files, loading, protec
 from crossfool.experiment.config import Experiment, written_files
 from crossfool.experiment.dvc_status import Stage, stage_statuses
 from crossfool.models import own_models
+from crossfool.models.defended_models import plain_name
 from crossfool.models.weights import registry
 from crossfool.pipeline import subset
 from crossfool.pipeline.crafting import timings
@@ -171,7 +171,7 @@ def _usable(experiment: Experiment) -> None:
     for model in experiment.models:
         if reason := _unusable(model, "model"):
             raise UserError(f"models: {model} cannot be used: {reason}; choose another")
-    for where, model in _differentiated(experiment):
+    for where, model in experiment.differentiated():
         if reason := _unusable(model, "source"):
             raise UserError(
                 f"{where}: {model} cannot be attacked: {reason}; remove it there (it may stay in models, as a target)"
@@ -181,18 +181,6 @@ def _usable(experiment: Experiment) -> None:
 def _unusable(model: str, use: str) -> str | None:
     """The reason why a model cannot serve as a `model` or `source`; None where no reason is known."""
     return registry.unusable_reasons().get((registry.spec(model).network or model, use))
-
-
-def _differentiated(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """(place in params.yaml, model) of every model whose gradients are taken."""
-    for source in experiment.sources:
-        yield from (("sources", member) for member in source.split("+"))
-    for name, similar in experiment.similarity.items():
-        yield from ((f"similarity: {name}", model) for model in (similar.source, similar.target))
-    for name, plane in experiment.boundary.items():
-        yield from ((f"boundary: {name}", member) for member in plane.source.split("+"))
-    for name, saliency in experiment.saliency.items():
-        yield f"saliency: {name}", saliency.model
 
 
 def _check_graph(folder: Path, experiment: Experiment) -> None:
@@ -290,7 +278,7 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
     place = None if weights is None else expand_path(weights, key, folder)
     if place is not None and wanted and not place.is_dir():
         raise UserError(f"weights: dir: {place} is not a folder; give the folder that holds the published weights")
-    for model in sorted(wanted):
+    for model in sorted(set(map(plain_name, wanted))):
         spec = registry.spec(model)
         if experiment.is_trained(model):
             continue

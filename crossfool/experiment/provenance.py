@@ -12,6 +12,7 @@ from crossfool.experiment import descriptions, loading
 from crossfool.experiment.descriptions import parameter_value
 from crossfool.experiment.formulas import Fact, evaluations_formula, parameter_meanings, update_facts
 from crossfool.experiment.recorded_cell import RecordedCell
+from crossfool.models.defended_models import find_defended
 from crossfool.models.weights import registry
 from crossfool.pipeline.crafting import weights_record
 from crossfool.storage import recovery
@@ -85,6 +86,9 @@ def _computed(cell: RecordedCell) -> Iterator[Fact]:
     yield "attack", descriptions.attack_summary(cell.attack)
     yield "images", _images(cell)
     yield "success", f"{aim}; counted on the stored uint8 images"
+    for target in cell.experiment.answering:
+        if defended := find_defended(target):
+            yield "defence", f"target {target}: {defended.summary} ({defended.declared.cite})"
     images = cell.attacked()
     gradients = cell.attack.gradient_evaluations_per_seed
     product = "" if cell.attack.method else f"{evaluations_formula(cell.attack)} = "

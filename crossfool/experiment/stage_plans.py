@@ -17,6 +17,7 @@ from crossfool.experiment import fingerprint, protocol_files
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.plan import StagePlan
 from crossfool.models import network_files, own_models
+from crossfool.models.defended_models import find_defended, plain_name
 from crossfool.models.inference.config import Compute
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
@@ -96,18 +97,25 @@ class TrainValues:
         recipe: How it is trained; None where its weights are published ones.
         weights: Where published weights are looked for, and their pinned hash; unused where it is trained.
         own_sha256: That of the weights file, where the model is the user's own.
+        plain: The plain model's, where the model is one behind a defence.
     """
 
     spec: Spec
     recipe: Training | None
     weights: Weights
     own_sha256: str | None = None
+    plain: "TrainValues | None" = None
 
 
 def train(experiment: Experiment, model: str) -> StagePlan[TrainValues]:
     """The plan of training a model, or of fetching its published weights."""
     spec, own = registry.spec(model), own_models.find_own(model)
-    if own is not None:
+    modules = _networks(model)
+    if find_defended(model) is not None:
+        plain = train(experiment, plain_name(model))
+        values = TrainValues(spec, None, Weights(), plain=plain.values)
+        module, modules = "crossfool.models.weights.defended_weights", (*plain.modules, *modules)
+    elif own is not None:
         given = (experiment.own_models or {})[model].sha256
         values = TrainValues(spec, None, Weights(), own_models.weights_digest(own, given))
         module = "crossfool.models.weights.own_weights"
@@ -120,8 +128,9 @@ def train(experiment: Experiment, model: str) -> StagePlan[TrainValues]:
         pinned = {name: digest for name, digest in experiment.weights.sha256.items() if name == model}
         values = TrainValues(spec, None, Weights(dir=experiment.weights.dir, sha256=pinned))
         module = "crossfool.models.weights.fetch_model"
-    modules = (module, *_networks(model))
-    return StagePlan(f"train/{model}", values, modules, _definitions(model), _libraries(model), _own_files(model))
+    return StagePlan(
+        f"train/{model}", values, (module, *modules), _definitions(model), _libraries(model), _own_files(model)
+    )
 
 
 @dataclass(frozen=True)
@@ -294,15 +303,15 @@ def _derived(row: Attack) -> dict[str, Any]:
 
 
 def _definitions(*models: str) -> dict[str, Any]:
-    """Definition of each of this package's networks: the class that the network's name stands for."""
-    named = ((model, *_network(model)) for model in models)
+    """Definition of each of this package's networks, plain ones of defended models too: what the name stands for."""
+    named = ((model, *_network(model)) for model in dict.fromkeys((*models, *map(plain_name, models))))
     own = {model: network_files.find_network(name) for model, library, name in named if library == "crossfool"}
     return {"networks": {model: network.definition for model, network in own.items()}}
 
 
 def _own_files(*models: str) -> dict[str, str]:
     """The user's own files that define networks -> hash; none of models that are not the user's own."""
-    found = (own_models.find_own(model) for model in models)
+    found = (own_models.find_own(plain_name(model)) for model in models)
     return {file: digest for own in found if own is not None for file, digest in own.code.items()}
 
 
@@ -320,4 +329,6 @@ def _networks(model: str) -> tuple[str, ...]:
 
 def _libraries(model: str) -> tuple[str, ...]:
     """Libraries whose version a model depends on; torchvision's stands beside torch's in metadata."""
-    return ("timm",) if registry.spec(model).library == "timm" else ()
+    defended = find_defended(model)
+    of_defence = () if defended is None else defended.declared.libraries
+    return (*of_defence, "timm") if registry.spec(plain_name(model)).library == "timm" else of_defence

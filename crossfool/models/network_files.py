@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfool.errors import UserError, unknown_name
+from crossfool.models.defended_models import find_defended
 from crossfool.models.own_models import find_own
 from crossfool.models.spec import Spec
 from crossfool.part_files import declaration, part_names, record, summary
@@ -52,7 +53,8 @@ class Network:
     @property
     def module(self) -> str:
         """Dotted name of its module."""
-        folder = "" if find_own(self.spec.name) else f"{_FOLDER.name}."
+        beside = find_own(self.spec.name) or find_defended(self.spec.name)
+        folder = "" if beside else f"{_FOLDER.name}."
         return f"{__package__}.{folder}{self.part}"
 
     @property
@@ -123,7 +125,7 @@ def _declared(part: str) -> Mapping[str, Network]:
 
 
 def find_network(name: str) -> Network:
-    """The network of a name, or of the key of a model of the user's own.
+    """The network of a name, or of the key of a model that is the user's own or defended.
 
     Raises:
         UserError: no such network; or, of a file that may have it, what it declares wrongly.
@@ -131,6 +133,8 @@ def find_network(name: str) -> Network:
     own = find_own(name)
     if own is not None:
         return Network("own_network", "build", own.spec, cite="", arguments=(own.key,))
+    if defended := find_defended(name):
+        return Network("defended_network", "build", defended.spec, cite="", arguments=(defended.key,))
     if "@" in name:
         raise UserError(f"{name.partition('@')[0]} is no model here, or its code changed; run `dvc repro`")
     if name not in networks():
@@ -153,4 +157,10 @@ def modules(name: str, library: str) -> tuple[str, ...]:
     Raises:
         UserError: this package has no such network.
     """
-    return (find_network(name).module,) if library == "crossfool" else ()
+    if library != "crossfool":
+        return ()
+    if defended := find_defended(name):
+        plain = defended.plain
+        inner = modules(plain.network or plain.name, plain.library)
+        return (find_network(name).module, defended.declared.module, *inner)
+    return (find_network(name).module,)

@@ -132,7 +132,7 @@ def test_commands_are_completed() -> None:
         *("remove-leftovers", "repair-locks", "upgrade"),
     ]
     assert completed("c") == ["check", "compare", "coverage"]
-    assert completed("list", "d") == ["datasets"]
+    assert completed("list", "d") == ["datasets", "defences"]
 
 
 def test_names_are_completed(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from crossfool.errors import UserError, unknown_name
 from crossfool.models import network_files, own_models
+from crossfool.models.defended_models import find_defended
 from crossfool.models.spec import Spec
 
 ENDINGS = (".safetensors", ".pth", ".bin", ".pt", ".th")
@@ -34,6 +35,8 @@ def spec(name: str) -> Spec:
         return specs[name]
     if own := own_models.find_own(name):
         return own.spec
+    if defended := find_defended(name):
+        return defended.spec
     if re.fullmatch(TIMM_NAME, name):
         return Spec(name, "imagenet", "timm", version="timm", file=name)
     if seeded := re.fullmatch(SEEDED_NAME, name):
@@ -93,7 +96,7 @@ def is_trained(name: str, has_dir: bool) -> bool:
         has_dir: Whether params.yaml gives such a folder.
     """
     model = spec(name)
-    if own_models.find_own(name):
+    if own_models.find_own(name) or find_defended(name):
         return False
     return not model.published or not (model.fetched or model.family == "imagenet" or has_dir)
 
