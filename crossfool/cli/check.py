@@ -238,7 +238,7 @@ def _time(preflight: Preflight, rate: float | None) -> str:
 
 
 def _basis(preflight: Preflight, rate: float | None) -> str:
-    """What an estimate of time rests on."""
+    """The basis of an estimate of time."""
     starts, advice = f"{costs.STAGE_SECONDS:g} s a stage", "; --rate takes a measured rate"
     if rate is not None:
         return f"at {rate:g} gradients a second, {starts}, without training and decoding"

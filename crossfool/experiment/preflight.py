@@ -14,7 +14,7 @@ import numpy as np
 from crossfool.config import expand_path
 from crossfool.datasets.preparation.dataset import Dataset, Survey
 from crossfool.errors import UserError
-from crossfool.experiment import costs, fetches, leftover_files, loading, protected_folders
+from crossfool.experiment import costs, fetches, image_counts, leftover_files, loading, protected_folders
 from crossfool.experiment.config import Experiment, written_files
 from crossfool.experiment.dvc_status import Stage, stage_statuses
 from crossfool.models import own_models
@@ -24,7 +24,6 @@ from crossfool.pipeline import subset
 from crossfool.pipeline.crafting import timings
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.storage import recovery
-from crossfool.storage.json_files import read_json
 from crossfool.storage.tensors import TensorFile
 
 
@@ -126,9 +125,9 @@ def check(folder: Path) -> Preflight:
     if prepares:
         survey = _survey(folder, experiment)
     else:
-        survey = Survey(_decoded(folder, experiment), training=_decoded_training(folder))
+        survey = Survey(image_counts.decoded(folder, experiment), training=image_counts.decoded_training(folder))
     _refuse_more_than_all(experiment, survey.images)
-    attacked = None if prepares else _lines(folder / "subset/subset.csv")
+    attacked = None if prepares else image_counts.row_count(folder / "subset/subset.csv")
     if isinstance(experiment.subset.images, int) or experiment.subset.uses_tuning:
         attacked = None  # params.yaml gives the number, whatever the present subset has
     evaluated, notes = survey.images, survey.notes
@@ -233,31 +232,6 @@ def _seen_from_here(folder: Path, data: Dataset) -> Dataset:
     return data.model_copy(update={"path": str(expand_path(data.given_path, "dataset: path", folder))})
 
 
-def _decoded_training(folder: Path) -> int | None:
-    """The number of decoded training images, by their file."""
-    path = folder / "data/train.safetensors"
-    try:
-        return len(TensorFile(path)["labels"]) if path.is_file() else None
-    except (UserError, KeyError):
-        return None  # as in `_decoded`
-
-
-def _decoded(folder: Path, experiment: Experiment) -> int | None:
-    """The number of decoded images, by their table, their file, or the models' accuracy on them, which is in git."""
-    table, images = folder / "data/images.csv", folder / "data/images.safetensors"
-    if table.is_file():
-        return _lines(table)
-    try:
-        if images.is_file():
-            return len(TensorFile(images)["labels"])
-        for path in (folder / "metrics/clean" / f"{model}.json" for model in experiment.models):
-            if path.is_file():
-                return int(read_json(path)["n"])
-    except (UserError, KeyError, TypeError, ValueError, IndexError):
-        pass  # a damaged file is reported by the stage that reads it
-    return None
-
-
 def _right(folder: Path, experiment: Experiment) -> tuple[str, ...]:
     """A note if no image of the subset is right under all models; none where the subset is not here."""
     path = folder / "subset/images.safetensors"
@@ -295,10 +269,3 @@ def _weights(folder: Path, experiment: Experiment, wanted: set[str]) -> None:
             )
         if not spec.fetched and (place is None or registry.file_in_folder(spec, place) is None):
             raise registry.missing_weights_error(spec, place)
-
-
-def _lines(table: Path) -> int | None:
-    """The number of rows of a CSV; None where it is not there."""
-    if not table.is_file():
-        return None
-    return max(table.read_bytes().count(b"\n") - 1, 0)

@@ -445,9 +445,7 @@ def test_no_file_of_the_report_is_read_back(made: Path, tmp_path: Path) -> None:
     assert (folder / "report/index.html").read_bytes() == (made / "report/index.html").read_bytes()
 
 
-@pytest.mark.parametrize(
-    "place", ["predictions/fnn0/fgsm.parquet", "transformed/fnn0/far.parquet"]
-)
+@pytest.mark.parametrize("place", ["predictions/fnn0/fgsm.parquet", "transformed/fnn0/far.parquet"])
 def test_tables_without_their_predictions_are_left_out(made: Path, tmp_path: Path, place: str) -> None:
     """Some predictions are there, and not all: what rests on them all is left out, and the rest is shown."""
     folder = tmp_path / "made"

@@ -16,7 +16,7 @@ from crossfool.report.table import Table
 from crossfool.storage.atomic import replacing
 
 ROOM = 6_000_000  # characters for the gallery's pictures, on a page of one experiment
-SHARED_ROOM = 2_000_000  # on a page of several, of all of them together, so that 200 cells stay below 10 MB
+SHARED_ROOM = 1_500_000  # on a page of several, of all of them together, so that 200 cells stay below 10 MB
 # matplotlib's cividis at 0, 10, ..., 100
 CIVIDIS = ["00224e", "083370", "35456c", "4f576c", "666970", "7d7c78", "948e77", "aea371", "c8b866", "e5cf52", "fee838"]
 
