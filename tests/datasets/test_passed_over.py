@@ -23,7 +23,7 @@ from crossfool.datasets.preparation.dataset import Survey
 from crossfool.datasets.reading import cifar10_files as cifar10
 from crossfool.datasets.reading import devkit, image_files, image_names
 from crossfool.errors import UserError
-from crossfool.experiment import loading, preflight
+from crossfool.experiment import image_counts, loading, preflight
 from crossfool.pipeline.evaluation import predictions_file
 from crossfool.storage.json_files import write_json
 from crossfool.storage.tensors import TensorFile, write_tensors
@@ -292,7 +292,7 @@ def test_decoded_images_are_counted(tmp_path: Path, place: str) -> None:
     values = PARAMS | {"dataset": {"name": "mnist"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     experiment = loading.load_experiment(tmp_path / "params.yaml")
-    assert preflight._decoded(tmp_path, experiment) is None
+    assert image_counts.decoded(tmp_path, experiment) is None
     path = tmp_path / place
     path.parent.mkdir(parents=True)
     if path.suffix == ".csv":
@@ -301,9 +301,9 @@ def test_decoded_images_are_counted(tmp_path: Path, place: str) -> None:
         write_json(path, {"n": 3})
     else:
         write_tensors(path, {"images": np.zeros((3, 1, 28, 28), np.uint8), "labels": np.zeros(3, np.int64)})
-    assert preflight._decoded(tmp_path, experiment) == 3
+    assert image_counts.decoded(tmp_path, experiment) == 3
     path.write_bytes(b"" if path.suffix == ".safetensors" else path.read_bytes())
-    assert preflight._decoded(tmp_path, experiment) == (None if path.suffix == ".safetensors" else 3)
+    assert image_counts.decoded(tmp_path, experiment) == (None if path.suffix == ".safetensors" else 3)
 
 
 @pytest.mark.parametrize("right", [np.zeros((3, 2), np.uint8), np.eye(3, 2, dtype=np.uint8), np.ones((3, 2), np.uint8)])

@@ -19,7 +19,7 @@ from PIL import Image
 from crossfool.datasets.preparation.catalogue import make_dataset
 from crossfool.datasets.reading import decoding
 from crossfool.errors import UserError
-from crossfool.experiment import loading, preflight, provenance
+from crossfool.experiment import image_counts, loading, provenance
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import metrics, outcomes
 from crossfool.pipeline.evaluation import predictions_file
@@ -322,6 +322,6 @@ def test_a_subset_of_other_models_than_it_says_is_one_line(tmp_path: Path) -> No
 
 def test_rows_are_counted_whatever_they_hold(tmp_path: Path) -> None:
     (tmp_path / "images.csv").write_bytes(b"id,label,file\n0,1,\xff.png\n1,1,a.png\n")
-    assert preflight._lines(tmp_path / "images.csv") == 2
+    assert image_counts.row_count(tmp_path / "images.csv") == 2
     (tmp_path / "images.csv").write_bytes(b"")
-    assert preflight._lines(tmp_path / "images.csv") == 0
+    assert image_counts.row_count(tmp_path / "images.csv") == 0
