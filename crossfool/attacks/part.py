@@ -115,15 +115,28 @@ class InputPart(BasePart):
 
     It overrides one method of the three that compute, or `views` and `loss` for copies that are transformed at random.
     Views come first, then transformations of the loss, then of the gradient; several of a kind by name.
+
+    Attributes:
+        takes_pool: Whether it draws from `Context.pool`, the clean images of the whole subset.
     """
+
+    takes_pool: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, takes_pool: bool = False, **options: Any) -> None:
+        cls.takes_pool = takes_pool
+        super().__init_subclass__(**options)
 
     @property
     def evaluations(self) -> int:
         """The factor by which it multiplies gradient evaluations: its number of views."""
         return 1
 
-    def views(self) -> Views | None:
-        """Views of an image whose gradients are averaged; None for the image as it is."""
+    def views(self, context: Context) -> Views | None:
+        """Views of an image whose gradients are averaged; None for the image as it is.
+
+        Args:
+            context: The attack, whose own `views` are not known yet.
+        """
         return None
 
     def loss(self, loss: Loss, context: Context) -> Loss:

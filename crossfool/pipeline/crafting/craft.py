@@ -54,7 +54,7 @@ def craft(
 
     def attacked(seed: int) -> Tensor:
         seeded_row = row.with_seed(seed)
-        estimate = compose.build_estimator(seeded_row, chunk.ids, together)
+        estimate = compose.build_estimator(seeded_row, chunk.ids, together, chunk.pool)
 
         def checked(loss: Loss, x: Tensor) -> Tensor:
             gradient = estimate(loss, x)
@@ -66,7 +66,7 @@ def craft(
                 snapshots[seed, step] = norm.quantise(x_adv, x, row.epsilon)
 
         budget = Budget(row.epsilon, row.steps, row.step_size)
-        attacked_loss = compose.build_loss(seeded_row, counted, chunk.ids)
+        attacked_loss = compose.build_loss(seeded_row, counted, chunk.ids, chunk.pool)
         update = compose.build_update(seeded_row, x[0].numel())
         return attack(attacked_loss, x, budget, estimate=checked, update=update, norm=norm, each=keep_snapshot)
 
