@@ -14,15 +14,16 @@ from crossfool.attacks.projection import LINF
 from crossfool.attacks.types import Context, Estimate, Loss, Model, Norm, Update
 
 
-def build_source_loss(row: Attack, log_probabilities: Model, labels: Tensor) -> Loss:
+def build_source_loss(row: Attack, source: Model, labels: Tensor, target_labels: Tensor) -> Loss:
     """The loss of a source that a row drives up.
 
     Args:
         row: The attack.
-        log_probabilities: The source: images -> log-probabilities.
-        labels: Labels to leave, or to reach where the row is targeted, (N,).
+        source: Images -> log-probabilities, or logits where the row's loss `takes_logits`.
+        labels: True labels, (N,).
+        target_labels: Labels to reach where the row is targeted, (N,).
     """
-    return row.parts.loss.loss(log_probabilities, labels, row.targeted)
+    return row.parts.loss.loss_of_both(source, labels, target_labels, row.targeted)
 
 
 def build_loss(row: Attack, given: Loss, ids: Sequence[int], pool: Pool | None = None) -> Loss:

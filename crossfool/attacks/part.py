@@ -200,3 +200,13 @@ class LossPart(BasePart):
             targeted: Whether the attack aims at the labels.
         """
         raise NotImplementedError
+
+    def loss_of_both(self, source: Model, labels: Tensor, target_labels: Tensor, targeted: bool) -> Loss:
+        """Make the loss from an image's true label and its target label; a loss that needs both overrides it.
+
+        Args:
+            source, targeted: As for `loss`.
+            labels: True classes, (N,).
+            target_labels: Classes that a targeted attack aims at, (N,).
+        """
+        return self.loss(source, target_labels if targeted else labels, targeted)

@@ -49,6 +49,7 @@ ROWS: dict[str, tuple[dict[str, object], list[str]]] = {  # name -> keys of the 
     "diverse": ({"diversity": 0.5}, [PLAIN, "inputs.diversity", SIGN, LOSS]),
     "logit": ({"loss": "logit", "fusion": "logits"}, [PLAIN, SIGN, "losses.logit"]),
     "margin": ({"loss": "margin"}, [PLAIN, SIGN, "losses.margin"]),
+    "po_trip": ({"loss": "po_trip", "fusion": "logits", "objective": "targeted"}, [PLAIN, SIGN, "losses.po_trip"]),
     "momentum": (MOMENTUM, [PLAIN, "updates.momentum", LOSS]),
     "nesterov": ({"update": "nesterov", "decay": 1.0}, [PLAIN, "updates.nesterov", LOSS]),
     "initialised": (

@@ -42,8 +42,7 @@ def craft(
     x = chunk.images.float().contiguous(memory_format=torch.channels_last)
     norm, of_logits = compose.build_norm(row), row.parts.loss.takes_logits
     source = fusion.source_logits(members) if of_logits else fusion.source_log_probabilities(members, row.fusion)
-    labels = chunk.labels, chunk.target_labels
-    loss = compose.build_source_loss(row, source, labels[row.targeted])
+    loss = compose.build_source_loss(row, source, chunk.labels, chunk.target_labels)
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def counted(x: Tensor) -> Tensor:
