@@ -21,6 +21,7 @@ ROWS = {
     "targeted": {**SG, "objective": "targeted"},
     "fractional": {"epsilon": 2.5, "steps": 3, "step_size": 0.7},
     "takes": {**SG, "step_size": 6.5, "record_steps": [1, 2], "seeds": [0, 5], "quantisation": True},
+    "admix": {"epsilon": 15, "steps": 2, "step_size": 8, "seed": 3, "admix": 2, "admix_strength": 0.5, "scales": 2},
     "today": {
         "epsilon": 15,
         "steps": 4,

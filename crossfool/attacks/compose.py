@@ -1,5 +1,6 @@
 """The loss, the gradient estimator and the update rule that a row of `attacks` in params.yaml describes."""
 
+import dataclasses
 import functools
 import importlib
 import math
@@ -7,44 +8,48 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from crossfool.attacks.chunk import Pool
 from crossfool.attacks.config import NORM_MODULES, Attack
 from crossfool.attacks.projection import LINF
 from crossfool.attacks.types import Context, Estimate, Loss, Model, Norm, Update
 
 
-def build_source_loss(row: Attack, log_probabilities: Model, labels: Tensor) -> Loss:
+def build_source_loss(row: Attack, source: Model, labels: Tensor, target_labels: Tensor) -> Loss:
     """The loss of a source that a row drives up.
 
     Args:
         row: The attack.
-        log_probabilities: The source: images -> log-probabilities.
-        labels: Labels to leave, or to reach where the row is targeted, (N,).
+        source: Images -> log-probabilities, or logits where the row's loss `takes_logits`.
+        labels: True labels, (N,).
+        target_labels: Labels to reach where the row is targeted, (N,).
     """
-    return row.parts.loss.loss(log_probabilities, labels, row.targeted)
+    return row.parts.loss.loss_of_both(source, labels, target_labels, row.targeted)
 
 
-def build_loss(row: Attack, given: Loss, ids: Sequence[int]) -> Loss:
+def build_loss(row: Attack, given: Loss, ids: Sequence[int], pool: Pool | None = None) -> Loss:
     """The loss whose gradients a row uses: the source's loss, of transformed images where the row has them.
 
     Args:
         row: The attack.
         given: The source's loss.
         ids: The images' ids in the data set, (N,). Make a new loss for each attack on images.
+        pool: The subset that the images are of, which a row needs that `takes_pool`.
     """
-    context = _context(row, ids)
+    context = _context(row, ids, pool=pool)
     return functools.reduce(lambda loss, part: part.loss(loss, context), row.parts.inputs, given)
 
 
-def build_estimator(row: Attack, ids: Sequence[int], together: int = 1) -> Estimate:
+def build_estimator(row: Attack, ids: Sequence[int], together: int = 1, pool: Pool | None = None) -> Estimate:
     """A row's gradient estimator, fresh for one attack on images, with its input transformations of gradients.
 
     Args:
         row: The attack.
         ids: The images' ids in the data set, (N,).
         together: Number of copies of each image that share a pass through the model.
+        pool: As for `build_loss`.
     """
     parts = row.parts
-    estimate = parts.gradient.estimator(_context(row, ids, together))
+    estimate = parts.gradient.estimator(_context(row, ids, together, pool))
     later = [part for part in parts.inputs if part.stage() == 2]
     if not later:
         return estimate
@@ -77,14 +82,10 @@ def build_norm(row: Attack) -> Norm:
     return norm
 
 
-def _context(row: Attack, ids: Sequence[int], together: int = 1) -> Context:
+def _context(row: Attack, ids: Sequence[int], together: int = 1, pool: Pool | None = None) -> Context:
     parts, seed = row.parts, row.seed or 0
-    views = [made for part in parts.inputs if (made := part.views()) is not None]
-    return Context(
-        ids,
-        seed,
-        together,
-        parts.evaluations,
-        None if parts.noise is None else parts.noise.draw(ids, seed, parts.gradient.drawn),
-        functools.reduce(lambda first, second: first.then(second), views) if views else None,
-    )
+    noise = None if parts.noise is None else parts.noise.draw(ids, seed, parts.gradient.drawn)
+    context = Context(ids, seed, together, parts.evaluations, pool, noise)
+    views = [made for part in parts.inputs if (made := part.views(context)) is not None]
+    joined = functools.reduce(lambda first, second: first.then(second), views) if views else None
+    return dataclasses.replace(context, views=joined)

@@ -225,6 +225,11 @@ class Attack(Section):
         return any(part.random for part in self.parts)
 
     @property
+    def takes_pool(self) -> bool:
+        """Whether the attack draws from the clean images of the whole subset, beside those that it attacks."""
+        return self.method is None and self.parts.takes_pool
+
+    @property
     def whole(self) -> bool:
         """Whether every step leaves whole numbers: the parts' steps are, and a method's are not known to be."""
         fixed_steps = self.method is None and self.norm is None and all(part.whole_steps for part in self.parts)

@@ -115,15 +115,28 @@ class InputPart(BasePart):
 
     It overrides one method of the three that compute, or `views` and `loss` for copies that are transformed at random.
     Views come first, then transformations of the loss, then of the gradient; several of a kind by name.
+
+    Attributes:
+        takes_pool: Whether it draws from `Context.pool`, the clean images of the whole subset.
     """
+
+    takes_pool: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, takes_pool: bool = False, **options: Any) -> None:
+        cls.takes_pool = takes_pool
+        super().__init_subclass__(**options)
 
     @property
     def evaluations(self) -> int:
         """The factor by which it multiplies gradient evaluations: its number of views."""
         return 1
 
-    def views(self) -> Views | None:
-        """Views of an image whose gradients are averaged; None for the image as it is."""
+    def views(self, context: Context) -> Views | None:
+        """Views of an image whose gradients are averaged; None for the image as it is.
+
+        Args:
+            context: The attack, whose own `views` are not known yet.
+        """
         return None
 
     def loss(self, loss: Loss, context: Context) -> Loss:
@@ -187,3 +200,13 @@ class LossPart(BasePart):
             targeted: Whether the attack aims at the labels.
         """
         raise NotImplementedError
+
+    def loss_of_both(self, source: Model, labels: Tensor, target_labels: Tensor, targeted: bool) -> Loss:
+        """Make the loss from an image's true label and its target label; a loss that needs both overrides it.
+
+        Args:
+            source, targeted: As for `loss`.
+            labels: True classes, (N,).
+            target_labels: Classes that a targeted attack aims at, (N,).
+        """
+        return self.loss(source, target_labels if targeted else labels, targeted)

@@ -93,6 +93,11 @@ class RowParts:
         return self.gradient.evaluations * math.prod(part.evaluations for part in self.inputs)
 
     @property
+    def takes_pool(self) -> bool:
+        """Whether a part draws from the clean images of the whole subset."""
+        return any(part.takes_pool for part in self.inputs)
+
+    @property
     def modules(self) -> tuple[str, ...]:
         """Dotted names of the parts' modules; what these import themselves is not among them."""
         return tuple(type(part).__module__ for part in self)

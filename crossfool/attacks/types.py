@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from crossfool.attacks.chunk import Pool
+
 Model = Callable[["Tensor"], "Tensor"]  # images (N,C,H,W), pixels 0..255 -> logits or log-probabilities (N,K)
 Loss = Callable[["Tensor"], "Tensor"]  # images (N,C,H,W), pixels 0..255 -> a loss for each image (N,)
 Estimate = Callable[[Loss, "Tensor"], "Tensor"]  # loss, images -> raw gradient, shaped as the images
@@ -81,6 +83,7 @@ class Context:
         seed: The attack's seed.
         together: Number of copies of each image that share a pass through the model.
         copies: Gradient evaluations an image and step.
+        pool: Clean images of the whole subset, in a row with a part that `takes_pool`; else None.
         noise: The noise of a gradient part that names one in its class line; else None.
         views: Views of each image whose gradients are averaged, by the row's input transformations; None for the
             image alone.
@@ -90,5 +93,6 @@ class Context:
     seed: int = 0
     together: int = 1
     copies: int = 1
+    pool: Pool | None = None
     noise: Noise | None = None
     views: Views | None = None

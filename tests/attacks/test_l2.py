@@ -69,7 +69,7 @@ def ours(images: Tensor, members=MEMBERS[:1], **parts: object) -> Tensor:
     """The loop with the parts of a row."""
     row = Attack(**{**ROW, **parts})
     labels = TARGETS if row.targeted else LABELS
-    loss = compose.build_source_loss(row, fusion.source_log_probabilities(members, row.fusion), labels)
+    loss = compose.build_source_loss(row, fusion.source_log_probabilities(members, row.fusion), labels, labels)
     return attack(
         compose.build_loss(row, loss, IDS),
         images,

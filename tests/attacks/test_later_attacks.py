@@ -4,13 +4,14 @@ import functools
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from crossfool import seeds
 from crossfool.attacks import compose
-from crossfool.attacks.chunk import Chunk
+from crossfool.attacks.chunk import Chunk, Pool
 from crossfool.attacks.config import Attack
 from crossfool.attacks.gradients import relevant
 from crossfool.attacks.gradients.smoothed import smoothed
@@ -29,6 +30,8 @@ from crossfool.pipeline.crafting import craft
 EPSILON, STEP, STEPS, MU = 16, 3, 5, 0.8
 LABELS = torch.tensor([0, 3, 6, 2])
 IDS = [4, 1, 9, 7]
+CLEAN = torch.randint(0, 256, (4, 3, 12, 12), generator=torch.Generator().manual_seed(1))
+POOL = Pool(CLEAN.to(torch.uint8).numpy(), LABELS.numpy(), np.array(IDS))
 
 
 @functools.cache
@@ -54,17 +57,16 @@ def gradient(x: Tensor) -> Tensor:
 
 @pytest.fixture
 def images() -> Tensor:
-    return torch.randint(0, 256, (4, 3, 12, 12), generator=torch.Generator().manual_seed(1)).double()
+    return CLEAN.double()
 
 
 def ours(images: Tensor, together: int = 1, ids=IDS, **row: object) -> Tensor:
     """The loop with the parts of a row."""
     one = Attack(epsilon=EPSILON, steps=STEPS, step_size=STEP, **row)
     budget = Budget(EPSILON, STEPS, STEP)
-    estimate = compose.build_estimator(one, ids, together)
-    return attack(
-        compose.build_loss(one, loss, ids), images, budget, estimate=estimate, update=compose.build_update(one)
-    )
+    estimate = compose.build_estimator(one, ids, together, POOL)
+    built_loss = compose.build_loss(one, loss, ids, POOL)
+    return attack(built_loss, images, budget, estimate=estimate, update=compose.build_update(one))
 
 
 def clipped(x: Tensor, clean: Tensor) -> Tensor:
@@ -221,6 +223,8 @@ COMPOSED = {
     "antithetic": {"gradient": "smoothed", "samples": 4, "sigma": 15.0, "noise": "antithetic"},
     "latin_si": {"gradient": "smoothed", "samples": 4, "sigma": 15.0, "noise": "latin", "scales": 2},
     "varied_di_si": {"gradient": "varied", "samples": 3, "radius": 20.0, "diversity": 0.7, "scales": 2, **MOMENTUM},
+    "admix_si_di": {"admix": 3, "scales": 2, "diversity": 0.7, **MOMENTUM},
+    "sg_admix_si": {"gradient": "smoothed", "samples": 2, "sigma": 15.0, "admix": 2, "scales": 2, **MOMENTUM},
     "bsr_di_ti": {"bsr": 3, "diversity": 0.7, "kernel": 3, **MOMENTUM},
     "varied_sia_si": {"gradient": "varied", "samples": 1, "radius": 20.0, "sia": 2, "scales": 2, **MOMENTUM},
     "relevant_ti": {"gradient": "relevant", "samples": 3, "radius": 50.0, "kernel": 3, **MOMENTUM},
@@ -250,7 +254,7 @@ def test_evaluations_are_counted_to_the_last(name):
     counted, row = [], Attack(epsilon=15, steps=3, step_size=5, **COMPOSED[name])
     x = torch.randint(0, 256, (4, 3, 12, 12), dtype=torch.uint8)
     fit = Fit(4, torch.device("cpu"))
-    chunk = Chunk(x, LABELS, LABELS, IDS)
+    chunk = Chunk(x, LABELS, LABELS, IDS, POOL)
     made, finite = craft.craft_in_batches([lambda x: network()(x.double() / 255)], row, chunk, fit, counted.append)
     adversarial = made["images"]
     assert sum(counted) == 4 * row.gradient_evaluations_per_seed == 4 * 3 * row.gradient_evaluations_per_step
@@ -261,6 +265,8 @@ def test_evaluations_are_counted_to_the_last(name):
 
 COPIES = {"nesterov": 1, "di_ti_si_ni": 3, "sg_mi_di": 3, "latin_si": 8, "varied_di_si": 8, "relevant_ti": 4}
 COPIES |= {
+    "admix_si_di": 6,
+    "sg_admix_si": 8,
     "bsr_di_ti": 3,
     "varied_sia_si": 8,
     "maximin_si_ni": 6,

@@ -77,7 +77,7 @@ def test_margin_attack_is_a_loop_written_apart(targeted):
         x = torch.maximum(torch.minimum(x, (images + EPSILON).clamp(max=255)), (images - EPSILON).clamp(min=0))
     objective = "targeted" if targeted else "untargeted"
     row = Attack(epsilon=EPSILON, steps=STEPS, step_size=STEP, loss="margin", objective=objective)
-    loss = compose.build_source_loss(row, lambda x: model(x / 255).log_softmax(1), labels)
+    loss = compose.build_source_loss(row, lambda x: model(x / 255).log_softmax(1), labels, labels)
     update = compose.build_update(row)
     found = attack(loss, images, Budget(EPSILON, STEPS, STEP), estimate=plain, update=update)
     assert torch.equal(found, x)

@@ -14,6 +14,7 @@ from forked_python import run_python
 from crossfool.attacks import parts, words
 from crossfool.attacks.config import Attack
 from crossfool.attacks.inputs._views import ImageViews
+from crossfool.attacks.types import Context
 from crossfool.errors import UserError
 from crossfool.experiment import plan
 
@@ -42,11 +43,13 @@ ROWS: dict[str, tuple[dict[str, object], list[str]]] = {  # name -> keys of the 
     "enhanced": ({"gradient": "enhanced", "samples": 2, "reach": 9}, ["gradients.enhanced", SIGN, LOSS]),
     "scaled": ({"scales": 2}, [PLAIN, "inputs.scales", SIGN, LOSS]),
     "convolved": ({"kernel": 3}, [PLAIN, "inputs.kernel", SIGN, LOSS]),
+    "mixed": ({"admix": 1}, [PLAIN, "inputs.admix", SIGN, LOSS]),
     "shuffled": ({"bsr": 2}, [PLAIN, "inputs.bsr", SIGN, LOSS]),
     "in_blocks": ({"sia": 2}, [PLAIN, "inputs.sia", SIGN, LOSS]),
     "diverse": ({"diversity": 0.5}, [PLAIN, "inputs.diversity", SIGN, LOSS]),
     "logit": ({"loss": "logit", "fusion": "logits"}, [PLAIN, SIGN, "losses.logit"]),
     "margin": ({"loss": "margin"}, [PLAIN, SIGN, "losses.margin"]),
+    "po_trip": ({"loss": "po_trip", "fusion": "logits", "objective": "targeted"}, [PLAIN, SIGN, "losses.po_trip"]),
     "momentum": (MOMENTUM, [PLAIN, "updates.momentum", LOSS]),
     "nesterov": ({"update": "nesterov", "decay": 1.0}, [PLAIN, "updates.nesterov", LOSS]),
     "initialised": (
@@ -58,14 +61,15 @@ ROWS: dict[str, tuple[dict[str, object], list[str]]] = {  # name -> keys of the 
 }
 CRAFT_TWO_IMAGES = """
 import json, sys
+import numpy as np
 import torch
-from crossfool.attacks.chunk import Chunk
+from crossfool.attacks.chunk import Chunk, Pool
 from crossfool.attacks.config import Attack
 from crossfool.models.inference.batch_size import Fit
 from crossfool.pipeline.crafting import craft, device_crafter
 row, cpu = Attack(**json.loads(sys.argv[1])), torch.device("cpu")
-labels = torch.zeros(2, dtype=torch.int64)
-chunk = Chunk(torch.full((2, 3, 8, 8), 100, dtype=torch.uint8), labels, labels, [4, 7])
+images, labels = torch.full((2, 3, 8, 8), 100, dtype=torch.uint8), torch.arange(2)
+chunk = Chunk(images, labels, labels, [4, 7], Pool(images.numpy(), labels.numpy(), np.array([4, 7])))
 craft.craft_in_batches([lambda x: x.flatten(1)[:, :5] / 255], row, chunk, Fit(2, cpu), name="made")
 named = {name: module for name, module in sys.modules.items() if name.startswith("crossfool.")}
 print(json.dumps([name for name, module in named.items() if not hasattr(module, "__path__")]))
@@ -195,7 +199,7 @@ def test_the_text_of_a_row_is_what_metadata_of_first_results_hold() -> None:
 
 def test_views_of_views_are_all_of_them() -> None:
     shifted = ImageViews(3, lambda x, i: x.roll(i, -1), lambda gradient, i: gradient.roll(-i, -1))
-    halved = parts.load("input", "scales")(scales=2).views()
+    halved = parts.load("input", "scales")(scales=2).views(Context([0]))
     both = shifted.then(halved)
     weights, x = torch.arange(5.0), torch.tensor([[1.0, 2.0, 4.0, 8.0, 16.0]])
     seen = [both.view(x, i) for i in range(both.count)]

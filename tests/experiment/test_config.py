@@ -135,8 +135,8 @@ MISTAKES = [
     (
         "  igsm:     {",
         "  igsm:     {seed: 1, ",
-        "seed is used only with gradient: maximin, penalised, relevant, smoothed or varied, or with bsr, diversity or "
-        "sia",
+        "seed is used only with gradient: maximin, penalised, relevant, smoothed or varied, or with admix, bsr, "
+        "diversity or sia",
     ),
     (
         "  igsm:     {",

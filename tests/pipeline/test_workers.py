@@ -26,7 +26,8 @@ from crossfool.attacks.backward import plain
 from crossfool.attacks.losses import cross_entropy
 from crossfool.errors import UserError
 from crossfool.models.inference import pixel_model
-from crossfool.pipeline.crafting import compute_cell, craft_order, weights_record
+from crossfool.models.inference.batch_size import Fit
+from crossfool.pipeline.crafting import compute_cell, craft_order, device_crafter, weights_record
 from crossfool.pipeline.crafting.cell_inputs import Cell
 from crossfool.pipeline.workers import choose_engine, local, ray_cluster
 from crossfool.pipeline.workers import slurm as workers_slurm
@@ -97,7 +98,7 @@ def test_every_gpu_has_a_process(monkeypatch):
     assert found._devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 
 
-@pytest.mark.parametrize("row", a_few(["migsm", "sg", "targeted", "takes"], "takes"))
+@pytest.mark.parametrize("row", a_few(["migsm", "sg", "targeted", "takes", "admix"], "takes", "admix"))
 def test_processes_give_the_same_bytes(tmp_path, subset, fnn_weights, row):
     one = cell(subset, fnn_weights, row, source="fnn0+fnn2")
     here = run(one, fnn_weights, tmp_path / "a" / "out.safetensors")
@@ -284,14 +285,22 @@ def test_a_worker_of_other_versions_is_refused(subset, fnn_weights):
         workers_worker.compute(order, [], craft_order.chunk_arrays(TensorFile(subset), slice(0, 2)))
 
 
-def test_weights_arrive_as_bytes_too(subset, fnn_weights):
-    one = cell(subset, fnn_weights)
-    (path,) = weights_record.verified_paths(one.source, fnn_weights)
-    part = craft_order.chunk_arrays(TensorFile(subset), slice(4, 8))
-    from_path = workers_worker.compute(craft_order.make_order(one), [path], part)["images"]
+@pytest.mark.parametrize("row", ["sg", "admix"])
+def test_files_arrive_as_bytes_too(subset, fnn_weights, row):
+    """Weights, and the subset for an attack that draws from it, and only for one."""
+    one = cell(subset, fnn_weights, row)
+    weights = weights_record.verified_paths(one.source, fnn_weights)
+    ((task, part),) = craft_order.make_tasks(one, weights, [slice(4, 8)]).items()
+    assert task.files == (*weights, *([subset] if row == "admix" else []))
     workers_worker._kept.clear()
-    from_bytes = workers_worker.compute(craft_order.make_order(one), [np.fromfile(path, np.uint8)], part)["images"]
-    assert np.array_equal(from_bytes, from_path)
+    from_paths = workers_worker.compute(task.order, task.files, task.arrays())["images"]
+    workers_worker._kept.clear()
+    files = [np.fromfile(path, np.uint8) for path in task.files]
+    assert np.array_equal(workers_worker.compute(task.order, files, task.arrays())["images"], from_paths)
+    members = [pixel_model.load(path, device=torch.device("cpu")) for path in weights]
+    crafter = device_crafter.Crafter(one, members, TensorFile(subset), torch.device("cpu"), Fit(4, torch.device("cpu")))
+    ((_, here),) = crafter.chunks([part])
+    assert np.array_equal(here["images"], from_paths)
 
 
 def test_slurm_jobs_give_the_same_bytes(tmp_path, subset, fnn_weights, monkeypatch):

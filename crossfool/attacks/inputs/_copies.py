@@ -26,7 +26,7 @@ class RandomCopies(InputPart, random=True):
     def evaluations(self) -> int:
         return int(getattr(self, self.part_name()))
 
-    def views(self) -> Views:
+    def views(self, context: Context) -> Views:
         from crossfool.attacks.inputs._views import ImageViews
 
         return ImageViews(self.evaluations, lambda x, i: x, lambda gradient, i: gradient)

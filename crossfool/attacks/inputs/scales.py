@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from crossfool.attacks.part import InputPart
-from crossfool.attacks.types import Views
+from crossfool.attacks.types import Context, Views
 
 
 class Part(InputPart, smoke={"scales": 2}, cite="SI: Lin et al. 2020; arXiv 1908.06281"):
@@ -32,7 +32,7 @@ class Part(InputPart, smoke={"scales": 2}, cite="SI: Lin et al. 2020; arXiv 1908
     def evaluations(self) -> int:
         return self.scales
 
-    def views(self) -> Views:
+    def views(self, context: Context) -> Views:
         from crossfool.attacks.inputs._views import ImageViews
 
         return ImageViews(self.scales, lambda x, i: x / 2**i, lambda gradient, i: gradient / 2**i)

@@ -42,8 +42,7 @@ def craft(
     x = chunk.images.float().contiguous(memory_format=torch.channels_last)
     norm, of_logits = compose.build_norm(row), row.parts.loss.takes_logits
     source = fusion.source_logits(members) if of_logits else fusion.source_log_probabilities(members, row.fusion)
-    labels = chunk.labels, chunk.target_labels
-    loss = compose.build_source_loss(row, source, labels[row.targeted])
+    loss = compose.build_source_loss(row, source, chunk.labels, chunk.target_labels)
     finite = torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def counted(x: Tensor) -> Tensor:
@@ -54,7 +53,7 @@ def craft(
 
     def attacked(seed: int) -> Tensor:
         seeded_row = row.with_seed(seed)
-        estimate = compose.build_estimator(seeded_row, chunk.ids, together)
+        estimate = compose.build_estimator(seeded_row, chunk.ids, together, chunk.pool)
 
         def checked(loss: Loss, x: Tensor) -> Tensor:
             gradient = estimate(loss, x)
@@ -66,7 +65,7 @@ def craft(
                 snapshots[seed, step] = norm.quantise(x_adv, x, row.epsilon)
 
         budget = Budget(row.epsilon, row.steps, row.step_size)
-        attacked_loss = compose.build_loss(seeded_row, counted, chunk.ids)
+        attacked_loss = compose.build_loss(seeded_row, counted, chunk.ids, chunk.pool)
         update = compose.build_update(seeded_row, x[0].numel())
         return attack(attacked_loss, x, budget, estimate=checked, update=update, norm=norm, each=keep_snapshot)
 

@@ -1,5 +1,6 @@
 """The order of an attack cell's chunks: what a worker needs to craft them."""
 
+import contextlib
 import functools
 import importlib
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from crossfool.models.inference.batch_size import Fit
 from crossfool.pipeline.crafting import device_crafter
 from crossfool.pipeline.crafting.cell_inputs import Cell, load_member
 from crossfool.pipeline.workers import worker
-from crossfool.pipeline.workers.task import Task, Tensors, WeightsFile
+from crossfool.pipeline.workers.task import Task, TaskFile, Tensors
 from crossfool.runtime import choose_device
 from crossfool.storage.tensors import TensorFile
 
@@ -27,7 +28,7 @@ class CraftOrder:
     """A cell, for a worker that may be on another machine.
 
     Attributes:
-        cell: The cell; the worker does not read its subset.
+        cell: The cell; the path of its subset is not the worker's.
         weights: Sha256 of each weights file.
         versions: Versions of this process's code and libraries; a worker refuses to compute with others.
     """
@@ -40,11 +41,11 @@ class CraftOrder:
         """Versions of the code, torch and the library that the cell's attack comes from, in this process."""
         return _versions(self.cell)
 
-    def compute_tensors(self, files: Sequence[WeightsFile], arrays: Tensors) -> Tensors:
+    def compute_tensors(self, files: Sequence[TaskFile], arrays: Tensors) -> Tensors:
         """Craft a chunk.
 
         Args:
-            files: The source's weights files.
+            files: The source's weights files; behind them the subset's, where the attack `takes_pool`.
             arrays: Tensors of the subset, see `chunk_arrays`.
 
         Returns:
@@ -54,14 +55,18 @@ class CraftOrder:
             UserError: a gradient was not finite.
         """
 
+        weights, subset = files[: len(self.weights)], files[len(self.weights) :]
+
         def load() -> tuple[list[Model], Fit]:
-            members: list[Model] = [load_source(file, self.cell) for file in files]
+            members: list[Model] = [load_source(file, self.cell) for file in weights]
             return members, device_crafter.fit_batches(self.cell, members, arrays["images"], choose_device())
 
         key = ("craft", self.weights, self.cell.compute, self.cell.attack.needs_original_network)
         members, fit = worker.keep_models(key, load)
-        work = device_crafter.Crafter(self.cell, members, arrays, choose_device(), fit)
-        ((_, tensors),) = work.chunks([slice(0, len(arrays["index"]))])
+        with contextlib.ExitStack() as stack:
+            whole = TensorFile(stack.enter_context(worker.local_path(subset[0]))) if subset else None
+            work = device_crafter.Crafter(self.cell, members, arrays, choose_device(), fit, whole)
+            ((_, tensors),) = work.chunks([slice(0, len(arrays["index"]))])
         return tensors
 
 
@@ -79,9 +84,9 @@ def make_tasks(cell: Cell, weights: Sequence[Path], parts: Sequence[slice]) -> d
         parts: Parts of the subset.
     """
     subset, order = TensorFile(cell.subset), make_order(cell)
+    files = (*weights, cell.subset) if cell.attack.takes_pool else tuple(weights)
     return {
-        Task(order, tuple(weights), functools.partial(chunk_arrays, subset, part), f"{part.start:08d}"): part
-        for part in parts
+        Task(order, files, functools.partial(chunk_arrays, subset, part), f"{part.start:08d}"): part for part in parts
     }
 
 
@@ -90,9 +95,9 @@ def chunk_arrays(subset: TensorFile, part: slice) -> dict[str, np.ndarray]:
     return {name: np.array(subset[name][part]) for name in CHUNK_TENSORS}
 
 
-def load_source(file: WeightsFile, cell: Cell) -> Model:
+def load_source(file: TaskFile, cell: Cell) -> Model:
     """Load a model of a cell's source in a worker."""
-    with worker.weights_path(file) as path:
+    with worker.local_path(file) as path:
         return load_member(cell, path, choose_device())
 
 

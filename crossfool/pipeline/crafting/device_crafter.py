@@ -1,5 +1,6 @@
 """Craft the chunks of a cell one after another on one device; a GPU computes while the chunk before is written."""
 
+import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from crossfool.attacks import backward, fusion
-from crossfool.attacks.chunk import Chunk
+from crossfool.attacks.chunk import Chunk, Pool
 from crossfool.attacks.types import Model
 from crossfool.errors import UserError
 from crossfool.models.inference.batch_size import Fit, widest_output
@@ -61,6 +62,7 @@ class Crafter:
         subset: images (N,C,H,W) uint8, labels, target_labels and index (N,) int64: of the whole subset, or of a part.
         device: The device of the models.
         fit: How many images go through the models at once.
+        whole: The tensors of the whole subset, where `subset` is a part of it and the attack `takes_pool`.
     """
 
     cell: Cell
@@ -68,6 +70,7 @@ class Crafter:
     subset: TensorFile | Mapping[str, np.ndarray]
     device: torch.device
     fit: Fit
+    whole: TensorFile | Mapping[str, np.ndarray] | None = None
 
     def chunks(self, parts: Sequence[slice], evaluated: Callable[[int], object] = lambda count: None) -> ComputedChunks:
         """Craft parts of the subset, and yield each part and the tensors that `craft` returns, in order.
@@ -86,7 +89,7 @@ class Crafter:
     def begin(self, part: slice, evaluated: Callable[[int], object] = lambda count: None) -> _StartedChunk:
         """Compute a chunk; on a GPU only start to, so that the GPU has work while the chunk before is written."""
         images, labels, target_labels = (self._to_device(name, part) for name in ("images", "labels", "target_labels"))
-        chunk = Chunk(images, labels, target_labels, self.subset["index"][part].tolist())
+        chunk = Chunk(images, labels, target_labels, self.subset["index"][part].tolist(), self._pool)
         source = self.cell.source["source"]
         try:
             crafted, finite = craft_in_batches(self.members, self.cell.attack, chunk, self.fit, evaluated, name=source)
@@ -126,6 +129,12 @@ class Crafter:
         if self.cell.attack.epsilon > 0 and unmoved(arrays["images"], self.subset["images"][chunk.part]).all():
             self._refuse_zero_gradient()
         return chunk.part, arrays
+
+    @functools.cached_property
+    def _pool(self) -> Pool | None:
+        """The whole subset, where the attack draws from it."""
+        whole = self.subset if self.whole is None else self.whole
+        return Pool(whole["images"], whole["labels"], whole["index"]) if self.cell.attack.takes_pool else None
 
     def _to_device(self, name: str, part: slice) -> Tensor:
         """Send a part of a tensor of the subset to the device; a GPU copies it from pinned memory in its own time."""

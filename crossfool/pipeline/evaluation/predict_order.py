@@ -11,7 +11,7 @@ from crossfool.models.inference import pixel_model
 from crossfool.models.inference.config import Compute
 from crossfool.pipeline.evaluation.predict import top5
 from crossfool.pipeline.workers import worker
-from crossfool.pipeline.workers.task import Tensors, WeightsFile
+from crossfool.pipeline.workers.task import TaskFile, Tensors
 from crossfool.runtime import choose_device
 
 Variation = tuple[str, float]  # a transform and its level
@@ -67,7 +67,7 @@ class PredictOrder:
         """Versions of the code, torch and the order's libraries, in this process."""
         return current_versions(self.libraries)
 
-    def compute_tensors(self, files: Sequence[WeightsFile], arrays: Tensors) -> Tensors:
+    def compute_tensors(self, files: Sequence[TaskFile], arrays: Tensors) -> Tensors:
         """Predict a chunk, in one batch where it fits; a transform is computed once for all models.
 
         Args:
@@ -133,9 +133,9 @@ def current_versions(libraries: Sequence[str]) -> str:
     )
 
 
-def _load(file: WeightsFile, compute: Compute) -> pixel_model.PixelModel:
+def _load(file: TaskFile, compute: Compute) -> pixel_model.PixelModel:
     """Load a target model in a worker."""
-    with worker.weights_path(file) as path:
+    with worker.local_path(file) as path:
         model = pixel_model.load(path, device=choose_device(), compute=compute)
     model.called = True  # the whole set is checked for pixels 0..1, and a chunk alone may be dark
     return model

@@ -101,7 +101,7 @@ class Ray:
 
 
 class _Stored:
-    """Orders and weights files in Ray's object store: each put there once, and let go after its last task.
+    """Orders and files in Ray's object store: each put there once, and let go after its last task.
 
     Args:
         ray: The library.
@@ -113,7 +113,7 @@ class _Stored:
         self._left = Counter(key for task in tasks for key in (id(task.order), *task.files))
 
     def references(self, task: Task) -> tuple[Any, list[Any]]:
-        """References of a task's order and weights files; Ray itself holds those of tasks that are submitted."""
+        """References of a task's order and files; Ray itself holds those of tasks that are submitted."""
         order = self._reference(id(task.order), lambda: task.order)
         files = [self._reference(path, lambda path=path: np.fromfile(path, np.uint8)) for path in task.files]  # type: ignore[misc]
         keys: list[int | Path] = [id(task.order), *task.files]

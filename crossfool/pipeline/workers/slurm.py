@@ -28,7 +28,7 @@ class _Piece:
 
     Attributes:
         order: The task's order.
-        files: Absolute paths of its weights files.
+        files: Absolute paths of its files.
         arrays: Absolute path of the file of its arrays.
     """
 

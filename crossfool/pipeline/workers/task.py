@@ -1,4 +1,4 @@
-"""Tasks that engines run, each with an order that a worker carries out, weights files and arrays.
+"""Tasks that engines run, each with an order that a worker carries out, files and arrays.
 
 An engine knows neither attacks nor predictions: `crafting.craft_order` and `evaluation.predict_order` make orders.
 """
@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 Tensors = Mapping[str, np.ndarray]  # name -> array; uint8, int64 or float32
-WeightsFile = Path | np.ndarray  # a path, or the file's bytes (n,) uint8
+TaskFile = Path | np.ndarray  # a path, or the file's bytes (n,) uint8
 
 
 class Order(Protocol):
@@ -26,8 +26,8 @@ class Order(Protocol):
         """Versions of the code and libraries of the process that calls this method."""
         ...
 
-    def compute_tensors(self, files: Sequence[WeightsFile], arrays: Tensors) -> Tensors:
-        """Compute a task's tensors from its weights files and arrays, on this worker's device."""
+    def compute_tensors(self, files: Sequence[TaskFile], arrays: Tensors) -> Tensors:
+        """Compute a task's tensors from its files and arrays, on this worker's device."""
         ...
 
 
@@ -37,7 +37,7 @@ class Task:
 
     Attributes:
         order: The order; tasks that share it share the object.
-        files: Weights files that the order needs.
+        files: Files that the order needs, such as weights; tasks that share one name the same path.
         arrays: Reads the task's arrays when it is handed out; tasks of equal arrays share the object.
         name: A file name without suffix, which no other task of a run has.
     """

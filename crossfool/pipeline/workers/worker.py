@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 
 from crossfool.errors import UserError, brief, naming_file
-from crossfool.pipeline.workers.task import Order, Task, Tensors, WeightsFile
+from crossfool.pipeline.workers.task import Order, Task, TaskFile, Tensors
 from crossfool.runtime import code_digest
 
 Models = TypeVar("Models")
@@ -37,7 +37,7 @@ def versions() -> str:
     return f"torch {torch.__version__}, crossfool {code_digest()[:16]}"
 
 
-def compute(order: Order, files: Sequence[WeightsFile], arrays: Tensors) -> Tensors:
+def compute(order: Order, files: Sequence[TaskFile], arrays: Tensors) -> Tensors:
     """Compute a task in a worker.
 
     Raises:
@@ -65,13 +65,13 @@ def keep_models(key: object, load: Callable[[], Models]) -> Models:
 
 
 @contextlib.contextmanager
-def weights_path(file: WeightsFile) -> Iterator[Path]:
-    """Give the path of a weights file; bytes lie in a temporary file for the duration of the block."""
+def local_path(file: TaskFile) -> Iterator[Path]:
+    """Give the path of a task's file; bytes lie in a temporary file for the duration of the block."""
     if isinstance(file, Path):
         yield file
         return
     with tempfile.TemporaryDirectory(prefix="crossfool-") as folder:
-        path = Path(folder) / "weights.safetensors"
+        path = Path(folder) / "file.safetensors"
         with naming_file(path):
             path.write_bytes(file.data)
         yield path

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from crossfool.attacks.part import InputPart
-from crossfool.attacks.types import Views
+from crossfool.attacks.types import Context, Views
 
 
 class Part(InputPart, smoke={"shifts": 2}, cite="docs/contributing.md"):
@@ -28,7 +28,7 @@ class Part(InputPart, smoke={"shifts": 2}, cite="docs/contributing.md"):
     def evaluations(self) -> int:
         return self.shifts
 
-    def views(self) -> Views:
+    def views(self, context: Context) -> Views:
         from crossfool.attacks.inputs._views import ImageViews
 
         return ImageViews(self.shifts, lambda x, i: x.roll(i, -1), lambda gradient, i: gradient.roll(-i, -1))
