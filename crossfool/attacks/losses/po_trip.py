@@ -1,4 +1,7 @@
-"""Po+Trip: a Poincaré distance to the target label, and a triplet loss that also leaves the true one (CVPR 2020)."""
+"""Po+Trip: a Poincaré distance to the target label, and a triplet loss that also leaves the true one (CVPR 2020).
+
+Constants and formulas are those of the authors' code; they were not compared with the paper's text.
+"""
 
 from __future__ import annotations
 
@@ -75,4 +78,5 @@ def triplet(logits: Tensor, labels: Tensor, targets: Tensor, margin: float) -> T
     """
     cosines = logits.abs() / logits.norm(dim=1, keepdim=True)
     target, true = (cosines.gather(1, places[:, None])[:, 0] for places in (targets, labels))
-    return (true - target + margin).clamp(min=0)
+    loss: Tensor = (true - target + margin).clamp(min=0)
+    return loss
