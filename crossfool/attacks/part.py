@@ -205,8 +205,9 @@ class LossPart(BasePart):
         """Make the loss from an image's true label and its target label; a loss that needs both overrides it.
 
         Args:
-            source, targeted: As for `loss`.
+            source: The first argument of `loss`.
             labels: True classes, (N,).
             target_labels: Classes that a targeted attack aims at, (N,).
+            targeted: Whether the attack aims at the target labels.
         """
         return self.loss(source, target_labels if targeted else labels, targeted)

@@ -4,13 +4,14 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from torch import Tensor, nn
 
 from crossfool.attacks import parts, parts_table
-from crossfool.attacks.chunk import Chunk
+from crossfool.attacks.chunk import Chunk, Pool
 from crossfool.attacks.config import Attack
 from crossfool.attacks.torchattack.gradient_count import GradientCount
 from crossfool.models.inference import pixel_model
@@ -52,7 +53,7 @@ def model() -> pixel_model.PixelModel:
 
 def chunk() -> Chunk:
     images = torch.randint(0, 256, (3, 3, 24, 24), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
-    return Chunk(images, LABELS, TARGETS, IDS)
+    return Chunk(images, LABELS, TARGETS, IDS, Pool(images.numpy(), LABELS.numpy(), np.array(IDS)))
 
 
 def documented() -> Iterator[tuple[str, dict[str, Any]]]:

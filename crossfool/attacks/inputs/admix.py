@@ -31,7 +31,7 @@ class Part(
     Summary: mixed with {admix} images of other classes (η = {admix_strength:g})
     Evaluations: m₂
     Rows:
-        admix: images of other classes mixed in, at five scales: {epsilon: 16, steps: 10, step_size: 1.6,
+        admix_migsm: images of other classes mixed in, at five scales: {epsilon: 16, steps: 10, step_size: 1.6,
             update: momentum, decay: 1.0, admix: 3, scales: 5}
     Formula:
         admix: ∇J(x) is the mean over {admix} images x′ of those of J(x + {admix_strength:g} x′) by x; x′ clean images

@@ -27,8 +27,9 @@ class Part(
 
     Summary: Po+Trip loss
     Rows:
-        po_trip: towards a target label and away from the true one: {epsilon: 16, steps: 20, step_size: 0.8,
-            objective: targeted, loss: po_trip, fusion: logits, update: momentum, decay: 1.0, diversity: 0.7, kernel: 5}
+        po_trip_targeted: towards a target label and away from the true one: {epsilon: 16, steps: 20,
+            step_size: 0.8, objective: targeted, loss: po_trip, fusion: logits, update: momentum, decay: 1.0,
+            diversity: 0.7, kernel: 5}
     Formula:
         triplet: T(x) = max(0, |cos(f(x), e[true label])| − |cos(f(x), e[target label])| + {triplet_margin:g}), e[label]
             the one-hot vector
