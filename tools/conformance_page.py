@@ -24,10 +24,10 @@ the code of attacks that libraries have in common with the equations of their pa
 **conforms**: the code computes the paper's equation. **choice**: it does where the paper decides, and what is said here
 is a default, or something that the paper leaves open or that its authors' code does otherwise. **departs**: the code
 computes something else. An empty cell: the library does not have the attack. A departure is no judgement of an attack
-or of a library: it says that rates of this code are not rates of that equation. The papers of Admix, SIA, BSR, PGN, EMI,
-MEF and GNP were not at hand when this was written: their verdicts rest on the authors' code and on what is commonly
-said of the papers, and have to be checked against the text. If something here is wrong or out of date, please open an
-issue. `python tools/conformance_page.py` writes this page from
+or of a library: it says that rates of this code are not rates of that equation. The papers of Admix, SIA, BSR, PGN,
+EMI, MEF and GNP were not at hand when this was written: their verdicts rest on the authors' code and on what is
+commonly said of the papers, and have to be checked against the text. If something here is wrong or out of date, please
+open an issue. `python tools/conformance_page.py` writes this page from
 [conformance.csv](conformance.csv) and [conformance_effects.csv](conformance_effects.csv)."""
 EFFECTS_HEAD = """Success rates in percent, of the code as it is and with the departure set right, from
 efficientnet_lite0 on efficientnet_lite1 and efficientnet_lite2: 16 photographs, so that a rate is of 32 outcomes;
