@@ -102,7 +102,7 @@ class Attack(Section):
 
     @classmethod
     def key_names(cls) -> tuple[str, ...]:
-        return (*cls.model_fields, *parts.key_names())
+        return tuple(dict.fromkeys((*cls.model_fields, *parts.key_names())))  # a part may have epsilon, too
 
     @field_validator("norm")
     @classmethod

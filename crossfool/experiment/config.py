@@ -152,7 +152,7 @@ class Experiment(Section):
     def _agree(self, info: ValidationInfo) -> "Experiment":
         folder = (info.context or {}).get("folder", Path())
         model_checks.check_own_models(self.own_models or {}, self.models, self.weights)
-        own_models.register(self.own_models or {}, folder / self.root, self.dataset.family)
+        own_models.register(self.own_models or {}, folder / self.root, self.dataset.family if self.own_models else "")
         model_checks.check_defended(self.defended or {}, self.models, self.own_models or {}, self.weights)
         defended_models.register(self.defended or {}, registry.spec, self.dataset.shape.side)
         model_checks.check_models(self.models, self.sources, self.attacks, self.dataset)

@@ -34,6 +34,7 @@ ATTACK_PROPERTIES = (
     "gradient_evaluations_per_seed",
     "gradient_evaluations",
     "needs_original_network",
+    "takes_pool",
 )
 _TRANSFORMING = "crossfool.pipeline.evaluation.image_transforms"
 METHOD_FIELDS = ("steps", "targeted", "random", "network", "hooks", "side", "alone")

@@ -20,7 +20,6 @@ from pydantic import Field, model_validator
 from crossfool.config import Count, NotNegative, Positive, Section, expand_path
 from crossfool.errors import UserError, brief, unknown_name
 from crossfool.models.spec import Spec
-from crossfool.storage.hashing import sha256
 
 FOLDER = "own"
 PAGE = "docs/your-own.md"
@@ -196,6 +195,8 @@ def _found(name: str, model: OwnModel, folder: Path, family: str) -> OwnNetwork:
         raise UserError(f"{where}: weights: {model.weights} lies outside {FOLDER}/; add its sha256")
     scale = 255 / model.pixels
     mean, std = (tuple(scale * value for value in values) for values in (model.mean, model.std))
+    from crossfool.storage.hashing import sha256  # stages load this module, and hash nothing by it
+
     files = {file.relative_to(folder).as_posix(): sha256(file) for file in code_files(path)}
     rest = (str(weights.absolute()), mean, std, model.side, model.interpolation)
     return OwnNetwork(name, family, str(path.absolute()), model.function, files, outputs, *rest)
@@ -214,6 +215,8 @@ def weights_digest(own: OwnNetwork, given: str | None) -> str:
     """
     if given is None:
         require_weights(own)
+    from crossfool.storage.hashing import sha256
+
     return given or sha256(own.weights)
 
 

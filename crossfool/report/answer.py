@@ -64,7 +64,7 @@ class Answer:
 
     @property
     def margin(self) -> str:
-        """What sets the attack apart from the next best one at equal cost, with the paired test."""
+        """The difference to the next best attack at equal cost, with the paired test."""
         budget = budget_of(self.gradients)
         within = "at any cost" if budget is None else f"within {budget} gradient evaluations"
         if not self.rival:

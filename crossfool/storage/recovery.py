@@ -40,8 +40,8 @@ def how_to_get(path: str | Path) -> str:
 
 
 def _is_in_git(place: Path) -> bool:
-    """Whether a stage's output is one that git keeps: metrics, and predictions of cells."""
-    return place.parts[0] in ("metrics", "predictions", "transformed") and place.parts[:2] != ("predictions", "clean")
+    """Whether a stage's output is one that git keeps: metrics and predictions."""
+    return place.parts[0] in ("metrics", "predictions", "transformed")
 
 
 def how_to_restore(path: str | Path) -> str:

@@ -444,7 +444,7 @@ def test_the_report_has_the_figure(grown: Grown) -> None:
     """It is in both folders of figures, and on the page in its place."""
     page = grown.text("report/index.html")
     titles = re.findall(r"<figcaption>([^<]*?) <button [^>]*class=\"save\"", page)
-    assert titles.index("Success rates by target") == len(grown.small["attacks"])  # behind the heat maps
+    assert titles.index("Success rates by target") == 1 + len(grown.small["attacks"])  # cost, then heat maps
     assert file_uri("image/svg+xml", grown.after["report/vector/by_target.svg"]) in html.unescape(page)
 
 

@@ -186,13 +186,13 @@ def test_a_new_target_costs_its_training_and_evaluations_alone(author, clone, re
 
 
 def test_damage_in_the_remote_is_found_by_the_pull_and_computed_again(author, clone, damaged):
-    faults = {CELL: "flipped", OTHER: "truncated", TABLE: "missing"}
+    faults = {CELL: "flipped", OTHER: "truncated"}
     colleague = clone(damaged(faults), verify=True, digits=digits_of(author))
     printed = colleague.dvc("pull", code=1)
     named = printed.split("Checkout failed for following targets:\n")[1].split("\nIs your cache")[0]
     assert set(named.splitlines()) == set(faults)
     assert not [name for name in faults if (colleague.path / name).exists()]
-    assert colleague.repro() == {"attack@fnn0-fgsm", "attack@fnn0-sg_igsm", "evaluate@fnn0-sg_igsm"}
+    assert colleague.repro() == {"attack@fnn0-fgsm", "attack@fnn0-sg_igsm"}
     for name in faults:
         assert (colleague.path / name).read_bytes() == (author.path / name).read_bytes()
 
@@ -200,7 +200,6 @@ def test_damage_in_the_remote_is_found_by_the_pull_and_computed_again(author, cl
 @pytest.mark.parametrize(
     ("file", "fault", "reader", "said"),
     [
-        (TABLE, "truncated", "report", "is no whole parquet file"),
         (CELL, "flipped", "evaluate@fnn0-fgsm", "has changed since it was written"),
     ],
 )
@@ -215,11 +214,8 @@ def test_damage_that_a_pull_did_not_look_for_stops_the_stage_that_reads_it(clone
 READERS = {
     "data/images.safetensors": ("predict", "--model", "fnn0"),
     "weights/fnn0.safetensors": ("predict", "--model", "fnn0"),
-    "predictions/clean/fnn2.parquet": ("select",),
     "subset/images.safetensors": ("evaluate", "--source", "fnn0", "--attack", "fgsm"),
     CELL: ("evaluate", "--source", "fnn0", "--attack", "fgsm"),
-    TABLE: ("report",),
-    "predictions/fnn0/fgsm.parquet": ("report",),
 }
 
 
@@ -283,7 +279,9 @@ def test_damage_in_the_local_cache_stops_the_stage_that_reads_it_until_it_is_del
     assert "delete it, and its copy in .dvc/cache, and run `dvc pull` or `dvc repro`" in refused
     (colleague.path / CELL).unlink()  # as it was told
     cached.unlink()
-    colleague.run("git", "checkout", "--quiet", "metrics")  # --force deleted it; DVC keeps no copy of what is in git
+    colleague.run(
+        "git", "checkout", "--quiet", "metrics", "predictions", "transformed"
+    )  # --force deleted it; DVC keeps no copy of what is in git
     colleague.dvc("pull", "--quiet")
     assert colleague.repro() == set()
     assert (colleague.path / CELL).read_bytes() == (author.path / CELL).read_bytes()

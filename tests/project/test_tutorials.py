@@ -12,6 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from builders import ROOT
@@ -65,7 +66,9 @@ def follow(page: Path, repository: Repository, *, results: bool) -> int:
         for (program, *arguments), shown in commands(block) if kind == "console" else ():
             computed = computed or program == "dvc"
             if program == "crossfool":
-                main.commands[arguments[0]].make_context(arguments[0], arguments[1:])  # raises on a wrong option
+                whole = click.Context(main, **main.context_settings)
+                # raises on a wrong option
+                main.commands[arguments[0]].make_context(arguments[0], arguments[1:], parent=whole)
             if computed and not results:
                 continue
             if program == "cp":

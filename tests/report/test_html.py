@@ -482,8 +482,8 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("twelve")
     models = ("resnet18", "resnet101", "vgg13_bn", "vgg16_bn", "densenet121", "densenet161", "resnet50", "vgg19_bn")
     attacks = {f"attack{number}": SG for number in range(17)}
-    # as small as photographs are: noise at a quarter of the side
-    images = np.random.default_rng(0).integers(0, 256, (2, 3, 56, 56), np.uint8).repeat(4, 2).repeat(4, 3)
+    # as small as photographs are: noise at an eighth of the side
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 28, 28), np.uint8).repeat(8, 2).repeat(8, 3)
     data = {"name": "imagenet-sample"}
     options: dict[str, Any] = {"transforms": {"jpeg": [75, 50, 20]}, "labels": LABELS[:2], "images": images}
     make(folder, {}, models=models, sources=models[:1], attacks=attacks, dataset=data, **options)

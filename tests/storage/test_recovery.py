@@ -40,7 +40,6 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("path", "alone"),
     [
-        ("predictions/fnn0/fgsm.parquet", "evaluate@fnn0-fgsm"),
         ("adversarial/fnn0/fgsm.safetensors", "attack@fnn0-fgsm"),
         ("report/tables/results.csv", "report"),
         ("subset/images.safetensors", None),  # no lock knows of it: it was never run
@@ -60,10 +59,11 @@ def test_the_command_is_of_the_folders_graph(clone: Path, monkeypatch: pytest.Mo
     assert recovery.how_to_get(f"../../{path}") == getting("../../dvc.yaml")
 
 
-def test_metrics_are_in_git(clone: Path) -> None:
+@pytest.mark.parametrize("file", ["metrics/fnn0/fgsm.json", "predictions/fnn0/fgsm.parquet"])
+def test_metrics_and_predictions_are_in_git(clone: Path, file: str) -> None:
     (clone / ".dvc/config").write_text(REMOTE)
-    said = recovery.how_to_get("experiments/mine/metrics/fnn0/fgsm.json")
-    assert said.endswith("or `git checkout -- experiments/mine/metrics/fnn0/fgsm.json` if it was committed")
+    said = recovery.how_to_get(f"experiments/mine/{file}")
+    assert said.endswith(f"or `git checkout -- experiments/mine/{file}` if it was committed")
     assert "dvc pull" not in said and "experiments/mine/dvc.yaml:evaluate@fnn0-fgsm" in said
 
 

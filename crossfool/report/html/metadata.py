@@ -1,4 +1,4 @@
-"""What an experiment's results were made with: its extent, versions, hashes, and params.yaml."""
+"""The metadata of an experiment's results: its extent, versions, hashes, and params.yaml."""
 
 import json
 from collections.abc import Iterator
