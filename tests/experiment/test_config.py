@@ -379,6 +379,7 @@ def test_mistakes_in_a_grid_are_one_line(tmp_path, changes, message):
         ("similarity", {"sample": [5]}, "unknown key of similarity.one 'sample'; did you mean samples?"),
         ("boundary", {"targets": ["resnet18"]}, "boundary: one: targets: unknown model 'resnet18'"),
         ("boundary", {"points": 2}, "boundary: one: points is 2"),
+        ("boundary", {"points": 10**30}, "boundary: one: points is 1000000000000000000000000000000"),
         ("boundary", {"targets": []}, "boundary: one: targets is empty, expected at least one"),
         ("boundary", {"extent": 1e-300}, "boundary: one: extent is 1e-300: input should be greater than or equal to"),
         ("saliency", {"model": "resnet18"}, "saliency: one: model: unknown model 'resnet18'"),

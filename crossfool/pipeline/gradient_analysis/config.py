@@ -38,7 +38,7 @@ class Boundary(Section):
         sign: Take the signs of G and h (figure 9), so that u and v are pixel values; else unit vectors, and u and v
             are L2 lengths.
         extent: u and v run from minus this to this.
-        points: Number of points on each axis.
+        points: Number of points on each axis, 3 to 4096.
         seed: Seed of the noise.
     """
 
@@ -49,7 +49,7 @@ class Boundary(Section):
     sigma: NoiseDeviation
     sign: bool
     extent: Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False), RefuseUnitScale, RefuseText]
-    points: Annotated[int, Field(ge=3)]
+    points: Annotated[int, Field(ge=3, le=4096)]
     seed: Seed = 0
 
 
