@@ -154,7 +154,8 @@ class Experiment(Section):
         model_checks.check_own_models(self.own_models or {}, self.models, self.weights)
         own_models.register(self.own_models or {}, folder / self.root, self.dataset.family if self.own_models else "")
         model_checks.check_defended(self.defended or {}, self.models, self.own_models or {}, self.weights)
-        defended_models.register(self.defended or {}, registry.spec, self.dataset.shape.side)
+        # the data set's shape is looked up, which loads its readers, where a model needs it alone
+        defended_models.register(self.defended or {}, registry.spec, self.dataset.shape.side if self.defended else 0)
         model_checks.check_models(self.models, self.sources, self.attacks, self.dataset)
         model_checks.refuse_defended(self.differentiated())
         self._sources_agree()
