@@ -21,8 +21,8 @@ class Part(UpdatePart, whole_steps=True, smoke={"warmup": 1}, cite="GI: Wang et 
         gi: momentum of five warm-up steps for ten: {epsilon: 16, steps: 15, step_size: 1.6, update: initialised,
             decay: 1.0, warmup: 5, search: 10}
     Formula:
-        look: yₜ = xₜ for t ≥ {warmup}; before, yₜ₊₁ = clip(yₜ + {search:g} · {step_size:g} · sign gₜ₊₁) to [0, 255] and
-            |y − x₀| ≤ {epsilon:g}, y₀ = x₀
+        look: yₜ = xₜ for t ≥ {warmup}; before, yₜ₊₁ = clip(yₜ + {search:g} · {step_size:g} · sign gₜ₊₁) to [0, 255]
+            and |y − x₀| ≤ {epsilon:g}, y₀ = x₀
         momentum: gₜ₊₁ = {decay:g} · gₜ + {gradient} / ‖{gradient}‖₁, g₀ = 0 (equation 5)
         step: [t ≥ {warmup}]
 
