@@ -17,7 +17,7 @@ from crossfool.pipeline.stage import print_line
 from crossfool.report.answer import find_answers
 from crossfool.report.findings import Findings
 
-# What DVC logs of a stage: that it runs it, that it did not change, or that its outputs are cached.
+# DVC's log messages on a stage: running, unchanged, or with outputs from the cache
 VISIT = re.compile(r"(?P<runs>Running s|S)tage '(?P<name>[^']+)'")
 
 

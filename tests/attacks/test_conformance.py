@@ -107,7 +107,7 @@ def test_torchattacks_diversity_never_applied_is_momentum(network, images):
 
 
 def test_torchattacks_gradients_of_earlier_scales_count_again(network, images):
-    """Of two copies, the whole image's gradient counts twice; no momentum is kept."""
+    """SI-NI with two copies counts the whole image's gradient twice, and keeps no momentum."""
     x, ahead = images, torch.zeros_like(images)
     mean = 1 / len(images)  # their loss is the mean over the batch
     for _ in range(STEPS):

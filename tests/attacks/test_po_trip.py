@@ -74,7 +74,7 @@ def network(seed: int) -> nn.Module:
 
 @pytest.mark.parametrize("weight", [0.01, 3.0])
 def test_an_attack_of_an_ensemble_is_a_loop_written_apart(weight):
-    """As a cell is crafted; descending the authors' loss, of the mean logits of the ensemble."""
+    """A crafted cell descends the authors' loss of the ensemble's mean logits."""
     pair = [network(3), network(4)]
     images = torch.randint(0, 256, (4, 3, 8, 8), generator=torch.Generator().manual_seed(1))
     x = images.float()

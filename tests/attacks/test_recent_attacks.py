@@ -178,7 +178,7 @@ def test_raw_is_its_papers_loop(images):
 
 
 def test_raw_sums_what_was_clipped_by_hand():
-    """Of J = c x the sum goes past the ball and comes back: 10, 40 and -5 beyond 100, within 16."""
+    """The hidden sum of J = c x leaves the ball and comes back: 10, 40 and -5 beyond 100, within 16."""
     rates, seen = iter((10, 30, -45)), []
 
     def estimate(loss, x: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def unused() -> torch.Generator:
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test registers is gone after it."""
+    """Forget the models that a test has registered."""
     monkeypatch.setattr(defended_models, "_registered", {})
     monkeypatch.setenv("_CROSSFOOL_DEFENDED_MODELS", "[]")
     yield

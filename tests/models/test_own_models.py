@@ -51,7 +51,7 @@ IMAGES = torch.randint(256, (3, 1, 28, 28), generator=torch.Generator().manual_s
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test imports and registers is gone after it."""
+    """Forget the modules and models that a test has imported and registered."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(own_models, "_registered", {})
     monkeypatch.setenv("_CROSSFOOL_OWN_MODELS", "[]")
