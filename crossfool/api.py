@@ -22,7 +22,7 @@ from crossfool.models.inference.named_model import Model, load_model, wrap_model
 from crossfool.pipeline.crafting.cell_inputs import Cell
 from crossfool.pipeline.crafting.device_crafter import Crafter, fit_batches
 from crossfool.pipeline.evaluation import predict
-from crossfool.pipeline.evaluation.score_images import rates
+from crossfool.pipeline.evaluation.success import counted_rates
 
 __all__ = ["Model", "attack", "load_model", "success", "wrap_model"]
 
@@ -133,7 +133,7 @@ def success(
         if originals.shape != pixels.shape:
             raise UserError(f"clean are {originals.shape}, expected {pixels.shape}, the shape of images")
         counted = _top5(model, originals, chunk)[:, 0] == truth
-    found = rates(_top5(model, pixels, chunk), truth, aims, counted)
+    found = counted_rates(_top5(model, pixels, chunk), truth, aims, counted)
     if found is None:
         raise UserError(f"{model.name} classifies no clean image correctly, so that none counts; look at the labels")
     return found

@@ -152,7 +152,7 @@ def test_details_by_hand(subset, taken):
     row, clean, file = Attack(**TAKES), TensorFile(subset), TensorFile(taken)
     labels, images, takes = np.array(clean["labels"]), np.array(file["images"]), np.array(file["takes"])
     others = other_answers(taken, subset, row)
-    found = detail_metrics.cell_details(taken, subset, "fnn2", row, answers(images), others)
+    found = detail_metrics.cell_details(taken, subset, row, answers(images), others)
     by_take = {take: takes[:, place] for place, take in enumerate(row.snapshots)} | {(3, 3): images}
 
     def same(given: dict, images: np.ndarray, model: str) -> None:
@@ -214,7 +214,7 @@ def test_denominators_by_hand(tmp_path, subset, fnn_weights):
     write_tensors(subset, tensors, {"dataset": "made", "family": "mnist", "classes": "10", "models": "fnn0,fnn2"})
     path = made(subset, fnn_weights, tmp_path / "out.safetensors", SG)
     labels, top = tensors["labels"], answers(np.array(TensorFile(path)["images"]))
-    found = detail_metrics.cell_details(path, subset, "fnn2", Attack(**SG), top, {})["denominators"]
+    found = detail_metrics.cell_details(path, subset, Attack(**SG), top, {})["denominators"]
     for place, model in enumerate(("fnn0", "fnn2")):
         own = right[:, place] == 1
         for name, some in (("all", own | True), ("target_right", own), ("all_right", right.all(1))):

@@ -68,7 +68,7 @@ def directly(out: Path) -> None:
     write_json(metrics / "takes.json", success.cell_metrics(stored, labels, None, "fnn2"))
     others = {seed_and_step: top5(takes[:, place]) for place, seed_and_step in enumerate(row.snapshots)}
     others |= {"float": top5(floats), "truncated": top5(floats.astype(np.uint8))}
-    details = detail_metrics.cell_details(ADVERSARIAL, SUBSET, "fnn2", row, top, others)
+    details = detail_metrics.cell_details(ADVERSARIAL, SUBSET, row, top, others)
     write_json(metrics / "takes.detail.json", details)
     ids, table = clean["index"].tolist(), out / "transformed/fnn2/takes.parquet"
     after: predictions_file.Transformed = {}

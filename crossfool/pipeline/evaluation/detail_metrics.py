@@ -41,7 +41,6 @@ def other_images(path: Path, subset: Path, row: Attack) -> dict[OtherImages, np.
 def cell_details(
     path: Path,
     subset: Path,
-    source: str,
     row: Attack,
     top: _Predictions,
     others: Mapping[OtherImages, _Predictions],
@@ -52,7 +51,6 @@ def cell_details(
     Args:
         path: The cell's file, which `adversarial_file.read_adversarial` has checked.
         subset: The clean images' file.
-        source: The cell's source.
         row: The cell's attack.
         top: The target models' predictions (N,5) for the cell's images.
         others: The target models' predictions (N,5) for each of `other_images`.
@@ -67,10 +65,14 @@ def cell_details(
         empty where all models are right on every image of the subset.
     """
     clean = TensorFile(subset)
+    targets = clean["target_labels"] if row.targeted else None
 
     def rates(predictions: _Predictions, counted: np.ndarray | None = None) -> dict[str, dict[str, Any] | None]:
         """Target -> rates, over all images or those of `counted`, (N,) bool."""
-        return {model: _rates(classes, clean, source, row, counted) for model, classes in predictions.items()}
+        return {
+            model: success.counted_rates(classes, clean["labels"], targets, counted)
+            for model, classes in predictions.items()
+        }
 
     snapshots = {seed_and_step: rates(others[seed_and_step]) for seed_and_step in row.snapshots}
     snapshots[row.first_seed, row.steps] = rates(top)
@@ -114,19 +116,6 @@ def cell_details(
             for model, predictions in top.items()
         }
     return details
-
-
-def _rates(
-    top: np.ndarray, clean: TensorFile, source: str, row: Attack, counted: np.ndarray | None
-) -> dict[str, Any] | None:
-    """Rates of a target model over the counted images; None where none is counted."""
-    counted = np.ones(len(top), bool) if counted is None else counted
-    if not counted.any():
-        return None
-    targets = clean["target_labels"][counted] if row.targeted else None
-    rates: dict[str, Any] = success.cell_metrics({"": top[counted]}, clean["labels"][counted], targets, source)[""]
-    del rates["whitebox"]
-    return rates
 
 
 def _spread(by_seed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def evaluate_cell(
     rates = success.cell_metrics(stored, labels, target_labels if row.targeted else None, source)
     write_json(metrics / f"{attack}.json", rates)
     plain = {key: _plain(found[key]) for key in others}
-    detail = detail_metrics.cell_details(path, _SUBSET, source, row, top, plain, distance)
+    detail = detail_metrics.cell_details(path, _SUBSET, row, top, plain, distance)
     write_json(metrics / f"{attack}.detail.json", detail)
     if transforms is not None:
         table = Path("transformed") / source / f"{attack}.parquet"

@@ -18,35 +18,12 @@ from crossfool.storage.hashing import sha256
 from crossfool.storage.tensors import TensorFile
 
 
-def rates(
-    top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, counted: np.ndarray | None = None
-) -> dict[str, Any] | None:
-    """Success rates in percent with Wilson 95% intervals: `top1`, `top1_low`, `top1_high`, the same of `top5`, and `n`.
-
-    Args:
-        top: The model's five most probable classes, (N,5).
-        labels: True classes, (N,).
-        targets: Classes aimed at, (N,); None for an untargeted attack.
-        counted: Which images count, (N,) bool; None for all.
-
-    Returns:
-        The rates; None where no image counts.
-    """
-    counted = np.ones(len(labels), bool) if counted is None else counted
-    if not counted.any():
-        return None
-    aims = None if targets is None else targets[counted]
-    found: dict[str, Any] = success.cell_metrics({"": top[counted]}, labels[counted], aims, "")[""]
-    del found["whitebox"]
-    return found
-
-
 def score_exported(folder: ExportedFolder, name: str, weights: Path) -> Iterator[dict[str, Any]]:
     """Score the cells of an exported folder on a model, as `evaluate` does, and yield a row of each.
 
     A row has `source`, `attack`, `objective`, `target`, `whitebox` (whether the target is a member of the source),
-    `weights` (the sha256 of its weights file), `all` and `right` (`rates` over all images, and over those whose clean
-    images the model classifies correctly), and `clean_error` in percent.
+    `weights` (the sha256 of its weights file), `all` and `right` (`success.counted_rates` over all images, and over
+    those whose clean images the model classifies correctly), and `clean_error` in percent.
 
     Args:
         folder: The exported folder.
@@ -83,7 +60,7 @@ def score_exported(folder: ExportedFolder, name: str, weights: Path) -> Iterator
             "target": name,
             "whitebox": name in cell.source.split("+"),
             "weights": digest,
-            "all": rates(top, cell.labels, cell.target_labels),
-            "right": rates(top, cell.labels, cell.target_labels, right),
+            "all": success.counted_rates(top, cell.labels, cell.target_labels),
+            "right": success.counted_rates(top, cell.labels, cell.target_labels, right),
             "clean_error": round(100 * float(1 - right.mean()), 4),
         }

@@ -56,6 +56,29 @@ def cell_metrics(
     return metrics
 
 
+def counted_rates(
+    top: np.ndarray, labels: np.ndarray, targets: np.ndarray | None, counted: np.ndarray | None = None
+) -> dict[str, Any] | None:
+    """Success rates in percent with Wilson 95% intervals: `top1`, `top1_low`, `top1_high`, the same of `top5`, and `n`.
+
+    Args:
+        top: The model's five most probable classes, (N,5).
+        labels: True classes, (N,).
+        targets: Classes aimed at, (N,); None for an untargeted attack.
+        counted: Which images count, (N,) bool; None for all.
+
+    Returns:
+        The rates; None where no image counts.
+    """
+    counted = np.ones(len(labels), bool) if counted is None else counted
+    if not counted.any():
+        return None
+    aims = None if targets is None else targets[counted]
+    found: dict[str, Any] = cell_metrics({"": top[counted]}, labels[counted], aims, "")[""]
+    del found["whitebox"]
+    return found
+
+
 def destruction_rate(before_top1: np.ndarray, after_correct: np.ndarray) -> dict[str, Any]:
     """Destruction rate: the share of images that fool a target model and that it gets right again once transformed.
 
