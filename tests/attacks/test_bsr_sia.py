@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
+from small_convs import make_network
 from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import rotate
@@ -27,10 +28,7 @@ LABELS, IDS = torch.tensor([0, 3, 6]), [4, 1, 9]
 
 @functools.cache
 def network() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        layers = [nn.Conv2d(3, 8, 3, stride=2), nn.Tanh(), nn.Conv2d(8, 8, 3), nn.Tanh(), nn.Flatten()]
-        return nn.Sequential(*layers, nn.Linear(8 * 12, 7)).double().eval().requires_grad_(False)
+    return make_network(8 * 12)
 
 
 def loss(x: Tensor) -> Tensor:

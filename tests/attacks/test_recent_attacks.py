@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+from small_convs import make_network
 from torch import Tensor, nn
 
 from crossfool.attacks import compose
@@ -26,10 +27,7 @@ INITIALISED = {"update": "initialised", "decay": MU, "warmup": 2, "search": 4.0}
 
 @functools.cache
 def network() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        layers = [nn.Conv2d(3, 8, 3, stride=2), nn.Tanh(), nn.Conv2d(8, 8, 3), nn.Tanh(), nn.Flatten()]
-        return nn.Sequential(*layers, nn.Linear(8 * 9, 7)).double().eval().requires_grad_(False)
+    return make_network(8 * 9)
 
 
 def loss(x: Tensor) -> Tensor:
