@@ -21,7 +21,7 @@ from crossfool.experiment import descriptions, loading
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.results import metrics
 from crossfool.pipeline import subset
-from crossfool.pipeline.evaluation import detail_metrics, success
+from crossfool.pipeline.evaluation import success
 from crossfool.pipeline.evaluation.predictions_file import read_cell, read_transformed
 from crossfool.report import report_folder
 from crossfool.report.html import page as html_page
@@ -72,9 +72,10 @@ def everything(folder: Path, right: np.ndarray, fooled: dict[Any, int] | None = 
     for source in experiment.sources:
         for attack, row in experiment.attacks.items():
             top, labels, _ = read_cell(folder / f"predictions/{source}/{attack}.parquet")
+            targets = np.array(clean["target_labels"]) if row.targeted else None
             ways = {
                 model: {
-                    way: detail_metrics._rates(top[model], clean, source, row, counted)
+                    way: success.counted_rates(top[model], labels, targets, counted)
                     for way, counted in (("all", None), ("target_right", by_model[model]), ("all_right", common))
                 }
                 for model in models
