@@ -24,7 +24,8 @@ help:
 install: .venv/installed
 
 # pip would compile every module that it installs, most of them torch's, and take half of its processor time for it;
-# Python compiles the few that are imported.
+# Python compiles the few that are imported, once, where it may keep them.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := pip install --quiet --no-compile
 
 .venv/installed: pyproject.toml

@@ -61,6 +61,8 @@ class KeptPredictions:
     def read(self, key: str, count: int) -> dict[str, np.ndarray]:
         """Read what is kept under a key: variation's name -> predictions (`count`,5) int64; often nothing."""
         path = self._path(key)
+        if not path.is_file():
+            return {}
         try:
             file = TensorFile(path)
             tensors = {name: file[name] for name in file.names()}
