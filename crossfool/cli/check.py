@@ -9,8 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from crossfool.datasets.preparation.config import Subset
 from crossfool.errors import MAX_PIXEL, share_in_pixels
 from crossfool.experiment import costs, output_sizes
+from crossfool.experiment.candidate_images import Candidates
 from crossfool.experiment.config import Experiment
 from crossfool.experiment.dvc_status import NEVER_RAN, Stage
 from crossfool.experiment.fetches import Fetch
@@ -44,6 +46,7 @@ def content(preflight: Preflight, rate: float | None = None) -> dict[str, Any]:
         "gradients_per_image": {name: row.gradient_evaluations for name, row in experiment.rows.items()},
         "images": preflight.evaluated or experiment.dataset.IMAGES,
         "attacked": preflight.attacked if preflight.attacked is not None else preflight.known,
+        "candidates": None if preflight.candidates is None else asdict(preflight.candidates),
         "stages": None
         if preflight.stages is None
         else [asdict(stage) | {"kind": _kind(stage, experiment)} for stage in preflight.stages],
@@ -110,6 +113,8 @@ def _attacked(preflight: Preflight) -> str:
     if subset.uses_tuning:
         return f"{_many(subset.tuning or 0, 'tuning image')}, not for publication; those that reports score are others"
     apart = f"; {_many(subset.tuning, 'tuning image')} set apart" if subset.tuning else ""
+    if preflight.candidates is not None and (subset.images == "all" or not preflight.candidates.unknown):
+        return f"{_drawn(subset, preflight.candidates)}{apart}"
     if preflight.is_count_unknown:
         return f"how many images are attacked is not known until they are decoded{apart}"
     if subset.images == "all" and subset.of == "correct" and preflight.attacked is None:
@@ -117,6 +122,23 @@ def _attacked(preflight: Preflight) -> str:
     count = subset.images if preflight.attacked is None and subset.images != "all" else preflight.attacked
     pool = " that all models get right" if subset.of == "correct" else ", whether models are right on them or not"
     return f"{_many(count or 0, 'image')}{pool}{apart}"
+
+
+def _drawn(subset: Subset, candidates: Candidates) -> str:
+    """The number of attacked images, how many all models classify correctly, and the models that shrink that most."""
+    models, unknown = candidates.models, candidates.unknown
+    drawn = candidates.correct - (subset.tuning or 0) if subset.images == "all" else subset.images
+    among = f"{candidates.correct:,} of {_many(candidates.images, 'image')}"
+    text = among if drawn == candidates.correct else f"{_many(drawn, 'image')}, drawn from {among}"
+    classify = f"{len(models)} models classify" if len(models) > 1 else f"{models[0]} classifies"
+    if unknown:
+        missing = unknown[0] if len(unknown) == 1 else f"{len(unknown)} more models"
+        return f"{text} at most: {classify} them correctly; the clean predictions of {missing} are not known yet"
+    text = f"{text}: {'all ' if len(models) > 1 else ''}{classify} them correctly"
+    if not candidates.effect:
+        return text
+    use = "attacks" if subset.images == "all" else "draws from"
+    return f"{text}; {candidates.effect} (subset: {{of: all}} {use} all images)"
 
 
 def _downloads(fetched: Sequence[Fetch]) -> str:

@@ -15,6 +15,7 @@ from crossfool.config import expand_path
 from crossfool.datasets.preparation.dataset import Dataset, Survey
 from crossfool.errors import UserError
 from crossfool.experiment import costs, fetches, image_counts, leftover_files, loading, protected_folders
+from crossfool.experiment.candidate_images import Candidates, known_candidates
 from crossfool.experiment.config import Experiment, written_files
 from crossfool.experiment.dvc_status import Stage, stage_statuses
 from crossfool.models import own_models
@@ -38,13 +39,16 @@ class Preflight:
         left: The cost of the stages that have yet to run.
         most: The cost of these if the subset comes out as another.
         free: Bytes that are free on the folder's disk.
-        attacked: The number of images in the present subset; None where there is none, or params.yaml gives it.
+        attacked: The number of attacked images where `subset: images` is `all`: by clean predictions (an upper limit
+            where some models' are not known), else that of the present subset; None where neither is here, or
+            params.yaml gives the number.
         images: Where the images come from, as a phrase.
         rate: Gradients a second of the experiment's cells that were computed here; None where none was.
         pull: The command that fetches from the DVC remote; None where none is configured.
         evaluated: The number of images in the data set; None where neither its files nor what was made of them tell.
         notes: Warnings about the images, a line each.
         fetched: What is yet to be fetched from a network.
+        candidates: The images that the subset is drawn from; None where no model's clean predictions are known.
     """
 
     experiment: Experiment
@@ -60,6 +64,7 @@ class Preflight:
     evaluated: int | None = None
     notes: tuple[str, ...] = ()
     fetched: tuple[fetches.Fetch, ...] = ()
+    candidates: Candidates | None = None
 
     @property
     def known(self) -> int | None:
@@ -109,7 +114,8 @@ def check(folder: Path) -> Preflight:
     """Check an experiment's folder.
 
     Raises:
-        UserError: params.yaml is wrong, something that it names is missing, files are left over, or the disk is full.
+        UserError: params.yaml is wrong, something that it names is missing, all models classify too few images
+            correctly, files are left over, or the disk is full.
     """
     experiment = loading.load_experiment(folder / "params.yaml")
     _usable(experiment)
@@ -128,6 +134,10 @@ def check(folder: Path) -> Preflight:
         survey = Survey(image_counts.decoded(folder, experiment), training=image_counts.decoded_training(folder))
     _refuse_more_than_all(experiment, survey.images)
     attacked = None if prepares else image_counts.row_count(folder / "subset/subset.csv")
+    candidates = known_candidates(folder, experiment, pending)
+    if candidates is not None:
+        candidates.refuse_too_few(experiment.subset)
+        attacked = candidates.correct - (experiment.subset.tuning or 0)
     if isinstance(experiment.subset.images, int) or experiment.subset.uses_tuning:
         attacked = None  # params.yaml gives the number, whatever the present subset has
     evaluated, notes = survey.images, survey.notes
@@ -148,9 +158,8 @@ def check(folder: Path) -> Preflight:
             "params.yaml here needs), or use another disk"
         )
     rate = _rate(folder, experiment)
-    return Preflight(
-        experiment, stages, total, left, most, free, attacked, images, rate, pull, evaluated, notes, fetched
-    )
+    found = (images, rate, pull, evaluated, notes, fetched, candidates)
+    return Preflight(experiment, stages, total, left, most, free, attacked, *found)
 
 
 def _rate(folder: Path, experiment: Experiment) -> float | None:

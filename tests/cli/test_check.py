@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from builders import ROOT
 from command_line import told
@@ -18,8 +19,10 @@ from repositories import Repository, finished, made_on_digits
 from crossfool.cli import check, new
 from crossfool.datasets.reading import image_files
 from crossfool.experiment import costs, loading, preflight
+from crossfool.experiment.dvc_status import Stage
 from crossfool.experiment.results import comparison
 from crossfool.pipeline.crafting import timings
+from crossfool.pipeline.evaluation import predictions_file
 
 LITE = ["efficientnet_lite0"]
 
@@ -139,6 +142,36 @@ def test_check_without_dvc(tmp_path: Path) -> None:
     (tmp_path / "stages").mkdir()
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     assert "everything (this is not a DVC repository)" in told("check", str(tmp_path))
+
+
+def test_check_counts_the_images_that_all_models_classify_correctly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The models classify the 8 images with an odd id of 17 correctly; fnn4 then only those with id 1, 3 and 5."""
+    make(tmp_path, {}, transforms={})
+    (tmp_path / "stages").mkdir()
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    select = Stage("select", ("subset/images.safetensors", "subset/subset.csv"), True, False, False)
+    monkeypatch.setattr(preflight, "stage_statuses", lambda folder, experiment: (select,))
+    assert "attacked  8 of 17 images: all 3 models classify them correctly\n" in told("check", str(tmp_path))
+    table = tmp_path / "predictions/clean/fnn4.parquet"
+    labels, top = predictions_file.read_clean(table)
+    predictions_file.write_clean(table, np.where(np.arange(17)[:, None] > 5, 9, top), labels)
+    said = "3 of 17 images: all 3 models classify them correctly; without fnn4 it would be 8 (subset: {of: all} attacks"
+    assert f"attacked  {said} all images)\n" in told("check", str(tmp_path))
+    found = json.loads(told("check", str(tmp_path), "--json"))
+    assert found["attacked"] == 3 and found["candidates"] == {
+        "images": 17,
+        "correct": 3,
+        "models": ["fnn0", "fnn2", "fnn4"],
+        "unknown": [],
+        "without": {"fnn0": 3, "fnn2": 3, "fnn4": 8},
+        "shrinking": [{"models": ["fnn4"], "correct": 8}],
+    }
+    make(tmp_path, {}, transforms={}, subset={"images": 9})
+    assert "images: 9 asked, but all models classify only 8 correctly; ask" in told("check", str(tmp_path), code=2)
+    make(tmp_path, {}, transforms={}, subset={"images": "all", "tuning": 2, "use": "tuning"})
+    assert "attacked  2 tuning images, not for publication" in told("check", str(tmp_path))
 
 
 def test_published_weights_have_to_be_there(repository: Repository) -> None:
