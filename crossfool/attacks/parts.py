@@ -62,8 +62,19 @@ def load(kind: str, name: object) -> type[Any]:
     if not isinstance(name, str) or name.replace("-", "_") not in known:
         own_parts.refuse_misnamed(FOLDERS[kind], name)
         raise unknown_name(kind, name, known)
-    if name.replace("-", "_") in own_parts.own_names(FOLDERS[kind]):
-        return _load_own(kind, name.replace("-", "_"))
+    name, is_own = name.replace("-", "_"), name.replace("-", "_") in own_parts.own_names(FOLDERS[kind])
+    if is_own and name in package_names(kind):
+        file = own_parts.shown(FOLDERS[kind], name)
+        raise UserError(f"{file}: {name} is the name of a part of the package; rename the file, as to my_{name}.py")
+    return _load_own(kind, name) if is_own else _load_packaged(kind, name)
+
+
+def _load_packaged(kind: str, name: str) -> type[Any]:
+    """The class of a part of the package.
+
+    Raises:
+        UserError: its module has no class of it.
+    """
     part = getattr(importlib.import_module(module(kind, name)), "Part", None)
     if not (isinstance(part, type) and issubclass(part, BASES[kind])):
         raise UserError(f"{module(kind, name)} has no class Part({BASES[kind].__name__}); see docs/contributing.md")
@@ -74,20 +85,18 @@ def _load_own(kind: str, name: str) -> type[Any]:
     """The class of a part of the user's own.
 
     Raises:
-        UserError: the package has a part of that name, the file fails, or it has no class of the part.
+        UserError: the file fails, or has no class of the part; or rows cannot have it by its name.
     """
     folder, base = FOLDERS[kind], BASES[kind]
     file = own_parts.shown(folder, name)
-    if name in package_names(kind):
-        raise UserError(f"{file}: {name} is the name of a part of the package; rename the file, as to my_{name}.py")
     if (kind, name) not in _own:
         part = getattr(own_parts.import_part(folder, name, FOLDERS.values()), "Part", None)
         if not (isinstance(part, type) and issubclass(part, base)) or part.__module__ != module(kind, name):
             raise UserError(f"{file} has no class Part({base.__name__}); see {own_parts.PAGE}")
         if kind == "input" and name not in part.model_fields:
-            raise UserError(
-                f"{file}: Part has no field {name}, the key by which a row has it; add it, or rename the file"
-            )
+            raise UserError(f"{file}: Part has no field {name}, the key by which a row has it; add it")
+        if kind == "input" and any(name in other.model_fields for of in FOLDERS for other in every(of).values()):
+            raise UserError(f"{file}: {name} is a key of another part, whose rows would have this one; rename the file")
         own_parts.check_results(part, base, file)
         _own[kind, name] = part
     return _own[kind, name]
@@ -96,7 +105,7 @@ def _load_own(kind: str, name: str) -> type[Any]:
 def every(kind: str) -> dict[str, type[Any]]:
     """Name -> class of the package's parts of a kind, whose modules are imported, and of those that rows have named."""
     own = {name: part for (of, name), part in _own.items() if of == kind}
-    return {name: load(kind, name) for name in package_names(kind)} | own
+    return {name: _load_packaged(kind, name) for name in package_names(kind)} | own
 
 
 def key_names() -> list[str]:
