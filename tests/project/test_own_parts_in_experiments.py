@@ -181,7 +181,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"gradient": "mine"}, "attacks: row: pixels is missing; gradient: mine needs it"),
     ({"gradient": "mine", "pixels": 0}, "attacks: row: pixels is 0: input should be greater than or equal to 1"),
     ({"loss": "least", "pixels": 2}, "pixels is used only with gradient: mine, and here gradient is plain"),
-    ({"ehco": 2}, "unknown key of attacks.row 'ehco'; did you mean echo?"),
+    ({"ehco": 2}, "unknown key of attacks.row 'ehco'; did you mean echo"),
     ({"gradient": "syntax"}, "own/gradients/syntax.py: importing it raises SyntaxError: invalid syntax (syntax.py"),
     ({"gradient": "raising"}, "own/gradients/raising.py: importing it raises OSError: no such thing (line 2)"),
     ({"gradient": "leaving"}, "own/gradients/leaving.py: importing it calls exit (line 1)"),
