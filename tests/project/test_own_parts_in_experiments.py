@@ -1,4 +1,4 @@
-"""Parts of attacks of the user's own, in `own/`: validation, plans, what they compute, and a run by DVC end to end."""
+"""Parts of attacks of the user's own, in `own/`: validation, plans, and what they compute."""
 
 import json
 import os
@@ -8,11 +8,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from builders import DIGITS, ROOT
 from forked_python import run_python
-from repositories import finished
 
 MINE = '''"""Gradient at an image that is moved to the right."""
 
@@ -278,31 +276,3 @@ def test_parts_compute_as_a_loop_by_hand_does_and_wrong_results_are_one_line(tmp
     assert made[:3] == by_hand
     assert len({json.dumps(images) for images in made}) >= 4  # the example goes the way of the cross-entropy
     assert not [(end, line) for line, (_, end) in zip(errors, RUNS, strict=True) if end not in line or "\n" in line]
-
-
-@pytest.mark.slow
-def test_its_cell_is_that_of_the_same_part_in_the_package(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """By DVC and worker processes; an edit reruns its cell, and an error of the code is one line."""
-    from crossfool.storage.tensors import TensorFile
-
-    repository = finished(tmp_path / "made", tmp_path_factory)
-    example = (ROOT / "docs/examples/crossfool/attacks/gradients/mirrored.py").read_text()
-    write(repository.path, {"gradients/mine.py": example})
-    (repository.path / "crossfool/attacks/gradients/mirrored.py").write_text(example)
-    rows = {name: {"epsilon": 60, "steps": 2, "step_size": 30, "gradient": name} for name in ("mine", "mirrored")}
-    repository.edit(lambda values: values.update(attacks=rows, transforms={}))
-    repository.environment["CROSSFOOL_WORKERS"] = "2"
-    cells = {"attack@fnn0-mine", "evaluate@fnn0-mine"}
-    assert cells <= repository.repro()
-    images = [TensorFile(repository.path / f"adversarial/fnn0/{name}.safetensors")["images"] for name in rows]
-    assert (images[0] == images[1]).all() and images[0].any()
-
-    write(repository.path, {"gradients/mine.py": example.replace("flip(-1)", "flip(-2)")})
-    ran = repository.repro()
-    assert {"plan", "attack@fnn0-mine"} <= ran <= {"plan", *cells, "report"}
-    write(repository.path, {"gradients/mine.py": example.replace("flip(-1)", "flip(-7)")})
-    failed = repository.dvc("repro", code=255)
-    assert "error: own/gradients/mine.py: raises IndexError: Dimension out of range" in failed
-    assert "Traceback" not in failed
