@@ -27,6 +27,8 @@ class InOrder(Protocol):
     def order(self) -> int: ...
 
 
+OWN = Path(__file__).resolve().parents[1] / "own"  # the user's own parts, at the top of the clone
+
 Record = TypeVar("Record")
 Ordered = TypeVar("Ordered", bound=InOrder)
 
@@ -35,6 +37,12 @@ def part_names(folder: Path) -> list[str]:
     """Names of the parts in a folder, sorted: its modules, but those whose names begin with _, and no sub-folders."""
     modules = pkgutil.iter_modules([str(folder)])
     return sorted(module.name for module in modules if not module.ispkg and not module.name.startswith("_"))
+
+
+def own_files() -> list[Path]:
+    """The files of the user's own parts, sorted: in folders of `own/` that are named like those of attacks' parts."""
+    attacks = Path(__file__).parent / "attacks"
+    return sorted(path for path in OWN.glob("*/*.py") if (attacks / path.parent.name).is_dir())
 
 
 def declaration(path: Path, name: str) -> Any:

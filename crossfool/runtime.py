@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossfool.errors import UserError
+from crossfool.part_files import own_files
 
 if TYPE_CHECKING:
     import torch
@@ -47,9 +48,9 @@ def keep_freed_memory() -> None:
 
 
 def code_digest() -> str:
-    """The sha256 of this package's code, so that only the same code resumes a killed run."""
+    """The sha256 of this package's code and the user's own parts, so that only the same code resumes a killed run."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in (*sorted(Path(__file__).parent.rglob("*.py")), *own_files()):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -213,6 +213,10 @@ class Attack(Section):
         copied.__dict__.pop("parts", None)
         return copied
 
+    def __getstate__(self) -> dict[Any, Any]:  # without the parts: a worker makes them anew, and so loads one's own
+        state = super().__getstate__()
+        return state | {"__dict__": {key: value for key, value in state["__dict__"].items() if key != "parts"}}
+
     def value(self, key: str) -> Any:
         """The value of a key or property, of a part's key as well; None where the row does not have it."""
         return getattr(self, key, None)

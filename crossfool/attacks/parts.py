@@ -1,5 +1,7 @@
 """The parts of attacks, found by their names: a folder is a registry, and a module's name the part's. Imports no torch.
 
+The user's own parts in `own/` are found as the package's are, see `own_parts`.
+
 A static import would make every cell depend on every part: an edit of one estimator would outdate the cells of all.
 So parts are imported by name, those alone that a row has, and `RowParts.modules` names them for the row's plan.
 """
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossfool.attacks import own_parts
 from crossfool.attacks.part import BasePart, GradientPart, InputPart, LossPart, NoisePart, UpdatePart
 from crossfool.errors import UserError, unknown_name
 from crossfool.part_files import part_names
@@ -30,10 +33,18 @@ ADAPTER = "crossfool.attacks.torchattack.adapter"  # the module of another libra
 _ROOT = Path(__file__).parent
 
 
+_own: dict[tuple[str, str], type[Any]] = {}  # (kind, name) -> class of each part of the user's own that rows named
+
+
 @functools.cache
-def names(kind: str) -> tuple[str, ...]:
-    """Names of all parts of a kind, sorted. Nothing is imported."""
+def package_names(kind: str) -> tuple[str, ...]:
+    """Names of the package's parts of a kind, sorted. Nothing is imported."""
     return tuple(part_names(_ROOT / FOLDERS[kind]))
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Names of all parts of a kind, the user's own as well, sorted. Nothing is imported."""
+    return tuple(sorted({*package_names(kind), *own_parts.own_names(FOLDERS[kind])}))
 
 
 def module(kind: str, name: str) -> str:
@@ -45,24 +56,62 @@ def load(kind: str, name: object) -> type[Any]:
     """The class of a part, whose module is imported.
 
     Raises:
-        UserError: there is no such part, or its module has no class of it.
+        UserError: there is no such part, its module has no class of it, or it is one of the user's own that is refused.
     """
-    if not isinstance(name, str) or name.replace("-", "_") not in names(kind):
-        raise unknown_name(kind, name, names(kind))
+    known = names(kind)
+    if not isinstance(name, str) or name.replace("-", "_") not in known:
+        own_parts.refuse_misnamed(FOLDERS[kind], name)
+        raise unknown_name(kind, name, known)
+    name, is_own = name.replace("-", "_"), name.replace("-", "_") in own_parts.own_names(FOLDERS[kind])
+    if is_own and name in package_names(kind):
+        file = own_parts.shown(FOLDERS[kind], name)
+        raise UserError(f"{file}: {name} is the name of a part of the package; rename the file, as to my_{name}.py")
+    return _load_own(kind, name) if is_own else _load_packaged(kind, name)
+
+
+def _load_packaged(kind: str, name: str) -> type[Any]:
+    """The class of a part of the package.
+
+    Raises:
+        UserError: its module has no class of it.
+    """
     part = getattr(importlib.import_module(module(kind, name)), "Part", None)
     if not (isinstance(part, type) and issubclass(part, BASES[kind])):
         raise UserError(f"{module(kind, name)} has no class Part({BASES[kind].__name__}); see docs/contributing.md")
     return part
 
 
+def _load_own(kind: str, name: str) -> type[Any]:
+    """The class of a part of the user's own.
+
+    Raises:
+        UserError: the file fails, or has no class of the part; or rows cannot have it by its name.
+    """
+    folder, base = FOLDERS[kind], BASES[kind]
+    file = own_parts.shown(folder, name)
+    if (kind, name) not in _own:
+        part = getattr(own_parts.import_part(folder, name, FOLDERS.values()), "Part", None)
+        if not (isinstance(part, type) and issubclass(part, base)) or part.__module__ != module(kind, name):
+            raise UserError(f"{file} has no class Part({base.__name__}); see {own_parts.PAGE}")
+        if kind == "input" and name not in part.model_fields:
+            raise UserError(f"{file}: Part has no field {name}, the key by which a row has it; add it")
+        if kind == "input" and any(name in other.model_fields for of in FOLDERS for other in every(of).values()):
+            raise UserError(f"{file}: {name} is a key of another part, whose rows would have this one; rename the file")
+        own_parts.check_results(part, base, file)
+        _own[kind, name] = part
+    return _own[kind, name]
+
+
 def every(kind: str) -> dict[str, type[Any]]:
-    """Name -> class of all parts of a kind, whose modules are imported."""
-    return {name: load(kind, name) for name in names(kind)}
+    """Name -> class of the package's parts of a kind, whose modules are imported, and of those that rows have named."""
+    own = {name: part for (of, name), part in _own.items() if of == kind}
+    return {name: _load_packaged(kind, name) for name in package_names(kind)} | own
 
 
 def key_names() -> list[str]:
-    """Keys of all parts, sorted."""
-    return sorted({key for kind in FOLDERS for part in every(kind).values() for key in part.model_fields})
+    """Keys of all parts, sorted; of the user's own parts that no row has named, the keys that are their names."""
+    keys = {key for kind in FOLDERS for part in every(kind).values() for key in part.model_fields}
+    return sorted(keys.union(names("input")))
 
 
 @dataclass(frozen=True)

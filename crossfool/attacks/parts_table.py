@@ -34,9 +34,10 @@ class PartRow:
 
 
 def part_rows() -> Iterator[PartRow]:
-    """All parts, kind by kind, by name."""
+    """All parts of the package, kind by kind, by name."""
     for kind in parts.FOLDERS:
-        for name, part in parts.every(kind).items():
+        for name in parts.package_names(kind):
+            part = parts.load(kind, name)
             described: words.Words = words.words(part)
             keys = {key: values_text(field) for key, field in part.model_fields.items()}
             meanings = {key: described.meanings[key] for key in keys if key in described.meanings}

@@ -47,6 +47,9 @@ def refuse_unknown(values: Mapping[str, Any], excepted: Collection[str] = ()) ->
     Raises:
         pydantic.ValidationError: as of a key that a section does not have.
     """
+    for name in parts.names("input"):
+        if values.get(name) is not None:
+            parts.load("input", name)  # so that keys of one of the user's own are known
     all_keys = set(parts.key_names()) if values else set()
     for key in values:
         if key not in all_keys - set(excepted):

@@ -31,10 +31,10 @@ class GridAttack(Section):
     def _check_names(cls, values: Any) -> Any:
         """Refuse unknown names and keys; whether the parts use the keys is seen where cells are made."""
         if isinstance(values, Mapping):
-            selection.refuse_unknown({key: value for key, value in values.items() if key not in cls.model_fields}, AXES)
-            for kind in ("update", "loss"):
+            for kind in ("update", "loss"):  # first: keys of the user's own parts are known once these are loaded
                 if values.get(kind) is not None:
                     parts.load(kind, values[kind])
+            selection.refuse_unknown({key: value for key, value in values.items() if key not in cls.model_fields}, AXES)
         return values
 
     @classmethod

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfool.attacks import parts_table
+from crossfool.attacks import own_parts, parts, parts_table
 from crossfool.attacks.torchattack import catalogue as methods
 from crossfool.cli.console import make_table, print_json, print_table
 from crossfool.datasets.preparation import catalogue
@@ -20,6 +20,7 @@ from crossfool.experiment import loading, project, protocol_files
 from crossfool.models import defence_files, network_files
 from crossfool.models.spec import Spec
 from crossfool.models.weights import registry
+from crossfool.part_files import OWN, summary
 from crossfool.pipeline.evaluation import transform_levels
 from crossfool.report import claim_files
 
@@ -132,15 +133,27 @@ def _origin(spec: Spec) -> str:
 
 def attacks(start: Path) -> Iterator[Entry]:
     """Rows of `attacks` to copy, the parts that rows combine freely, and torchattack's methods."""
-    parts = list(parts_table.part_rows())
-    yield from (Entry(name, text, part.cite) for part in parts for name, text in part.rows)
-    for part in parts:
+    declared = list(parts_table.part_rows())
+    yield from (Entry(name, text, part.cite) for part in declared for name, text in part.rows)
+    for part in declared:
         name = part.name if part.kind == "input" else f"{part.kind}: {part.name}"
         keys = "; ".join(f"{key}: {values}" for key, values in part.keys.items())
         yield Entry(name, f"part: {part.what}{f' {{{keys}}}' if keys else ''}", part.cite)
+    yield from _own_parts()
     for name, method in methods.METHODS.items():
         source = method.source if not method.source[0].isdigit() else f"arXiv {method.source}"
         yield Entry(f"{methods.LIBRARY}/{name}", f"method: {method.what}{_options(method)}{_departs(method)}", source)
+
+
+def _own_parts() -> Iterator[Entry]:
+    """Parts of the user's own by the first line of their files, which are not run."""
+    for kind, folder in parts.FOLDERS.items():
+        for name in own_parts.own_names(folder):
+            try:
+                what = summary(OWN / folder / f"{name}.py")
+            except UserError as error:
+                what = str(error)
+            yield Entry(name if kind == "input" else f"{kind}: {name}", f"part: {what}", own_parts.shown(folder, name))
 
 
 def _options(method: methods.Method) -> str:

@@ -1,5 +1,7 @@
 """Fingerprints: hashes of the code that computes a stage, without comments, docstrings and formatting.
 
+Parts of the user's own, in `own/`, are modules of the package here, as they are where they are imported.
+
 Import this module before any other of the package: it reads all modules of the package when it is imported, so that
 a process can tell, at any later time, whether the code that it has loaded is still the code of that moment.
 """
@@ -7,8 +9,11 @@ a process can tell, at any later time, whether the code that it has loaded is st
 import ast
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+from crossfool.part_files import own_files
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -28,6 +33,7 @@ NO_RESULT = {
     "pipeline.workers": "hands chunks to processes and machines; their bytes are the same",
     "config": _RESOLVED,
     "attacks.config": _RESOLVED,
+    "attacks.own_parts": "finds parts of the user's own, which plans name, and refuses what they get wrong",
     "attacks.parts": _RESOLVED,
     "attacks.selection": _RESOLVED,
     "attacks.sweeps": _RESOLVED,
@@ -59,9 +65,10 @@ HASH_DIGITS = 16
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment"}  # of Python's syntax trees
 
 
-def _read_package() -> dict[str, bytes]:
-    """The source of each module of the package, by its dotted name without the package's own."""
-    return {_module_name(path): path.read_bytes() for path in sorted(_PACKAGE.rglob("*.py"))}
+def _find_modules() -> dict[str, Path]:
+    """The file of each module of the package and of the user's own parts, by its dotted name without the package's."""
+    own = {f"attacks.{path.parent.name}.{path.stem}": path for path in own_files()}
+    return own | {_module_name(path): path for path in sorted(_PACKAGE.rglob("*.py"))}
 
 
 def _module_name(path: Path) -> str:
@@ -69,7 +76,8 @@ def _module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-_SOURCES = _read_package()
+_FILES = _find_modules()
+_SOURCES = {name: path.read_bytes() for name, path in _FILES.items()}
 
 
 def has_no_result(module: str) -> bool:
@@ -109,7 +117,7 @@ def changed_since_import(names: Iterable[str]) -> str | None:
     A file that was formatted or commented meanwhile counts as changed, too.
     """
     for name in names:
-        if name in _SOURCES and _module_path(name).read_bytes() != _SOURCES[name]:
+        if name in _SOURCES and _FILES[name].read_bytes() != _SOURCES[name]:
             return name
     return None
 
@@ -140,10 +148,10 @@ def closure(starts: Iterable[str]) -> list[str]:
 @functools.cache
 def imports(module: str) -> tuple[str, ...]:
     """Modules of the package that a module imports, also within functions, but not for type checking alone."""
-    return tuple(dict.fromkeys(_imports(_tree(_SOURCES[module]))))
+    return tuple(dict.fromkeys(_imports(_tree(_SOURCES[module]), module)))
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
+def _imports(tree: ast.AST, module: str = "") -> Iterator[str]:
     package = _PACKAGE.name
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
@@ -153,15 +161,20 @@ def _imports(tree: ast.AST) -> Iterator[str]:
                 top, _, name = alias.name.partition(".")
                 if top == package and name:
                     yield name
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == package:
-            base = node.module.partition(".")[2]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join((package, *module.split(".")[: -node.level], *filter(None, [base])))
+            top, _, base = base.partition(".")
+            if top != package:
+                continue
             for alias in node.names:
                 whole = f"{base}.{alias.name}".lstrip(".")
                 if whole in _SOURCES:
                     yield whole
                 elif base:
                     yield base
-        yield from _imports(node)
+        yield from _imports(node, module)
 
 
 @functools.cache
@@ -210,7 +223,7 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 @functools.cache
 def _data_files(module: str) -> tuple[str, ...]:
     """Paths of the package's data that a module names: files, and files in folders, beside it."""
-    folder = _module_path(module).parent
+    folder = _FILES[module].parent
     texts = {
         node.value
         for node in ast.walk(_tree(_SOURCES[module]))
@@ -223,16 +236,11 @@ def _data_files(module: str) -> tuple[str, ...]:
         place = folder / text
         inside = place.rglob("*") if place.is_dir() else [place]
         paths |= {path for path in inside if path.is_file() and path.suffix not in (".py", ".pyc")}
-    return tuple(sorted(path.relative_to(_PACKAGE).as_posix() for path in paths))
+    return tuple(sorted(Path(os.path.relpath(path, _PACKAGE)).as_posix() for path in paths))
 
 
 def _file_hash(path: str) -> str:
     return hashlib.sha256((_PACKAGE / path).read_bytes()).hexdigest()[:HASH_DIGITS]
-
-
-def _module_path(name: str) -> Path:
-    path = _PACKAGE.joinpath(*name.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def differing(planned: Mapping[str, str], present: Mapping[str, str]) -> list[str]:

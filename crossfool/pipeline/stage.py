@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from crossfool import first_edition, runtime, signals, text_encoding
+from crossfool.attacks.own_parts import errors_in_own_code
 from crossfool.errors import UserError, escape_unprintable
 
 _ABSENT = "/nonexistent"  # where there is no home, DVC and matplotlib look for their settings here
@@ -34,7 +35,8 @@ def errors_in_one_line(main: Callable[..., None]) -> Callable[..., None]:
         _stand_in_for_account()
         try:
             first_edition.refuse_variables(os.environ)
-            signals.run_unwinding(functools.partial(main, *arguments, **options))
+            with errors_in_own_code():
+                signals.run_unwinding(functools.partial(main, *arguments, **options))
             _flush_output()
         except UserError as error:
             message = _name_graph(str(error))

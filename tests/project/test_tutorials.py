@@ -71,8 +71,8 @@ def follow(page: Path, repository: Repository, *, results: bool) -> int:
                 main.commands[arguments[0]].make_context(arguments[0], arguments[1:], parent=whole)
             if computed and not results:
                 continue
-            if program == "cp":
-                output = repository.run("cp", *arguments)
+            if program in ("cp", "mkdir"):
+                output = repository.run(program, *arguments)
             else:
                 output = repository.run(sys.executable, "-m", program, *arguments)
             assert re.match(pattern(shown), output), f"{page.name}: {arguments} printed\n{output}"

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from crossfool.attacks.own_parts import errors_in_own_code
 from crossfool.errors import UserError, brief, naming_file
 from crossfool.pipeline.workers.task import Order, Task, TaskFile, Tensors
 from crossfool.runtime import code_digest
@@ -47,7 +48,8 @@ def compute(order: Order, files: Sequence[TaskFile], arrays: Tensors) -> Tensors
         raise UserError(
             f"a worker has {order.current_versions()}, and this machine {order.versions}; install the same on all"
         )
-    return order.compute_tensors(files, arrays)
+    with errors_in_own_code():  # here, where the traceback is
+        return order.compute_tensors(files, arrays)
 
 
 def keep_models(key: object, load: Callable[[], Models]) -> Models:
