@@ -30,7 +30,7 @@ def test_no_statement_rests_on_data_that_nobody_has(page) -> None:
 
 def compared_pairs(text: str) -> list[tuple[str, ...]]:
     """Rows of a page's table of pairs: names, gradients, rates, images, difference and two p-values, as printed."""
-    number, signed = r"([\d.]+)", r"([+−][\d.]+)"
+    number, signed = r"([\d.]+)", r"([+−]?[\d.]+)"
     names = r"`(\w+)` − `(\w+)`(?: \(top-5\))?"
     cells = (names, r"(\d+) and (\d+)", f"{number} and {number}", r"(\d+)", signed, number, number)
     return re.findall(r"^\| " + r" \| ".join(cells) + r" \|$", text, re.MULTILINE)
@@ -54,10 +54,11 @@ def test_the_compared_rates_and_costs_are_the_committed_ones() -> None:
                 for rates in targets.values()
                 if attack == name and not rates["whitebox"]
             ]
-            assert len(black_box) == 7
+            assert len(black_box) == 4
             means.append(sum(black_box) / len(black_box))
         assert [f"{mean:.1f}" for mean in means] == [first_rate, second_rate] and int(n) == results.n
-        assert f"{means[0] - means[1]:+.1f}" == difference.replace("−", "-")
+        signed = f"{means[0] - means[1]:+.1f}" if means[0] != means[1] else "0.0"
+        assert signed == difference.replace("−", "-")
         assert 0 < float(p) <= float(p_holm) <= 1
 
 
@@ -67,12 +68,14 @@ def test_the_headline_is_of_those_pairs_and_of_the_recorded_claim() -> None:
     equal_cost = rows[0]
     assert equal_cost[2] == equal_cost[3] and f"{claim['effect']:+.1f}" == equal_cost[7]
     assert f"{claim['p']:.2g}" == equal_cost[8]
-    best = max(recorded_mean_rates(ROOT).items(), key=lambda entry: entry[1].percent)
+    means = recorded_mean_rates(ROOT)
+    rate = max(means.values(), key=lambda mean: mean.percent)
+    assert {name for name, mean in means.items() if mean.percent == rate.percent} == {"sg_igsm", "migsm"}
     text = " ".join(README.split())
-    name, rate = best
-    interval = f"{rate.percent:.1f}% (95% interval {rate.low:.1f} to {rate.high:.1f})"
-    assert f"`{name}` has the highest mean success on models that it has not seen: {interval}" in text
-    assert f"At equal cost it is {claim['effect']:.1f} points above" in text
+    interval = f"{rate.percent:.1f}% each (95% interval {rate.low:.1f} to {rate.high:.1f})"
+    assert text.count("`sg_igsm` and `migsm`, which is `igsm` with momentum, have the highest mean success") == 1
+    assert f"have the highest mean success on models that they have not seen: {interval}" in text
+    assert f"At equal cost `sg_igsm` is {claim['effect']:.1f} points above" in text
     assert f"p = {equal_cost[8]}, and {equal_cost[9]} after correction" in text
     assert (
         f"(`smoothing_equal_cost`: {claim['verdict']}, p = {claim['p']:.2g}, adjusted {claim['p_holm']:.2g})"
@@ -83,7 +86,7 @@ def test_the_headline_is_of_those_pairs_and_of_the_recorded_claim() -> None:
 def test_the_table_of_rates_says_what_each_attack_costs() -> None:
     experiment = loading.load_experiment(ROOT / "params.yaml")
     rows = re.findall(r"^\| [\w+ ]* ?\| (\w*igsm) \| (\d+) \|", RESULTS, re.MULTILINE)
-    assert len(rows) == 12
+    assert len(rows) == 6
     for name, gradients in rows:
         assert int(gradients) == experiment.attacks[name].gradient_evaluations_per_seed
 
