@@ -167,9 +167,8 @@ def _attack(row: Mapping[str, Any]) -> dict[str, Any]:
     small = {**row, "steps": _steps(row["steps"])} if "steps" in row else dict(row)  # some methods have no steps
     limits = {key: limit for part in _parts(row) for key, limit in part.smoke.items()}
     small |= {key: min(row[key], limit) for key, limit in limits.items() if key in row}
-    if {"steps", "step_size", "epsilon"} <= row.keys():  # a few of many short steps would round to no change
-        reach = min(row["steps"] * row["step_size"], row["epsilon"])
-        small["step_size"] = max(row["step_size"], reach / small["steps"])
+    if "step_size" in row and small["steps"] * row["step_size"] < 0.5:  # would round to no change
+        small["step_size"] = row["steps"] * row["step_size"] / small["steps"]
     recorded = [step for step in row.get("record_steps", ()) if step < small["steps"]]
     return {key: value for key, value in small.items() if key != "record_steps"} | (
         {"record_steps": recorded} if recorded else {}
