@@ -9,7 +9,9 @@ import errno
 import os
 import re
 import textwrap
+import traceback
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 MAX_PIXEL = 255  # the greatest pixel value; the least is 0
@@ -47,6 +49,23 @@ def brief(error: object, width: int = 160) -> str:
     """Shorten an exception's message to one line, without a terminal's colours, cut between two words."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error))
     return textwrap.shorten(plain, width, placeholder=" ...") or type(error).__name__
+
+
+def reason_in_code(error: BaseException, folder: str | os.PathLike[str]) -> tuple[str, traceback.FrameSummary | None]:
+    """Why code of the user's own ended, as a verb phrase, and the last line that was running in their folder.
+
+    Args:
+        error: What it raised; SystemExit where it called exit.
+        folder: The folder of the code.
+
+    Returns:
+        Such as "raises ValueError: ..."; and the line, None where none of the folder's was running.
+    """
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(folder)
+    ]
+    reason = "calls exit" if isinstance(error, SystemExit) else f"raises {type(error).__name__}: {brief(error)}"
+    return reason, frames[-1] if frames else None
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import importlib
 import sys
-import traceback
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +16,7 @@ from typing import Any
 
 from crossfool import signals
 from crossfool.attacks.types import Rule
-from crossfool.errors import UserError, brief
+from crossfool.errors import UserError, reason_in_code
 from crossfool.part_files import OWN, part_names
 
 PAGE = "docs/your-own.md"
@@ -91,15 +90,12 @@ def errors_in_own_code(where: str = "") -> Iterator[None]:
     except (UserError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(f"{OWN}/")]
-        is_exit = isinstance(error, SystemExit)
-        if not (where or frames) or type(error).__name__ == "OutOfMemoryError" or signals.ending_on_signal():
+        reason, frame = reason_in_code(error, OWN)
+        passes = not where and (frame is None or isinstance(error, SystemExit))
+        if passes or type(error).__name__ == "OutOfMemoryError" or signals.ending_on_signal():
             raise
-        if is_exit and not where:
-            raise
-        reason = "calls exit" if is_exit else f"raises {type(error).__name__}: {brief(error)}"
-        line = f" (line {frames[-1].lineno})" if frames else ""
-        place = Path(frames[-1].filename).relative_to(OWN.parent).as_posix() if frames else ""
+        line = f" (line {frame.lineno})" if frame else ""
+        place = Path(frame.filename).relative_to(OWN.parent).as_posix() if frame else ""
         blamed = where if where.startswith(place) else f"{where}: {place}" if where else f"{place}:"
         raise UserError(f"{blamed} {reason}{line}") from None
 

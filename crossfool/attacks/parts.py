@@ -58,15 +58,19 @@ def load(kind: str, name: object) -> type[Any]:
     Raises:
         UserError: there is no such part, its module has no class of it, or it is one of the user's own that is refused.
     """
-    known = names(kind)
-    if not isinstance(name, str) or name.replace("-", "_") not in known:
-        own_parts.refuse_misnamed(FOLDERS[kind], name)
-        raise unknown_name(kind, name, known)
-    name, is_own = name.replace("-", "_"), name.replace("-", "_") in own_parts.own_names(FOLDERS[kind])
-    if is_own and name in package_names(kind):
-        file = own_parts.shown(FOLDERS[kind], name)
-        raise UserError(f"{file}: {name} is the name of a part of the package; rename the file, as to my_{name}.py")
-    return _load_own(kind, name) if is_own else _load_packaged(kind, name)
+    packaged, own = package_names(kind), own_parts.own_names(FOLDERS[kind])
+    module_name = name.replace("-", "_") if isinstance(name, str) else ""
+    if module_name in packaged and module_name in own:
+        file = own_parts.shown(FOLDERS[kind], module_name)
+        raise UserError(
+            f"{file}: {module_name} is the name of a part of the package; rename the file, as to my_{module_name}.py"
+        )
+    if module_name in packaged:
+        return _load_packaged(kind, module_name)
+    if module_name in own:
+        return _load_own(kind, module_name)
+    own_parts.refuse_misnamed(FOLDERS[kind], name)
+    raise unknown_name(kind, name, sorted({*packaged, *own}))
 
 
 def _load_packaged(kind: str, name: str) -> type[Any]:

@@ -127,7 +127,7 @@ def _attacked(preflight: Preflight) -> str:
 def _drawn(subset: Subset, candidates: Candidates) -> str:
     """The number of attacked images, how many all models classify correctly, and the models that shrink that most."""
     models, unknown = candidates.models, candidates.unknown
-    drawn = candidates.correct - (subset.tuning or 0) if subset.images == "all" else subset.images
+    drawn = candidates.drawn(subset)
     among = f"{candidates.correct:,} of {_many(candidates.images, 'image')}"
     text = among if drawn == candidates.correct else f"{_many(drawn, 'image')}, drawn from {among}"
     classify = f"{len(models)} models classify" if len(models) > 1 else f"{models[0]} classifies"

@@ -48,6 +48,10 @@ class Candidates:
     without: Mapping[str, int]
     shrinking: tuple[Removal, ...]
 
+    def drawn(self, asked: Subset) -> int:
+        """The number of images that a subset draws."""
+        return asked.images if isinstance(asked.images, int) else self.correct - (asked.tuning or 0)
+
     @property
     def effect(self) -> str:
         """The removals that add most images, in words; "" for none."""

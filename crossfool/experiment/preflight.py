@@ -137,7 +137,7 @@ def check(folder: Path) -> Preflight:
     candidates = known_candidates(folder, experiment, pending)
     if candidates is not None:
         candidates.refuse_too_few(experiment.subset)
-        attacked = candidates.correct - (experiment.subset.tuning or 0)
+        attacked = candidates.drawn(experiment.subset)
     if isinstance(experiment.subset.images, int) or experiment.subset.uses_tuning:
         attacked = None  # params.yaml gives the number, whatever the present subset has
     evaluated, notes = survey.images, survey.notes
@@ -158,8 +158,9 @@ def check(folder: Path) -> Preflight:
             "params.yaml here needs), or use another disk"
         )
     rate = _rate(folder, experiment)
-    found = (images, rate, pull, evaluated, notes, fetched, candidates)
-    return Preflight(experiment, stages, total, left, most, free, attacked, *found)
+    return Preflight(
+        experiment, stages, total, left, most, free, attacked, images, rate, pull, evaluated, notes, fetched, candidates
+    )
 
 
 def _rate(folder: Path, experiment: Experiment) -> float | None:

@@ -20,8 +20,9 @@ from pydantic import Field, model_validator
 from crossfool.config import Count, NotNegative, Positive, Section, expand_path
 from crossfool.errors import UserError, brief, unknown_name
 from crossfool.models.spec import Spec
+from crossfool.part_files import OWN
 
-FOLDER = "own"
+FOLDER = OWN.name  # at the top of the project, which the stage `plan` depends on
 PAGE = "docs/your-own.md"
 CLASSES = {"mnist": 10, "cifar10": 10, "imagenet": 1000}  # of each family
 CHANNELS = {"mnist": 1}  # three of the other families

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import importlib.util
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfool import signals
-from crossfool.errors import UserError, brief, unknown_name
+from crossfool.errors import UserError, reason_in_code, unknown_name
 from crossfool.models import own_models
 from crossfool.models.own_models import OwnNetwork
 from crossfool.storage.hashing import sha256
@@ -184,11 +183,6 @@ def users_code(own: OwnNetwork, what: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if signals.ending_on_signal():
             raise
-        folder = str(Path(own.path).parent)
-        lines = [
-            f" ({Path(frame.filename).name}, line {frame.lineno})"
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.filename.startswith(folder)
-        ]
-        reason = "calls exit" if isinstance(error, SystemExit) else f"raises {type(error).__name__}: {brief(error)}"
-        raise UserError(f"{own.name}: {own.shown}: {what} {reason}{lines[-1] if lines else ''}") from None
+        reason, frame = reason_in_code(error, Path(own.path).parent)
+        line = f" ({Path(frame.filename).name}, line {frame.lineno})" if frame else ""
+        raise UserError(f"{own.name}: {own.shown}: {what} {reason}{line}") from None

@@ -342,6 +342,13 @@ def test_cells_of_a_grid_share_parts_and_a_seed_where_each_draws(tmp_path):
     assert [row.seed for row in cells.values()] == [None, 4, None, 4]  # the plain gradient draws nothing
 
 
+def test_a_grid_of_an_ensemble_takes_a_fusion(tmp_path):
+    values = yaml.safe_load(DEFAULT) | {"sources": ["efficientnet_lite0+efficientnet_lite1"]}
+    values["grids"]["a"] = {**GRID, "attack": {"fusion": "logits"}, "samples": [5]}
+    cells = load(tmp_path, yaml.safe_dump(values)).grids.cells()
+    assert cells["a_e10_T1_aepsilon_m5_s15"].fusion == "logits"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

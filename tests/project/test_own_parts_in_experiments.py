@@ -84,7 +84,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def ask(folder: Path, code: str, *arguments: Any) -> Any:
-    """What code prints last, in a process that imports the copy."""
+    """Run code in a process that imports the copy of the package, and read the last line that it prints as JSON."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = ["-c", code, *map(json.dumps, arguments)]
     ended, text = run_python(command, folder, variables | {"CROSSFOOL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"})
